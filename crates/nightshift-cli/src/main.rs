@@ -1,0 +1,2 @@
+//! nightshift-cli
+fn main() {}

@@ -1,0 +1,2 @@
+//! nightshift-guest
+fn main() {}

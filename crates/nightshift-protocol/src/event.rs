@@ -1,0 +1,293 @@
+//! The events of a run: all that happened, in order, and the only thing that is ever written.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::{
+    ArtifactId, CommitId, Evidence, Message, Plan, PullRequestId, ResultPart, RunId, RunState, SandboxId, StepId,
+    StopReason, Task, ToolCall, ToolOutcome, Usage,
+};
+
+/// One thing that happened in a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// Place among all events of all runs, from 1, without promise of being gapless.
+    pub position: u64,
+    /// The run.
+    pub run: RunId,
+    /// Place within the run, from 1, gapless.
+    pub seq: u64,
+    /// When it was written.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// What happened.
+    #[serde(flatten)]
+    pub body: EventBody,
+}
+
+/// What happened. An effect on the world is written before it is tried (`…Intended`, `…Requested`) and again when
+/// its outcome is known; what has the first and not the second after a crash is reconciled, never repeated blindly.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum EventBody {
+    /// The run began to exist. Always its first event.
+    RunSubmitted {
+        /// What it attempts.
+        task: Task,
+        /// The branch its work will be on.
+        branch: String,
+    },
+    /// The run went from one state to another.
+    StateChanged {
+        /// Where it is now.
+        state: RunState,
+    },
+    /// A sandbox is going to be made for the run.
+    SandboxRequested {
+        /// The sandbox's id.
+        sandbox: SandboxId,
+    },
+    /// The sandbox shows its desktop and answers commands.
+    SandboxReady {
+        /// The sandbox.
+        sandbox: SandboxId,
+        /// How it was made and how long it took.
+        facts: SandboxFacts,
+    },
+    /// The sandbox is gone.
+    SandboxStopped {
+        /// The sandbox.
+        sandbox: SandboxId,
+        /// Why, in one sentence.
+        reason: String,
+    },
+    /// The repository is in the sandbox, on the run's branch.
+    RepositoryImported {
+        /// The commit that is checked out.
+        commit: CommitId,
+    },
+    /// The conversation began: instructions, task, repository guidance.
+    ConversationStarted {
+        /// The system prompt.
+        system: String,
+        /// The first message.
+        message: Message,
+    },
+    /// The model is going to be called.
+    TurnRequested {
+        /// Which call, from 1.
+        turn: u32,
+    },
+    /// The call failed in a way that is tried again.
+    TurnRetried {
+        /// Which call.
+        turn: u32,
+        /// What happened.
+        reason: String,
+        /// How long is waited before the next try, in milliseconds.
+        wait_ms: u64,
+    },
+    /// The model answered.
+    TurnFinished {
+        /// Which call.
+        turn: u32,
+        /// The answer, an assistant's message.
+        message: Message,
+        /// Why it stopped.
+        stop: StopReason,
+        /// What it used.
+        usage: Usage,
+        /// The provider's name of the model that answered.
+        model: String,
+    },
+    /// A tool call is going to be carried out.
+    StepIntended {
+        /// Which step.
+        step: StepId,
+        /// The call.
+        call: ToolCall,
+    },
+    /// A tool call was carried out, refused, or found to have happened.
+    StepFinished {
+        /// Which step.
+        step: StepId,
+        /// The id of the model's call it answers.
+        call: String,
+        /// Whether it went well.
+        outcome: ToolOutcome,
+        /// What the model reads.
+        content: Vec<ResultPart>,
+        /// The whole output where `content` is shortened.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        output: Option<ArtifactId>,
+        /// The exit status, where the step ran a command to its end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exit_code: Option<i32>,
+        /// How long it took, in milliseconds.
+        took_ms: u64,
+        /// How the outcome was found, where the owner was restarted in the middle.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reconciled: Option<Reconciled>,
+    },
+    /// The agent changed its plan.
+    PlanChanged {
+        /// The plan as it is now.
+        plan: Plan,
+    },
+    /// The agent named something as backing a claim.
+    EvidenceNoted {
+        /// The evidence.
+        evidence: Evidence,
+    },
+    /// A person wrote to the run.
+    PersonSaid {
+        /// The words.
+        text: String,
+    },
+    /// The agent says that the work is done.
+    WorkFinished {
+        /// Title for the pull request.
+        title: String,
+        /// What was done and why, for its reader.
+        summary: String,
+        /// What could not be verified, possibly empty.
+        not_verified: String,
+    },
+    /// The work is going to be taken out of the sandbox.
+    DeliveryIntended {
+        /// The branch.
+        branch: String,
+    },
+    /// The agent's commits were checked and are in the host's copy of the repository.
+    BranchReceived {
+        /// The branch.
+        branch: String,
+        /// Its newest commit.
+        head: CommitId,
+        /// How many commits it is ahead of the base.
+        commits: u32,
+    },
+    /// The pull request is open. There is at most one of these in a run.
+    PullRequestOpened {
+        /// Its number.
+        pull_request: PullRequestId,
+    },
+    /// An owner took the run over after the one before it ended.
+    OwnerResumed {
+        /// What the new owner found, in one sentence.
+        found: String,
+    },
+}
+
+impl EventBody {
+    /// The event's name on the wire: the value of `type`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::RunSubmitted { .. } => "runSubmitted",
+            Self::StateChanged { .. } => "stateChanged",
+            Self::SandboxRequested { .. } => "sandboxRequested",
+            Self::SandboxReady { .. } => "sandboxReady",
+            Self::SandboxStopped { .. } => "sandboxStopped",
+            Self::RepositoryImported { .. } => "repositoryImported",
+            Self::ConversationStarted { .. } => "conversationStarted",
+            Self::TurnRequested { .. } => "turnRequested",
+            Self::TurnRetried { .. } => "turnRetried",
+            Self::TurnFinished { .. } => "turnFinished",
+            Self::StepIntended { .. } => "stepIntended",
+            Self::StepFinished { .. } => "stepFinished",
+            Self::PlanChanged { .. } => "planChanged",
+            Self::EvidenceNoted { .. } => "evidenceNoted",
+            Self::PersonSaid { .. } => "personSaid",
+            Self::WorkFinished { .. } => "workFinished",
+            Self::DeliveryIntended { .. } => "deliveryIntended",
+            Self::BranchReceived { .. } => "branchReceived",
+            Self::PullRequestOpened { .. } => "pullRequestOpened",
+            Self::OwnerResumed { .. } => "ownerResumed",
+        }
+    }
+}
+
+/// How a step's outcome was found after the owner was restarted in the middle of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Reconciled {
+    /// It had happened, or was still running: its outcome was read, nothing was repeated.
+    Found,
+    /// It had not begun: it was carried out for the first time.
+    NotBegun,
+    /// It cannot be known: nothing was repeated, and the model was told to look.
+    Unknown,
+}
+
+/// How a sandbox was made and how long it took.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SandboxFacts {
+    /// The driver, for example `qemu`.
+    pub driver: String,
+    /// `kvm` or `tcg`.
+    pub acceleration: String,
+    /// The template it was cloned from.
+    pub template: String,
+    /// Request to first frame, in milliseconds.
+    pub first_frame_ms: u64,
+    /// Request to the answer of a shell command, in milliseconds.
+    pub shell_ms: u64,
+    /// Request to both, in milliseconds.
+    pub ready_ms: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+    use super::*;
+    use crate::{PreparingPhase, QueueReason};
+
+    fn wire(body: &EventBody) -> serde_json::Value {
+        serde_json::to_value(body).unwrap()
+    }
+
+    #[test]
+    fn the_name_of_an_event_is_its_type_on_the_wire() {
+        let bodies = [
+            EventBody::StateChanged { state: RunState::Working },
+            EventBody::TurnRequested { turn: 3 },
+            EventBody::TurnRetried { turn: 3, reason: "overloaded".to_owned(), wait_ms: 500 },
+            EventBody::PersonSaid { text: "hello".to_owned() },
+            EventBody::PullRequestOpened { pull_request: PullRequestId(1) },
+            EventBody::OwnerResumed { found: "the sandbox runs".to_owned() },
+        ];
+        for body in bodies {
+            assert_eq!(wire(&body)["type"], body.name());
+        }
+    }
+
+    #[test]
+    fn fields_of_an_event_are_camel_case_and_beside_its_envelope() {
+        let event = Event {
+            position: 9,
+            run: "run-0000000000".parse().unwrap(),
+            seq: 2,
+            at: OffsetDateTime::UNIX_EPOCH,
+            body: EventBody::TurnRetried { turn: 1, reason: "529".to_owned(), wait_ms: 250 },
+        };
+        let expected = serde_json::json!({
+            "position": 9, "run": "run-0000000000", "seq": 2, "at": "1970-01-01T00:00:00Z",
+            "type": "turnRetried", "turn": 1, "reason": "529", "waitMs": 250,
+        });
+        assert_eq!(serde_json::to_value(&event).unwrap(), expected);
+        assert_eq!(serde_json::from_value::<Event>(expected).unwrap(), event);
+    }
+
+    #[test]
+    fn a_state_carries_its_data_under_its_own_type() {
+        let queued = wire(&EventBody::StateChanged { state: RunState::Queued { reason: QueueReason::Submitted } });
+        assert_eq!(queued["state"], serde_json::json!({"type": "queued", "reason": {"type": "submitted"}}));
+        let preparing = RunState::Preparing { phase: PreparingPhase::Repository };
+        assert_eq!(
+            serde_json::to_value(preparing).unwrap(),
+            serde_json::json!({"type": "preparing", "phase": "repository"})
+        );
+    }
+}

@@ -1,0 +1,42 @@
+//! What crosses a boundary: ids, the events of a run, conversations with a model, errors a person reads.
+//!
+//! It depends on no other crate of ours, never does IO and never decides anything: a type is here because two
+//! crates, two processes or two versions of Nightshift must agree on its shape.
+//!
+//! One convention for all of it on the wire: `camelCase` fields, enums tagged by `type`, ids as strings with a
+//! prefix that names their kind, times as RFC 3339 in UTC.
+
+mod conversation;
+mod error;
+mod event;
+mod evidence;
+mod id;
+mod plan;
+mod run;
+mod task;
+
+pub use conversation::{
+    AssistantBlock, Image, Message, ResultPart, StopReason, ToolCall, ToolDefinition, ToolOutcome, ToolResult,
+    Usage, UserPart,
+};
+pub use error::{ErrorCode, UserError};
+pub use event::{Event, EventBody, Reconciled, SandboxFacts};
+pub use evidence::{Evidence, EvidenceSource};
+pub use id::{ArtifactId, CommitId, InvalidId, PullRequestId, RunId, SandboxId, StepId, TaskId};
+pub use plan::{Plan, PlanStep, PlanStepState};
+pub use run::{FailureReason, PauseReason, PreparingPhase, QueueReason, RunState, RunSummary};
+pub use task::{Limits, Task};
+
+pub use time::OffsetDateTime;
+
+/// Tells the time; programs pass the real one in, tests their own.
+pub trait Clock: Send + Sync + 'static {
+    /// Returns the present time in UTC.
+    fn now(&self) -> OffsetDateTime;
+}
+
+/// Makes bytes nobody can predict; programs pass the operating system's in, tests a counter.
+pub trait Entropy: Send + Sync + 'static {
+    /// Fills `bytes` whole.
+    fn fill(&self, bytes: &mut [u8]);
+}

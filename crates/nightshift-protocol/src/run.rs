@@ -1,0 +1,176 @@
+//! A run's states.
+//!
+//! ```text
+//! queued ─▶ preparing ─▶ working ⇄ waiting          ─▶ delivering ─▶ inReview ─▶ merged | closed
+//!    └──────────┴───────────┴──▶ paused ─▶ (back)    any ──▶ cancelled | failed
+//! ```
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::{PullRequestId, RunId, SandboxId, Task, Usage, UserError};
+
+/// Where a run is. The supervisor's `transition` is the only place that makes the next one from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum RunState {
+    /// Waits for room.
+    Queued {
+        /// Why it has to wait.
+        reason: QueueReason,
+    },
+    /// Its sandbox is being made ready.
+    Preparing {
+        /// What is being done.
+        phase: PreparingPhase,
+    },
+    /// The agent works.
+    Working,
+    /// The agent asked a person something.
+    Waiting {
+        /// The question.
+        question: String,
+    },
+    /// The work travels out of the sandbox and becomes a pull request.
+    Delivering,
+    /// A pull request waits for a person.
+    InReview {
+        /// Which one.
+        pull_request: PullRequestId,
+    },
+    /// Stopped for now; the sandbox is kept.
+    Paused {
+        /// Why.
+        reason: PauseReason,
+    },
+    /// The pull request was merged.
+    Merged {
+        /// Which one.
+        pull_request: PullRequestId,
+    },
+    /// The pull request was closed without merging.
+    Closed {
+        /// Which one.
+        pull_request: PullRequestId,
+    },
+    /// A person cancelled it.
+    Cancelled,
+    /// It cannot go on.
+    Failed {
+        /// Why, and what to do next.
+        reason: FailureReason,
+    },
+}
+
+impl RunState {
+    /// Whether nothing will happen any more unless a person starts something new.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Merged { .. } | Self::Closed { .. } | Self::Cancelled | Self::Failed { .. } => true,
+            Self::Queued { .. }
+            | Self::Preparing { .. }
+            | Self::Working
+            | Self::Waiting { .. }
+            | Self::Delivering
+            | Self::InReview { .. }
+            | Self::Paused { .. } => false,
+        }
+    }
+
+    /// The state's name on the wire and in lists.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Queued { .. } => "queued",
+            Self::Preparing { .. } => "preparing",
+            Self::Working => "working",
+            Self::Waiting { .. } => "waiting",
+            Self::Delivering => "delivering",
+            Self::InReview { .. } => "inReview",
+            Self::Paused { .. } => "paused",
+            Self::Merged { .. } => "merged",
+            Self::Closed { .. } => "closed",
+            Self::Cancelled => "cancelled",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
+/// Why a run has to wait for its start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum QueueReason {
+    /// It was just submitted.
+    Submitted,
+    /// As many sandboxes run as may.
+    SandboxLimit {
+        /// How many may run at once.
+        limit: u32,
+    },
+}
+
+/// What is done before the agent can work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PreparingPhase {
+    /// The guest image is built (once).
+    Image,
+    /// The template is booted and frozen (once).
+    Template,
+    /// The sandbox is cloned.
+    Sandbox,
+    /// The repository is packed into the sandbox.
+    Repository,
+}
+
+/// Why a run is paused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum PauseReason {
+    /// A person asked for it.
+    Person,
+    /// A limit of the task was reached.
+    Limit {
+        /// Which one, in words.
+        limit: String,
+    },
+    /// Something that may pass: the provider is down, the key is wrong, the disk is full.
+    Trouble {
+        /// What it is and what to do.
+        error: UserError,
+    },
+}
+
+/// Why a run cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailureReason {
+    /// What failed, why, what to do next.
+    pub error: UserError,
+}
+
+/// A run as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunSummary {
+    /// Its id.
+    pub run: RunId,
+    /// The task it is an attempt at.
+    pub task: Task,
+    /// Where it is.
+    pub state: RunState,
+    /// Its sandbox, once it has one.
+    pub sandbox: Option<SandboxId>,
+    /// The branch its work is on.
+    pub branch: String,
+    /// Model calls so far.
+    pub turns: u32,
+    /// Tool calls so far.
+    pub steps: u32,
+    /// Tokens and money so far.
+    pub usage: Usage,
+    /// The number of its newest event.
+    pub last_seq: u64,
+    /// When its newest event happened.
+    #[serde(with = "time::serde::rfc3339")]
+    pub updated_at: OffsetDateTime,
+}

@@ -1,0 +1,93 @@
+//! What a person asked for.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::{CommitId, TaskId};
+
+/// A piece of work in one repository, as it was submitted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Task {
+    /// Its id.
+    pub id: TaskId,
+    /// The description, in the person's words.
+    pub description: String,
+    /// Path or URL of the repository.
+    pub repository: String,
+    /// The branch the work starts from and goes back to.
+    pub base_branch: String,
+    /// The commit the work starts from.
+    pub base_commit: CommitId,
+    /// The model, by the provider's name.
+    pub model: String,
+    /// What the task may use.
+    pub limits: Limits,
+    /// When it was submitted.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+}
+
+impl Task {
+    /// The first line of the description, cut to 100 characters: what a list shows.
+    pub fn title(&self) -> String {
+        let line = self.description.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("(no description)");
+        if line.chars().count() <= 100 {
+            line.to_owned()
+        } else {
+            line.chars().take(99).chain(['…']).collect()
+        }
+    }
+}
+
+/// What a task may use. At a limit the run pauses; it is not lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// Model calls.
+    pub turns: u32,
+    /// Tokens of all model calls together, cached ones included.
+    pub tokens: u64,
+    /// Money in millionths of a US dollar.
+    pub cost_microdollars: u64,
+    /// Seconds of wall time while the run works; time in a queue or paused does not count.
+    pub seconds: u64,
+}
+
+impl Default for Limits {
+    /// Two hours, 200 turns, 20 million tokens, 10 US dollars: above what a well-scoped task needs.
+    fn default() -> Self {
+        Self { turns: 200, tokens: 20_000_000, cost_microdollars: 10_000_000, seconds: 7_200 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+    use super::*;
+
+    fn task(description: &str) -> Task {
+        Task {
+            id: "task-0000000000".parse().unwrap(),
+            description: description.to_owned(),
+            repository: "/src/app".to_owned(),
+            base_branch: "main".to_owned(),
+            base_commit: "a".repeat(40).parse().unwrap(),
+            model: "claude-sonnet-5-5".to_owned(),
+            limits: Limits::default(),
+            created_at: OffsetDateTime::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn a_title_is_the_first_line_with_something_in_it() {
+        assert_eq!(task("\n  Add dark mode  \nPersist it.").title(), "Add dark mode");
+    }
+
+    #[test]
+    fn a_long_title_is_cut_on_a_character_and_says_so() {
+        let title = task(&"ä".repeat(300)).title();
+        assert_eq!(title.chars().count(), 100);
+        assert!(title.ends_with('…'));
+    }
+}

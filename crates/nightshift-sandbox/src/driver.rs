@@ -1,0 +1,258 @@
+//! What a driver offers, by capability.
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use nightshift_protocol::SandboxId;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Makes sandboxes and finds them again.
+#[async_trait]
+pub trait Driver: Send + Sync {
+    /// The driver's name in configuration and facts, for example `qemu`.
+    fn name(&self) -> &'static str;
+
+    /// Tries, by starting a guest for a moment, what this host can do. The answer is kept for the process's life.
+    async fn probe(&self) -> Result<DriverReport, StartError>;
+
+    /// The key a template made now from `image` with `size` would have: it changes when the image, the guest
+    /// program, the hypervisor, the acceleration or the machine's devices change.
+    async fn template_key(&self, image: &Image, size: MachineSize) -> Result<TemplateKey, StartError>;
+
+    /// Returns the frozen template with that key, if it is whole.
+    async fn template(&self, key: &TemplateKey) -> Option<Template>;
+
+    /// Boots a machine that is to become the template with that key.
+    async fn boot(&self, request: BootRequest) -> Result<Arc<dyn Machine>, StartError>;
+
+    /// Freezes a machine made by [`Driver::boot`] into the template it was booted for, and ends it.
+    async fn freeze(&self, machine: Arc<dyn Machine>) -> Result<Template, FreezeError>;
+
+    /// Makes a running copy-on-write clone of a template.
+    async fn clone_template(&self, request: CloneRequest) -> Result<Arc<dyn Machine>, StartError>;
+
+    /// Finds a machine an earlier owner started; `None` when it no longer runs (what it left is removed).
+    async fn find(&self, sandbox: &SandboxId) -> Result<Option<Arc<dyn Machine>>, StartError>;
+
+    /// The sandboxes whose machines or folders are on this host.
+    async fn list(&self) -> Vec<SandboxId>;
+}
+
+/// One virtual machine.
+#[async_trait]
+pub trait Machine: Send + Sync {
+    /// Its sandbox.
+    fn sandbox(&self) -> &SandboxId;
+
+    /// What runs its instructions.
+    fn acceleration(&self) -> Acceleration;
+
+    /// Opens the byte stream that ends at the guest program. One is open at a time; opening another ends the first.
+    async fn channel(&self) -> std::io::Result<Box<dyn ByteStream>>;
+
+    /// Opens a way to its screen, keyboard and pointer.
+    async fn display(&self) -> std::io::Result<DisplayEndpoint>;
+
+    /// Ends it and removes its disk, sockets and files. Ending what has ended is no error.
+    async fn stop(&self) -> std::io::Result<()>;
+
+    /// Returns when the machine has ended, for whatever reason, with that reason in one sentence.
+    async fn ended(&self) -> String;
+}
+
+/// A stream of bytes both ways.
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug> ByteStream for T {}
+
+/// A way to a machine's screen and input.
+#[derive(Debug)]
+pub enum DisplayEndpoint {
+    /// A private D-Bus connection that speaks QEMU's `org.qemu.Display1`; the socket is not yet authenticated.
+    Dbus(OwnedFd),
+}
+
+/// What runs a machine's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Acceleration {
+    /// The processor, by Linux's KVM.
+    Kvm,
+    /// QEMU's translator: every machine can, several times slower.
+    Tcg,
+}
+
+impl fmt::Display for Acceleration {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        })
+    }
+}
+
+/// A machine's size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MachineSize {
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// Virtual processors.
+    pub processors: u32,
+}
+
+impl Default for MachineSize {
+    /// 2 GiB and 2 processors.
+    fn default() -> Self {
+        Self { memory_mib: 2048, processors: 2 }
+    }
+}
+
+/// A guest image on this host's disk, whole and verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// The folder with `disk.qcow2`, `vmlinux`, `initrd.img` and `manifest.json`.
+    pub folder: PathBuf,
+    /// The hash of the recipe it was built from, in lower-case hexadecimal.
+    pub hash: String,
+}
+
+/// Names a template by everything it depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TemplateKey(pub String);
+
+impl fmt::Display for TemplateKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// A frozen machine that can be cloned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    /// Its key.
+    pub key: TemplateKey,
+    /// The folder with its memory, device state and disk.
+    pub folder: PathBuf,
+}
+
+/// A wish for a machine that is to become a template.
+#[derive(Debug, Clone)]
+pub struct BootRequest {
+    /// The machine's id while it is being made.
+    pub sandbox: SandboxId,
+    /// What it boots.
+    pub image: Image,
+    /// The key of the template it is to become, as [`Driver::template_key`] gave it.
+    pub key: TemplateKey,
+    /// Its size.
+    pub size: MachineSize,
+}
+
+/// A wish for a clone.
+#[derive(Debug, Clone)]
+pub struct CloneRequest {
+    /// The new machine's id.
+    pub sandbox: SandboxId,
+    /// What it is cloned from.
+    pub template: Template,
+    /// Its size: that of the template.
+    pub size: MachineSize,
+}
+
+/// What a driver found that this host can do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DriverReport {
+    /// What runs instructions here.
+    pub acceleration: Acceleration,
+    /// Why it is that and not something faster, in one sentence a person understands.
+    pub because: String,
+    /// The hypervisor and its version, for example `QEMU 10.0.2`.
+    pub hypervisor: String,
+}
+
+/// What a person can do about an error, in one sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remedy(pub String);
+
+/// A machine did not come up.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The hypervisor's program is not installed.
+    #[error("{program} is not installed")]
+    ProgramMissing {
+        /// The program.
+        program: String,
+        /// How to install it.
+        remedy: Remedy,
+    },
+    /// The hypervisor is there but lacks something.
+    #[error("{what}")]
+    Unsuitable {
+        /// What it lacks.
+        what: String,
+        /// How to mend it.
+        remedy: Remedy,
+    },
+    /// The disk is full.
+    #[error("the disk that holds {folder} is full")]
+    DiskFull {
+        /// The folder that was written to.
+        folder: PathBuf,
+    },
+    /// The hypervisor started and ended, or refused what it was told.
+    #[error("the virtual machine did not start: {what}")]
+    Refused {
+        /// What was tried, and the last lines of what it printed.
+        what: String,
+    },
+    /// Waited too long.
+    #[error("the virtual machine was not ready within {seconds} s: {what}")]
+    TimedOut {
+        /// What was waited for.
+        what: String,
+        /// How long, in seconds.
+        seconds: u64,
+    },
+    /// Reading or writing failed.
+    #[error("{what}")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// A machine could not be frozen.
+#[derive(Debug, thiserror::Error)]
+pub enum FreezeError {
+    /// The machine was not booted to become a template, or has ended.
+    #[error("{sandbox} is no running machine that was booted to become a template")]
+    NotFreezable {
+        /// The machine.
+        sandbox: SandboxId,
+    },
+    /// The hypervisor could not save its state.
+    #[error("the machine's state could not be saved: {what}")]
+    Refused {
+        /// What was tried and the answer.
+        what: String,
+    },
+    /// Reading or writing failed.
+    #[error("{what}")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,11 @@
+//! What a sandbox is: one virtual machine with a desktop, its states, what may be asked of it and when.
+//!
+//! Drivers implement the traits here; the supervisor uses them and knows no hypervisor. The crate links none,
+//! spawns no process and knows nothing of tasks, agents or what is said on the guest channel.
+
+mod driver;
+
+pub use driver::{
+    Acceleration, BootRequest, ByteStream, CloneRequest, DisplayEndpoint, Driver, DriverReport, FreezeError, Image,
+    Machine, MachineSize, Remedy, StartError, Template, TemplateKey,
+};
