@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::{
-    ArtifactId, CommitId, Evidence, Message, Plan, PullRequestId, ResultPart, RunId, RunState, SandboxId, StepId,
-    StopReason, Task, ToolCall, ToolOutcome, Usage,
+    ArtifactId, CommitId, Evidence, Message, Plan, PullRequestId, ResultPart, RunId, RunState, SandboxId,
+    StepId, StopReason, Task, ToolCall, ToolOutcome, Usage,
 };
 
 /// One thing that happened in a run.
@@ -107,6 +107,9 @@ pub enum EventBody {
         step: StepId,
         /// The call.
         call: ToolCall,
+        /// The file the step is going to write, where it writes one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        write: Option<IntendedWrite>,
     },
     /// A tool call was carried out, refused, or found to have happened.
     StepFinished {
@@ -208,6 +211,18 @@ impl EventBody {
     }
 }
 
+/// A file as a step is going to leave it. After a crash the file's hash tells whether that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IntendedWrite {
+    /// Absolute path in the sandbox.
+    pub path: String,
+    /// The file's content before; `None` when there was no such file.
+    pub before: Option<ArtifactId>,
+    /// Its content after.
+    pub after: ArtifactId,
+}
+
 /// How a step's outcome was found after the owner was restarted in the middle of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -282,7 +297,8 @@ mod tests {
 
     #[test]
     fn a_state_carries_its_data_under_its_own_type() {
-        let queued = wire(&EventBody::StateChanged { state: RunState::Queued { reason: QueueReason::Submitted } });
+        let queued =
+            wire(&EventBody::StateChanged { state: RunState::Queued { reason: QueueReason::Submitted } });
         assert_eq!(queued["state"], serde_json::json!({"type": "queued", "reason": {"type": "submitted"}}));
         let preparing = RunState::Preparing { phase: PreparingPhase::Repository };
         assert_eq!(

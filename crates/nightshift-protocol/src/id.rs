@@ -191,7 +191,8 @@ impl FromStr for StepId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let parts = text.split_once('.').and_then(|(turn, call)| Some((turn.parse().ok()?, call.parse().ok()?)));
+        let parts =
+            text.split_once('.').and_then(|(turn, call)| Some((turn.parse().ok()?, call.parse().ok()?)));
         let (turn, call) = parts.ok_or_else(|| invalid("TURN.CALL", text))?;
         Ok(Self { turn, call })
     }

@@ -11,18 +11,25 @@ mod error;
 mod event;
 mod evidence;
 mod id;
+mod live;
+mod operation;
 mod plan;
 mod run;
 mod task;
 
 pub use conversation::{
-    AssistantBlock, Image, Message, ResultPart, StopReason, ToolCall, ToolDefinition, ToolOutcome, ToolResult,
-    Usage, UserPart,
+    AssistantBlock, Image, Message, ResultPart, StopReason, ToolCall, ToolDefinition, ToolOutcome,
+    ToolResult, Usage, UserPart,
 };
 pub use error::{ErrorCode, UserError};
-pub use event::{Event, EventBody, Reconciled, SandboxFacts};
+pub use event::{Event, EventBody, IntendedWrite, Reconciled, SandboxFacts};
 pub use evidence::{Evidence, EvidenceSource};
 pub use id::{ArtifactId, CommitId, InvalidId, PullRequestId, RunId, SandboxId, StepId, TaskId};
+pub use live::{Live, LiveBody};
+pub use operation::{
+    Check, CheckOutcome, DoctorReport, MergeReply, OwnerAddress, PullRequestDetail, PullRequestState,
+    PullRequestSummary, RunDetail, SubmitReply, SubmitTask, Uncommitted,
+};
 pub use plan::{Plan, PlanStep, PlanStepState};
 pub use run::{FailureReason, PauseReason, PreparingPhase, QueueReason, RunState, RunSummary};
 pub use task::{Limits, Task};

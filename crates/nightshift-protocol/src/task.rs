@@ -31,7 +31,12 @@ pub struct Task {
 impl Task {
     /// The first line of the description, cut to 100 characters: what a list shows.
     pub fn title(&self) -> String {
-        let line = self.description.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("(no description)");
+        let line = self
+            .description
+            .lines()
+            .map(str::trim)
+            .find(|line| !line.is_empty())
+            .unwrap_or("(no description)");
         if line.chars().count() <= 100 {
             line.to_owned()
         } else {

@@ -1,0 +1,190 @@
+//! What the operations of the API take and answer.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::{CommitId, Evidence, Limits, Plan, PullRequestId, RunId, RunSummary, TaskId, UserError};
+
+/// A wish for a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SubmitTask {
+    /// What is to be done.
+    pub description: String,
+    /// Absolute path or URL of the repository.
+    pub repository: String,
+    /// The branch to start from; the checked-out one if absent.
+    #[serde(default)]
+    pub base_branch: Option<String>,
+    /// The model; the configured one if absent.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// What the task may use.
+    #[serde(default)]
+    pub limits: Limits,
+    /// What to do when the working tree has changes that are not committed, which the agent would not see.
+    #[serde(default)]
+    pub uncommitted: Uncommitted,
+}
+
+/// What to do about changes that are not committed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Uncommitted {
+    /// Refuse the task.
+    #[default]
+    Refuse,
+    /// Start from the last commit without them.
+    LeaveOut,
+}
+
+/// The task and the run that were made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SubmitReply {
+    /// The task.
+    pub task: TaskId,
+    /// Its first run.
+    pub run: RunId,
+    /// The branch the work will be on.
+    pub branch: String,
+}
+
+/// A run with what a person wants to see of it first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunDetail {
+    /// The run as lists show it.
+    pub summary: RunSummary,
+    /// The agent's plan.
+    pub plan: Plan,
+    /// The evidence noted so far.
+    pub evidence: Vec<Evidence>,
+    /// Its pull request, once there is one.
+    pub pull_request: Option<PullRequestSummary>,
+}
+
+/// Where a pull request is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum PullRequestState {
+    /// Waits for a review.
+    Open,
+    /// Its branch is in the base branch.
+    Merged {
+        /// The merge commit.
+        commit: CommitId,
+    },
+    /// Closed without merging.
+    Closed,
+}
+
+/// A pull request as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PullRequestSummary {
+    /// The run that made it; pull requests are named by it across repositories.
+    pub run: RunId,
+    /// Its number in its repository.
+    pub number: PullRequestId,
+    /// Title.
+    pub title: String,
+    /// The repository the task named.
+    pub repository: String,
+    /// The branch with the work.
+    pub branch: String,
+    /// The branch it is to go into.
+    pub base: String,
+    /// The newest commit.
+    pub head: CommitId,
+    /// Where it is.
+    pub state: PullRequestState,
+    /// When it was opened.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+}
+
+/// A pull request with all there is to review.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PullRequestDetail {
+    /// As lists show it.
+    pub summary: PullRequestSummary,
+    /// The body, Markdown; pictures are named `artifact:ID`.
+    pub body: String,
+    /// Titles of its commits, oldest first.
+    pub commits: Vec<String>,
+    /// The evidence.
+    pub evidence: Vec<Evidence>,
+    /// The bare repository that has the branch.
+    pub bare_repository: PathBuf,
+}
+
+/// What a merge did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MergeReply {
+    /// The merge commit.
+    pub commit: CommitId,
+    /// The branch it is on.
+    pub base: String,
+    /// The bare repository that has it.
+    pub bare_repository: PathBuf,
+}
+
+/// What `doctor` found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DoctorReport {
+    /// Each check, in the order a person should mend them.
+    pub checks: Vec<Check>,
+}
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Check {
+    /// What was looked at, for example `acceleration`.
+    pub name: String,
+    /// What was found.
+    pub outcome: CheckOutcome,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum CheckOutcome {
+    /// As it should be.
+    Good {
+        /// The finding.
+        found: String,
+    },
+    /// It works, and could be better.
+    Weak {
+        /// The finding.
+        found: String,
+        /// What to do.
+        hint: String,
+    },
+    /// Tasks cannot run until it is mended.
+    Bad {
+        /// What is wrong and what to do.
+        error: UserError,
+    },
+}
+
+/// Where a running owner listens; kept in a file of mode 0600.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnerAddress {
+    /// Its process.
+    pub pid: u32,
+    /// `http://127.0.0.1:PORT`.
+    pub url: String,
+    /// The token every request carries.
+    pub token: String,
+    /// Its version.
+    pub version: String,
+}
