@@ -62,6 +62,12 @@ pub trait Machine: Send + Sync {
 
     /// Returns when the machine has ended, for whatever reason, with that reason in one sentence.
     async fn ended(&self) -> String;
+
+    /// The last that the guest's kernel and init wrote to the console, at most 64 KiB; empty where a driver keeps
+    /// none. It comes from the guest and may hold anything.
+    async fn console(&self) -> std::io::Result<String> {
+        Ok(String::new())
+    }
 }
 
 /// A stream of bytes both ways.
@@ -117,7 +123,7 @@ impl Default for MachineSize {
 pub struct Image {
     /// The folder with `disk.qcow2`, `vmlinux`, `initrd.img` and `manifest.json`.
     pub folder: PathBuf,
-    /// The hash of the recipe it was built from, in lower-case hexadecimal.
+    /// The SHA-256 of its manifest, which holds the hashes of its files; lower-case hexadecimal.
     pub hash: String,
 }
 

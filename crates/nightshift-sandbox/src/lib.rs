@@ -4,8 +4,10 @@
 //! spawns no process and knows nothing of tasks, agents or what is said on the guest channel.
 
 mod driver;
+mod state;
 
 pub use driver::{
-    Acceleration, BootRequest, ByteStream, CloneRequest, DisplayEndpoint, Driver, DriverReport, FreezeError, Image,
-    Machine, MachineSize, Remedy, StartError, Template, TemplateKey,
+    Acceleration, BootRequest, ByteStream, CloneRequest, DisplayEndpoint, Driver, DriverReport, FreezeError,
+    Image, Machine, MachineSize, Remedy, StartError, Template, TemplateKey,
 };
+pub use state::{EndReason, MachineEvent, MachineState, RequestDenied};
