@@ -1,2 +1,25 @@
-//! nightshift-cli
-fn main() {}
+//! The `nightshift` command: it starts or finds the owner, asks it, and shows what it answers.
+//!
+//! The only other thing in here is `serve`, which puts the owner together from its parts. No rule about tasks,
+//! runs or sandboxes is in this crate.
+
+mod arguments;
+mod client;
+mod commands;
+mod configuration;
+mod follow;
+mod folders;
+mod owner;
+mod show;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::Arguments;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let environment = folders::Environment::read();
+    commands::run(arguments, &environment)
+}

@@ -219,8 +219,8 @@ pub struct IntendedWrite {
     pub path: String,
     /// The file's content before; `None` when there was no such file.
     pub before: Option<ArtifactId>,
-    /// Its content after.
-    pub after: ArtifactId,
+    /// Its content after; `None` when it is to be removed.
+    pub after: Option<ArtifactId>,
 }
 
 /// How a step's outcome was found after the owner was restarted in the middle of it.

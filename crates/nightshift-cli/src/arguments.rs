@@ -1,0 +1,171 @@
+//! The command line, as it is typed.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Background coding agents, each in a Linux desktop virtual machine of its own.
+#[derive(Debug, Parser)]
+#[command(name = "nightshift", version, arg_required_else_help = true, after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Print JSON (lists and objects), or JSON Lines (what goes on) instead of text for people.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  nightshift exec \"Add a dark mode toggle that persists to localStorage\" --repo ~/src/app
+  nightshift exec --background \"Fix the flaky login test\"
+  nightshift tasks
+  nightshift watch run-4k2
+  nightshift review show run-4k2
+  nightshift review merge run-4k2
+
+Exit codes: 0 done, 1 failed, 2 wrong use, 3 paused and waiting for you, 4 cancelled.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Give a task to an agent; waits for its pull request unless told otherwise.
+    #[command(after_help = "\
+Examples:
+  nightshift exec \"Add a dark mode toggle that persists to localStorage\"
+  nightshift exec --repo ~/src/app --background \"Translate the error pages to German\"
+  nightshift exec --json \"Raise test coverage of src/parser\" | jq .type
+
+Ctrl+C stops the waiting, not the run: it goes on, and `nightshift watch` shows it again.")]
+    Exec {
+        /// What is to be done: what to change, how one sees that it is done, which tests to run.
+        description: String,
+        /// The repository: a folder on this machine, or a URL.
+        #[arg(long, default_value = ".")]
+        repo: String,
+        /// The branch to start from [default: the one that is checked out].
+        #[arg(long)]
+        base: Option<String>,
+        /// The model [default: from the configuration].
+        #[arg(long)]
+        model: Option<String>,
+        /// Money the task may cost, in US dollars.
+        #[arg(long, value_name = "USD")]
+        budget: Option<f64>,
+        /// Model calls the task may make.
+        #[arg(long, value_name = "N")]
+        turns: Option<u32>,
+        /// Minutes the agent may work.
+        #[arg(long, value_name = "N")]
+        minutes: Option<u64>,
+        /// Start from the last commit although there are changes that are not committed.
+        #[arg(long)]
+        leave_out_uncommitted: bool,
+        /// Return the run's id at once and let it work.
+        #[arg(long)]
+        background: bool,
+        /// Print the result as one line of JSON at the end.
+        #[arg(long)]
+        result_json: bool,
+    },
+    /// List tasks and what their runs are doing.
+    Tasks {
+        /// Also those that are merged, closed, cancelled or failed.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show one run: plan, evidence, what it used, what comes next.
+    Show {
+        /// The run's or task's id, or how it begins.
+        run: String,
+        /// Also every event.
+        #[arg(long)]
+        events: bool,
+    },
+    /// Follow a run as it works.
+    Watch {
+        /// The run's or task's id, or how it begins.
+        run: String,
+    },
+    /// Write to a run without stopping it.
+    Steer {
+        /// The run's or task's id, or how it begins.
+        run: String,
+        /// What to tell the agent.
+        text: String,
+    },
+    /// Stop a run for now; its sandbox is kept.
+    Pause {
+        /// The run's or task's id, or how it begins.
+        run: String,
+    },
+    /// Let a paused run go on.
+    Continue {
+        /// The run's or task's id, or how it begins.
+        run: String,
+    },
+    /// Give a run up and remove its sandbox.
+    Cancel {
+        /// The run's or task's id, or how it begins.
+        run: String,
+    },
+    /// Look at pull requests and decide on them.
+    Review {
+        #[command(subcommand)]
+        command: Review,
+    },
+    /// Make image and template ready before the first task needs them.
+    Template {
+        #[command(subcommand)]
+        command: Template,
+    },
+    /// Run the owner in the foreground (the other commands start it by themselves).
+    Serve {
+        /// The port on 127.0.0.1 [default: any free one].
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+    },
+    /// End the owner; runs stop where they are and go on when it is started again.
+    Stop,
+    /// Look whether this machine can run sandboxes, and say what to do if not.
+    Doctor,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Review {
+    /// List pull requests that wait.
+    List {
+        /// Also merged and closed ones.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show a pull request: what, evidence, commits.
+    Show {
+        /// The run's or task's id, or how it begins.
+        run: String,
+        /// Write the evidence's pictures into this folder.
+        #[arg(long, value_name = "FOLDER")]
+        pictures: Option<PathBuf>,
+    },
+    /// Show the whole diff of a pull request.
+    Diff {
+        /// The run's or task's id, or how it begins.
+        run: String,
+    },
+    /// Merge a pull request into the base branch of Nightshift's copy of the repository.
+    Merge {
+        /// The run's or task's id, or how it begins.
+        run: String,
+    },
+    /// Close a pull request without merging; its branch is kept.
+    Close {
+        /// The run's or task's id, or how it begins.
+        run: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Template {
+    /// Build image and template if they are missing (minutes, once).
+    Build,
+}

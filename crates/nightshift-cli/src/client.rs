@@ -1,0 +1,169 @@
+//! Asks the owner over HTTP.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use nightshift_protocol::{ErrorCode, Event, Live, OwnerAddress, UserError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A line of a stream may not be longer than this: the largest event carries a shortened command output.
+const LONGEST_LINE: usize = 16 * 1024 * 1024;
+
+/// A connection to the owner.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    address: OwnerAddress,
+}
+
+/// Something that arrived while a run was followed.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Arrived {
+    Event(Box<Event>),
+    Live(Live),
+}
+
+impl Client {
+    pub(crate) fn new(address: OwnerAddress) -> Result<Self, UserError> {
+        // The owner is on loopback: a proxy of the environment must not see the token.
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .connect_timeout(Duration::from_secs(5))
+            .build()
+            .map_err(|error| unreachable(&error))?;
+        Ok(Self { http, address })
+    }
+
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, UserError> {
+        let response = self.send(self.http.get(self.url(path))).await?;
+        response.json().await.map_err(|error| unreachable(&error))
+    }
+
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, UserError> {
+        let response = self.send(self.http.post(self.url(path)).json(body)).await?;
+        response.json().await.map_err(|error| unreachable(&error))
+    }
+
+    pub(crate) async fn bytes(&self, path: &str) -> Result<Vec<u8>, UserError> {
+        let response = self.send(self.http.get(self.url(path))).await?;
+        Ok(response.bytes().await.map_err(|error| unreachable(&error))?.to_vec())
+    }
+
+    /// Follows a run from `after` on, until `each` says that it has seen enough or the owner ends the stream.
+    pub(crate) async fn follow(
+        &self,
+        run: &str,
+        after: u64,
+        each: &mut (dyn FnMut(Arrived) -> Follow + Send),
+    ) -> Result<Follow, UserError> {
+        let path = format!("/runs/{run}/stream?after={after}");
+        let response = self.send(self.http.get(self.url(&path))).await?;
+        let mut bytes = response.bytes_stream();
+        let mut lines = Lines::default();
+        while let Some(chunk) = bytes.next().await {
+            let chunk = chunk.map_err(|error| unreachable(&error))?;
+            for arrived in lines.feed(&chunk)? {
+                if each(arrived) == Follow::Enough {
+                    return Ok(Follow::Enough);
+                }
+            }
+        }
+        Ok(Follow::More)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}/api/v1{path}", self.address.url)
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, UserError> {
+        let response =
+            request.bearer_auth(&self.address.token).send().await.map_err(|error| unreachable(&error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let text = response.text().await.unwrap_or_default();
+        Err(serde_json::from_str(&text).unwrap_or_else(|_| {
+            UserError::new(ErrorCode::InvalidRequest, format!("the owner answered {status}: {text}"), "")
+        }))
+    }
+}
+
+/// Whether to go on following.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Follow {
+    More,
+    Enough,
+}
+
+fn unreachable(error: &reqwest::Error) -> UserError {
+    UserError::new(
+        ErrorCode::OwnerUnreachable,
+        format!("the owner (nightshift serve) does not answer: {error}"),
+        "Runs are safe in its history. Any nightshift command starts it again; its log is owner.log in the data folder.",
+    )
+}
+
+/// Puts server-sent events together from the pieces that arrive.
+#[derive(Debug, Default)]
+struct Lines {
+    rest: Vec<u8>,
+    event: String,
+}
+
+impl Lines {
+    fn feed(&mut self, chunk: &[u8]) -> Result<Vec<Arrived>, UserError> {
+        self.rest.extend_from_slice(chunk);
+        let mut arrived = Vec::new();
+        while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.rest.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line);
+            let line = line.trim_end();
+            if let Some(name) = line.strip_prefix("event:") {
+                name.trim().clone_into(&mut self.event);
+            } else if let Some(data) = line.strip_prefix("data:") {
+                arrived.extend(self.read(data.trim()));
+            }
+        }
+        if self.rest.len() > LONGEST_LINE {
+            return Err(UserError::new(ErrorCode::Internal, "the owner sent a line without an end", "Report it."));
+        }
+        Ok(arrived)
+    }
+
+    /// What a newer owner sends that this version does not know is passed over.
+    fn read(&self, data: &str) -> Option<Arrived> {
+        match self.event.as_str() {
+            "event" => serde_json::from_str(data).ok().map(|event| Arrived::Event(Box::new(event))),
+            "live" => serde_json::from_str(data).ok().map(Arrived::Live),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+    use nightshift_protocol::LiveBody;
+
+    use super::*;
+
+    const STREAM: &str = "event: event\nid: 2\ndata: {\"position\":9,\"run\":\"run-0000000000\",\"seq\":2,\
+        \"at\":\"1970-01-01T00:00:00Z\",\"type\":\"personSaid\",\"text\":\"hé\"}\n\n: keep-alive\n\n\
+        event: live\ndata: {\"run\":\"run-0000000000\",\"type\":\"modelText\",\"text\":\"x\"}\n\nevent: later\ndata: {}\n\n";
+
+    #[test]
+    fn a_stream_cut_into_any_pieces_reads_the_same() {
+        let whole = Lines::default().feed(STREAM.as_bytes()).unwrap();
+        assert_eq!(whole.len(), 2);
+        let live = Live { run: "run-0000000000".parse().unwrap(), body: LiveBody::ModelText { text: "x".to_owned() } };
+        assert_eq!(whole[1], Arrived::Live(live));
+        for size in 1..40 {
+            let mut lines = Lines::default();
+            let pieces: Vec<Arrived> =
+                STREAM.as_bytes().chunks(size).flat_map(|chunk| lines.feed(chunk).unwrap()).collect();
+            assert_eq!(pieces, whole, "pieces of {size} bytes");
+        }
+    }
+}

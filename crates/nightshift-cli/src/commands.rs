@@ -1,0 +1,377 @@
+//! Each command: ask the owner, show what it answers.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use nightshift_protocol::{
+    CheckOutcome, DoctorReport, ErrorCode, Event, EventBody, EvidenceSource, Limits, MergeReply, PullRequestDetail,
+    PullRequestState, PullRequestSummary, RunDetail, RunSummary, SubmitReply, SubmitTask, Uncommitted, UserError,
+};
+use serde_json::json;
+
+use crate::arguments::{Arguments, Command, Review, Template};
+use crate::client::Client;
+use crate::folders::Environment;
+use crate::follow::{Output, follow, out};
+use crate::{owner, show};
+
+/// What a command ended with, if not with an error.
+type Status = Result<u8, UserError>;
+
+pub(crate) fn run(arguments: Arguments, environment: &Environment) -> ExitCode {
+    let json = arguments.json;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&UserError::new(ErrorCode::Internal, format!("starting threads: {error}"), ""), json);
+            return ExitCode::FAILURE;
+        }
+    };
+    if matches!(arguments.command, Command::Serve { .. }) {
+        log(environment);
+    }
+    match runtime.block_on(dispatch(arguments, environment)) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            complain(&error, json);
+            ExitCode::from(show::exit_code(error.code))
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "errors for people go to standard error")]
+fn complain(error: &UserError, json: bool) {
+    if json {
+        out(&json!({ "type": "error", "error": error }).to_string());
+    } else {
+        eprintln!("{}", show::error(error));
+    }
+}
+
+fn log(environment: &Environment) {
+    let filter = environment.log.clone().unwrap_or_else(|| "info".to_owned());
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+}
+
+async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
+    let json = arguments.json;
+    match arguments.command {
+        Command::Exec {
+            description,
+            repo,
+            base,
+            model,
+            budget,
+            turns,
+            minutes,
+            leave_out_uncommitted,
+            background,
+            result_json,
+        } => {
+            let request = SubmitTask {
+                description,
+                repository: repository(&repo)?,
+                base_branch: base,
+                model,
+                limits: limits(budget, turns, minutes)?,
+                uncommitted: if leave_out_uncommitted { Uncommitted::LeaveOut } else { Uncommitted::Refuse },
+            };
+            exec(environment, &request, json, background, result_json).await
+        }
+        Command::Tasks { all } => tasks(environment, json, all).await,
+        Command::Show { run, events } => show_run(environment, json, &run, events).await,
+        Command::Watch { run } => watch(environment, json, &run).await,
+        Command::Steer { run, text } => {
+            act(environment, json, &run, "messages", &json!({ "text": text })).await
+        }
+        Command::Pause { run } => act(environment, json, &run, "pause", &json!({})).await,
+        Command::Continue { run } => act(environment, json, &run, "continue", &json!({})).await,
+        Command::Cancel { run } => act(environment, json, &run, "cancel", &json!({})).await,
+        Command::Review { command } => review(environment, json, command).await,
+        Command::Template { command: Template::Build } => build_template(environment, json).await,
+        Command::Serve { port } => owner::serve(environment, port).await.map(|()| 0),
+        Command::Stop => stop(environment, json).await,
+        Command::Doctor => doctor(environment, json).await,
+    }
+}
+
+fn print(json: bool, value: &impl serde::Serialize, text: impl FnOnce() -> String) {
+    if json {
+        out(&serde_json::to_string(value).unwrap_or_default());
+    } else {
+        out(&text());
+    }
+}
+
+/// A folder becomes absolute, because the owner may run elsewhere; a URL stays as it is.
+fn repository(given: &str) -> Result<String, UserError> {
+    if given.contains("://") || given.starts_with("git@") {
+        return Ok(given.to_owned());
+    }
+    match std::path::absolute(Path::new(given)) {
+        Ok(path) => Ok(path.display().to_string()),
+        Err(error) => Err(UserError::new(
+            ErrorCode::RepositoryNotFound,
+            format!("{given}: {error}"),
+            "Name a folder with --repo.",
+        )),
+    }
+}
+
+fn limits(budget: Option<f64>, turns: Option<u32>, minutes: Option<u64>) -> Result<Limits, UserError> {
+    let mut limits = Limits::default();
+    if let Some(dollars) = budget {
+        if !(0.01..=100_000.0).contains(&dollars) {
+            let message = format!("--budget {dollars} is not between 0.01 and 100000 US dollars");
+            return Err(UserError::new(ErrorCode::InvalidRequest, message, "Give it in dollars, for example 2.50."));
+        }
+        // In range and positive, so the conversion cannot wrap.
+        limits.cost_microdollars = (dollars * 1_000_000.0).round() as u64;
+    }
+    limits.turns = turns.unwrap_or(limits.turns);
+    limits.seconds = minutes.map_or(limits.seconds, |minutes| minutes.saturating_mul(60));
+    Ok(limits)
+}
+
+async fn exec(
+    environment: &Environment,
+    request: &SubmitTask,
+    json: bool,
+    background: bool,
+    result_json: bool,
+) -> Status {
+    let began = Instant::now();
+    let client = owner::connect(environment).await?;
+    let reply: SubmitReply = client.post("/tasks", request).await?;
+    if background {
+        print(json || result_json, &reply, || format!("{}\nFollow it: nightshift watch {}", reply.run, reply.run));
+        return Ok(0);
+    }
+    let output = if json { Output::JsonLines } else { Output::Text };
+    let run = reply.run.to_string();
+    let ended = follow(async || owner::connect(environment).await, &run, output).await?;
+    let client = owner::connect(environment).await?;
+    let detail: RunDetail = client.get(&format!("/runs/{run}")).await?;
+    if !json && !result_json {
+        out(&format!("\n{}", show::detail(&detail)));
+    }
+    if result_json {
+        let events: Vec<Event> = client.get(&format!("/runs/{run}/events")).await?;
+        out(&result(&detail, &events, began.elapsed().as_secs_f64()).to_string());
+    }
+    Ok(ended.exit_code())
+}
+
+/// The result as scripts read it.
+fn result(detail: &RunDetail, events: &[Event], seconds: f64) -> serde_json::Value {
+    let ready = events.iter().find_map(|event| match &event.body {
+        EventBody::SandboxReady { facts, .. } => Some(facts.ready_ms),
+        _ => None,
+    });
+    let commits = events.iter().rev().find_map(|event| match &event.body {
+        EventBody::BranchReceived { commits, .. } => Some(*commits),
+        _ => None,
+    });
+    let evidence: Vec<_> = detail
+        .evidence
+        .iter()
+        .map(|evidence| match &evidence.source {
+            EvidenceSource::Screenshot { step, label, image } => json!({
+                "kind": "screenshot", "claim": evidence.claim, "step": step, "label": label, "artifact": image.artifact,
+            }),
+            EvidenceSource::Command { step, command, exit_code, .. } => json!({
+                "kind": "command", "claim": evidence.claim, "step": step, "command": command, "exitCode": exit_code,
+            }),
+        })
+        .collect();
+    json!({
+        "task": detail.summary.task.id,
+        "run": detail.summary.run,
+        "state": detail.summary.state.name(),
+        "pullRequest": detail.pull_request.as_ref().map(|pull_request| pull_request.number),
+        "branch": detail.summary.branch,
+        "commits": commits.unwrap_or(0),
+        "seconds": (seconds * 10.0).round() / 10.0,
+        "sandboxReadyMs": ready,
+        "evidence": evidence,
+    })
+}
+
+async fn tasks(environment: &Environment, json: bool, all: bool) -> Status {
+    let client = owner::connect(environment).await?;
+    let mut runs: Vec<RunSummary> = client.get("/runs").await?;
+    if !all {
+        runs.retain(|run| !run.state.is_final());
+    }
+    print(json, &runs, || show::runs(&runs));
+    Ok(0)
+}
+
+async fn show_run(environment: &Environment, json: bool, run: &str, events: bool) -> Status {
+    let client = owner::connect(environment).await?;
+    let detail: RunDetail = client.get(&format!("/runs/{run}")).await?;
+    print(json, &detail, || show::detail(&detail));
+    if events {
+        let mut after = 0;
+        loop {
+            let page: Vec<Event> = client.get(&format!("/runs/{run}/events?after={after}")).await?;
+            let Some(last) = page.last() else { break };
+            after = last.seq;
+            for event in &page {
+                if json {
+                    out(&serde_json::to_string(event).unwrap_or_default());
+                } else {
+                    let text = show::event(event).unwrap_or_else(|| format!("· {}", event.body.name()));
+                    out(&format!("{:>4} {} {text}", event.seq, event.at.time().truncate_to_second()));
+                }
+            }
+        }
+    }
+    Ok(0)
+}
+
+async fn watch(environment: &Environment, json: bool, run: &str) -> Status {
+    let output = if json { Output::JsonLines } else { Output::Text };
+    let ended = follow(async || owner::connect(environment).await, run, output).await?;
+    Ok(ended.exit_code())
+}
+
+async fn act(
+    environment: &Environment,
+    json: bool,
+    run: &str,
+    operation: &str,
+    body: &serde_json::Value,
+) -> Status {
+    let client = owner::connect(environment).await?;
+    let summary: RunSummary = client.post(&format!("/runs/{run}/{operation}"), body).await?;
+    print(json, &summary, || format!("{}: {}", summary.run, show::state(&summary.state)));
+    Ok(0)
+}
+
+async fn review(environment: &Environment, json: bool, command: Review) -> Status {
+    let client = owner::connect(environment).await?;
+    match command {
+        Review::List { all } => {
+            let mut list: Vec<PullRequestSummary> = client.get("/pull-requests").await?;
+            if !all {
+                list.retain(|pull_request| pull_request.state == PullRequestState::Open);
+            }
+            print(json, &list, || show::pull_requests(&list));
+        }
+        Review::Show { run, pictures } => {
+            let detail: PullRequestDetail = client.get(&format!("/pull-requests/{run}")).await?;
+            print(json, &detail, || show::pull_request(&detail));
+            if let Some(folder) = pictures {
+                write_pictures(&client, &detail, &folder, json).await?;
+            }
+        }
+        Review::Diff { run } => {
+            let diff = client.bytes(&format!("/pull-requests/{run}/diff")).await?;
+            out(&show::plain(&String::from_utf8_lossy(&diff)));
+        }
+        Review::Merge { run } => {
+            let merged: MergeReply = client.post(&format!("/pull-requests/{run}/merge"), &json!({})).await?;
+            print(json, &merged, || {
+                let bare = merged.bare_repository.display();
+                format!("Merged as {} into {}.\nTake it over: git pull {bare} {}", merged.commit, merged.base, merged.base)
+            });
+        }
+        Review::Close { run } => {
+            let closed: PullRequestSummary =
+                client.post(&format!("/pull-requests/{run}/close"), &json!({})).await?;
+            print(json, &closed, || format!("Closed #{}; its branch {} is kept.", closed.number, closed.branch));
+        }
+    }
+    Ok(0)
+}
+
+async fn write_pictures(
+    client: &Client,
+    detail: &PullRequestDetail,
+    folder: &Path,
+    json: bool,
+) -> Result<(), UserError> {
+    let trouble = |error: std::io::Error| {
+        UserError::new(ErrorCode::InvalidRequest, format!("{}: {error}", folder.display()), "Name another folder.")
+    };
+    std::fs::create_dir_all(folder).map_err(trouble)?;
+    let mut number = 0;
+    for evidence in &detail.evidence {
+        let EvidenceSource::Screenshot { step, image, .. } = &evidence.source else { continue };
+        number += 1;
+        let bytes = client.bytes(&format!("/artifacts/{}", image.artifact)).await?;
+        let path = folder.join(format!("{number:02}-step-{step}.png"));
+        std::fs::write(&path, bytes).map_err(trouble)?;
+        if !json {
+            out(&path.display().to_string());
+        }
+    }
+    Ok(())
+}
+
+async fn build_template(environment: &Environment, json: bool) -> Status {
+    let client = owner::connect(environment).await?;
+    let built: serde_json::Value = client.post("/template", &json!({})).await?;
+    print(json, &built, || format!("The template {} is ready.", built["template"].as_str().unwrap_or_default()));
+    Ok(0)
+}
+
+async fn stop(environment: &Environment, json: bool) -> Status {
+    let folders = owner::folders(environment)?;
+    let Some((client, address)) = owner::running(&folders).await.zip(owner::address(&folders)) else {
+        print(json, &json!({ "stopped": false }), || "No owner runs.".to_owned());
+        return Ok(0);
+    };
+    let pid = i32::try_from(address.pid).ok().and_then(rustix::process::Pid::from_raw);
+    if let Some(pid) = pid {
+        // It answered a moment ago at the address it wrote, so the process is the owner and not a later one.
+        let _already_gone = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+    drop(client);
+    while owner::running(&folders).await.is_some() {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    print(json, &json!({ "stopped": true }), || "The owner ended; its runs go on when it is started again.".to_owned());
+    Ok(0)
+}
+
+async fn doctor(environment: &Environment, json: bool) -> Status {
+    let client = owner::connect(environment).await?;
+    let report: DoctorReport = client.get("/doctor").await?;
+    print(json, &report, || show::doctor(&report));
+    let bad = report.checks.iter().any(|check| matches!(check.outcome, CheckOutcome::Bad { .. }));
+    Ok(u8::from(bad))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+    use super::*;
+
+    #[test]
+    fn a_folder_becomes_absolute_and_a_url_stays() {
+        assert!(repository("some/where").unwrap().starts_with('/'));
+        assert_eq!(repository("https://example.org/a.git").unwrap(), "https://example.org/a.git");
+        assert_eq!(repository("git@example.org:a.git").unwrap(), "git@example.org:a.git");
+    }
+
+    #[test]
+    fn a_budget_is_given_in_dollars() {
+        assert_eq!(limits(Some(2.5), None, None).unwrap().cost_microdollars, 2_500_000);
+        assert_eq!(limits(Some(-1.0), None, None).unwrap_err().code, ErrorCode::InvalidRequest);
+        assert_eq!(limits(Some(f64::NAN), None, None).unwrap_err().code, ErrorCode::InvalidRequest);
+    }
+
+    #[test]
+    fn minutes_and_turns_replace_the_defaults() {
+        let given = limits(None, Some(5), Some(3)).unwrap();
+        assert_eq!((given.turns, given.seconds), (5, 180));
+        assert_eq!(given.tokens, Limits::default().tokens);
+    }
+}

@@ -1,0 +1,110 @@
+//! `config.toml`: what a person may set once instead of on every command.
+
+use std::path::Path;
+
+use nightshift_protocol::{ErrorCode, UserError};
+use serde::Deserialize;
+
+/// The model of a task that names none.
+pub(crate) const DEFAULT_MODEL: &str = "claude-sonnet-5-5";
+
+/// The configuration file. Unknown keys are refused: a misspelt one would be silently without effect.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Configuration {
+    /// The model of a task that names none.
+    pub(crate) model: String,
+    /// Sandboxes that may run at once; by default what three quarters of the memory hold.
+    pub(crate) sandboxes: Option<u32>,
+    /// The machines.
+    pub(crate) sandbox: SandboxConfiguration,
+}
+
+/// The machines.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SandboxConfiguration {
+    /// Memory in MiB.
+    pub(crate) memory_mib: u32,
+    /// Virtual processors.
+    pub(crate) processors: u32,
+}
+
+impl Default for Configuration {
+    fn default() -> Self {
+        Self { model: DEFAULT_MODEL.to_owned(), sandboxes: None, sandbox: SandboxConfiguration::default() }
+    }
+}
+
+impl Default for SandboxConfiguration {
+    fn default() -> Self {
+        Self { memory_mib: 2048, processors: 2 }
+    }
+}
+
+/// Reads the configuration; no file is the same as an empty one.
+pub(crate) fn read(path: &Path) -> Result<Configuration, UserError> {
+    let refuse = |why: String| {
+        UserError::new(
+            ErrorCode::InvalidRequest,
+            format!("the configuration {} cannot be used: {why}", path.display()),
+            "Mend the line it names; docs/configuration.md lists what may be set.",
+        )
+    };
+    match std::fs::read_to_string(path) {
+        Ok(text) => {
+            let configuration: Configuration = toml::from_str(&text).map_err(|error| refuse(error.to_string()))?;
+            check(&configuration).map_or(Ok(configuration), |why| Err(refuse(why)))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Configuration::default()),
+        Err(error) => Err(refuse(error.to_string())),
+    }
+}
+
+fn check(configuration: &Configuration) -> Option<String> {
+    let machine = &configuration.sandbox;
+    if !(512..=65_536).contains(&machine.memory_mib) {
+        return Some("sandbox.memory_mib must be between 512 and 65536".to_owned());
+    }
+    if !(1..=64).contains(&machine.processors) {
+        return Some("sandbox.processors must be between 1 and 64".to_owned());
+    }
+    (configuration.sandboxes == Some(0)).then(|| "sandboxes must be at least 1".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+    use super::*;
+
+    fn read_text(text: &str) -> Result<Configuration, UserError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, text).unwrap();
+        read(&path)
+    }
+
+    #[test]
+    fn no_file_means_the_defaults() {
+        assert_eq!(read(Path::new("/nowhere/config.toml")).unwrap(), Configuration::default());
+    }
+
+    #[test]
+    fn a_part_that_is_left_out_keeps_its_default() {
+        let read = read_text("[sandbox]\nmemory_mib = 4096\n").unwrap();
+        assert_eq!(read.sandbox, SandboxConfiguration { memory_mib: 4096, processors: 2 });
+        assert_eq!(read.model, DEFAULT_MODEL);
+    }
+
+    #[test]
+    fn a_misspelt_key_is_named() {
+        let error = read_text("modle = \"x\"\n").unwrap_err();
+        assert!(error.message.contains("modle"), "{}", error.message);
+    }
+
+    #[test]
+    fn a_machine_that_could_not_boot_is_refused() {
+        let error = read_text("[sandbox]\nmemory_mib = 64\n").unwrap_err();
+        assert!(error.message.contains("between 512 and 65536"), "{}", error.message);
+    }
+}

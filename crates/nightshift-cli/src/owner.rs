@@ -1,0 +1,317 @@
+//! The owner: found, started on demand, or run in the foreground.
+
+use std::fs::File;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nightshift_api::Api;
+use nightshift_forge::Forge;
+use nightshift_model::{Anthropic, AnthropicSettings, Key};
+use nightshift_protocol::{Clock, Entropy, ErrorCode, OffsetDateTime, OwnerAddress, UserError};
+use nightshift_qemu::{QemuDriver, QemuSettings};
+use nightshift_sandbox::MachineSize;
+use nightshift_server::Guard;
+use nightshift_store::Store;
+use nightshift_supervisor::{Images, Supervisor, SupervisorParts, SupervisorSettings};
+
+use crate::client::Client;
+use crate::configuration::{self, Configuration};
+use crate::folders::{Environment, Folders, beside};
+
+/// How long a started owner may take until it answers. It opens its history and listens; it builds nothing.
+const START_WITHIN: Duration = Duration::from_secs(20);
+
+/// The system's clock.
+#[derive(Debug)]
+struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> OffsetDateTime {
+        OffsetDateTime::now_utc()
+    }
+}
+
+/// The kernel's random numbers.
+#[derive(Debug)]
+struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        let mut filled = 0;
+        while filled < bytes.len() {
+            // Only a signal interrupts it; the pool is initialised long before a user logs in.
+            if let Ok(more) = rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
+                filled += more;
+            }
+        }
+    }
+}
+
+/// Finds the folders, or says why there are none.
+pub(crate) fn folders(environment: &Environment) -> Result<Folders, UserError> {
+    Folders::of(environment).ok_or_else(|| {
+        UserError::new(ErrorCode::InvalidRequest, "neither HOME nor NIGHTSHIFT_HOME is set", "Set one of them.")
+    })
+}
+
+/// Connects to the owner, starting it when none runs.
+pub(crate) async fn connect(environment: &Environment) -> Result<Client, UserError> {
+    let folders = folders(environment)?;
+    if let Some(client) = running(&folders).await {
+        return Ok(client);
+    }
+    start(environment, &folders)?;
+    let deadline = tokio::time::Instant::now() + START_WITHIN;
+    loop {
+        if let Some(client) = running(&folders).await {
+            return Ok(client);
+        }
+        if tokio::time::Instant::now() > deadline {
+            return Err(UserError::new(
+                ErrorCode::OwnerUnreachable,
+                format!("the owner was started and did not answer within {} s", START_WITHIN.as_secs()),
+                format!("Its log is {}; `nightshift serve` shows the reason.", folders.owner_log().display()),
+            ));
+        }
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+}
+
+/// Connects to the owner if one runs.
+pub(crate) async fn running(folders: &Folders) -> Option<Client> {
+    let client = Client::new(address(folders)?).ok()?;
+    client.get::<serde_json::Value>("/health").await.ok()?;
+    Some(client)
+}
+
+/// The address the owner left.
+pub(crate) fn address(folders: &Folders) -> Option<OwnerAddress> {
+    serde_json::from_slice(&std::fs::read(folders.owner_file()).ok()?).ok()
+}
+
+fn start(environment: &Environment, folders: &Folders) -> Result<(), UserError> {
+    let trouble = |error: &std::io::Error| {
+        UserError::new(
+            ErrorCode::OwnerUnreachable,
+            format!("the owner could not be started: {error}"),
+            "`nightshift serve` in another terminal shows the reason.",
+        )
+    };
+    private_folder(&folders.data).map_err(|error| trouble(&error))?;
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(folders.owner_log())
+        .map_err(|error| trouble(&error))?;
+    let executable = environment.executable.as_deref().unwrap_or(Path::new("nightshift"));
+    Command::new(executable)
+        .arg("serve")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        // A session of its own: closing the terminal that happened to start it must not end it.
+        .process_group(0)
+        .spawn()
+        .map_err(|error| trouble(&error))?;
+    Ok(())
+}
+
+/// Runs the owner until it is told to end.
+pub(crate) async fn serve(environment: &Environment, port: u16) -> Result<(), UserError> {
+    let folders = folders(environment)?;
+    let io = |what: &'static str| {
+        move |error: std::io::Error| {
+            UserError::new(ErrorCode::Internal, format!("{what}: {error}"), "Look at the folder's owner and mode.")
+        }
+    };
+    private_folder(&folders.data).map_err(io("creating the data folder"))?;
+    let _lock = take_lock(&folders)?;
+    let configuration = configuration::read(&folders.configuration)?;
+    let listener =
+        tokio::net::TcpListener::bind(("127.0.0.1", port)).await.map_err(io("listening on 127.0.0.1"))?;
+    let port = listener.local_addr().map_err(io("listening on 127.0.0.1"))?.port();
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let (api, supervisor) = assemble(environment, &folders, &configuration, &entropy).await?;
+    supervisor.resume().await?;
+
+    let mut token = [0_u8; 24];
+    entropy.fill(&mut token);
+    let address = OwnerAddress {
+        pid: std::process::id(),
+        url: format!("http://127.0.0.1:{port}"),
+        token: token.iter().map(|byte| format!("{byte:02x}")).collect(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let router = nightshift_server::router(Arc::new(api), Guard::new(&address.token, port));
+    write_address(&folders, &address).map_err(io("writing owner.json"))?;
+    tracing::info!(url = address.url, "the owner listens");
+    let served = axum::serve(listener, router).with_graceful_shutdown(told_to_end()).into_future();
+    // Watchers keep their streams open for as long as they can: an owner that was told to end does not wait for them.
+    let ended = tokio::select! {
+        served = served => served,
+        () = async { told_to_end().await; tokio::time::sleep(Duration::from_secs(2)).await } => Ok(()),
+    };
+    let _gone = std::fs::remove_file(folders.owner_file());
+    supervisor.rest().await;
+    ended.map_err(io("serving"))
+}
+
+async fn told_to_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let wait = |kind| async move {
+        match signal(kind) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = wait(SignalKind::terminate()) => {}
+        () = wait(SignalKind::interrupt()) => {}
+    }
+}
+
+async fn assemble(
+    environment: &Environment,
+    folders: &Folders,
+    configuration: &Configuration,
+    entropy: &Arc<dyn Entropy>,
+) -> Result<(Api, Supervisor), UserError> {
+    let executable = environment.executable.as_deref();
+    let missing = |what: &str, variable: &str| {
+        UserError::new(
+            ErrorCode::ToolMissing,
+            format!("{what} was not found beside the nightshift program"),
+            format!("Start it by ./dev in its checkout, or set {variable}."),
+        )
+    };
+    let guest = beside(executable, environment.guest.as_deref(), &["nightshift-guest", "../libexec/nightshift-guest"])
+        .ok_or_else(|| missing("nightshift-guest", "NIGHTSHIFT_GUEST"))?;
+    let recipe = beside(executable, environment.vm_images.as_deref(), &["../share/nightshift/vm-images"])
+        .ok_or_else(|| missing("the vm-images folder", "NIGHTSHIFT_VM_IMAGES"))?;
+    let store = Store::open(&folders.data).await?;
+    let forge = Forge::open(&folders.data.join("repositories")).await?;
+    let driver = QemuDriver::new(QemuSettings {
+        search_path: environment.path.clone().unwrap_or_default(),
+        guest_program: guest,
+        templates: folders.cache.join("templates"),
+        sandboxes: folders.sandboxes.clone(),
+        runtime: environment.runtime_dir.clone(),
+        entropy: Arc::clone(entropy),
+    });
+    let mut settings = AnthropicSettings::new(environment.anthropic_key.clone().map(Key::new));
+    if let Some(url) = &environment.anthropic_url {
+        settings.base_url.clone_from(url);
+    }
+    let model = Anthropic::new(settings, Arc::clone(entropy))?;
+    let supervisor = Supervisor::new(
+        SupervisorParts {
+            store: store.clone(),
+            forge: forge.clone(),
+            driver: Arc::new(driver),
+            model: Arc::new(model),
+            images: Images::new(recipe, folders.cache.join("images")),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::clone(entropy),
+        },
+        SupervisorSettings {
+            default_model: configuration.model.clone(),
+            sandboxes: configuration.sandboxes,
+            size: MachineSize {
+                memory_mib: configuration.sandbox.memory_mib,
+                processors: configuration.sandbox.processors,
+            },
+            data: folders.data.clone(),
+            scratch: folders.data.join("scratch"),
+        },
+    );
+    Ok((Api::new(supervisor.clone(), store, forge), supervisor))
+}
+
+/// Holds the lock that makes this the only owner of its folders.
+fn take_lock(folders: &Folders) -> Result<File, UserError> {
+    let path = folders.owner_lock();
+    let lock = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(|error| {
+        UserError::new(ErrorCode::Internal, format!("{}: {error}", path.display()), "Look at its owner and mode.")
+    })?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(_) => Err(UserError::new(
+            ErrorCode::OwnerRunning,
+            format!("another owner already runs with {}", folders.data.display()),
+            "Use it (every nightshift command does), end it with `nightshift stop`, or set NIGHTSHIFT_HOME for a second one.",
+        )),
+    }
+}
+
+fn write_address(folders: &Folders, address: &OwnerAddress) -> std::io::Result<()> {
+    use std::io::Write;
+    let staged = folders.data.join("owner.json.new");
+    let _left_over = std::fs::remove_file(&staged);
+    let mut file = File::options().create_new(true).write(true).mode(0o600).open(&staged)?;
+    file.write_all(&serde_json::to_vec(address)?)?;
+    std::fs::rename(staged, folders.owner_file())
+}
+
+fn private_folder(path: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn folders_in(folder: &Path) -> Folders {
+        let environment = Environment {
+            home: Some(folder.to_path_buf()),
+            nightshift_home: Some(folder.to_path_buf()),
+            ..Environment::default()
+        };
+        let folders = Folders::of(&environment).unwrap();
+        private_folder(&folders.data).unwrap();
+        folders
+    }
+
+    #[test]
+    fn a_second_owner_of_the_same_folders_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = folders_in(folder.path());
+        let first = take_lock(&folders).unwrap();
+        assert_eq!(take_lock(&folders).unwrap_err().code, ErrorCode::OwnerRunning);
+        drop(first);
+        assert!(take_lock(&folders).is_ok());
+    }
+
+    #[test]
+    fn nobody_else_may_read_the_token() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = folders_in(folder.path());
+        let address = OwnerAddress {
+            pid: 1,
+            url: "http://127.0.0.1:1".to_owned(),
+            token: "secret".to_owned(),
+            version: "0".to_owned(),
+        };
+        write_address(&folders, &address).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&folders.owner_file()), mode(&folders.data)), (0o600, 0o700));
+        assert_eq!(super::address(&folders), Some(address));
+    }
+
+    #[test]
+    fn entropy_differs_from_call_to_call() {
+        let (mut first, mut second) = ([0_u8; 32], [0_u8; 32]);
+        SystemEntropy.fill(&mut first);
+        SystemEntropy.fill(&mut second);
+        assert_ne!(first, second);
+    }
+}

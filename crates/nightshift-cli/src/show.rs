@@ -1,0 +1,353 @@
+//! Text for people: what runs, pull requests and events look like in a terminal.
+
+use nightshift_protocol::{
+    CheckOutcome, DoctorReport, ErrorCode, Event, EventBody, EvidenceSource, PauseReason, PlanStepState, PreparingPhase,
+    PullRequestDetail, PullRequestState, PullRequestSummary, QueueReason, ResultPart, RunDetail, RunState, RunSummary,
+    ToolCall, ToolOutcome, UserError,
+};
+
+/// The longest line of an event.
+const WIDTH: usize = 110;
+
+/// Takes out what could move the cursor, colour the terminal or forge lines: texts come from sandboxes and models.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control() || *character == '\n' || *character == '\t').collect()
+}
+
+/// One line of plain text, cut to fit.
+fn line(text: &str) -> String {
+    let flat: String = plain(text).split_whitespace().collect::<Vec<_>>().join(" ");
+    if flat.chars().count() <= WIDTH { flat } else { flat.chars().take(WIDTH - 1).chain(['…']).collect() }
+}
+
+pub(crate) fn error(error: &UserError) -> String {
+    if error.hint.is_empty() {
+        format!("error: {}", plain(&error.message))
+    } else {
+        format!("error: {}\n  what to do: {}", plain(&error.message), plain(&error.hint))
+    }
+}
+
+pub(crate) fn state(state: &RunState) -> String {
+    match state {
+        RunState::Queued { reason: QueueReason::Submitted } => "queued".to_owned(),
+        RunState::Queued { reason: QueueReason::SandboxLimit { limit } } => {
+            format!("queued: {limit} sandboxes run already")
+        }
+        RunState::Preparing { phase } => match phase {
+            PreparingPhase::Image => "preparing: guest image".to_owned(),
+            PreparingPhase::Template => "preparing: template".to_owned(),
+            PreparingPhase::Sandbox => "preparing: sandbox".to_owned(),
+            PreparingPhase::Repository => "preparing: repository".to_owned(),
+        },
+        RunState::Working => "working".to_owned(),
+        RunState::Waiting { question } => format!("waits for you: {}", line(question)),
+        RunState::Delivering => "delivering".to_owned(),
+        RunState::InReview { pull_request } => format!("in review: pull request #{pull_request}"),
+        RunState::Paused { reason: PauseReason::Person } => "paused".to_owned(),
+        RunState::Paused { reason: PauseReason::Limit { limit } } => format!("paused: {}", line(limit)),
+        RunState::Paused { reason: PauseReason::Trouble { error } } => format!("paused: {}", line(&error.message)),
+        RunState::Merged { pull_request } => format!("merged: pull request #{pull_request}"),
+        RunState::Closed { pull_request } => format!("closed: pull request #{pull_request}"),
+        RunState::Cancelled => "cancelled".to_owned(),
+        RunState::Failed { reason } => format!("failed: {}", line(&reason.error.message)),
+    }
+}
+
+pub(crate) fn money(microdollars: u64) -> String {
+    format!("${}.{:02}", microdollars / 1_000_000, microdollars % 1_000_000 / 10_000)
+}
+
+pub(crate) fn runs(runs: &[RunSummary]) -> String {
+    if runs.is_empty() {
+        return "No tasks yet. Give one: nightshift exec \"…\" --repo PATH".to_owned();
+    }
+    let rows: Vec<[String; 4]> = runs
+        .iter()
+        .map(|run| {
+            [
+                run.run.to_string(),
+                state(&run.state),
+                format!("{} turns {}", run.turns, money(run.usage.cost_microdollars)),
+                line(&run.task.title()),
+            ]
+        })
+        .collect();
+    table(&rows)
+}
+
+pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let lines = rows.iter().map(|row| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+pub(crate) fn detail(detail: &RunDetail) -> String {
+    let run = &detail.summary;
+    let mut text = format!("{}\n\n", plain(&run.task.title()));
+    let rows = [
+        ["run".to_owned(), run.run.to_string()],
+        ["task".to_owned(), run.task.id.to_string()],
+        ["state".to_owned(), state(&run.state)],
+        ["repository".to_owned(), plain(&run.task.repository)],
+        ["branch".to_owned(), format!("{} (from {})", run.branch, run.task.base_branch)],
+        ["model".to_owned(), plain(&run.task.model)],
+        ["used".to_owned(), format!("{} turns, {} steps, {}", run.turns, run.steps, money(run.usage.cost_microdollars))],
+    ];
+    text += &table(&rows);
+    if !detail.plan.steps.is_empty() {
+        text += "\n\nPlan\n";
+        for step in &detail.plan.steps {
+            let mark = match step.state {
+                PlanStepState::Pending => ' ',
+                PlanStepState::Active => '>',
+                PlanStepState::Done => 'x',
+                PlanStepState::Dropped => '-',
+            };
+            text += &format!("  [{mark}] {}\n", line(&step.title));
+        }
+    }
+    if !detail.evidence.is_empty() {
+        text += "\n\nEvidence\n";
+        text += &evidence(&detail.evidence);
+    }
+    if let RunState::Failed { reason } = &run.state {
+        text += &format!("\n\n{}", error(&reason.error));
+    }
+    if let RunState::Paused { reason: PauseReason::Trouble { error: trouble } } = &run.state {
+        text += &format!("\n\n{}", error(trouble));
+    }
+    if let Some(pull_request) = &detail.pull_request {
+        text += &format!("\n\nPull request #{}: nightshift review show {}", pull_request.number, run.run);
+    }
+    text
+}
+
+fn evidence(evidence: &[nightshift_protocol::Evidence]) -> String {
+    let lines = evidence.iter().map(|evidence| match &evidence.source {
+        EvidenceSource::Screenshot { step, label, .. } => {
+            format!("  {} (screenshot of step {step}: {})\n", line(&evidence.claim), line(label))
+        }
+        EvidenceSource::Command { step, command, exit_code, .. } => {
+            let status = exit_code.map_or("ended by a signal".to_owned(), |code| format!("exit {code}"));
+            format!("  {} (step {step}: `{}`, {status})\n", line(&evidence.claim), line(command))
+        }
+    });
+    lines.collect()
+}
+
+pub(crate) fn pull_requests(pull_requests: &[PullRequestSummary]) -> String {
+    if pull_requests.is_empty() {
+        return "No pull request waits.".to_owned();
+    }
+    let rows: Vec<[String; 4]> = pull_requests
+        .iter()
+        .map(|pull_request| {
+            [
+                pull_request.run.to_string(),
+                format!("#{} {}", pull_request.number, pull_request_state(&pull_request.state)),
+                line(&pull_request.title),
+                plain(&pull_request.repository),
+            ]
+        })
+        .collect();
+    table(&rows)
+}
+
+fn pull_request_state(state: &PullRequestState) -> &'static str {
+    match state {
+        PullRequestState::Open => "open",
+        PullRequestState::Merged { .. } => "merged",
+        PullRequestState::Closed => "closed",
+    }
+}
+
+pub(crate) fn pull_request(detail: &PullRequestDetail) -> String {
+    let summary = &detail.summary;
+    let mut text = format!(
+        "#{} {} ({})\n{} into {}, {} commit{}\n",
+        summary.number,
+        line(&summary.title),
+        pull_request_state(&summary.state),
+        summary.branch,
+        summary.base,
+        detail.commits.len(),
+        if detail.commits.len() == 1 { "" } else { "s" },
+    );
+    for commit in &detail.commits {
+        text += &format!("  {}\n", line(commit));
+    }
+    text += &format!("\n{}\n", plain(&detail.body).trim_end());
+    if summary.state == PullRequestState::Open {
+        text += &format!(
+            "\nDiff:  nightshift review diff {run}\nMerge: nightshift review merge {run}\nClose: nightshift review close {run}",
+            run = summary.run
+        );
+    }
+    text
+}
+
+pub(crate) fn doctor(report: &DoctorReport) -> String {
+    let checks = report.checks.iter().map(|check| match &check.outcome {
+        CheckOutcome::Good { found } => format!("[ok]   {}: {}", check.name, plain(found)),
+        CheckOutcome::Weak { found, hint } => {
+            format!("[weak] {}: {}\n         {}", check.name, plain(found), plain(hint))
+        }
+        CheckOutcome::Bad { error } => {
+            format!("[bad]  {}: {}\n         {}", check.name, plain(&error.message), plain(&error.hint))
+        }
+    });
+    checks.collect::<Vec<_>>().join("\n")
+}
+
+/// A call in one line: what a person wants to know of it.
+pub(crate) fn call(call: &ToolCall) -> String {
+    let input = &call.input;
+    let text = |key: &str| input[key].as_str().unwrap_or_default().to_owned();
+    let what = match call.name.as_str() {
+        "shell" => format!("$ {}", text("command")),
+        "edit" => format!("edit {} {}", text("action"), text("path")),
+        "computer" => {
+            let at = input["coordinate"].as_array().map(|at| format!(" at {at:?}")).unwrap_or_default();
+            let typed = input["text"].as_str().map(|typed| format!(" \"{typed}\"")).unwrap_or_default();
+            format!("screen {}{at}{typed}", text("action"))
+        }
+        "evidence" => format!("evidence: {}", text("claim")),
+        "finish" => format!("finish: {}", text("title")),
+        other => format!("{other} {input}"),
+    };
+    line(&what.replace("Number(", "").replace(')', ""))
+}
+
+/// An event in one line, or nothing where a person need not see it.
+pub(crate) fn event(event: &Event) -> Option<String> {
+    match &event.body {
+        EventBody::RunSubmitted { task, branch } => {
+            Some(format!("{} on {branch}: {}", event.run, line(&task.title())))
+        }
+        EventBody::StateChanged { state: now } => Some(format!("· {}", state(now))),
+        EventBody::SandboxReady { facts, .. } => {
+            Some(format!("· sandbox ready in {} ms ({}, {})", facts.ready_ms, facts.driver, facts.acceleration))
+        }
+        EventBody::SandboxStopped { reason, .. } => Some(format!("· sandbox gone: {}", line(reason))),
+        EventBody::TurnRetried { reason, wait_ms, .. } => {
+            Some(format!("· model: {}; next try in {:.1} s", line(reason), *wait_ms as f64 / 1000.0))
+        }
+        EventBody::TurnFinished { message, .. } => said(message),
+        EventBody::StepIntended { step, call: wanted, .. } => Some(format!("  {step} {}", call(wanted))),
+        EventBody::StepFinished { step, outcome: ToolOutcome::Failed, content, .. } => {
+            let reason = content.iter().find_map(|part| match part {
+                ResultPart::Text { text } => Some(line(text)),
+                ResultPart::Image { .. } => None,
+            });
+            Some(format!("  {step} failed: {}", reason.unwrap_or_default()))
+        }
+        EventBody::PersonSaid { text } => Some(format!("> {}", line(text))),
+        EventBody::BranchReceived { branch, commits, .. } => Some(format!("· {commits} commits on {branch}")),
+        EventBody::OwnerResumed { found } => Some(format!("· the owner was restarted: {}", line(found))),
+        EventBody::SandboxRequested { .. }
+        | EventBody::RepositoryImported { .. }
+        | EventBody::ConversationStarted { .. }
+        | EventBody::TurnRequested { .. }
+        | EventBody::StepFinished { .. }
+        | EventBody::PlanChanged { .. }
+        | EventBody::EvidenceNoted { .. }
+        | EventBody::WorkFinished { .. }
+        | EventBody::DeliveryIntended { .. }
+        | EventBody::PullRequestOpened { .. } => None,
+    }
+}
+
+fn said(message: &nightshift_protocol::Message) -> Option<String> {
+    let nightshift_protocol::Message::Assistant { blocks, .. } = message else { return None };
+    let words: Vec<String> = blocks
+        .iter()
+        .filter_map(|block| match block {
+            nightshift_protocol::AssistantBlock::Text { text } if !text.trim().is_empty() => Some(line(text)),
+            _ => None,
+        })
+        .collect();
+    (!words.is_empty()).then(|| words.join("\n"))
+}
+
+/// The process's exit status for an error.
+pub(crate) fn exit_code(code: ErrorCode) -> u8 {
+    match code {
+        ErrorCode::InvalidRequest => 2,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+    use nightshift_protocol::PullRequestId;
+    use serde_json::json;
+
+    use super::*;
+
+    fn wanted(name: &str, input: serde_json::Value) -> ToolCall {
+        ToolCall { id: "c".to_owned(), name: name.to_owned(), input, malformed: None }
+    }
+
+    #[test]
+    fn text_from_a_sandbox_cannot_move_the_cursor() {
+        assert_eq!(plain("a\u{1b}[2Jb\rc\u{7}\nd"), "a[2Jbc\nd");
+    }
+
+    #[test]
+    fn calls_are_shown_as_a_person_would_say_them() {
+        let calls = [
+            wanted("shell", json!({"command": "npm test\n"})),
+            wanted("edit", json!({"action": "create", "path": "src/theme.js"})),
+            wanted("computer", json!({"action": "left_click", "coordinate": [1228, 38]})),
+            wanted("computer", json!({"action": "type", "text": "hello"})),
+        ];
+        let shown = calls.iter().map(call).collect::<Vec<_>>();
+        assert_eq!(
+            shown,
+            ["$ npm test", "edit create src/theme.js", "screen left_click at [1228, 38]", "screen type \"hello\""]
+        );
+    }
+
+    #[test]
+    fn a_state_says_what_is_waited_for() {
+        let limited = RunState::Queued { reason: QueueReason::SandboxLimit { limit: 2 } };
+        assert_eq!(state(&limited), "queued: 2 sandboxes run already");
+        assert_eq!(state(&RunState::InReview { pull_request: PullRequestId(4) }), "in review: pull request #4");
+    }
+
+    #[test]
+    fn an_error_says_what_to_do() {
+        let shown = error(&UserError::new(ErrorCode::DiskFull, "the disk is full", "Free some space."));
+        assert_eq!(shown, "error: the disk is full\n  what to do: Free some space.");
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [["a".to_owned(), "b".to_owned()], ["long".to_owned(), String::new()]];
+        assert_eq!(table(&rows), "a     b\nlong");
+    }
+
+    #[test]
+    fn money_is_shown_in_cents() {
+        assert_eq!(money(1_234_567), "$1.23");
+        assert_eq!(money(9_999), "$0.00");
+    }
+
+    #[test]
+    fn an_event_that_only_machines_need_is_not_shown() {
+        let shown = event(&Event {
+            position: 1,
+            run: "run-0000000000".parse().unwrap(),
+            seq: 1,
+            at: nightshift_protocol::OffsetDateTime::UNIX_EPOCH,
+            body: EventBody::TurnRequested { turn: 1 },
+        });
+        assert_eq!(shown, None);
+    }
+}

@@ -1,0 +1,179 @@
+//! A sandbox in use: its machine with the guest channel and the screen attached.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nightshift_channel::{Channel, Command, Completed, GuestUser, Identity, JobId};
+use nightshift_protocol::{Clock, Entropy, ErrorCode, SandboxFacts, UserError};
+use nightshift_sandbox::{CloneRequest, DisplayEndpoint, Driver, Machine, StartError};
+use nightshift_screen::Screen;
+
+/// How long a guest may take to answer after its machine runs. Cloned guests answer in tens of milliseconds;
+/// a booting one needs a minute under emulation on a busy host.
+const CHANNEL_WITHIN: Duration = Duration::from_secs(20);
+const FRAME_WITHIN: Duration = Duration::from_secs(20);
+
+/// A sandbox in use.
+#[derive(Clone)]
+pub struct Desk {
+    /// The machine.
+    pub machine: Arc<dyn Machine>,
+    /// The guest channel.
+    pub channel: Channel,
+    /// Its screen.
+    pub screen: Screen,
+}
+
+/// A sandbox cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DeskError {
+    /// The machine is gone.
+    #[error("the sandbox has ended: {reason}")]
+    Ended {
+        /// Why.
+        reason: String,
+    },
+    /// The guest program does not answer.
+    #[error("the sandbox does not answer on its channel: {what}")]
+    Silent {
+        /// What was tried and why it failed.
+        what: String,
+    },
+    /// The screen cannot be seen.
+    #[error("the sandbox's screen cannot be reached: {what}")]
+    Dark {
+        /// What was tried and why it failed.
+        what: String,
+    },
+    /// The machine did not start.
+    #[error("{0}")]
+    Start(#[from] StartError),
+}
+
+impl Desk {
+    /// Attaches to a running machine.
+    pub async fn attach(
+        machine: Arc<dyn Machine>,
+        entropy: &dyn Entropy,
+        channel_within: Duration,
+    ) -> Result<Self, DeskError> {
+        let (channel, screen) =
+            tokio::join!(open_channel(machine.as_ref(), entropy, channel_within), open_screen(machine.as_ref()));
+        Ok(Self { machine, channel: channel?, screen: screen? })
+    }
+
+    /// Clones a template, gives the clone an identity of its own, and returns it once it shows its desktop and
+    /// has answered a shell command.
+    pub async fn clone_template(
+        driver: &dyn Driver,
+        request: CloneRequest,
+        clock: &dyn Clock,
+        entropy: &dyn Entropy,
+    ) -> Result<(Self, SandboxFacts), DeskError> {
+        let began = Instant::now();
+        let template = request.template.key.to_string();
+        let sandbox = request.sandbox.clone();
+        let machine = driver.clone_template(request).await?;
+        let shown = async {
+            let screen = open_screen(machine.as_ref()).await?;
+            screen.first_frame(FRAME_WITHIN).await.map_err(|error| DeskError::Dark { what: error.to_string() })?;
+            Ok::<_, DeskError>((screen, began.elapsed()))
+        };
+        let answered = async {
+            let channel = open_channel(machine.as_ref(), entropy, CHANNEL_WITHIN).await?;
+            let identity = identity(sandbox.as_str(), clock, entropy);
+            channel
+                .set_identity(identity)
+                .await
+                .map_err(|error| DeskError::Silent { what: format!("giving it an identity: {error}") })?;
+            shell(&channel, "first-answer", "true", GuestUser::Agent, Duration::from_secs(20)).await?;
+            Ok::<_, DeskError>((channel, began.elapsed()))
+        };
+        let ((screen, first_frame), (channel, shell)) = tokio::try_join!(shown, answered)?;
+        let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let facts = SandboxFacts {
+            driver: driver.name().to_owned(),
+            acceleration: machine.acceleration().to_string(),
+            template,
+            first_frame_ms: milliseconds(first_frame),
+            shell_ms: milliseconds(shell),
+            ready_ms: milliseconds(first_frame.max(shell)),
+        };
+        Ok((Self { machine, channel, screen }, facts))
+    }
+}
+
+async fn open_channel(
+    machine: &dyn Machine,
+    entropy: &dyn Entropy,
+    within: Duration,
+) -> Result<Channel, DeskError> {
+    let stream = machine.channel().await.map_err(|error| DeskError::Silent { what: error.to_string() })?;
+    let mut nonce = [0_u8; 16];
+    entropy.fill(&mut nonce);
+    Channel::open(stream, nonce, within).await.map_err(|error| DeskError::Silent { what: error.to_string() })
+}
+
+async fn open_screen(machine: &dyn Machine) -> Result<Screen, DeskError> {
+    let endpoint = machine.display().await.map_err(|error| DeskError::Dark { what: error.to_string() })?;
+    let DisplayEndpoint::Dbus(socket) = endpoint;
+    Screen::attach(socket).await.map_err(|error| DeskError::Dark { what: error.to_string() })
+}
+
+/// What makes a clone unlike its siblings.
+fn identity(name: &str, clock: &dyn Clock, entropy: &dyn Entropy) -> Identity {
+    let mut seed = vec![0_u8; 64];
+    entropy.fill(&mut seed);
+    let mut machine_id = [0_u8; 16];
+    entropy.fill(&mut machine_id);
+    Identity {
+        host_name: name.to_owned(),
+        machine_id: machine_id.iter().map(|byte| format!("{byte:02x}")).collect(),
+        entropy: seed,
+        clock_unix_nanos: clock.now().unix_timestamp_nanos(),
+    }
+}
+
+/// Runs a short script to its end and returns its output; anything but exit status 0 is an error.
+pub async fn shell(
+    channel: &Channel,
+    job: &str,
+    script: &str,
+    user: GuestUser,
+    within: Duration,
+) -> Result<Completed, DeskError> {
+    let silent = |what: String| DeskError::Silent { what };
+    let command = Command::shell(JobId::new(job), script).user(user).time_limit(within);
+    let started = channel.start(command).await.map_err(|error| silent(format!("starting {job}: {error}")))?;
+    let completed = started.collect(64 * 1024).await.map_err(|error| silent(format!("waiting for {job}: {error}")))?;
+    if completed.exit.status.success() {
+        Ok(completed)
+    } else {
+        let output = String::from_utf8_lossy(&completed.stdout);
+        Err(silent(format!("{job} ended with {:?}: {}", completed.exit.status, output.trim())))
+    }
+}
+
+/// What a person is told of a sandbox that cannot be used.
+impl From<DeskError> for UserError {
+    fn from(error: DeskError) -> Self {
+        match &error {
+            DeskError::Start(StartError::ProgramMissing { remedy, .. } | StartError::Unsuitable { remedy, .. }) => {
+                Self::new(ErrorCode::QemuMissing, error.to_string(), remedy.0.clone())
+            }
+            DeskError::Start(StartError::DiskFull { .. }) => {
+                Self::new(ErrorCode::DiskFull, error.to_string(), "Free some space, then `nightshift continue` the run.")
+            }
+            DeskError::Start(_) => Self::new(
+                ErrorCode::SandboxFailed,
+                error.to_string(),
+                "`nightshift doctor` tries a virtual machine and says what is wrong.",
+            ),
+            DeskError::Ended { .. } | DeskError::Silent { .. } | DeskError::Dark { .. } => Self::new(
+                ErrorCode::SandboxFailed,
+                error.to_string(),
+                "Work that was not delivered is gone with the sandbox; submit the task again.",
+            ),
+        }
+    }
+}

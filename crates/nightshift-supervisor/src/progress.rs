@@ -1,0 +1,398 @@
+//! Where a run stands, folded from its events, and the one decision of what to do next.
+//!
+//! A run that goes on after a crash takes the same road as one that never stopped: both fold their events and
+//! ask [`next`]. Nothing about a run is remembered anywhere else.
+
+use nightshift_agent::{AgentEvent, AgentMachine, AgentSettings, Effect, ToolRequest};
+use nightshift_protocol::{
+    CommitId, ErrorCode, Event, EventBody, Evidence, IntendedWrite, OffsetDateTime, PauseReason, Plan, PullRequestId,
+    ResultPart, RunId, RunState, SandboxId, StepId, Task, ToolCall, ToolOutcome, Usage, UserError,
+};
+
+use crate::transition::Stage;
+
+/// A run, as its events tell it.
+#[derive(Debug)]
+pub struct RunProgress {
+    /// Its id.
+    pub run: RunId,
+    /// What it attempts.
+    pub task: Task,
+    /// The branch its work is on.
+    pub branch: String,
+    /// Where it is.
+    pub state: RunState,
+    /// Its sandbox, from the moment it was asked for until it is gone.
+    pub sandbox: Option<Sandbox>,
+    /// The commit checked out in the sandbox.
+    pub imported: Option<CommitId>,
+    /// The agent.
+    pub agent: AgentMachine,
+    /// Whether the conversation began.
+    pub conversation_started: bool,
+    /// The model call that was asked for and not answered.
+    pub open_turn: Option<u32>,
+    /// The step that was intended and has no outcome.
+    pub open_step: Option<OpenStep>,
+    /// The agent's plan.
+    pub plan: Plan,
+    /// The evidence so far.
+    pub evidence: Vec<Evidence>,
+    /// The commands that ran to their end, for the pull request.
+    pub commands: Vec<RanCommand>,
+    /// What the agent said when it finished.
+    pub finished: Option<Finished>,
+    /// The branch as it came out of the sandbox.
+    pub received: Option<Received>,
+    /// Its pull request.
+    pub pull_request: Option<PullRequestId>,
+    /// What it used.
+    pub usage: Usage,
+    /// The number of its newest event.
+    pub last_seq: u64,
+    last_at: OffsetDateTime,
+    worked: time::Duration,
+}
+
+/// A run's sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sandbox {
+    /// Its id.
+    pub id: SandboxId,
+    /// Whether it was seen ready.
+    pub readiness: Readiness,
+}
+
+/// Whether a sandbox was seen ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// It was asked for.
+    Requested,
+    /// It showed its desktop and answered.
+    Ready,
+}
+
+/// A step that was intended and has no outcome.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenStep {
+    /// Which one.
+    pub step: StepId,
+    /// The file it was going to write.
+    pub write: Option<IntendedWrite>,
+    /// The command it runs, if it is one.
+    pub command: Option<String>,
+}
+
+/// A command that ran to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RanCommand {
+    /// The step.
+    pub step: StepId,
+    /// The command line.
+    pub command: String,
+    /// Its exit status.
+    pub exit_code: Option<i32>,
+}
+
+/// What the agent said when it finished.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// Title for the pull request.
+    pub title: String,
+    /// What was done and why.
+    pub summary: String,
+    /// What could not be verified.
+    pub not_verified: String,
+}
+
+/// The branch as it came out of the sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// Its newest commit.
+    pub head: CommitId,
+    /// How many commits it is ahead.
+    pub commits: u32,
+}
+
+/// What to do next in a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Wait for room, then go on at that stage.
+    Admit(Stage),
+    /// Give the sandbox an id and write it down.
+    RequestSandbox,
+    /// Make the sandbox, or find the one that was begun.
+    MakeSandbox(SandboxId),
+    /// Bring the repository into the sandbox.
+    ImportRepository,
+    /// Read the repository's guidance and begin the conversation.
+    StartConversation,
+    /// Call the model.
+    AskModel {
+        /// Which call.
+        turn: u32,
+        /// Whether it was asked before without an answer.
+        intention: Intention,
+    },
+    /// Carry out a tool call.
+    RunStep {
+        /// Which step.
+        step: StepId,
+        /// The call.
+        call: ToolCall,
+        /// What it asks for.
+        request: ToolRequest,
+        /// Whether it was begun before without an outcome.
+        intention: Intention,
+    },
+    /// Answer a tool call that is not carried out.
+    AnswerStep {
+        /// Which step.
+        step: StepId,
+        /// The call.
+        call: ToolCall,
+        /// How it ended.
+        outcome: ToolOutcome,
+        /// What the model reads.
+        content: Vec<ResultPart>,
+    },
+    /// Ask a person.
+    Ask(String),
+    /// Stop for now.
+    Pause(PauseReason),
+    /// Give up.
+    Fail(UserError),
+    /// Take note that the agent is done.
+    FinishWork(Finished),
+    /// Take the branch out of the sandbox.
+    ReceiveBranch,
+    /// Open the pull request.
+    OpenPullRequest(Received),
+    /// The sandbox is no longer needed.
+    StopSandbox(SandboxId),
+    /// Wait for a person.
+    AwaitPerson,
+    /// All is done.
+    Rest,
+}
+
+/// Whether an effect was written down as intended before this owner came to it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Intention {
+    /// It was not: write it down, then act.
+    New,
+    /// It was, by this owner or one before it, and its outcome is unknown: look first.
+    Open(Option<IntendedWrite>),
+}
+
+/// The events of a run do not begin as they must.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the first event of {run} is {first}, not runSubmitted")]
+pub struct NoBeginning {
+    /// The run.
+    pub run: RunId,
+    /// What was found instead.
+    pub first: &'static str,
+}
+
+impl RunProgress {
+    /// Begins from a run's first event.
+    pub fn begin(event: &Event, settings: AgentSettings) -> Result<Self, NoBeginning> {
+        let EventBody::RunSubmitted { task, branch } = &event.body else {
+            return Err(NoBeginning { run: event.run.clone(), first: event.body.name() });
+        };
+        let mut agent_settings = settings;
+        agent_settings.limits = task.limits;
+        Ok(Self {
+            run: event.run.clone(),
+            task: task.clone(),
+            branch: branch.clone(),
+            state: RunState::Queued { reason: nightshift_protocol::QueueReason::Submitted },
+            sandbox: None,
+            imported: None,
+            agent: AgentMachine::new(agent_settings),
+            conversation_started: false,
+            open_turn: None,
+            open_step: None,
+            plan: Plan::default(),
+            evidence: Vec::new(),
+            commands: Vec::new(),
+            finished: None,
+            received: None,
+            pull_request: None,
+            usage: Usage::default(),
+            last_seq: event.seq,
+            last_at: event.at,
+            worked: time::Duration::ZERO,
+        })
+    }
+
+    /// Takes the next event in.
+    pub fn apply(&mut self, event: &Event) {
+        self.count_time(event);
+        self.last_seq = event.seq;
+        match &event.body {
+            EventBody::StateChanged { state } => self.enter(state),
+            EventBody::SandboxRequested { sandbox } => {
+                self.sandbox = Some(Sandbox { id: sandbox.clone(), readiness: Readiness::Requested });
+            }
+            EventBody::SandboxReady { sandbox, .. } => {
+                self.sandbox = Some(Sandbox { id: sandbox.clone(), readiness: Readiness::Ready });
+            }
+            EventBody::SandboxStopped { .. } => {
+                self.sandbox = None;
+            }
+            EventBody::RepositoryImported { commit } => self.imported = Some(commit.clone()),
+            EventBody::ConversationStarted { system, message } => {
+                self.conversation_started = true;
+                self.tell(AgentEvent::Started { system: system.clone(), message: message.clone() });
+            }
+            EventBody::TurnRequested { turn } => self.open_turn = Some(*turn),
+            EventBody::TurnFinished { turn, message, stop, usage, .. } => {
+                self.open_turn = None;
+                self.usage += *usage;
+                self.tell(AgentEvent::TurnFinished {
+                    turn: *turn,
+                    message: message.clone(),
+                    stop: stop.clone(),
+                    usage: *usage,
+                });
+            }
+            EventBody::StepIntended { step, call, write } => {
+                let command = (call.name == "shell").then(|| call.input["command"].as_str()).flatten();
+                self.open_step =
+                    Some(OpenStep { step: *step, write: write.clone(), command: command.map(str::to_owned) });
+            }
+            EventBody::StepFinished { step, call, outcome, content, exit_code, .. } => {
+                if let Some(OpenStep { command: Some(command), .. }) = self.open_step.take() {
+                    self.commands.push(RanCommand { step: *step, command, exit_code: *exit_code });
+                }
+                self.tell(AgentEvent::StepFinished {
+                    step: *step,
+                    call: call.clone(),
+                    outcome: *outcome,
+                    content: content.clone(),
+                    exit_code: *exit_code,
+                });
+            }
+            EventBody::PlanChanged { plan } => self.plan = plan.clone(),
+            EventBody::EvidenceNoted { evidence } => self.evidence.push(evidence.clone()),
+            EventBody::PersonSaid { text } => self.tell(AgentEvent::PersonSaid { text: text.clone() }),
+            EventBody::WorkFinished { title, summary, not_verified } => {
+                self.finished = Some(Finished {
+                    title: title.clone(),
+                    summary: summary.clone(),
+                    not_verified: not_verified.clone(),
+                });
+            }
+            EventBody::BranchReceived { head, commits, .. } => {
+                self.received = Some(Received { head: head.clone(), commits: *commits });
+            }
+            EventBody::PullRequestOpened { pull_request } => self.pull_request = Some(*pull_request),
+            EventBody::RunSubmitted { .. }
+            | EventBody::TurnRetried { .. }
+            | EventBody::DeliveryIntended { .. }
+            | EventBody::OwnerResumed { .. } => {}
+        }
+    }
+
+    /// How far the work is, for a run that was paused or waits for room.
+    pub fn stage(&self) -> Stage {
+        let ready = self.sandbox.as_ref().is_some_and(|sandbox| sandbox.readiness == Readiness::Ready);
+        if self.finished.is_some() {
+            Stage::Finished
+        } else if ready && self.conversation_started {
+            Stage::Prepared
+        } else {
+            Stage::Unprepared
+        }
+    }
+
+    fn enter(&mut self, state: &RunState) {
+        let was_paused = matches!(self.state, RunState::Queued { .. } | RunState::Paused { .. });
+        self.state = state.clone();
+        if was_paused && *state == RunState::Working {
+            self.tell(AgentEvent::Resumed);
+        }
+        if state.is_final() {
+            self.tell(AgentEvent::Cancelled);
+        }
+    }
+
+    fn tell(&mut self, event: AgentEvent) {
+        // What the machine wants done is read from `outstanding` when it is decided what comes next.
+        let _effects = self.agent.handle(event);
+    }
+
+    /// Time passes for the task's limit only while its agent works and an owner is there.
+    fn count_time(&mut self, event: &Event) {
+        let working = matches!(self.state, RunState::Working);
+        let resumed = matches!(event.body, EventBody::OwnerResumed { .. });
+        if working && !resumed && event.at > self.last_at {
+            let before = self.worked.whole_seconds();
+            self.worked += event.at - self.last_at;
+            let seconds = u64::try_from(self.worked.whole_seconds() - before).unwrap_or(0);
+            if seconds > 0 {
+                self.tell(AgentEvent::TimeUsed { seconds });
+            }
+        }
+        self.last_at = event.at;
+    }
+}
+
+/// Decides what is to be done next. The only place that does.
+pub fn next(progress: &RunProgress) -> Action {
+    match &progress.state {
+        RunState::Queued { .. } => Action::Admit(progress.stage()),
+        RunState::Preparing { .. } => match &progress.sandbox {
+            None => Action::RequestSandbox,
+            Some(Sandbox { id, readiness: Readiness::Requested }) => Action::MakeSandbox(id.clone()),
+            Some(_) if progress.imported.is_none() => Action::ImportRepository,
+            Some(_) => Action::StartConversation,
+        },
+        RunState::Working => next_of_agent(progress),
+        RunState::Delivering => match (&progress.received, progress.pull_request) {
+            (None, _) => Action::ReceiveBranch,
+            (Some(received), _) => Action::OpenPullRequest(received.clone()),
+        },
+        RunState::Waiting { .. } | RunState::Paused { .. } => Action::AwaitPerson,
+        RunState::InReview { .. }
+        | RunState::Merged { .. }
+        | RunState::Closed { .. }
+        | RunState::Cancelled
+        | RunState::Failed { .. } => match &progress.sandbox {
+            Some(sandbox) => Action::StopSandbox(sandbox.id.clone()),
+            None => Action::Rest,
+        },
+    }
+}
+
+fn next_of_agent(progress: &RunProgress) -> Action {
+    let Some(effect) = progress.agent.outstanding().into_iter().next() else {
+        return Action::Fail(UserError::new(
+            ErrorCode::Internal,
+            "the agent wants nothing and is not finished",
+            "This is a defect of Nightshift; please report it.",
+        ));
+    };
+    match effect {
+        Effect::AskModel { turn } => {
+            let intention = if progress.open_turn == Some(turn) { Intention::Open(None) } else { Intention::New };
+            Action::AskModel { turn, intention }
+        }
+        Effect::RunTool { step, call, request } => {
+            let intention = match &progress.open_step {
+                Some(open) if open.step == step => Intention::Open(open.write.clone()),
+                _ => Intention::New,
+            };
+            Action::RunStep { step, call, request, intention }
+        }
+        Effect::Answer { step, call, outcome, content } => Action::AnswerStep { step, call, outcome, content },
+        Effect::AskPerson { question } => Action::Ask(question),
+        Effect::Pause { reason } => Action::Pause(reason),
+        Effect::Finish { title, summary, not_verified } => {
+            Action::FinishWork(Finished { title, summary, not_verified })
+        }
+        Effect::Fail { error } => Action::Fail(error),
+    }
+}

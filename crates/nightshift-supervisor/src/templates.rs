@@ -1,0 +1,122 @@
+//! The template: a machine booted once, with its desktop and a browser open, frozen to be cloned.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nightshift_channel::{Command, GuestUser, JobId};
+use nightshift_protocol::{Entropy, SandboxId, UserError};
+use nightshift_sandbox::{BootRequest, Driver, Machine, MachineSize, Template};
+use nightshift_screen::SettleLimits;
+use tokio::sync::Mutex;
+
+use crate::desk::{Desk, DeskError, shell};
+use crate::images::{Images, OnPhase, SetUpPhase};
+
+/// A boot under emulation on a busy host takes about a minute; the browser's start a minute more.
+const BOOT_WITHIN: Duration = Duration::from_secs(600);
+
+/// The template's phases, as a person is told of them.
+const PHASES: [&str; 4] =
+    ["booting the desktop", "opening the browser", "waiting until it is quiet", "freezing the machine"];
+
+/// Programs that tasks run at once are started here, so that clones find them in the page cache.
+const WARM_UP: &str = "git --version; node --version; python3 --version; npm --version; bash -lc true; ls / | sort | tail -1; \
+    curl --version; rg --version; jq --version; cd /tmp && git init -q warm && rm -rf warm";
+
+/// Makes the template when there is none, and finds it again.
+pub struct Templates {
+    driver: Arc<dyn Driver>,
+    images: Images,
+    size: MachineSize,
+    entropy: Arc<dyn Entropy>,
+    /// One at a time in this process; the driver guards against other processes.
+    making: Mutex<()>,
+}
+
+impl Templates {
+    /// Templates of `images` by `driver`.
+    pub fn new(driver: Arc<dyn Driver>, images: Images, size: MachineSize, entropy: Arc<dyn Entropy>) -> Self {
+        Self { driver, images, size, entropy, making: Mutex::new(()) }
+    }
+
+    /// The size of the machines.
+    pub fn size(&self) -> MachineSize {
+        self.size
+    }
+
+    /// Returns the template if image and template are there.
+    pub async fn find(&self) -> Result<Option<Template>, UserError> {
+        let Some(image) = self.images.find().await? else { return Ok(None) };
+        let key = self.driver.template_key(&image, self.size).await.map_err(DeskError::from)?;
+        Ok(self.driver.template(&key).await)
+    }
+
+    /// Returns the template, building image and template when they are missing: minutes, once.
+    pub async fn ensure(&self, on_phase: OnPhase<'_>) -> Result<Template, UserError> {
+        let _making = self.making.lock().await;
+        if let Some(template) = self.find().await? {
+            return Ok(template);
+        }
+        let image = self.images.ensure(on_phase).await?;
+        let key = self.driver.template_key(&image, self.size).await.map_err(DeskError::from)?;
+        let report = |number: usize| {
+            on_phase(SetUpPhase {
+                what: "template",
+                phase: PHASES[number].to_owned(),
+                number: u32::try_from(number + 1).unwrap_or(u32::MAX),
+                of: u32::try_from(PHASES.len()).unwrap_or(u32::MAX),
+            });
+        };
+        report(0);
+        let sandbox = SandboxId::new(self.entropy.as_ref());
+        let request = BootRequest { sandbox, image, key, size: self.size };
+        let machine = self.driver.boot(request).await.map_err(DeskError::from)?;
+        match self.warm_up(&machine, &report).await {
+            Ok(()) => {
+                report(3);
+                self.driver.freeze(machine).await.map_err(|error| {
+                    UserError::new(
+                        nightshift_protocol::ErrorCode::ImageFailed,
+                        format!("the template could not be frozen: {error}"),
+                        "Try again; `nightshift doctor` looks for what may be wrong.",
+                    )
+                })
+            }
+            Err(error) => {
+                if let Err(stop) = machine.stop().await {
+                    tracing::warn!(%stop, "a template's machine that failed could not be stopped");
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn warm_up(&self, machine: &Arc<dyn Machine>, report: &(dyn Fn(usize) + Sync)) -> Result<(), DeskError> {
+        let desk = Desk::attach(Arc::clone(machine), self.entropy.as_ref(), BOOT_WITHIN).await?;
+        let until_desktop = "until [ -e /run/nightshift/desktop-ready ]; do sleep 0.3; done";
+        shell(&desk.channel, "desktop", until_desktop, GuestUser::Agent, BOOT_WITHIN).await?;
+        report(1);
+        let browser = Command::shell(JobId::new("browser"), "exec nightshift-browser").user(GuestUser::Agent);
+        desk.channel
+            .start(browser)
+            .await
+            .map_err(|error| DeskError::Silent { what: format!("starting the browser: {error}") })?;
+        let until_page =
+            "until curl -sf http://127.0.0.1:9222/json/list | grep -q '\"type\": \"page\"'; do sleep 0.5; done";
+        shell(&desk.channel, "browser-page", until_page, GuestUser::Agent, BOOT_WITHIN).await?;
+        shell(&desk.channel, "warm-up", WARM_UP, GuestUser::Agent, BOOT_WITHIN).await?;
+        report(2);
+        let limits = SettleLimits {
+            quiet: Duration::from_secs(8),
+            grace: Duration::from_secs(8),
+            ceiling: Duration::from_secs(180),
+        };
+        desk.screen.settle(limits).await.map_err(|error| DeskError::Dark { what: error.to_string() })?;
+        shell(&desk.channel, "quiesce", "sync", GuestUser::Root, BOOT_WITHIN).await?;
+        for job in ["desktop", "browser-page", "warm-up", "quiesce"] {
+            // A clone must be able to use these ids; what cannot be forgotten is only a little disk.
+            let _forgotten = desk.channel.forget(&JobId::new(job)).await;
+        }
+        Ok(())
+    }
+}

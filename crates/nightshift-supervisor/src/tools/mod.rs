@@ -1,0 +1,153 @@
+//! Carries out an agent's tool calls in its sandbox, each at most once.
+//!
+//! A step is written down before it is begun and again with its outcome. When a step is found that was begun and
+//! has no outcome, [`Intention::Open`] says so, and the tool *looks* before it acts: a command is known to the
+//! guest by the step's id, a write by the file's hash; a click cannot be known, so the agent is told to look.
+
+mod computer;
+mod edit;
+mod shell;
+
+use std::sync::Arc;
+
+use nightshift_agent::ToolRequest;
+use nightshift_channel::JobId;
+use nightshift_protocol::{
+    ArtifactId, EventBody, IntendedWrite, Live, LiveBody, Reconciled, ResultPart, RunId, StepId, ToolOutcome, UserError,
+};
+use nightshift_store::Store;
+use tokio::sync::broadcast;
+
+use crate::desk::Desk;
+use crate::progress::Intention;
+
+/// What a tool works with.
+#[derive(Clone)]
+pub(crate) struct Bench {
+    pub(crate) run: RunId,
+    pub(crate) desk: Desk,
+    pub(crate) store: Store,
+    pub(crate) live: broadcast::Sender<Live>,
+    /// The repository's folder in the sandbox: where commands begin and relative paths start.
+    pub(crate) folder: String,
+    /// The writes of this run that are not undone, oldest first.
+    pub(crate) writes: Vec<IntendedWrite>,
+    /// How fast the sandbox is, which tells how long to wait for its screen.
+    pub(crate) pace: Pace,
+}
+
+impl Bench {
+    /// The id under which the guest knows the command of a step.
+    pub(crate) fn job(&self, step: StepId) -> JobId {
+        JobId::new(format!("{}-{step}", self.run))
+    }
+
+    pub(crate) fn say(&self, body: LiveBody) {
+        // Nobody may be watching.
+        let _watchers = self.live.send(Live { run: self.run.clone(), body });
+    }
+
+    pub(crate) async fn keep(&self, bytes: Vec<u8>, media_type: &str) -> Result<ArtifactId, StepTrouble> {
+        self.store.put(bytes, media_type).await.map_err(|error| StepTrouble::Host(error.into()))
+    }
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct StepEnd {
+    pub(crate) outcome: ToolOutcome,
+    pub(crate) content: Vec<ResultPart>,
+    pub(crate) output: Option<ArtifactId>,
+    pub(crate) exit_code: Option<i32>,
+    pub(crate) reconciled: Option<Reconciled>,
+    /// Events that belong to the step's outcome: a changed plan, a piece of evidence.
+    pub(crate) notes: Vec<EventBody>,
+}
+
+impl StepEnd {
+    pub(crate) fn done(text: impl Into<String>) -> Self {
+        Self::with(ToolOutcome::Done, text)
+    }
+
+    pub(crate) fn failed(text: impl Into<String>) -> Self {
+        Self::with(ToolOutcome::Failed, text)
+    }
+
+    fn with(outcome: ToolOutcome, text: impl Into<String>) -> Self {
+        Self {
+            outcome,
+            content: vec![ResultPart::Text { text: text.into() }],
+            output: None,
+            exit_code: None,
+            reconciled: None,
+            notes: Vec::new(),
+        }
+    }
+}
+
+/// A step has no outcome, for a reason that is not the agent's.
+#[derive(Debug)]
+pub(crate) enum StepTrouble {
+    /// The channel or the screen was cut: attach again and look what happened.
+    Cut(String),
+    /// The host is in trouble: the run pauses.
+    Host(UserError),
+}
+
+impl From<std::io::Error> for StepTrouble {
+    fn from(error: std::io::Error) -> Self {
+        Self::Host(crate::images::disk_or(nightshift_protocol::ErrorCode::Internal, "keeping a step's result", &error))
+    }
+}
+
+/// What a step is going to write, found by reading only; for steps that write no file, `None`.
+pub(crate) async fn intended_write(
+    bench: &Bench,
+    request: &ToolRequest,
+) -> Result<Option<edit::Prepared>, StepTrouble> {
+    match request {
+        ToolRequest::Edit(request) => edit::prepare(bench, request).await.map(Some),
+        _ => Ok(None),
+    }
+}
+
+pub(crate) use computer::Pace;
+pub(crate) use edit::Prepared;
+
+/// Carries a step out, or finds out how it ended.
+pub(crate) async fn perform(
+    bench: Arc<Bench>,
+    step: StepId,
+    request: ToolRequest,
+    prepared: Option<Prepared>,
+    intention: Intention,
+) -> Result<StepEnd, StepTrouble> {
+    match request {
+        ToolRequest::Shell(request) => shell::run(&bench, step, &request, &intention).await,
+        ToolRequest::ShellOutput { job: earlier } => shell::output(&bench, earlier).await,
+        ToolRequest::ShellStop { job: earlier } => shell::stop(&bench, earlier).await,
+        ToolRequest::Edit(request) => match (intention, prepared) {
+            (Intention::Open(Some(write)), _) => edit::reconcile(&bench, &write).await,
+            (Intention::New | Intention::Open(None), Some(prepared)) => edit::write(&bench, prepared).await,
+            // An edit that was going to write nothing only reads, and may read again.
+            (Intention::New | Intention::Open(None), None) => {
+                edit::write(&bench, edit::prepare(&bench, &request).await?).await
+            }
+        },
+        ToolRequest::Computer(action) => computer::act(&bench, &action, &intention).await,
+        ToolRequest::Plan(plan) => {
+            let mut end = StepEnd::done("The plan is noted.");
+            end.notes.push(EventBody::PlanChanged { plan });
+            Ok(end)
+        }
+        ToolRequest::Evidence(evidence) => {
+            let mut end = StepEnd::done("The evidence is noted.");
+            end.notes.push(EventBody::EvidenceNoted { evidence });
+            Ok(end)
+        }
+    }
+}
+
+pub(crate) fn write_of(prepared: Option<&Prepared>) -> Option<IntendedWrite> {
+    prepared.and_then(|prepared| prepared.write.clone())
+}
