@@ -1,1 +1,82 @@
-//! nightshift-store
+//! What Nightshift remembers: the events of every run, the state of each run derived from them, and the large
+//! files they point at.
+//!
+//! ```text
+//! folder/ nightshift.db      events (append-only) ─ project() ─▶ runs        one transaction
+//!         artifacts/ab/ab…   files named by the SHA-256 of their bytes       written before the event that names them
+//! ```
+//!
+//! It never updates or deletes an event, never decides what happens next in a run, and never reads the clock.
+//! An append that returned is on the disk: it survives the end of the process and the loss of power.
+
+mod artifacts;
+mod database;
+mod events;
+mod follow;
+mod project;
+mod runs;
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nightshift_protocol::Event;
+use tokio::sync::broadcast;
+
+pub use artifacts::{ArtifactFacts, GetError, PutError};
+pub use database::{CheckError, OpenError};
+pub use events::{AppendError, ReadError, ReplayError, UnreadableEvent};
+pub use project::{Misplaced, project};
+pub use runs::{FindError, RebuildError, RunCursor, RunFilter, RunPage, RunStates};
+
+use database::Database;
+
+/// How many events a subscriber may be behind before it has to read the table again.
+const LIVE_EVENTS: usize = 1024;
+
+/// A folder with the history. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    database: Database,
+    artifacts: PathBuf,
+    live: broadcast::Sender<Arc<Event>>,
+}
+
+impl Store {
+    /// Opens the store in `folder`, making folder (mode 0700), database (0600) and tables where they are missing.
+    ///
+    /// A database that a newer version of Nightshift has changed is refused by [`OpenError::NewerSchema`].
+    pub async fn open(folder: &Path) -> Result<Self, OpenError> {
+        let artifacts = folder.join("artifacts");
+        for path in [folder, &artifacts] {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(path)
+                .map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
+        }
+        let database = Database::open(&folder.join("nightshift.db")).await?;
+        let store =
+            Self { inner: Arc::new(Inner { database, artifacts, live: broadcast::channel(LIVE_EVENTS).0 }) };
+        if !store.projection_is_current().await? {
+            store.rebuild().await.map_err(OpenError::Rebuild)?;
+        }
+        Ok(store)
+    }
+
+    /// Looks through the whole database for damage (SQLite's `quick_check`: structure, not indexes).
+    pub async fn check(&self) -> Result<(), CheckError> {
+        self.inner.database.check().await
+    }
+
+    /// Closes the database after the append that is under way; whatever is asked of any clone later fails.
+    pub async fn close(&self) {
+        self.inner.database.close().await;
+    }
+}

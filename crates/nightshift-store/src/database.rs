@@ -1,0 +1,353 @@
+//! The database file: one connection that writes, several that read beside it.
+//!
+//! `synchronous=FULL` makes every commit wait for the disk. With the faster `NORMAL` a commit survives the end of
+//! the process but may be undone by a loss of power; then an effect that reached the outside (a push, a paid model
+//! call) would be in the world and not in the log, and would be done twice. One `fsync` per append is the price.
+//! <https://sqlite.org/pragma.html#pragma_synchronous>
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::RebuildError;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// Readers beside the one writer: each is a thread and a page cache.
+const READERS: u32 = 4;
+
+/// How long a connection waits for a lock that another process (a backup, a person's `sqlite3`) holds.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// Why a store was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A folder or the file could not be made.
+    #[error("cannot make {}", path.display())]
+    Folder {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A newer version of Nightshift changed the tables.
+    #[error("the history has schema {found} and this version knows {known}: a newer Nightshift wrote it")]
+    NewerSchema {
+        /// The newest migration in the database.
+        found: i64,
+        /// The newest migration this version has.
+        known: i64,
+    },
+    /// The tables could not be brought up to date.
+    #[error("cannot bring the history's tables up to date")]
+    Migrate(#[source] MigrateError),
+    /// The runs could not be derived anew from the events.
+    #[error("cannot derive the runs from the events")]
+    Rebuild(#[source] RebuildError),
+    /// The database could not be opened.
+    #[error("cannot open the history")]
+    Database(#[from] sqlx::Error),
+}
+
+/// What a check of the database found.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// The file is damaged.
+    #[error("the history is damaged: {}", findings.join("; "))]
+    Damaged {
+        /// What SQLite found, at most 100 lines.
+        findings: Vec<String>,
+    },
+    /// The check could not be made.
+    #[error("cannot check the history")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Whether the disk, a quota, or a limit of the database refused to take more.
+pub(crate) fn is_full(error: &sqlx::Error) -> bool {
+    // Result code 13, <https://sqlite.org/rescode.html#full>.
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "13")
+}
+
+#[derive(Debug)]
+pub(crate) struct Database {
+    options: SqliteConnectOptions,
+    writer: Mutex<Option<SqliteConnection>>,
+    readers: SqlitePool,
+}
+
+impl Database {
+    pub(crate) async fn open(file: &Path) -> Result<Self, OpenError> {
+        // SQLite would create it readable for everybody; its side files take over the mode of this one.
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(file)
+            .map_err(|source| OpenError::Folder { path: file.to_owned(), source })?;
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY)
+            .disable_statement_logging();
+        let mut connection = options.connect().await?;
+        refuse_newer_schema(&mut connection).await?;
+        MIGRATIONS.run(&mut connection).await.map_err(OpenError::Migrate)?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .connect_lazy_with(options.clone().pragma("query_only", "on"));
+        Ok(Self { options, writer: Mutex::new(Some(connection)), readers })
+    }
+
+    /// The connections for reading; a write through them fails.
+    pub(crate) fn readers(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    /// Waits for its turn to write. Holding the result keeps all other writers out.
+    pub(crate) async fn writer(&self) -> Result<Writer<'_>, sqlx::Error> {
+        let mut slot = self.writer.lock().await;
+        let connection = match slot.take() {
+            Some(connection) => connection,
+            None if self.readers.is_closed() => return Err(sqlx::Error::PoolClosed),
+            None => self.options.connect().await?,
+        };
+        Ok(Writer { slot, connection })
+    }
+
+    pub(crate) async fn check(&self) -> Result<(), CheckError> {
+        let findings: Vec<String> =
+            sqlx::query_scalar("PRAGMA quick_check(100)").fetch_all(self.readers()).await?;
+        if findings == ["ok"] { Ok(()) } else { Err(CheckError::Damaged { findings }) }
+    }
+
+    pub(crate) async fn close(&self) {
+        let mut slot = self.writer.lock().await;
+        self.readers.close().await;
+        if let Some(connection) = slot.take()
+            && let Err(error) = connection.close().await
+        {
+            tracing::warn!(%error, "the history was not closed in an orderly way; its log is replayed when it is opened");
+        }
+    }
+}
+
+/// The right to write, held by one at a time.
+///
+/// Dropped without [`Writer::keep`] it throws its connection away: after a full disk SQLite has undone the
+/// transaction by itself while the connection still believes in it, and the next writer must not inherit that.
+pub(crate) struct Writer<'a> {
+    slot: MutexGuard<'a, Option<SqliteConnection>>,
+    connection: SqliteConnection,
+}
+
+impl Writer<'_> {
+    pub(crate) async fn begin(&mut self) -> Result<Transaction<'_, Sqlite>, sqlx::Error> {
+        self.connection.begin_with("BEGIN IMMEDIATE").await
+    }
+
+    /// Gives the connection back for the next writer.
+    pub(crate) fn keep(mut self) {
+        *self.slot = Some(self.connection);
+    }
+}
+
+async fn refuse_newer_schema(connection: &mut SqliteConnection) -> Result<(), OpenError> {
+    let migrated: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrations')",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    if !migrated {
+        return Ok(());
+    }
+    let found: i64 = sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations")
+        .fetch_one(connection)
+        .await?;
+    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    if found > known { Err(OpenError::NewerSchema { found, known }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use nightshift_protocol::{EventBody, OffsetDateTime, RunId};
+    use sqlx::Connection;
+
+    use crate::{AppendError, OpenError, Store};
+
+    const AT: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+
+    /// The first event of every run here.
+    fn submitted() -> EventBody {
+        serde_json::from_value(serde_json::json!({
+            "type": "runSubmitted", "branch": "nightshift/x-0000000000",
+            "task": {
+                "id": "task-0000000000", "description": "x", "repository": "/src/app", "baseBranch": "main",
+                "baseCommit": "a".repeat(40), "model": "m", "createdAt": "2026-11-01T00:00:00Z",
+                "limits": {"turns": 1, "tokens": 1, "costMicrodollars": 1, "seconds": 1},
+            },
+        }))
+        .unwrap()
+    }
+
+    fn run() -> RunId {
+        "run-0000000000".parse().unwrap()
+    }
+
+    /// Runs a statement on the connection that writes, as nobody outside this module can.
+    async fn execute(store: &Store, statement: &'static str) -> Result<(), sqlx::Error> {
+        let mut writer = store.inner.database.writer().await.unwrap();
+        let outcome = sqlx::query(statement).execute(&mut writer.connection).await;
+        writer.keep();
+        outcome.map(|_| ())
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_refuses_an_append_by_name_and_the_next_one_works_once_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        store.append(&run(), AT, &[submitted()]).await.unwrap();
+        // SQLite never takes fewer pages than there are, so this is the limit "not one more".
+        execute(&store, "PRAGMA max_page_count = 1").await.unwrap();
+        let long = EventBody::PersonSaid { text: "x".repeat(1 << 20) };
+        let refused = store.append(&run(), AT, std::slice::from_ref(&long)).await.unwrap_err();
+        assert!(matches!(refused, AppendError::DiskFull(_)), "{refused:?}");
+
+        let appended = store.append(&run(), AT, &[long]).await.unwrap();
+        assert_eq!(appended[0].seq, 2);
+        assert_eq!(store.replay(&run()).await.unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_event_is_neither_changed_nor_removed_nor_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        let said = EventBody::PersonSaid { text: "hello".to_owned() };
+        let written = store.append(&run(), AT, &[submitted(), said]).await.unwrap();
+        for statement in [
+            "UPDATE events SET json = '{}' WHERE seq = 2",
+            "DELETE FROM events WHERE seq = 2",
+            "INSERT OR REPLACE INTO events (run, seq, at, type, json) VALUES ('run-0000000000', 2, '', '', '')",
+            "INSERT OR REPLACE INTO events (position, run, seq, at, type, json) VALUES (2, 'run-0000000000', 3, '', '', '')",
+            "INSERT INTO events (run, seq, at, type, json) VALUES ('run-0000000000', 4, '', '', '')",
+        ] {
+            let refused = execute(&store, statement).await.unwrap_err().to_string();
+            assert!(refused.contains("events are append-only"), "{statement}: {refused}");
+        }
+        assert_eq!(store.replay(&run()).await.unwrap(), written);
+    }
+
+    #[tokio::test]
+    async fn a_database_of_a_newer_version_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        execute(
+            &store,
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (9999, 'from the future', 1, x'00', 0)",
+        )
+        .await
+        .unwrap();
+        store.close().await;
+        let refused = Store::open(folder.path()).await.unwrap_err();
+        assert!(matches!(refused, OpenError::NewerSchema { found: 9999, known: 3 }), "{refused:?}");
+    }
+
+    #[tokio::test]
+    async fn an_event_of_a_newer_version_is_left_out_of_lists_and_stops_a_replay_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        store.append(&run(), AT, &[submitted()]).await.unwrap();
+        execute(
+            &store,
+            "INSERT INTO events (run, seq, at, type, json)
+             VALUES ('run-0000000000', 2, '2026-11-01T00:00:00Z', 'teleported', '{\"type\":\"teleported\"}')",
+        )
+        .await
+        .unwrap();
+        let said = EventBody::PersonSaid { text: "hello".to_owned() };
+        store.append(&run(), AT, &[said]).await.unwrap();
+
+        let seqs = |events: Vec<nightshift_protocol::Event>| {
+            events.iter().map(|event| event.seq).collect::<Vec<_>>()
+        };
+        assert_eq!(seqs(store.events(&run(), 0, 2).await.unwrap()), [1, 3]);
+        let refused = store.replay(&run()).await.unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "event 2 of run-0000000000 has type \"teleported\" in a form that this version cannot read"
+        );
+        assert_eq!(store.rebuild().await.unwrap_err().to_string(), refused);
+        assert_eq!(
+            store.run(&run()).await.unwrap().unwrap().last_seq,
+            3,
+            "the failed rebuild changed nothing"
+        );
+    }
+
+    #[tokio::test]
+    async fn folder_and_database_are_for_their_owner_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("state").join("nightshift");
+        let store = Store::open(&home).await.unwrap();
+        store.append(&run(), AT, &[submitted()]).await.unwrap();
+        let mode = |name: &str| home.join(name).metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!([mode(""), mode("artifacts")], [0o700, 0o700]);
+        assert_eq!([mode("nightshift.db"), mode("nightshift.db-wal")], [0o600, 0o600]);
+    }
+
+    #[tokio::test]
+    async fn every_connection_that_writes_waits_for_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        let database = &store.inner.database;
+        let second = async {
+            // A writer that is dropped takes its connection with it; the next one is a new connection.
+            drop(database.writer().await.unwrap());
+            database.writer().await.unwrap()
+        };
+        let mut writer = second.await;
+        let synchronous: i64 =
+            sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut writer.connection).await.unwrap();
+        let journal: String =
+            sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut writer.connection).await.unwrap();
+        // 2 is FULL, <https://sqlite.org/pragma.html#pragma_synchronous>.
+        assert_eq!((synchronous, journal.as_str()), (2, "wal"));
+        assert!(!writer.connection.is_in_transaction());
+    }
+
+    #[tokio::test]
+    async fn a_damaged_database_is_found_by_a_check() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        let said: Vec<_> =
+            (0..2000).map(|number| EventBody::PersonSaid { text: format!("message {number}") }).collect();
+        store.append(&run(), AT, &[submitted()]).await.unwrap();
+        store.append(&run(), AT, &said).await.unwrap();
+        store.check().await.unwrap();
+        store.close().await;
+
+        let file = folder.path().join("nightshift.db");
+        let mut bytes = std::fs::read(&file).unwrap();
+        let half = bytes.len() / 2;
+        bytes[half..half + 8192].fill(0x5a);
+        std::fs::write(&file, bytes).unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        assert!(store.check().await.is_err());
+    }
+}

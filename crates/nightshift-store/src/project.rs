@@ -1,0 +1,77 @@
+//! From events to the state of a run: one pure function, used when events are appended and when all is replayed.
+
+use nightshift_protocol::{Event, EventBody, QueueReason, RunId, RunState, RunSummary, Usage};
+
+/// An event that cannot stand where it is in its run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Misplaced {
+    /// The run does not exist: its first event must be `runSubmitted`.
+    #[error("{event} cannot be the first event of {run}: the run was never submitted")]
+    NeverSubmitted {
+        /// The run.
+        run: RunId,
+        /// The event's type.
+        event: &'static str,
+    },
+    /// The run exists already.
+    #[error("{run} was submitted before")]
+    SubmittedTwice {
+        /// The run.
+        run: RunId,
+    },
+}
+
+/// The run after `event`, given the run before it (`None` before its first event).
+pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, Misplaced> {
+    let mut run = match (before, &event.body) {
+        (None, EventBody::RunSubmitted { task, branch }) => RunSummary {
+            run: event.run.clone(),
+            task: task.clone(),
+            state: RunState::Queued { reason: QueueReason::Submitted },
+            sandbox: None,
+            branch: branch.clone(),
+            turns: 0,
+            steps: 0,
+            usage: Usage::default(),
+            last_seq: 0,
+            updated_at: event.at,
+        },
+        (Some(_), EventBody::RunSubmitted { .. }) => {
+            return Err(Misplaced::SubmittedTwice { run: event.run.clone() });
+        }
+        (Some(run), _) => run,
+        (None, body) => {
+            return Err(Misplaced::NeverSubmitted { run: event.run.clone(), event: body.name() });
+        }
+    };
+    match &event.body {
+        EventBody::StateChanged { state } => run.state = state.clone(),
+        EventBody::SandboxRequested { sandbox } => run.sandbox = Some(sandbox.clone()),
+        EventBody::SandboxStopped { sandbox, .. } => {
+            if run.sandbox.as_ref() == Some(sandbox) {
+                run.sandbox = None;
+            }
+        }
+        // A call that is asked for again after a crash keeps its number, so it is counted once.
+        EventBody::TurnRequested { turn } => run.turns = run.turns.max(*turn),
+        EventBody::TurnFinished { usage, .. } => run.usage += *usage,
+        EventBody::StepFinished { .. } => run.steps += 1,
+        EventBody::RunSubmitted { .. }
+        | EventBody::SandboxReady { .. }
+        | EventBody::RepositoryImported { .. }
+        | EventBody::ConversationStarted { .. }
+        | EventBody::TurnRetried { .. }
+        | EventBody::StepIntended { .. }
+        | EventBody::PlanChanged { .. }
+        | EventBody::EvidenceNoted { .. }
+        | EventBody::PersonSaid { .. }
+        | EventBody::WorkFinished { .. }
+        | EventBody::DeliveryIntended { .. }
+        | EventBody::BranchReceived { .. }
+        | EventBody::PullRequestOpened { .. }
+        | EventBody::OwnerResumed { .. } => {}
+    }
+    run.last_seq = event.seq;
+    run.updated_at = event.at;
+    Ok(run)
+}
