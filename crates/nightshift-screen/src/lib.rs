@@ -1,1 +1,36 @@
-//! nightshift-screen
+//! A machine's screen, keyboard and pointer: frames, what changed since when, whether it has settled, and input.
+//!
+//! It takes one socket on which QEMU serves its D-Bus display and knows nothing of sandboxes, runs or agents. It
+//! never draws, never scales, never decides what to click, and never moves a place to the edge of the screen: a
+//! place that is not on it is refused. The other end is not trusted: QEMU may have been taken over by its guest.
+//! What it says of sizes and memory is checked first, and what it makes us hold has bounds.
+//!
+//! ```text
+//!   QEMU ──calls──▶ listener ──events──▶ keeper: owns the picture ──publishes──▶ activity (what changed when)
+//!        ◀──calls── player ◀──gestures── Screen ──asks for copies──▶ │              │
+//!                                          └──reads: size, damage, tiles, settle ◀──┘
+//! ```
+
+mod activity;
+mod compare;
+mod damage;
+mod dbus;
+mod frame;
+mod geometry;
+mod input;
+mod memory;
+mod picture;
+mod pixels;
+mod screen;
+mod settle;
+mod source;
+
+pub use activity::{Condition, Damage, Ended, TILE, TileChanges};
+pub use compare::{Difference, SizesDiffer, compare};
+pub use damage::DamageReceiver;
+pub use dbus::AttachError;
+pub use frame::{EncodeError, Frame, WrongLength};
+pub use geometry::{MAX_SIDE, OutOfScreen, Point, Rect, Size};
+pub use input::{Button, Clicks, Direction, Gesture, GestureRefused, InputError, Key, KeyChord, KeyError};
+pub use screen::{FrameError, Screen};
+pub use settle::{Repeats, Settle, SettleEvent, SettleLimits, SettleReason, Settled, Verdict};

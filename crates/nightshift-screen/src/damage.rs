@@ -1,0 +1,74 @@
+//! Following the screen's changes.
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::activity::{Activity, Condition, Damage, Ended};
+use crate::settle::{Settle, SettleEvent, SettleLimits, Settled, Verdict};
+
+/// Follows the screen's changes from the moment it was made.
+///
+/// A slow reader gets the union of what it missed; nothing queues up for it.
+#[derive(Debug, Clone)]
+pub struct DamageReceiver {
+    activity: watch::Receiver<Activity>,
+    seen: u64,
+}
+
+impl DamageReceiver {
+    pub(crate) fn new(mut activity: watch::Receiver<Activity>) -> Self {
+        let seen = activity.borrow_and_update().generation();
+        Self { activity, seen }
+    }
+
+    /// Waits for the next change; several that came since the last call are one. May be dropped without loss.
+    pub async fn next(&mut self) -> Result<Damage, Ended> {
+        loop {
+            if let Some(damage) = self.take(|activity, seen| activity.damage_since(seen))? {
+                return Ok(damage);
+            }
+            self.wait().await;
+        }
+    }
+
+    /// Waits until the screen has settled; changes since the last call of [`Self::next`] count as happening now.
+    ///
+    /// Make the receiver before the action whose effect is waited for: a fast guest repaints before the action's
+    /// future returns.
+    pub async fn settle(&mut self, limits: SettleLimits) -> Result<Settled, Ended> {
+        let start = Instant::now();
+        let mut settle = Settle::new(limits);
+        loop {
+            let changes = self.take(|activity, seen| activity.changes_since(seen))?;
+            let now = start.elapsed();
+            let events = changes.into_iter().map(SettleEvent::Changed).chain([SettleEvent::Tick]);
+            // Later events repeat the verdict once it has fallen, so the last one is the verdict.
+            let verdict = events.fold(Verdict::WaitUntil(now), |_, event| settle.handle(event, now));
+            match verdict {
+                Verdict::Settled(settled) => return Ok(settled),
+                Verdict::WaitUntil(deadline) => {
+                    // Whether a change or the deadline woke us is seen above.
+                    let _woken = tokio::time::timeout_at(start + deadline, self.wait()).await;
+                }
+            }
+        }
+    }
+
+    /// Reads what there is since the last time, and remembers it as seen.
+    fn take<T>(&mut self, read: impl FnOnce(&Activity, u64) -> T) -> Result<T, Ended> {
+        let activity = self.activity.borrow_and_update();
+        if let Condition::Ended(why) = activity.condition() {
+            return Err(Ended { why: why.clone() });
+        }
+        let answer = read(&activity, self.seen);
+        self.seen = activity.generation();
+        Ok(answer)
+    }
+
+    async fn wait(&mut self) {
+        if self.activity.changed().await.is_err() {
+            // The task that owns the frame was torn down without a word, as when its runtime stops.
+            std::future::pending::<()>().await;
+        }
+    }
+}

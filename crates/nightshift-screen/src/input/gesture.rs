@@ -1,0 +1,356 @@
+//! What a person does with mouse and keyboard, as the steps the guest's devices see. Pure: playing is elsewhere.
+
+use std::time::Duration;
+
+use super::keys::{Key, KeyChord};
+use super::layout::{Level, stroke};
+use crate::geometry::Point;
+
+/// The longest a chord may be held: as long as the computer-use tools of model providers ask at most.
+const LONGEST_HOLD: Duration = Duration::from_secs(100);
+
+/// The most notches of one scroll.
+const MOST_NOTCHES: u32 = 100;
+
+/// How many stops a drag makes between its ends: toolkits start a drag only after several motions.
+const DRAG_STOPS: u32 = 8;
+
+/// The time between two stops of a drag: somewhat more than a frame at 120 Hz, so that each is seen.
+const DRAG_PAUSE: Duration = Duration::from_millis(10);
+
+/// A mouse button.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Button {
+    /// The left one.
+    Left,
+    /// The middle one, or the wheel pressed.
+    Middle,
+    /// The right one.
+    Right,
+    /// The one browsers go back with.
+    Back,
+    /// The one browsers go forward with.
+    Forward,
+}
+
+/// How many clicks in quick succession.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clicks {
+    /// One.
+    Single,
+    /// Two, as to open a file or mark a word.
+    Double,
+    /// Three, as to mark a line.
+    Triple,
+}
+
+/// Where the wheel turns to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Towards the beginning of the page.
+    Up,
+    /// Towards its end.
+    Down,
+    /// To the left: Shift is held and the wheel turned up, as guests' tablets have no second wheel.
+    Left,
+    /// To the right: Shift is held and the wheel turned down.
+    Right,
+}
+
+/// One thing the guest's devices are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Move(Point),
+    ButtonDown(Button),
+    ButtonUp(Button),
+    WheelUp,
+    WheelDown,
+    KeyDown(Key),
+    KeyUp(Key),
+    Pause(Duration),
+}
+
+/// Steps that belong together: no other gesture gets between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gesture {
+    steps: Vec<Step>,
+}
+
+/// A gesture that is not made. Nothing was done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GestureRefused {
+    /// The chord would be held too long, and nobody could take over meanwhile.
+    #[error("a key can be held for at most {} s, not {asked:?}", LONGEST_HOLD.as_secs())]
+    HoldTooLong {
+        /// How long it was to be held.
+        asked: Duration,
+    },
+    /// The scroll is too far for one gesture.
+    #[error("one scroll turns the wheel by at most {MOST_NOTCHES} notches, not {asked}")]
+    ScrollTooFar {
+        /// The notches asked for.
+        asked: u32,
+    },
+    /// The keyboard layout lacks characters of the text; they have to be typed through the guest.
+    #[error("the US keyboard layout has no key for {characters:?}")]
+    Untypeable {
+        /// The characters it lacks, each once, in the order of the text.
+        characters: Vec<char>,
+    },
+}
+
+impl Gesture {
+    /// Moves the pointer.
+    pub fn pointer_move(to: Point) -> Self {
+        Self { steps: vec![Step::Move(to)] }
+    }
+
+    /// Presses a button where the pointer is, until [`Self::release`].
+    pub fn press(button: Button) -> Self {
+        Self { steps: vec![Step::ButtonDown(button)] }
+    }
+
+    /// Releases a button.
+    pub fn release(button: Button) -> Self {
+        Self { steps: vec![Step::ButtonUp(button)] }
+    }
+
+    /// Moves the pointer and clicks.
+    pub fn click(at: Point, button: Button, clicks: Clicks) -> Self {
+        let count = match clicks {
+            Clicks::Single => 1,
+            Clicks::Double => 2,
+            Clicks::Triple => 3,
+        };
+        let click = [Step::ButtonDown(button), Step::ButtonUp(button)];
+        let steps = [Step::Move(at)].into_iter().chain(click.into_iter().cycle().take(2 * count)).collect();
+        Self { steps }
+    }
+
+    /// Presses a button at `from`, moves in a straight line to `to`, and releases it there.
+    pub fn drag(from: Point, to: Point, button: Button) -> Self {
+        let between = |start: u32, end: u32, stop: u32| {
+            let (start, end) = (i64::from(start), i64::from(end));
+            // Between two numbers of 32 bits lies a number of 32 bits.
+            (start + (end - start) * i64::from(stop) / i64::from(DRAG_STOPS + 1)) as u32
+        };
+        let mut steps = vec![Step::Move(from), Step::ButtonDown(button)];
+        for stop in 1..=DRAG_STOPS {
+            let point = Point::new(between(from.x, to.x, stop), between(from.y, to.y, stop));
+            steps.extend([Step::Pause(DRAG_PAUSE), Step::Move(point)]);
+        }
+        steps.extend([Step::Pause(DRAG_PAUSE), Step::Move(to), Step::Pause(DRAG_PAUSE), Step::ButtonUp(button)]);
+        Self { steps }
+    }
+
+    /// Moves the pointer and turns the wheel by `notches`, at most 100.
+    pub fn scroll(at: Point, direction: Direction, notches: u32) -> Result<Self, GestureRefused> {
+        if notches > MOST_NOTCHES {
+            return Err(GestureRefused::ScrollTooFar { asked: notches });
+        }
+        let turn = match direction {
+            Direction::Up | Direction::Left => Step::WheelUp,
+            Direction::Down | Direction::Right => Step::WheelDown,
+        };
+        let steps = [Step::Move(at)].into_iter().chain((0..notches).map(|_| turn)).collect();
+        let turned = Self { steps };
+        Ok(match direction {
+            Direction::Up | Direction::Down => turned,
+            Direction::Left | Direction::Right => turned.holding(&Key::SHIFT.into()),
+        })
+    }
+
+    /// Presses a key, until [`Self::key_up`].
+    pub fn key_down(key: Key) -> Self {
+        Self { steps: vec![Step::KeyDown(key)] }
+    }
+
+    /// Releases a key.
+    pub fn key_up(key: Key) -> Self {
+        Self { steps: vec![Step::KeyUp(key)] }
+    }
+
+    /// Presses and releases a chord.
+    pub fn key(chord: &KeyChord) -> Self {
+        Self { steps: Vec::new() }.holding(chord)
+    }
+
+    /// Holds a chord for a while, at most 100 s.
+    pub fn hold_key(chord: &KeyChord, duration: Duration) -> Result<Self, GestureRefused> {
+        if duration > LONGEST_HOLD {
+            return Err(GestureRefused::HoldTooLong { asked: duration });
+        }
+        Ok(Self { steps: vec![Step::Pause(duration)] }.holding(chord))
+    }
+
+    /// Types text by the keys of the US layout; a line feed is Return, a tabulator is Tab.
+    pub fn text(text: &str) -> Result<Self, GestureRefused> {
+        let mut characters = Vec::new();
+        let mut steps = Vec::new();
+        for character in text.chars() {
+            match stroke(character) {
+                Some(stroke) => {
+                    let shift = (stroke.level == Level::Shifted).then_some(Key::SHIFT);
+                    steps.extend(shift.map(Step::KeyDown));
+                    steps.extend([Step::KeyDown(stroke.key), Step::KeyUp(stroke.key)]);
+                    steps.extend(shift.map(Step::KeyUp));
+                    steps.push(Step::Pause(CHARACTER_PAUSE));
+                }
+                None if characters.contains(&character) => {}
+                None => characters.push(character),
+            }
+        }
+        if characters.is_empty() { Ok(Self { steps }) } else { Err(GestureRefused::Untypeable { characters }) }
+    }
+
+    /// The same gesture while a chord is held, as for a click with Ctrl.
+    #[must_use]
+    pub fn holding(self, chord: &KeyChord) -> Self {
+        let press = chord.keys().iter().map(|key| Step::KeyDown(*key));
+        let release = chord.keys().iter().rev().map(|key| Step::KeyUp(*key));
+        Self { steps: press.chain(self.steps).chain(release).collect() }
+    }
+
+    /// The places it takes the pointer to.
+    pub(crate) fn points(&self) -> impl Iterator<Item = Point> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Move(point) => Some(*point),
+            Step::ButtonDown(_)
+            | Step::ButtonUp(_)
+            | Step::WheelUp
+            | Step::WheelDown
+            | Step::KeyDown(_)
+            | Step::KeyUp(_)
+            | Step::Pause(_) => None,
+        })
+    }
+
+    pub(crate) fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+}
+
+/// What to do so that nothing stays pressed after `tried`, of which the last step failed.
+///
+/// A press that failed may have arrived all the same, and a release that failed may not have: both are released.
+pub(crate) fn releases(tried: &[Step]) -> Vec<Step> {
+    let mut held = Vec::new();
+    for (index, step) in tried.iter().enumerate() {
+        match step {
+            Step::ButtonDown(button) => held.push(Step::ButtonUp(*button)),
+            Step::KeyDown(key) => held.push(Step::KeyUp(*key)),
+            Step::ButtonUp(_) | Step::KeyUp(_) if index + 1 < tried.len() => {
+                held.retain(|release| release != step);
+            }
+            Step::ButtonUp(_) | Step::KeyUp(_) => {}
+            Step::Move(_) | Step::WheelUp | Step::WheelDown | Step::Pause(_) => {}
+        }
+    }
+    held.reverse();
+    held
+}
+
+/// The time after each typed character.
+const CHARACTER_PAUSE: Duration = Duration::from_millis(4);
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CTRL: Key = Key::numbered(0x1d);
+    const T: Key = Key::numbered(0x14);
+
+    #[test]
+    fn a_chord_is_released_in_the_opposite_order() {
+        let steps = [
+            Step::KeyDown(CTRL),
+            Step::KeyDown(Key::SHIFT),
+            Step::KeyDown(T),
+            Step::KeyUp(T),
+            Step::KeyUp(Key::SHIFT),
+            Step::KeyUp(CTRL),
+        ];
+        assert_eq!(Gesture::key(&"ctrl+shift+t".parse().unwrap()).steps(), steps);
+    }
+
+    #[test]
+    fn a_double_click_with_ctrl_moves_once_and_clicks_twice() {
+        let at = Point::new(5, 6);
+        let gesture = Gesture::click(at, Button::Left, Clicks::Double).holding(&"ctrl".parse().unwrap());
+        let (down, up) = (Step::ButtonDown(Button::Left), Step::ButtonUp(Button::Left));
+        let steps = [Step::KeyDown(CTRL), Step::Move(at), down, up, down, up, Step::KeyUp(CTRL)];
+        assert_eq!(gesture.steps(), steps);
+    }
+
+    #[test]
+    fn a_drag_goes_straight_and_ends_where_it_should() {
+        let gesture = Gesture::drag(Point::new(90, 0), Point::new(0, 18), Button::Left);
+        let expected: Vec<_> = (0..10).map(|stop| Point::new(90 - 10 * stop, 2 * stop)).collect();
+        assert_eq!(gesture.points().collect::<Vec<_>>(), expected);
+        assert_eq!(gesture.steps().last(), Some(&Step::ButtonUp(Button::Left)));
+    }
+
+    #[test]
+    fn scrolling_sideways_holds_shift() {
+        let at = Point::new(1, 1);
+        let gesture = Gesture::scroll(at, Direction::Right, 2).unwrap();
+        let (down, up) = (Step::KeyDown(Key::SHIFT), Step::KeyUp(Key::SHIFT));
+        assert_eq!(gesture.steps(), [down, Step::Move(at), Step::WheelDown, Step::WheelDown, up]);
+    }
+
+    #[test]
+    fn what_would_take_too_long_is_refused() {
+        let asked = Duration::from_secs(101);
+        assert_eq!(
+            Gesture::hold_key(&"a".parse().unwrap(), asked),
+            Err(GestureRefused::HoldTooLong { asked })
+        );
+        assert_eq!(
+            Gesture::scroll(Point::new(0, 0), Direction::Up, 101),
+            Err(GestureRefused::ScrollTooFar { asked: 101 })
+        );
+    }
+
+    #[test]
+    fn characters_the_layout_lacks_are_all_named_and_nothing_is_typed() {
+        let refused = Gesture::text("5 € für ä und ü").unwrap_err();
+        assert_eq!(refused, GestureRefused::Untypeable { characters: vec!['€', 'ü', 'ä'] });
+        assert_eq!(refused.to_string(), "the US keyboard layout has no key for ['€', 'ü', 'ä']");
+    }
+
+    #[test]
+    fn shift_is_held_for_the_one_character_that_needs_it() {
+        let steps = Gesture::text("tT").unwrap().steps;
+        let keys: Vec<_> = steps.into_iter().filter(|step| !matches!(step, Step::Pause(_))).collect();
+        let (down, up) = (Step::KeyDown(T), Step::KeyUp(T));
+        assert_eq!(keys, [down, up, Step::KeyDown(Key::SHIFT), down, up, Step::KeyUp(Key::SHIFT)]);
+    }
+
+    proptest! {
+        #[test]
+        fn wherever_a_gesture_breaks_off_what_was_pressed_is_released_last_first(
+            text in "[a-zA-Z!?]{0,4}", broken in 0..40usize,
+        ) {
+            let chord = "ctrl+alt".parse().unwrap();
+            let gesture = Gesture::text(&text).unwrap().holding(&chord);
+            let tried = &gesture.steps()[..broken.min(gesture.steps().len())];
+            let mut held = Vec::new();
+            // A release that failed may not have reached the guest; every other step has.
+            for step in tried.iter().take(tried.len().saturating_sub(1)).chain(tried.last().filter(|last| {
+                !matches!(last, Step::KeyUp(_))
+            })) {
+                match step {
+                    Step::KeyDown(key) => held.push(*key),
+                    Step::KeyUp(key) => { prop_assert_eq!(held.pop(), Some(*key)); }
+                    _ => {}
+                }
+            }
+            let expected: Vec<_> = held.into_iter().rev().map(Step::KeyUp).collect();
+            prop_assert_eq!(releases(tried), expected);
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Mouse and keyboard: what may be asked, decided in pure code, and one task that plays it to the guest.
+
+mod gesture;
+mod keys;
+mod layout;
+mod player;
+
+pub use gesture::{Button, Clicks, Direction, Gesture, GestureRefused};
+pub use keys::{Key, KeyChord, KeyError};
+pub(crate) use gesture::Step;
+pub(crate) use player::Player;
+pub use player::InputError;
