@@ -1,1 +1,24 @@
-//! nightshift-agent
+//! The agent loop as a pure machine: events in, wanted effects out.
+//!
+//! It never does IO, never reads the clock or the environment, never calls a model or runs a tool, and knows no
+//! provider. Fed the same events it comes to the same state, which is how an owner goes on after a crash.
+//!
+//! [`AgentMachine`] decides what comes next; [`ToolRequest`] is what it asks to be carried out; [`edits`] and
+//! [`shorten`] are the pure halves of two tools; [`prompt`] writes what the model is told first.
+
+mod budget;
+pub mod edits;
+mod history;
+mod machine;
+mod output;
+pub mod prompt;
+mod record;
+mod stuck;
+mod tools;
+
+pub use machine::{AgentEvent, AgentMachine, AgentSettings, Conversation, Effect, ModelTrouble};
+pub use output::{OUTPUT_LIMIT, shorten};
+pub use tools::{
+    ClickCount, ComputerAction, EditAction, EditRequest, MouseButton, Point, Region, ScrollDirection,
+    ShellMode, ShellRequest, ToolRequest, tool_definitions,
+};

@@ -1,0 +1,537 @@
+//! The agent loop.
+//!
+//! ```text
+//!            ┌────────────────────────── no calls: a nudge, or a person's words ─────────────┐
+//!            ▼                                                                               │
+//! new ─▶ ready ─ within limits ─▶ asking ─ answer ─▶ running (one call after another) ─▶ results
+//!         ▲  ▲                      │                                                        │
+//!         │  └─ may pass ───────────┤                        finish was accepted ┌───────────┤
+//!         │                         └─ final ─▶ failed                           ▼           │
+//!         ├── a person wrote meanwhile ─────────────────────────────────────── leaving ─▶ finished
+//!         └──────────────────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Beside it stands a gate. While it is closed (by a person, a limit, trouble) what is under way may still end, but
+//! nothing new begins. `cancelled`, `failed` and `finished` are final: every later event is ignored.
+//!
+//! At most one effect is awaited at a time, and it is a function of the state. [`AgentMachine::handle`] returns it
+//! when it is new, [`AgentMachine::outstanding`] at any time.
+
+mod turn;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use nightshift_protocol::{
+    AssistantBlock, ErrorCode, Evidence, Limits, Message, PauseReason, Plan, ResultPart, StepId, StopReason,
+    ToolCall, ToolDefinition, ToolOutcome, Usage, UserError,
+};
+
+use crate::budget::{Budget, context_full};
+use crate::history::History;
+use crate::record::Record;
+use crate::stuck::{Circle, Stuck};
+use crate::tools::{Handover, ToolRequest, tool_definitions};
+use turn::{AnswerEnd, Running};
+
+/// Reminders to go on or to finish before a person is asked.
+const MAX_NUDGES: u32 = 3;
+
+const NUDGE: &str = "Note from Nightshift: your turn ended without a tool call, and nobody reads along. If the work is \
+                     done, verified and committed, call finish. If you need an answer from the person, call ask. \
+                     Otherwise go on.";
+
+const CUT: &str = "Note from Nightshift: your answer was cut at the limit on tokens of one answer. Go on where it \
+                   stopped, in smaller parts.";
+
+/// What a machine has to know of its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AgentSettings {
+    /// What the task may use.
+    pub limits: Limits,
+    /// Width and height of the screen in pixels.
+    pub screen: (u32, u32),
+    /// Pictures the conversation may hold; of more, the older ones are replaced by a line of text.
+    pub max_images: usize,
+    /// Tokens that the conversation may have, by the provider's count: the model's window less room for an answer.
+    pub context_tokens: u64,
+}
+
+impl Default for AgentSettings {
+    /// A screen of 1280 by 800, 16 pictures, and a window of 200,000 tokens with room for an answer of 20,000.
+    fn default() -> Self {
+        Self { limits: Limits::default(), screen: (1280, 800), max_images: 16, context_tokens: 180_000 }
+    }
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AgentEvent {
+    /// The conversation begins.
+    Started {
+        /// The system prompt.
+        system: String,
+        /// The first message, a user's.
+        message: Message,
+    },
+    /// The model answered.
+    TurnFinished {
+        /// Which call it was.
+        turn: u32,
+        /// The answer, an assistant's message.
+        message: Message,
+        /// Why it stopped.
+        stop: StopReason,
+        /// What it used.
+        usage: Usage,
+    },
+    /// The model call failed for good, or after all tries.
+    TurnFailed {
+        /// Which call it was.
+        turn: u32,
+        /// Whether another try may help.
+        trouble: ModelTrouble,
+    },
+    /// A tool call was carried out, or its answer was recorded.
+    StepFinished {
+        /// Which step.
+        step: StepId,
+        /// The id of the model's call.
+        call: String,
+        /// Whether it went well.
+        outcome: ToolOutcome,
+        /// What the model reads.
+        content: Vec<ResultPart>,
+        /// The exit status, where a command ended.
+        exit_code: Option<i32>,
+    },
+    /// A person wrote. It answers the question, if one is open; else it is read at the next boundary.
+    PersonSaid {
+        /// The words.
+        text: String,
+    },
+    /// The run was paused, on the machine's wish or another's.
+    Paused {
+        /// Why.
+        reason: PauseReason,
+    },
+    /// The run goes on.
+    Resumed,
+    /// Wall time was used.
+    TimeUsed {
+        /// Seconds the run has worked so far, all together; a figure smaller than one before is ignored.
+        seconds: u64,
+    },
+    /// The task may use more. A pause at one of these limits ends by it.
+    LimitsRaised {
+        /// What it may use now.
+        limits: Limits,
+    },
+    /// A person cancelled the run.
+    Cancelled,
+}
+
+/// Trouble with a model call, after the client's own tries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelTrouble {
+    /// It may pass or be repaired: the run pauses, and resuming makes the same call again.
+    MayPass(UserError),
+    /// It will not: the run fails.
+    Final(UserError),
+}
+
+/// What is to be done. Turn and step are the effect's idempotency key.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Call the model with [`AgentMachine::conversation`]; ends with `TurnFinished` or `TurnFailed`.
+    AskModel {
+        /// Which call, from 1.
+        turn: u32,
+    },
+    /// Carry out a tool call; ends with `StepFinished`.
+    RunTool {
+        /// Which step.
+        step: StepId,
+        /// The call as the model made it.
+        call: ToolCall,
+        /// What to do.
+        request: ToolRequest,
+    },
+    /// Record a result that needs no carrying out; ends with a `StepFinished` that repeats it.
+    Answer {
+        /// Which step.
+        step: StepId,
+        /// The call as the model made it.
+        call: ToolCall,
+        /// Whether it went well.
+        outcome: ToolOutcome,
+        /// What the model reads.
+        content: Vec<ResultPart>,
+    },
+    /// Show a person a question; ends with `PersonSaid`, or with a `StepFinished` that says why there is no answer.
+    AskPerson {
+        /// Which step asks.
+        step: StepId,
+        /// The call as the model made it.
+        call: ToolCall,
+        /// The question.
+        question: String,
+    },
+    /// Pause the run; ends with `Paused`, after which `Resumed` lets it go on.
+    Pause {
+        /// Why.
+        reason: PauseReason,
+    },
+    /// Deliver the work. The machine is final.
+    Finish {
+        /// Title for the pull request.
+        title: String,
+        /// What was done and why.
+        summary: String,
+        /// What could not be verified, possibly empty.
+        not_verified: String,
+    },
+    /// Record that the run failed. The machine is final.
+    Fail {
+        /// What failed and what to do.
+        error: UserError,
+    },
+}
+
+/// What a model is to be sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Conversation<'a> {
+    /// The system prompt.
+    pub system: &'a str,
+    /// The messages. They only grow at the end, except where old pictures are dropped; a message that changes while
+    /// its allocation is shared gets a new one, so a client that keeps a clone may know a message by its address.
+    pub messages: &'a [Arc<Message>],
+    /// The tools, the same in every turn.
+    pub tools: &'a [ToolDefinition],
+}
+
+/// The agent loop of one run. See the module's documentation for its states.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AgentMachine {
+    screen: (u32, u32),
+    tools: Vec<ToolDefinition>,
+    system: String,
+    history: History,
+    budget: Budget,
+    record: Record,
+    stuck: Stuck,
+    /// A person's words the model has not been told yet.
+    words: Vec<String>,
+    /// Turns without a tool call since the last with one.
+    idle_turns: u32,
+    gate: Gate,
+    position: Position,
+}
+
+/// Where the loop is.
+#[derive(Debug, Clone, PartialEq)]
+enum Position {
+    New,
+    /// The model is called as soon as the gate is open and the budget allows it.
+    Ready {
+        turn: u32,
+    },
+    /// The model's answer is awaited.
+    Asking {
+        turn: u32,
+    },
+    /// The calls of an answer are carried out.
+    Running(Box<Running>),
+    /// The work is handed over as soon as the gate is open, unless a person wrote; `turn` would be the next.
+    Leaving {
+        turn: u32,
+        handover: Handover,
+    },
+    Finished(Handover),
+    Failed(UserError),
+    Cancelled,
+}
+
+/// Whether something new may begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Gate {
+    Open,
+    /// The machine wants a pause that was not yet recorded.
+    Closing(PauseReason),
+    Closed(PauseReason),
+}
+
+impl AgentMachine {
+    /// Makes a machine that waits for `Started`.
+    pub fn new(settings: AgentSettings) -> Self {
+        let AgentSettings { limits, screen, max_images, context_tokens } = settings;
+        Self {
+            screen,
+            tools: tool_definitions(screen),
+            system: String::new(),
+            history: History::new(max_images),
+            budget: Budget::new(limits, context_tokens),
+            record: Record::default(),
+            stuck: Stuck::default(),
+            words: Vec::new(),
+            idle_turns: 0,
+            gate: Gate::Open,
+            position: Position::New,
+        }
+    }
+
+    /// Takes an event and returns the effect that is awaited now, if it was not awaited before.
+    ///
+    /// An event that does not fit the state (late, repeated, out of order) changes nothing. `Resumed` returns what
+    /// was awaited before the pause once more; an owner that still carries it out knows it by its turn or step.
+    pub fn handle(&mut self, event: AgentEvent) -> Vec<Effect> {
+        let resumes = event == AgentEvent::Resumed && self.gate != Gate::Open;
+        let before = if resumes { Vec::new() } else { self.outstanding() };
+        self.apply(event);
+        let after = self.outstanding();
+        if after == before { Vec::new() } else { after }
+    }
+
+    /// The effects that are awaited now: at most one. After a replay they are to be performed or reconciled; `Finish`
+    /// and `Fail` stay for good, and an owner that has recorded them is done.
+    pub fn outstanding(&self) -> Vec<Effect> {
+        let effect = match (&self.position, &self.gate) {
+            (Position::Finished(Handover { title, summary, not_verified }), _) => Effect::Finish {
+                title: title.clone(),
+                summary: summary.clone(),
+                not_verified: not_verified.clone(),
+            },
+            (Position::Failed(error), _) => Effect::Fail { error: error.clone() },
+            (Position::Cancelled, _) => return Vec::new(),
+            (_, Gate::Closing(reason)) => Effect::Pause { reason: reason.clone() },
+            (_, Gate::Closed(_)) => return Vec::new(),
+            (Position::Asking { turn }, Gate::Open) => Effect::AskModel { turn: *turn },
+            (Position::Running(running), Gate::Open) => running.effect(),
+            (Position::New | Position::Ready { .. } | Position::Leaving { .. }, Gate::Open) => {
+                return Vec::new();
+            }
+        };
+        vec![effect]
+    }
+
+    /// What the model is to be sent. It is complete, each tool call with its result, whenever `AskModel` is awaited.
+    pub fn conversation(&self) -> Conversation<'_> {
+        Conversation { system: &self.system, messages: self.history.messages(), tools: &self.tools }
+    }
+
+    /// The plan as the agent last recorded it.
+    pub fn plan(&self) -> &Plan {
+        self.record.plan()
+    }
+
+    /// The evidence noted so far, in order.
+    pub fn evidence(&self) -> &[Evidence] {
+        self.record.evidence()
+    }
+
+    /// What all model calls together have used.
+    pub fn used(&self) -> Usage {
+        self.budget.used()
+    }
+
+    fn apply(&mut self, event: AgentEvent) {
+        if matches!(self.position, Position::Finished(_) | Position::Failed(_) | Position::Cancelled) {
+            return;
+        }
+        match event {
+            AgentEvent::Started { system, message } => {
+                if self.position == Position::New {
+                    self.system = system;
+                    self.history.begin(message);
+                    self.position = Position::Ready { turn: 1 };
+                }
+            }
+            AgentEvent::TurnFinished { turn, message, stop, usage } => {
+                if self.position == (Position::Asking { turn }) {
+                    self.position = self.turn_finished(turn, message, stop, usage);
+                }
+            }
+            AgentEvent::TurnFailed { turn, trouble } => {
+                if self.position == (Position::Asking { turn }) {
+                    self.position = self.turn_failed(turn, trouble);
+                }
+            }
+            AgentEvent::StepFinished { step, call, outcome, content, exit_code } => {
+                self.position = match std::mem::replace(&mut self.position, Position::New) {
+                    Position::Running(running) if running.awaits(step, &call) => {
+                        self.step_finished(*running, outcome, content, exit_code)
+                    }
+                    unmoved => unmoved,
+                };
+            }
+            AgentEvent::PersonSaid { text } => match &mut self.position {
+                Position::Running(running) if running.asks_person() => running.answer_question(text),
+                _ => self.words.push(text),
+            },
+            AgentEvent::Paused { reason } => self.paused(reason),
+            AgentEvent::Resumed => {
+                if self.gate != Gate::Open {
+                    self.gate = Gate::Open;
+                    self.idle_turns = 0;
+                }
+            }
+            AgentEvent::TimeUsed { seconds } => self.budget.time_used(seconds),
+            AgentEvent::LimitsRaised { limits } => {
+                self.budget.set_limits(limits);
+                if let Gate::Closing(PauseReason::Limit { .. }) | Gate::Closed(PauseReason::Limit { .. }) =
+                    self.gate
+                {
+                    self.gate = Gate::Open;
+                }
+            }
+            AgentEvent::Cancelled => self.position = Position::Cancelled,
+        }
+        self.advance();
+    }
+
+    /// Goes from a boundary to what comes next, if the gate is open.
+    fn advance(&mut self) {
+        if self.gate != Gate::Open {
+            return;
+        }
+        if let Position::Leaving { turn, handover } = &self.position {
+            self.position = if self.words.is_empty() {
+                Position::Finished(handover.clone())
+            } else {
+                Position::Ready { turn: *turn }
+            };
+        }
+        if let Position::Ready { turn } = self.position {
+            if let Some(reason) = self.budget.refusal(turn) {
+                self.pause(reason);
+                return;
+            }
+            for text in self.words.drain(..) {
+                self.history.say(format!("The person who gave you the task writes:\n\n{text}"));
+            }
+            self.history.drop_old_pictures();
+            self.position = Position::Asking { turn };
+        }
+    }
+
+    /// Asks for a pause, unless there is one.
+    fn pause(&mut self, reason: PauseReason) {
+        if self.gate == Gate::Open {
+            self.gate = Gate::Closing(reason);
+        }
+    }
+
+    fn paused(&mut self, reason: PauseReason) {
+        // An owner's log holds a failed model call only as the pause it led to, so both mean the same here.
+        if let (Position::Asking { turn }, PauseReason::Trouble { .. }) = (&self.position, &reason) {
+            self.position = Position::Ready { turn: *turn };
+        }
+        self.gate = Gate::Closed(reason);
+    }
+
+    fn turn_failed(&mut self, turn: u32, trouble: ModelTrouble) -> Position {
+        match trouble {
+            ModelTrouble::MayPass(error) => {
+                self.pause(PauseReason::Trouble { error });
+                Position::Ready { turn }
+            }
+            ModelTrouble::Final(error) => Position::Failed(error),
+        }
+    }
+
+    fn turn_finished(&mut self, turn: u32, message: Message, stop: StopReason, usage: Usage) -> Position {
+        let Message::Assistant { blocks, verbatim } = message else {
+            return Position::Failed(UserError::new(
+                ErrorCode::Internal,
+                "The model's answer arrived as a message to the model.",
+                "",
+            ));
+        };
+        self.budget.spend(usage);
+        let ready = Position::Ready { turn: turn.saturating_add(1) };
+        match &stop {
+            // These answers are no part of the conversation: a refused one would be refused again for what is in it.
+            StopReason::Refusal { explanation } => {
+                self.pause(refused(explanation));
+                return ready;
+            }
+            StopReason::ContextExceeded => {
+                self.pause(context_full());
+                return ready;
+            }
+            StopReason::EndTurn
+            | StopReason::ToolUse
+            | StopReason::MaxTokens
+            | StopReason::PauseTurn
+            | StopReason::Other { .. } => {}
+        }
+        let mut calls: VecDeque<ToolCall> = blocks.iter().filter_map(tool_call).collect();
+        self.history.answer(blocks, verbatim);
+        match calls.pop_front() {
+            Some(first) => {
+                self.idle_turns = 0;
+                let end = if stop == StopReason::MaxTokens { AnswerEnd::Cut } else { AnswerEnd::Whole };
+                self.first_step(turn, first, calls, end)
+            }
+            None => {
+                if stop != StopReason::PauseTurn {
+                    self.idle_turn(&stop);
+                }
+                ready
+            }
+        }
+    }
+
+    /// Deals with an answer without a tool call: a person's words come first; else the model is reminded, and at
+    /// last a person.
+    fn idle_turn(&mut self, stop: &StopReason) {
+        if !self.words.is_empty() {
+            self.idle_turns = 0;
+            return;
+        }
+        self.idle_turns += 1;
+        self.history.say(if *stop == StopReason::MaxTokens { CUT } else { NUDGE }.to_owned());
+        if self.idle_turns > MAX_NUDGES {
+            self.pause(idle());
+        }
+    }
+}
+
+fn tool_call(block: &AssistantBlock) -> Option<ToolCall> {
+    match block {
+        AssistantBlock::ToolCall { call } => Some(call.clone()),
+        AssistantBlock::Text { .. } | AssistantBlock::Thinking { .. } | AssistantBlock::Unknown { .. } => {
+            None
+        }
+    }
+}
+
+fn refused(explanation: &str) -> PauseReason {
+    let message = match explanation.trim() {
+        "" => "The model declined to go on and gave no reason.".to_owned(),
+        reason => format!("The model declined to go on: {reason}"),
+    };
+    let hint =
+        "Write to the agent what is meant and resume, or cancel the run and word the task differently.";
+    PauseReason::Trouble { error: UserError::new(ErrorCode::ModelRefused, message, hint) }
+}
+
+fn idle() -> PauseReason {
+    let message = format!(
+        "The agent ended its turn {} times in a row without doing anything or finishing.",
+        MAX_NUDGES + 1
+    );
+    let hint = "Read its last words, write to it what to do, and resume; or cancel the run.";
+    PauseReason::Trouble { error: UserError::new(ErrorCode::LimitReached, message, hint) }
+}
+
+fn going_in_circles(circle: Circle) -> PauseReason {
+    let message = format!("The agent goes in circles: it {}, again after a hint.", circle.description());
+    let hint = "Write to it what to try instead and resume; or cancel the run.";
+    PauseReason::Trouble { error: UserError::new(ErrorCode::LimitReached, message, hint) }
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! The tool calls of one answer, one after another.
+
+use std::collections::VecDeque;
+
+use nightshift_protocol::{ResultPart, StepId, ToolCall, ToolOutcome};
+
+use super::{AgentMachine, Effect, Position, going_in_circles};
+use crate::history::Answered;
+use crate::stuck::Verdict;
+use crate::tools::{COMPUTER, Handover, InputError, ToolInput, ToolRequest, parse};
+
+/// Calls carried out of one answer; a model that asks for more has lost the thread.
+const MAX_CALLS: u32 = 50;
+
+/// An answer whose calls are being carried out.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Running {
+    turn: u32,
+    end: AnswerEnd,
+    answered: Vec<Answered>,
+    current: ToolCall,
+    awaited: Awaited,
+    rest: VecDeque<ToolCall>,
+    fate: Fate,
+}
+
+/// Whether the model came to the end of its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AnswerEnd {
+    Whole,
+    Cut,
+}
+
+/// What the current call waits for.
+#[derive(Debug, Clone, PartialEq)]
+enum Awaited {
+    /// A tool.
+    Run(ToolRequest),
+    /// A person.
+    Question(String),
+    /// The record of a person's answer.
+    PersonAnswered(String),
+    /// The record of a refusal.
+    Refused(String),
+    /// The record that it is not carried out for what happened before it.
+    NotExecuted(&'static str),
+    /// The record that the work is accepted as finished.
+    Accepted(Handover),
+}
+
+/// What the calls so far mean for the rest.
+#[derive(Debug, Clone, PartialEq)]
+enum Fate {
+    Going,
+    ActionFailed,
+    HandedOver(Handover),
+}
+
+impl Running {
+    fn step(&self) -> StepId {
+        step_after(self.turn, &self.answered)
+    }
+
+    pub(super) fn awaits(&self, step: StepId, call: &str) -> bool {
+        self.step() == step && self.current.id == call
+    }
+
+    pub(super) fn asks_person(&self) -> bool {
+        matches!(self.awaited, Awaited::Question(_))
+    }
+
+    pub(super) fn answer_question(&mut self, text: String) {
+        self.awaited = Awaited::PersonAnswered(text);
+    }
+
+    pub(super) fn effect(&self) -> Effect {
+        let (step, call) = (self.step(), self.current.clone());
+        let answer = |outcome, text: String| Effect::Answer {
+            step,
+            call: self.current.clone(),
+            outcome,
+            content: vec![ResultPart::Text { text }],
+        };
+        match &self.awaited {
+            Awaited::Run(request) => Effect::RunTool { step, call, request: request.clone() },
+            Awaited::Question(question) => Effect::AskPerson { step, call, question: question.clone() },
+            Awaited::PersonAnswered(text) => {
+                answer(ToolOutcome::Done, format!("The person answers:\n\n{text}"))
+            }
+            Awaited::Refused(reason) => answer(ToolOutcome::Failed, reason.clone()),
+            Awaited::NotExecuted(reason) => answer(ToolOutcome::Failed, (*reason).to_owned()),
+            Awaited::Accepted(_) => {
+                answer(ToolOutcome::Done, "Accepted: the work is handed over.".to_owned())
+            }
+        }
+    }
+}
+
+fn step_after(turn: u32, answered: &[Answered]) -> StepId {
+    StepId { turn, call: u32::try_from(answered.len() + 1).unwrap_or(u32::MAX) }
+}
+
+impl AgentMachine {
+    pub(super) fn first_step(
+        &self,
+        turn: u32,
+        first: ToolCall,
+        rest: VecDeque<ToolCall>,
+        end: AnswerEnd,
+    ) -> Position {
+        let fate = Fate::Going;
+        let awaited = self.decide(step_after(turn, &[]), &first, end, &fate);
+        Position::Running(Box::new(Running {
+            turn,
+            end,
+            answered: Vec::new(),
+            current: first,
+            awaited,
+            rest,
+            fate,
+        }))
+    }
+
+    pub(super) fn step_finished(
+        &mut self,
+        running: Running,
+        outcome: ToolOutcome,
+        content: Vec<ResultPart>,
+        exit_code: Option<i32>,
+    ) -> Position {
+        let step = running.step();
+        let Running { turn, end, mut answered, current, awaited, mut rest, mut fate } = running;
+        if !matches!(awaited, Awaited::NotExecuted(_)) {
+            self.stuck.note(&current, outcome, &content);
+            if current.name == COMPUTER && outcome == ToolOutcome::Failed {
+                fate = Fate::ActionFailed;
+            }
+        }
+        match awaited {
+            Awaited::Run(request) => self.record.note(step, request, outcome, &content, exit_code),
+            // Who records the answer may still refuse, for example for changes that are not committed.
+            Awaited::Accepted(handover) if outcome == ToolOutcome::Done => fate = Fate::HandedOver(handover),
+            Awaited::Question(_)
+            | Awaited::PersonAnswered(_)
+            | Awaited::Refused(_)
+            | Awaited::NotExecuted(_)
+            | Awaited::Accepted(_) => {}
+        }
+        answered.push(Answered { step, call: current, outcome, content });
+        match rest.pop_front() {
+            Some(current) => {
+                let awaited = self.decide(step_after(turn, &answered), &current, end, &fate);
+                Position::Running(Box::new(Running { turn, end, answered, current, awaited, rest, fate }))
+            }
+            None => self.all_answered(turn, answered, fate),
+        }
+    }
+
+    fn all_answered(&mut self, turn: u32, answered: Vec<Answered>, fate: Fate) -> Position {
+        self.history.results(answered);
+        let turn = turn.saturating_add(1);
+        if let Fate::HandedOver(handover) = fate {
+            return Position::Leaving { turn, handover };
+        }
+        match self.stuck.verdict() {
+            Verdict::Going => {}
+            Verdict::Hint(circle) => self.history.say(format!(
+                "Note from Nightshift: you {}. More of the same will not help. Step back: read what the results say, \
+                 look at the state of files, processes and screen, and take another way; wait longer in one call if \
+                 something needs time; or call ask.",
+                circle.description()
+            )),
+            Verdict::Pause(circle) => self.pause(going_in_circles(circle)),
+        }
+        Position::Ready { turn }
+    }
+
+    /// Decides what a call waits for. Nothing that happens before its result changes the decision, but for a
+    /// person's answer to a question.
+    fn decide(&self, step: StepId, call: &ToolCall, end: AnswerEnd, fate: &Fate) -> Awaited {
+        match fate {
+            Fate::ActionFailed => {
+                return Awaited::NotExecuted("Not executed: an earlier action of this turn failed.");
+            }
+            Fate::HandedOver(_) => {
+                return Awaited::NotExecuted("Not executed: the work was handed over before it.");
+            }
+            Fate::Going if step.call > MAX_CALLS => {
+                return Awaited::NotExecuted("Not executed: at most 50 calls of one turn are carried out.");
+            }
+            Fate::Going => {}
+        }
+        match parse(call, self.screen) {
+            Err(InputError::Malformed { .. }) if end == AnswerEnd::Cut => Awaited::Refused(
+                "Not executed: your answer was cut at the limit on tokens in the middle of this call. Make it again in \
+                 smaller parts, for example a file by several edits."
+                    .to_owned(),
+            ),
+            Err(error) => Awaited::Refused(error.to_string()),
+            Ok(input) => self.decide_input(input),
+        }
+    }
+
+    fn decide_input(&self, input: ToolInput) -> Awaited {
+        let founded = match input {
+            ToolInput::Run(ToolRequest::ShellOutput { job }) => {
+                self.record.job(job).map(|()| Awaited::Run(ToolRequest::ShellOutput { job }))
+            }
+            ToolInput::Run(ToolRequest::ShellStop { job }) => {
+                self.record.job(job).map(|()| Awaited::Run(ToolRequest::ShellStop { job }))
+            }
+            ToolInput::Run(request) => Ok(Awaited::Run(request)),
+            ToolInput::Evidence(claim) => {
+                self.record.back(claim).map(|evidence| Awaited::Run(ToolRequest::Evidence(evidence)))
+            }
+            ToolInput::Ask { question } => Ok(Awaited::Question(question)),
+            ToolInput::Finish(_) if !self.words.is_empty() => Ok(Awaited::Refused(
+                "Not finished: the person wrote to you meanwhile. Read it first; it follows these results."
+                    .to_owned(),
+            )),
+            ToolInput::Finish(handover) => self.record.may_finish().map(|()| Awaited::Accepted(handover)),
+        };
+        founded.unwrap_or_else(|unfounded| Awaited::Refused(unfounded.to_string()))
+    }
+}

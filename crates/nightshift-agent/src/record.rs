@@ -1,0 +1,289 @@
+//! What the machine remembers of the steps that were carried out: the plan, the evidence, and what can back a claim.
+
+use std::collections::BTreeMap;
+
+use nightshift_protocol::{
+    Evidence, EvidenceSource, Image, Plan, PlanStepState, ResultPart, StepId, ToolOutcome,
+};
+
+use crate::output::last_characters;
+use crate::tools::{Claim, ShellMode, ShellRequest, ToolRequest};
+
+/// Characters of a command's output kept for evidence, as [`EvidenceSource::Command`] promises.
+const OUTPUT_TAIL: usize = 4_000;
+
+/// Plan, evidence, and what is known of each step.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Record {
+    plan: Plan,
+    evidence: Vec<Evidence>,
+    steps: BTreeMap<StepId, Known>,
+}
+
+/// What is known of a step that was carried out.
+#[derive(Debug, Clone, PartialEq)]
+enum Known {
+    Picture(Image),
+    Command { command: String, exit_code: Option<i32>, output_tail: String },
+    Job { command: String },
+    Other,
+}
+
+/// Why a request that points at a step, or wants to end the work, is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unfounded {
+    #[error("There is no step {0} with a result yet. A step's number stands at the end of its result.")]
+    NoSuchStep(StepId),
+    #[error("Step {0} backs nothing: name a step with a screenshot, or a shell command that ended.")]
+    NoBacking(StepId),
+    #[error(
+        "Step {0} still ran when it returned: read it with shell_output until it ends, and name that step."
+    )]
+    StillRunning(StepId),
+    #[error("Step {0} started no background command. Name the step that did.")]
+    NoJob(StepId),
+    #[error(
+        "Not finished: the plan has open steps ({0}). Do them, or drop those that are not needed, and record the plan."
+    )]
+    OpenSteps(String),
+    #[error(
+        "Not finished: no evidence was noted. Note with the evidence tool which steps back the acceptance criteria."
+    )]
+    NoEvidence,
+}
+
+impl Record {
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub(crate) fn evidence(&self) -> &[Evidence] {
+        &self.evidence
+    }
+
+    /// Notes a step's result.
+    pub(crate) fn note(
+        &mut self,
+        step: StepId,
+        request: ToolRequest,
+        outcome: ToolOutcome,
+        content: &[ResultPart],
+        exit_code: Option<i32>,
+    ) {
+        let ended =
+            |command: String| Known::Command { command, exit_code, output_tail: output_tail(content) };
+        let known = match (outcome, request) {
+            (
+                ToolOutcome::Done,
+                ToolRequest::Shell(ShellRequest { command, mode: ShellMode::Background }),
+            ) => Known::Job { command },
+            (_, ToolRequest::Shell(ShellRequest { command, mode: ShellMode::Foreground { .. } }))
+                if outcome == ToolOutcome::Done || exit_code.is_some() =>
+            {
+                ended(command)
+            }
+            (_, ToolRequest::ShellOutput { job }) => match self.steps.get(&job) {
+                Some(Known::Job { command }) if exit_code.is_some() => ended(command.clone()),
+                Some(Known::Job { .. } | Known::Picture(_) | Known::Command { .. } | Known::Other) | None => {
+                    Known::Other
+                }
+            },
+            (ToolOutcome::Done, ToolRequest::Plan(plan)) => {
+                self.plan = plan;
+                Known::Other
+            }
+            (ToolOutcome::Done, ToolRequest::Evidence(evidence)) => {
+                self.evidence.push(evidence);
+                Known::Other
+            }
+            (ToolOutcome::Done, ToolRequest::Computer(_)) => {
+                newest_picture(content).map_or(Known::Other, |image| Known::Picture(image.clone()))
+            }
+            (ToolOutcome::Done | ToolOutcome::Failed, _) => Known::Other,
+        };
+        self.steps.insert(step, known);
+    }
+
+    /// Turns a claim into evidence with what its step recorded.
+    pub(crate) fn back(&self, claim: Claim) -> Result<Evidence, Unfounded> {
+        let Claim { claim, step, label } = claim;
+        let source = match self.steps.get(&step).ok_or(Unfounded::NoSuchStep(step))? {
+            Known::Picture(image) => EvidenceSource::Screenshot {
+                step,
+                label: label.unwrap_or_else(|| format!("step {step}")),
+                image: image.clone(),
+            },
+            Known::Command { command, exit_code, output_tail } => EvidenceSource::Command {
+                step,
+                command: command.clone(),
+                exit_code: *exit_code,
+                output_tail: output_tail.clone(),
+            },
+            Known::Job { .. } => return Err(Unfounded::StillRunning(step)),
+            Known::Other => return Err(Unfounded::NoBacking(step)),
+        };
+        Ok(Evidence { claim, source })
+    }
+
+    /// Whether `step` started a background command.
+    pub(crate) fn job(&self, step: StepId) -> Result<(), Unfounded> {
+        match self.steps.get(&step) {
+            Some(Known::Job { .. }) => Ok(()),
+            Some(Known::Picture(_) | Known::Command { .. } | Known::Other) | None => {
+                Err(Unfounded::NoJob(step))
+            }
+        }
+    }
+
+    /// Whether the work may be handed over.
+    pub(crate) fn may_finish(&self) -> Result<(), Unfounded> {
+        let is_open = |state| matches!(state, PlanStepState::Pending | PlanStepState::Active);
+        let open: Vec<&str> = self
+            .plan
+            .steps
+            .iter()
+            .filter(|step| is_open(step.state))
+            .map(|step| step.title.as_str())
+            .collect();
+        if !open.is_empty() {
+            return Err(Unfounded::OpenSteps(open.join("; ")));
+        }
+        if self.evidence.is_empty() {
+            return Err(Unfounded::NoEvidence);
+        }
+        Ok(())
+    }
+}
+
+fn newest_picture(content: &[ResultPart]) -> Option<&Image> {
+    content.iter().rev().find_map(|part| match part {
+        ResultPart::Image { image } => Some(image),
+        ResultPart::Text { .. } => None,
+    })
+}
+
+fn output_tail(content: &[ResultPart]) -> String {
+    let texts: Vec<&str> = content
+        .iter()
+        .filter_map(|part| match part {
+            ResultPart::Text { text } => Some(text.as_str()),
+            ResultPart::Image { .. } => None,
+        })
+        .collect();
+    last_characters(&texts.join("\n"), OUTPUT_TAIL).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tools::ComputerAction;
+    use nightshift_protocol::PlanStep;
+
+    fn step(text: &str) -> StepId {
+        text.parse().unwrap()
+    }
+
+    fn image() -> Image {
+        let artifact = "a".repeat(64).parse().unwrap();
+        Image { artifact, media_type: "image/png".to_owned(), width: 1280, height: 800 }
+    }
+
+    fn text(text: &str) -> Vec<ResultPart> {
+        vec![ResultPart::Text { text: text.to_owned() }]
+    }
+
+    fn shell(mode: ShellMode) -> ToolRequest {
+        ToolRequest::Shell(ShellRequest { command: "npm test".to_owned(), mode })
+    }
+
+    fn claim(of: &str) -> Claim {
+        Claim { claim: "Tests pass.".to_owned(), step: step(of), label: None }
+    }
+
+    const FOREGROUND: ShellMode = ShellMode::Foreground { timeout_seconds: 120 };
+
+    #[test]
+    fn a_screenshot_backs_a_claim_with_its_picture() {
+        let mut record = Record::default();
+        let content = [ResultPart::Image { image: image() }];
+        record.note(
+            step("1.1"),
+            ToolRequest::Computer(ComputerAction::Screenshot),
+            ToolOutcome::Done,
+            &content,
+            None,
+        );
+        let source =
+            EvidenceSource::Screenshot { step: step("1.1"), label: "step 1.1".to_owned(), image: image() };
+        assert_eq!(record.back(claim("1.1")).unwrap().source, source);
+    }
+
+    #[test]
+    fn a_command_backs_a_claim_with_the_end_of_its_output() {
+        let mut record = Record::default();
+        let output = format!("{}end", "x".repeat(5_000));
+        record.note(step("1.1"), shell(FOREGROUND), ToolOutcome::Failed, &text(&output), Some(1));
+        let EvidenceSource::Command { command, exit_code, output_tail, .. } =
+            record.back(claim("1.1")).unwrap().source
+        else {
+            unreachable!("a command's evidence")
+        };
+        assert_eq!((command.as_str(), exit_code, output_tail.len()), ("npm test", Some(1), 4_000));
+        assert!(output_tail.ends_with("end"));
+    }
+
+    #[test]
+    fn a_background_command_backs_a_claim_only_where_its_end_was_read() {
+        let mut record = Record::default();
+        let read = ToolRequest::ShellOutput { job: step("1.1") };
+        record.note(step("1.1"), shell(ShellMode::Background), ToolOutcome::Done, &text("started"), None);
+        record.note(step("1.2"), read.clone(), ToolOutcome::Done, &text("running"), None);
+        record.note(step("1.3"), read, ToolOutcome::Done, &text("passed"), Some(0));
+        assert_eq!(record.back(claim("1.1")), Err(Unfounded::StillRunning(step("1.1"))));
+        assert_eq!(record.back(claim("1.2")), Err(Unfounded::NoBacking(step("1.2"))));
+        let source = EvidenceSource::Command {
+            step: step("1.3"),
+            command: "npm test".to_owned(),
+            exit_code: Some(0),
+            output_tail: "passed".to_owned(),
+        };
+        assert_eq!(record.back(claim("1.3")).unwrap().source, source);
+        assert_eq!(
+            (record.job(step("1.1")), record.job(step("1.3"))),
+            (Ok(()), Err(Unfounded::NoJob(step("1.3"))))
+        );
+    }
+
+    #[test]
+    fn a_command_that_could_not_be_run_backs_nothing() {
+        let mut record = Record::default();
+        record.note(step("1.1"), shell(FOREGROUND), ToolOutcome::Failed, &text("the sandbox is gone"), None);
+        assert_eq!(record.back(claim("1.1")), Err(Unfounded::NoBacking(step("1.1"))));
+        assert_eq!(record.back(claim("9.9")), Err(Unfounded::NoSuchStep(step("9.9"))));
+    }
+
+    #[test]
+    fn the_end_needs_a_plan_without_open_steps_and_evidence() {
+        let mut record = Record::default();
+        let plan = |state| Plan { steps: vec![PlanStep { title: "Test it".to_owned(), state }] };
+        let note = |record: &mut Record, request| {
+            record.note(step("1.1"), request, ToolOutcome::Done, &[], None);
+        };
+        assert_eq!(record.may_finish(), Err(Unfounded::NoEvidence));
+        note(&mut record, ToolRequest::Plan(plan(PlanStepState::Active)));
+        assert_eq!(record.may_finish(), Err(Unfounded::OpenSteps("Test it".to_owned())));
+        note(&mut record, ToolRequest::Plan(plan(PlanStepState::Dropped)));
+        assert_eq!(record.may_finish(), Err(Unfounded::NoEvidence));
+        let source = EvidenceSource::Screenshot { step: step("1.1"), label: String::new(), image: image() };
+        note(&mut record, ToolRequest::Evidence(Evidence { claim: "It is so.".to_owned(), source }));
+        assert_eq!(record.may_finish(), Ok(()));
+    }
+
+    #[test]
+    fn a_plan_that_could_not_be_recorded_is_not_the_plan() {
+        let mut record = Record::default();
+        let steps = vec![PlanStep { title: "a".to_owned(), state: PlanStepState::Pending }];
+        record.note(step("1.1"), ToolRequest::Plan(Plan { steps }), ToolOutcome::Failed, &[], None);
+        assert_eq!(record.plan(), &Plan::default());
+    }
+}

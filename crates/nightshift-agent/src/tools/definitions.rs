@@ -1,0 +1,229 @@
+//! The tools as they are offered to a model.
+
+use nightshift_protocol::ToolDefinition;
+use serde_json::{Value, json};
+
+use super::computer::{ACTIONS, MAX_SCROLL, MAX_SECONDS, MAX_TYPED};
+use super::{
+    ASK, DEFAULT_TIMEOUT_SECONDS, EDIT, EVIDENCE, FINISH, MAX_PLAN_STEPS, MAX_SENTENCE, MAX_TIMEOUT_SECONDS,
+    MAX_TITLE, PLAN, SHELL, SHELL_OUTPUT, SHELL_STOP,
+};
+
+/// Every tool, for a screen of the given width and height in pixels, always in the same order: providers cache
+/// what comes first in a request.
+pub fn tool_definitions((width, height): (u32, u32)) -> Vec<ToolDefinition> {
+    vec![
+        shell(),
+        shell_output(),
+        shell_stop(),
+        edit(),
+        computer(width, height),
+        plan(),
+        evidence(),
+        ask(),
+        finish(),
+    ]
+}
+
+fn function(name: &str, description: &str, schema: Value) -> ToolDefinition {
+    ToolDefinition::Function { name: name.to_owned(), description: description.to_owned(), schema }
+}
+
+fn object(required: &[&str], properties: Value) -> Value {
+    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
+}
+
+fn shell() -> ToolDefinition {
+    function(
+        SHELL,
+        "Runs a command line with bash in the repository's folder and returns its output, standard output and \
+         standard error together, and its exit status. Each call is a new shell: folder and variables do not carry \
+         over. The program has no terminal and no input. Long output is shortened in the middle; search or cut \
+         instead of printing everything. Start what does not end by itself, such as a server, with background.",
+        object(
+            &["command"],
+            json!({
+                "command": {"type": "string", "description": "The command line, several lines allowed."},
+                "timeout_seconds": {
+                    "type": "integer", "minimum": 1, "maximum": MAX_TIMEOUT_SECONDS,
+                    "description": format!(
+                        "Seconds after which the command is stopped, {DEFAULT_TIMEOUT_SECONDS} when absent."
+                    ),
+                },
+                "background": {
+                    "type": "boolean",
+                    "description": "Return as soon as the command has started and leave it running. \
+                                    Read it with shell_output, stop it with shell_stop.",
+                },
+            }),
+        ),
+    )
+}
+
+fn job_schema() -> Value {
+    object(
+        &["step"],
+        json!({"step": {"type": "string", "description": "The step that started the command, for example \"4.1\"."}}),
+    )
+}
+
+fn shell_output() -> ToolDefinition {
+    function(
+        SHELL_OUTPUT,
+        "Returns what a background command has written since it was last read, and whether it still runs or with \
+         which exit status it ended.",
+        job_schema(),
+    )
+}
+
+fn shell_stop() -> ToolDefinition {
+    function(SHELL_STOP, "Stops a background command and every program it started.", job_schema())
+}
+
+fn edit() -> ToolDefinition {
+    function(
+        EDIT,
+        "Views and changes text files. \
+         view shows a file with line numbers, or the part between from_line and to_line. \
+         create writes a whole file and replaces one that is there. \
+         replace puts new in the place of old, which has to be in the file exactly as written, white space included, \
+         and only once unless all is true. \
+         insert adds text after a line; 0 is before the first. \
+         undo takes back the newest change of the file.",
+        object(
+            &["action", "path"],
+            json!({
+                "action": {"type": "string", "enum": ["view", "create", "replace", "insert", "undo"]},
+                "path": {"type": "string", "description": "Absolute, or relative to the repository's folder."},
+                "from_line": {"type": "integer", "minimum": 1, "description": "view: first line shown."},
+                "to_line": {"type": "integer", "minimum": 1, "description": "view: last line shown."},
+                "text": {"type": "string", "description": "create: the whole file. insert: the new lines."},
+                "old": {"type": "string", "description": "replace: what is there now, without line numbers."},
+                "new": {"type": "string", "description": "replace: what shall be there; empty to delete."},
+                "all": {"type": "boolean", "description": "replace: every occurrence."},
+                "after_line": {"type": "integer", "minimum": 0, "description": "insert: the line before."},
+            }),
+        ),
+    )
+}
+
+fn computer(width: u32, height: u32) -> ToolDefinition {
+    let pixel = |description: &str| {
+        json!({
+            "type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 2, "maxItems": 2,
+            "description": description,
+        })
+    };
+    let schema = object(
+        &["action"],
+        json!({
+            "action": {"type": "string", "enum": ACTIONS},
+            "coordinate": pixel(
+                "[x, y]. mouse_move and left_click_drag (its end) need it; clicks and scroll without it happen where \
+                 the pointer is."
+            ),
+            "start_coordinate": pixel("[x, y] where left_click_drag begins."),
+            "region": {
+                "type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 4, "maxItems": 4,
+                "description": "zoom: [left, top, right, bottom].",
+            },
+            "text": {
+                "type": "string", "maxLength": MAX_TYPED,
+                "description": "type: what is typed. key and hold_key: keys such as \"Return\" or \"ctrl+l\". Clicks, \
+                                left_click_drag and scroll: keys held meanwhile, such as \"shift\".",
+            },
+            "scroll_direction": {"type": "string", "enum": ["up", "down", "left", "right"]},
+            "scroll_amount": {
+                "type": "integer", "minimum": 1, "maximum": MAX_SCROLL, "description": "Notches of the wheel.",
+            },
+            "duration": {
+                "type": "number", "exclusiveMinimum": 0, "maximum": MAX_SECONDS,
+                "description": "hold_key and wait: seconds.",
+            },
+        }),
+    );
+    let description = format!(
+        "Looks at the screen of {width} by {height} pixels and uses mouse and keyboard. Coordinates are pixels of the \
+         whole screen from its top left corner; one outside the screen is refused. Each action returns when the \
+         screen has settled. Several actions in one turn are carried out in order, and after one that fails the rest \
+         is not carried out."
+    );
+    ToolDefinition::Computer { description, schema, width, height }
+}
+
+fn plan() -> ToolDefinition {
+    function(
+        PLAN,
+        "Records your plan: all steps, in order, each time. The person sees it. Call it before you change anything \
+         and whenever a step begins, ends, or turns out not to be needed.",
+        object(
+            &["steps"],
+            json!({
+                "steps": {
+                    "type": "array", "minItems": 1, "maxItems": MAX_PLAN_STEPS,
+                    "items": object(&["title", "state"], json!({
+                        "title": {"type": "string", "maxLength": MAX_SENTENCE},
+                        "state": {"type": "string", "enum": ["pending", "active", "done", "dropped"]},
+                    })),
+                },
+            }),
+        ),
+    )
+}
+
+fn evidence() -> ToolDefinition {
+    function(
+        EVIDENCE,
+        "Notes that a recorded step backs a claim, for the pull request: a step whose result had a screenshot, or a \
+         shell command that ended. Note one for every acceptance criterion, and for the tests.",
+        object(
+            &["claim", "step"],
+            json!({
+                "claim": {
+                    "type": "string", "maxLength": MAX_SENTENCE,
+                    "description": "What is shown by the step, in one sentence.",
+                },
+                "step": {
+                    "type": "string",
+                    "description": "The step's number, as it stands at the end of its result, for example \"4.1\".",
+                },
+                "label": {
+                    "type": "string", "maxLength": MAX_TITLE,
+                    "description": "A word or two under the picture, for example \"before\" or \"after reload\".",
+                },
+            }),
+        ),
+    )
+}
+
+fn ask() -> ToolDefinition {
+    function(
+        ASK,
+        "Asks the person who gave the task, and waits for the answer, possibly for hours. Only for what you can \
+         neither find out nor decide yourself; name the choices and say which one you would take.",
+        object(&["question"], json!({"question": {"type": "string"}})),
+    )
+}
+
+fn finish() -> ToolDefinition {
+    function(
+        FINISH,
+        "Hands the work over: your commits become a pull request. Needs evidence, and a plan in which every step is \
+         done or dropped. Call it alone, as the last thing.",
+        object(
+            &["title", "summary"],
+            json!({
+                "title": {
+                    "type": "string", "maxLength": MAX_TITLE, "description": "The pull request's title, imperative.",
+                },
+                "summary": {
+                    "type": "string",
+                    "description": "What was changed and why, for a reviewer, in Markdown; where to look first.",
+                },
+                "not_verified": {
+                    "type": "string", "description": "What you could not verify, and why. Empty when nothing.",
+                },
+            }),
+        ),
+    )
+}
