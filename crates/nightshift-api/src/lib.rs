@@ -1,1 +1,205 @@
-//! nightshift-api
+//! Each thing a person or a program can ask of Nightshift, as one function.
+//!
+//! The HTTP server, the command line and the desktop app only translate to and from these; no rule about tasks or
+//! runs is in them, and no state is in here.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use nightshift_forge::{Forge, PullRequest};
+use nightshift_protocol::{
+    ArtifactId, DoctorReport, ErrorCode, Event, Live, MergeReply, PullRequestDetail, PullRequestSummary, RunDetail,
+    RunId, RunSummary, SubmitReply, SubmitTask, UserError,
+};
+use nightshift_store::{FindError, RunFilter, Store};
+use nightshift_supervisor::{Supervisor, trouble};
+use tokio_stream::wrappers::BroadcastStream;
+
+/// Runs of one answer at most.
+const PAGE: u32 = 500;
+
+/// The longest diff that is shown, in bytes; of a longer one the rest is named and left out.
+const LONGEST_DIFF: usize = 16 * 1024 * 1024;
+
+/// What can be asked.
+#[derive(Clone)]
+pub struct Api {
+    supervisor: Supervisor,
+    store: Store,
+    forge: Forge,
+}
+
+/// What a follower of a run sees.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Happening {
+    /// Something that is in the history.
+    Event(Box<Event>),
+    /// Something passing.
+    Live(Live),
+}
+
+/// A run's happenings, until the owner ends.
+pub type Happenings = Pin<Box<dyn Stream<Item = Happening> + Send>>;
+
+impl Api {
+    /// The operations over these parts.
+    pub fn new(supervisor: Supervisor, store: Store, forge: Forge) -> Self {
+        Self { supervisor, store, forge }
+    }
+
+    /// Takes a task in.
+    pub async fn submit_task(&self, request: SubmitTask) -> Result<SubmitReply, UserError> {
+        self.supervisor.submit(request).await
+    }
+
+    /// Lists runs, the newest first, at most 500.
+    pub async fn runs(&self) -> Result<Vec<RunSummary>, UserError> {
+        let page = self.store.runs(&RunFilter::default(), None, PAGE).await;
+        Ok(page.map_err(|error| trouble::reading(&error))?.runs)
+    }
+
+    /// Shows one run, named by its id or its task's, or by how one of them begins.
+    pub async fn run(&self, named: &str) -> Result<RunDetail, UserError> {
+        let summary = self.find(named).await?;
+        let progress = self.supervisor.progress(&summary.run).await?;
+        let pull_request = match progress.pull_request {
+            Some(_) => Some(self.pull_request(summary.run.as_str()).await?.summary),
+            None => None,
+        };
+        Ok(RunDetail { summary, plan: progress.plan, evidence: progress.evidence, pull_request })
+    }
+
+    /// Lists events of a run after `after`, at most `limit`.
+    pub async fn events(&self, named: &str, after: u64, limit: u32) -> Result<Vec<Event>, UserError> {
+        let run = self.find(named).await?.run;
+        self.store.events(&run, after, limit).await.map_err(|error| trouble::reading(&error))
+    }
+
+    /// Follows a run: its events after `after` without gap or repetition, and what passes between them.
+    pub async fn follow(&self, named: &str, after: u64) -> Result<Happenings, UserError> {
+        let run = self.find(named).await?.run;
+        let live = BroadcastStream::new(self.supervisor.live());
+        let events = self.store.follow(&run, after);
+        let live = live.filter_map(move |live| {
+            // A follower that was too slow for what passes missed it; the events tell what it came to.
+            let ours = live.ok().filter(|live| live.run == run).map(Happening::Live);
+            async move { ours }
+        });
+        let events = events.filter_map(|event| async move { event.ok().map(Box::new).map(Happening::Event) });
+        Ok(Box::pin(futures_util::stream::select(events, live)))
+    }
+
+    /// Gives a run up.
+    pub async fn cancel(&self, named: &str) -> Result<RunSummary, UserError> {
+        let run = self.find(named).await?.run;
+        self.supervisor.cancel(&run).await?;
+        self.find(run.as_str()).await
+    }
+
+    /// Stops a run for now.
+    pub async fn pause(&self, named: &str) -> Result<RunSummary, UserError> {
+        let run = self.find(named).await?.run;
+        self.supervisor.pause(&run).await?;
+        self.find(run.as_str()).await
+    }
+
+    /// Lets a paused run go on.
+    pub async fn continue_run(&self, named: &str) -> Result<RunSummary, UserError> {
+        let run = self.find(named).await?.run;
+        self.supervisor.continue_run(&run).await?;
+        self.find(run.as_str()).await
+    }
+
+    /// Writes to a run, or answers its question.
+    pub async fn say(&self, named: &str, text: String) -> Result<RunSummary, UserError> {
+        if text.trim().is_empty() {
+            return Err(UserError::new(ErrorCode::InvalidRequest, "the message is empty", "Write something."));
+        }
+        let run = self.find(named).await?.run;
+        self.supervisor.say(&run, text).await?;
+        self.find(run.as_str()).await
+    }
+
+    /// Lists pull requests of all repositories, the newest first.
+    pub async fn pull_requests(&self) -> Result<Vec<PullRequestSummary>, UserError> {
+        let mut list: Vec<PullRequestSummary> =
+            self.forge.pull_requests().await?.iter().map(PullRequest::summary).collect();
+        list.sort_by(|left, right| right.created_at.cmp(&left.created_at));
+        Ok(list)
+    }
+
+    /// Shows a run's pull request.
+    pub async fn pull_request(&self, named: &str) -> Result<PullRequestDetail, UserError> {
+        let (pull_request, repository) = self.find_pull_request(named).await?;
+        Ok(PullRequestDetail {
+            summary: pull_request.summary(),
+            commits: repository.commits(pull_request.number).await?.into_iter().map(|commit| commit.title).collect(),
+            body: pull_request.body,
+            evidence: pull_request.evidence,
+            bare_repository: repository.path().to_path_buf(),
+        })
+    }
+
+    /// Shows the diff of a run's pull request against its base, as git writes it.
+    pub async fn diff(&self, named: &str) -> Result<Vec<u8>, UserError> {
+        let (pull_request, repository) = self.find_pull_request(named).await?;
+        Ok(repository.diff(pull_request.number, LONGEST_DIFF).await?)
+    }
+
+    /// Merges a run's pull request into its base branch.
+    pub async fn merge(&self, named: &str) -> Result<MergeReply, UserError> {
+        let run = self.find(named).await?.run;
+        self.supervisor.merge(&run).await
+    }
+
+    /// Closes a run's pull request without merging.
+    pub async fn close(&self, named: &str) -> Result<PullRequestSummary, UserError> {
+        let run = self.find(named).await?.run;
+        self.supervisor.close(&run).await?;
+        Ok(self.pull_request(run.as_str()).await?.summary)
+    }
+
+    /// Reads a stored file.
+    pub async fn artifact(&self, id: &ArtifactId) -> Result<Bytes, UserError> {
+        self.store.get(id).await.map_err(|error| trouble::getting(&error))
+    }
+
+    /// Looks whether this host can run sandboxes.
+    pub async fn doctor(&self) -> DoctorReport {
+        self.supervisor.doctor().await
+    }
+
+    /// Makes image and template if they are missing, and returns the template's key.
+    pub async fn prepare_template(&self) -> Result<String, UserError> {
+        self.supervisor.prepare_template().await
+    }
+
+    async fn find(&self, named: &str) -> Result<RunSummary, UserError> {
+        if named.starts_with("task-") {
+            let task = self.store.find_task(named).await.map_err(|error| trouble::finding(&error))?;
+            let filter = RunFilter { task: Some(task.id), ..RunFilter::default() };
+            let page = self.store.runs(&filter, None, 1).await.map_err(|error| trouble::reading(&error))?;
+            let missing = FindError::NotFound { prefix: named.to_owned() };
+            return page.runs.into_iter().next().ok_or_else(|| trouble::finding(&missing));
+        }
+        self.store.find_run(named).await.map_err(|error| trouble::finding(&error))
+    }
+
+    async fn find_pull_request(
+        &self,
+        named: &str,
+    ) -> Result<(PullRequest, nightshift_forge::Repository), UserError> {
+        let summary = self.find(named).await?;
+        let run: RunId = summary.run;
+        let Some(number) = self.supervisor.progress(&run).await?.pull_request else {
+            return Err(UserError::new(
+                ErrorCode::NotFound,
+                format!("{run} has no pull request yet"),
+                format!("It is {}; `nightshift watch {run}` follows it.", summary.state.name()),
+            ));
+        };
+        let repository = self.forge.repository(&summary.task.repository).await?;
+        Ok((repository.pull_request(number).await?, repository))
+    }
+}

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nightshift_channel::{Channel, Command, Completed, GuestUser, Identity, JobId};
+use nightshift_channel::{Channel, Command, Completed, GuestUser, Identity, JobStatus};
 use nightshift_protocol::{Clock, Entropy, ErrorCode, SandboxFacts, UserError};
 use nightshift_sandbox::{CloneRequest, DisplayEndpoint, Driver, Machine, StartError};
 use nightshift_screen::Screen;
+
+use crate::tools::job_id;
 
 /// How long a guest may take to answer after its machine runs. Cloned guests answer in tens of milliseconds;
 /// a booting one needs a minute under emulation on a busy host.
@@ -128,9 +130,10 @@ fn identity(name: &str, clock: &dyn Clock, entropy: &dyn Entropy) -> Identity {
     entropy.fill(&mut machine_id);
     Identity {
         host_name: name.to_owned(),
-        machine_id: machine_id.iter().map(|byte| format!("{byte:02x}")).collect(),
+        machine_id,
         entropy: seed,
-        clock_unix_nanos: clock.now().unix_timestamp_nanos(),
+        // 64 bits of nanoseconds reach to the year 2262.
+        clock_unix_nanoseconds: i64::try_from(clock.now().unix_timestamp_nanos()).unwrap_or(i64::MAX),
     }
 }
 
@@ -143,10 +146,10 @@ pub async fn shell(
     within: Duration,
 ) -> Result<Completed, DeskError> {
     let silent = |what: String| DeskError::Silent { what };
-    let command = Command::shell(JobId::new(job), script).user(user).time_limit(within);
+    let command = Command::shell(job_id(job), script).user(user).time_limit(within);
     let started = channel.start(command).await.map_err(|error| silent(format!("starting {job}: {error}")))?;
     let completed = started.collect(64 * 1024).await.map_err(|error| silent(format!("waiting for {job}: {error}")))?;
-    if completed.exit.status.success() {
+    if completed.exit.status == JobStatus::Code(0) {
         Ok(completed)
     } else {
         let output = String::from_utf8_lossy(&completed.stdout);

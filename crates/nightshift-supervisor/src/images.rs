@@ -9,6 +9,8 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
+use crate::trouble::{disk_or, internal};
+
 /// Files an image folder must hold to be whole.
 const IMAGE_FILES: [&str; 4] = ["disk.qcow2", "vmlinux", "initrd.img", "manifest.json"];
 
@@ -179,24 +181,6 @@ pub(crate) async fn lock(path: PathBuf) -> std::io::Result<std::fs::File> {
         Ok::<_, std::io::Error>(file)
     });
     locked.await.map_err(std::io::Error::other)?
-}
-
-/// A user's error for a failed read or write: a full disk is named as such.
-pub(crate) fn disk_or(code: ErrorCode, what: &str, error: &std::io::Error) -> UserError {
-    if matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded) {
-        UserError::new(
-            ErrorCode::DiskFull,
-            format!("the disk is full ({what})"),
-            "Free some space, then let the run go on with `nightshift continue`. Nothing was lost.",
-        )
-    } else {
-        UserError::new(code, format!("{what}: {error}"), "`nightshift doctor` looks for what may be wrong.")
-    }
-}
-
-/// A user's error for a defect of ours.
-pub(crate) fn internal(what: &str, error: &dyn std::fmt::Display) -> UserError {
-    UserError::new(ErrorCode::Internal, format!("{what}: {error}"), "This is a defect of Nightshift; please report it.")
 }
 
 #[cfg(test)]

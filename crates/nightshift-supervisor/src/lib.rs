@@ -1,1 +1,25 @@
-//! nightshift-supervisor
+//! Runs the night: takes tasks in, gives each run a sandbox, carries out what its agent wants, delivers, recovers.
+//!
+//! It knows no HTTP, no Tauri and no hypervisor: drivers, models and stores are passed in. Nothing about a run is
+//! kept but its events; [`progress`](crate::RunProgress) folds them, one function decides what comes next, and an
+//! owner that was killed goes on the same way as one that was not.
+
+mod acts;
+mod delivery;
+mod desk;
+mod doctor;
+mod images;
+mod progress;
+mod repository;
+mod run;
+mod shared;
+mod supervisor;
+mod templates;
+mod tools;
+mod transition;
+pub mod trouble;
+
+pub use images::{Images, SetUpPhase};
+pub use progress::RunProgress;
+pub use shared::{SupervisorParts, SupervisorSettings};
+pub use supervisor::Supervisor;

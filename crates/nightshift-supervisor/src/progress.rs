@@ -38,6 +38,8 @@ pub struct RunProgress {
     pub plan: Plan,
     /// The evidence so far.
     pub evidence: Vec<Evidence>,
+    /// The writes of files that are not undone, oldest first.
+    pub writes: Vec<IntendedWrite>,
     /// The commands that ran to their end, for the pull request.
     pub commands: Vec<RanCommand>,
     /// What the agent said when it finished.
@@ -79,6 +81,8 @@ pub struct OpenStep {
     pub step: StepId,
     /// The file it was going to write.
     pub write: Option<IntendedWrite>,
+    /// Whether it takes an earlier write back.
+    pub undoes: bool,
     /// The command it runs, if it is one.
     pub command: Option<String>,
 }
@@ -216,6 +220,7 @@ impl RunProgress {
             open_step: None,
             plan: Plan::default(),
             evidence: Vec::new(),
+            writes: Vec::new(),
             commands: Vec::new(),
             finished: None,
             received: None,
@@ -260,12 +265,16 @@ impl RunProgress {
             }
             EventBody::StepIntended { step, call, write } => {
                 let command = (call.name == "shell").then(|| call.input["command"].as_str()).flatten();
-                self.open_step =
-                    Some(OpenStep { step: *step, write: write.clone(), command: command.map(str::to_owned) });
+                self.open_step = Some(OpenStep {
+                    step: *step,
+                    write: write.clone(),
+                    undoes: call.name == "edit" && call.input["action"] == "undo",
+                    command: command.map(str::to_owned),
+                });
             }
             EventBody::StepFinished { step, call, outcome, content, exit_code, .. } => {
-                if let Some(OpenStep { command: Some(command), .. }) = self.open_step.take() {
-                    self.commands.push(RanCommand { step: *step, command, exit_code: *exit_code });
+                if let Some(open) = self.open_step.take() {
+                    self.close_step(open, *outcome, *exit_code);
                 }
                 self.tell(AgentEvent::StepFinished {
                     step: *step,
@@ -296,6 +305,20 @@ impl RunProgress {
         }
     }
 
+    fn close_step(&mut self, open: OpenStep, outcome: ToolOutcome, exit_code: Option<i32>) {
+        if let Some(command) = open.command {
+            self.commands.push(RanCommand { step: open.step, command, exit_code });
+        }
+        let Some(write) = open.write.filter(|_| outcome == ToolOutcome::Done) else { return };
+        if open.undoes {
+            if let Some(undone) = self.writes.iter().rposition(|earlier| earlier.path == write.path) {
+                self.writes.remove(undone);
+            }
+        } else {
+            self.writes.push(write);
+        }
+    }
+
     /// How far the work is, for a run that was paused or waits for room.
     pub fn stage(&self) -> Stage {
         let ready = self.sandbox.as_ref().is_some_and(|sandbox| sandbox.readiness == Readiness::Ready);
@@ -309,13 +332,19 @@ impl RunProgress {
     }
 
     fn enter(&mut self, state: &RunState) {
-        let was_paused = matches!(self.state, RunState::Queued { .. } | RunState::Paused { .. });
         self.state = state.clone();
-        if was_paused && *state == RunState::Working {
-            self.tell(AgentEvent::Resumed);
-        }
-        if state.is_final() {
-            self.tell(AgentEvent::Cancelled);
+        match state {
+            RunState::Paused { reason } => self.tell(AgentEvent::Paused { reason: reason.clone() }),
+            // It changes nothing for an agent that was not paused.
+            RunState::Working => self.tell(AgentEvent::Resumed),
+            RunState::Cancelled | RunState::Failed { .. } => self.tell(AgentEvent::Cancelled),
+            RunState::Queued { .. }
+            | RunState::Preparing { .. }
+            | RunState::Waiting { .. }
+            | RunState::Delivering
+            | RunState::InReview { .. }
+            | RunState::Merged { .. }
+            | RunState::Closed { .. } => {}
         }
     }
 
@@ -329,12 +358,9 @@ impl RunProgress {
         let working = matches!(self.state, RunState::Working);
         let resumed = matches!(event.body, EventBody::OwnerResumed { .. });
         if working && !resumed && event.at > self.last_at {
-            let before = self.worked.whole_seconds();
             self.worked += event.at - self.last_at;
-            let seconds = u64::try_from(self.worked.whole_seconds() - before).unwrap_or(0);
-            if seconds > 0 {
-                self.tell(AgentEvent::TimeUsed { seconds });
-            }
+            let seconds = u64::try_from(self.worked.whole_seconds()).unwrap_or(0);
+            self.tell(AgentEvent::TimeUsed { seconds });
         }
         self.last_at = event.at;
     }
@@ -388,7 +414,7 @@ fn next_of_agent(progress: &RunProgress) -> Action {
             Action::RunStep { step, call, request, intention }
         }
         Effect::Answer { step, call, outcome, content } => Action::AnswerStep { step, call, outcome, content },
-        Effect::AskPerson { question } => Action::Ask(question),
+        Effect::AskPerson { question, .. } => Action::Ask(question),
         Effect::Pause { reason } => Action::Pause(reason),
         Effect::Finish { title, summary, not_verified } => {
             Action::FinishWork(Finished { title, summary, not_verified })

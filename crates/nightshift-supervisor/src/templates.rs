@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nightshift_channel::{Command, GuestUser, JobId};
+use nightshift_channel::{Command, GuestUser};
 use nightshift_protocol::{Entropy, SandboxId, UserError};
 use nightshift_sandbox::{BootRequest, Driver, Machine, MachineSize, Template};
-use nightshift_screen::SettleLimits;
+use nightshift_screen::{Repeats, SettleLimits};
 use tokio::sync::Mutex;
 
 use crate::desk::{Desk, DeskError, shell};
 use crate::images::{Images, OnPhase, SetUpPhase};
+use crate::tools::job_id;
 
 /// A boot under emulation on a busy host takes about a minute; the browser's start a minute more.
 const BOOT_WITHIN: Duration = Duration::from_secs(600);
@@ -96,7 +97,7 @@ impl Templates {
         let until_desktop = "until [ -e /run/nightshift/desktop-ready ]; do sleep 0.3; done";
         shell(&desk.channel, "desktop", until_desktop, GuestUser::Agent, BOOT_WITHIN).await?;
         report(1);
-        let browser = Command::shell(JobId::new("browser"), "exec nightshift-browser").user(GuestUser::Agent);
+        let browser = Command::shell(job_id("browser"), "exec nightshift-browser").user(GuestUser::Agent);
         desk.channel
             .start(browser)
             .await
@@ -110,12 +111,13 @@ impl Templates {
             quiet: Duration::from_secs(8),
             grace: Duration::from_secs(8),
             ceiling: Duration::from_secs(180),
+            repeats: Repeats::Count,
         };
-        desk.screen.settle(limits).await.map_err(|error| DeskError::Dark { what: error.to_string() })?;
+        desk.screen.damage().settle(limits).await.map_err(|error| DeskError::Dark { what: error.to_string() })?;
         shell(&desk.channel, "quiesce", "sync", GuestUser::Root, BOOT_WITHIN).await?;
         for job in ["desktop", "browser-page", "warm-up", "quiesce"] {
             // A clone must be able to use these ids; what cannot be forgotten is only a little disk.
-            let _forgotten = desk.channel.forget(&JobId::new(job)).await;
+            let _forgotten = desk.channel.forget(&job_id(job)).await;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nightshift_agent::{ClickCount, ComputerAction, MouseButton, Region, ScrollDirection};
-use nightshift_channel::{Command, GuestUser, Input, JobId};
+use nightshift_channel::{Command, GuestUser, Input, JobStatus};
 use nightshift_protocol::{Image, Reconciled, ResultPart};
 use nightshift_sandbox::Acceleration;
 use nightshift_screen::{Button, Frame, InputError, KeyChord, Point, Rect, Repeats, Scroll, SettleLimits, TypeError};
@@ -165,7 +165,7 @@ async fn perform(bench: &Bench, action: &ComputerAction) -> Result<(), Refused> 
 /// Types what the keyboard has no key for: the guest's X server is told the characters themselves.
 async fn type_through_guest(bench: &Bench, text: &str) -> Result<(), Refused> {
     let refused = |error: String| Refused::Guest(format!("the text could not be typed: {error}"));
-    let job = JobId::new(format!("{}-type", bench.run));
+    let job = bench.small_job("type");
     let command = Command::shell(job.clone(), "exec xdotool type --delay 12 --file -")
         .user(GuestUser::Agent)
         .input(Input::Bytes(text.as_bytes().to_vec()))
@@ -173,7 +173,7 @@ async fn type_through_guest(bench: &Bench, text: &str) -> Result<(), Refused> {
     let started = bench.desk.channel.start(command).await.map_err(|error| refused(error.to_string()))?;
     let completed = started.collect(4_096).await.map_err(|error| refused(error.to_string()))?;
     let _forgotten = bench.desk.channel.forget(&job).await;
-    if completed.exit.status.success() {
+    if completed.exit.status == JobStatus::Code(0) {
         Ok(())
     } else {
         Err(refused(String::from_utf8_lossy(&completed.stderr).trim().to_owned()))
@@ -215,8 +215,8 @@ async fn show(bench: &Bench, frame: Frame) -> Result<StepEnd, StepTrouble> {
     let (width, height) = (frame.size().width(), frame.size().height());
     let encoded = tokio::task::spawn_blocking(move || frame.encode_png())
         .await
-        .map_err(|error| StepTrouble::Host(crate::images::internal("encoding a screenshot", &error)))?
-        .map_err(|error| StepTrouble::Host(crate::images::internal("encoding a screenshot", &error)))?;
+        .map_err(|error| StepTrouble::Host(crate::trouble::internal("encoding a screenshot", &error)))?
+        .map_err(|error| StepTrouble::Host(crate::trouble::internal("encoding a screenshot", &error)))?;
     let artifact = bench.keep(encoded, "image/png").await?;
     let image = Image { artifact, media_type: "image/png".to_owned(), width, height };
     let mut end = StepEnd::done("");

@@ -1,8 +1,9 @@
 //! Changes of files in the sandbox.
 
 use nightshift_agent::{EditAction, EditRequest, edits};
-use nightshift_channel::{FileError, FileMode, GuestUser};
-use nightshift_protocol::{ArtifactId, IntendedWrite, Reconciled, UserError};
+use nightshift_channel::{Command, FileError, FileMode, GuestUser, JobStatus};
+use nightshift_protocol::{ArtifactId, IntendedWrite, Reconciled};
+use nightshift_store::GetError;
 
 use super::{Bench, StepEnd, StepTrouble};
 
@@ -14,12 +15,16 @@ pub(crate) struct Prepared {
     /// What is going to be written; `None` when nothing is.
     pub(crate) write: Option<IntendedWrite>,
     text: Option<String>,
+    mode: u32,
     end: StepEnd,
 }
 
+/// The mode of a file that was not there before.
+const NEW_FILE: u32 = 0o644;
+
 impl Prepared {
     fn answer(end: StepEnd) -> Self {
-        Self { write: None, text: None, end }
+        Self { write: None, text: None, mode: NEW_FILE, end }
     }
 }
 
@@ -70,22 +75,27 @@ pub(super) async fn prepare(bench: &Bench, request: &EditRequest) -> Result<Prep
         Some(text) => Some(bench.keep(text.clone().into_bytes(), "text/plain").await?),
         None => None,
     };
-    Ok(Prepared { write: Some(IntendedWrite { path, before, after: kept }), text: after, end: StepEnd::done(said) })
+    let mode = mode_of(bench, &path).await?;
+    let write = IntendedWrite { path, before, after: kept };
+    Ok(Prepared { write: Some(write), text: after, mode, end: StepEnd::done(said) })
 }
 
 fn refuse(path: &str, why: &dyn std::fmt::Display) -> Prepared {
     Prepared::answer(StepEnd::failed(format!("{path}: {why}")))
 }
 
-fn host(error: impl Into<UserError>) -> StepTrouble {
-    StepTrouble::Host(error.into())
+fn host(error: GetError) -> StepTrouble {
+    StepTrouble::Host(crate::trouble::getting(&error))
 }
 
 /// Writes what was prepared.
 pub(super) async fn write(bench: &Bench, prepared: Prepared) -> Result<StepEnd, StepTrouble> {
     match prepared.write {
         None => Ok(prepared.end),
-        Some(write) => put(bench, &write.path, prepared.text.as_deref().map(str::as_bytes), prepared.end).await,
+        Some(write) => {
+            let bytes = prepared.text.as_deref().map(str::as_bytes);
+            put(bench, &write.path, bytes, prepared.mode, prepared.end).await
+        }
     }
 }
 
@@ -104,7 +114,8 @@ pub(super) async fn reconcile(bench: &Bench, write: &IntendedWrite) -> Result<St
                 Some(after) => Some(bench.store.get(after).await.map_err(host)?),
                 None => None,
             };
-            (put(bench, &write.path, bytes.as_deref(), changed).await?, Reconciled::NotBegun)
+            let mode = mode_of(bench, &write.path).await?;
+            (put(bench, &write.path, bytes.as_deref(), mode, changed).await?, Reconciled::NotBegun)
         }
         Found::Neither => {
             let said = format!(
@@ -138,18 +149,43 @@ fn found(now: Option<&str>, write: &IntendedWrite) -> Found {
     }
 }
 
+/// The permissions of a file, which an edit keeps.
+async fn mode_of(bench: &Bench, path: &str) -> Result<u32, StepTrouble> {
+    match bench.desk.channel.stat(path).await {
+        Ok(found) => Ok(found.map_or(NEW_FILE, |found| found.mode & 0o777)),
+        Err(FileError::Channel(error)) => Err(StepTrouble::Cut(error.to_string())),
+        Err(_) => Ok(NEW_FILE),
+    }
+}
+
 /// Leaves the file with these bytes, or removes it.
-async fn put(bench: &Bench, path: &str, bytes: Option<&[u8]>, end: StepEnd) -> Result<StepEnd, StepTrouble> {
-    let channel = &bench.desk.channel;
-    let outcome = match bytes {
-        // Without a mode of its own the write keeps that of the file that is there.
-        Some(bytes) => channel.write_file(path, bytes, FileMode { mode: None, owner: GuestUser::Agent }).await,
-        None => channel.remove_file(path).await,
-    };
-    match outcome {
+async fn put(
+    bench: &Bench,
+    path: &str,
+    bytes: Option<&[u8]>,
+    mode: u32,
+    end: StepEnd,
+) -> Result<StepEnd, StepTrouble> {
+    let Some(bytes) = bytes else { return remove(bench, path, end).await };
+    let mode = FileMode { mode, owner: GuestUser::Agent };
+    match bench.desk.channel.write_file(path, bytes, mode).await {
         Ok(()) => Ok(end),
         Err(FileError::Channel(error)) => Err(StepTrouble::Cut(error.to_string())),
         Err(refused) => Ok(StepEnd::failed(format!("{path}: {refused}"))),
+    }
+}
+
+async fn remove(bench: &Bench, path: &str, end: StepEnd) -> Result<StepEnd, StepTrouble> {
+    let job = bench.small_job("remove");
+    let command = Command::new(job.clone(), ["rm", "-f", "--", path]).user(GuestUser::Agent);
+    let cut = |error: &dyn std::fmt::Display| StepTrouble::Cut(error.to_string());
+    let removed = bench.desk.channel.start(command).await.map_err(|error| cut(&error))?;
+    let removed = removed.collect(4_096).await.map_err(|error| cut(&error))?;
+    let _forgotten = bench.desk.channel.forget(&job).await;
+    if removed.exit.status == JobStatus::Code(0) {
+        Ok(end)
+    } else {
+        Ok(StepEnd::failed(String::from_utf8_lossy(&removed.stderr).trim().to_owned()))
     }
 }
 

@@ -13,13 +13,15 @@ use std::sync::Arc;
 use nightshift_agent::ToolRequest;
 use nightshift_channel::JobId;
 use nightshift_protocol::{
-    ArtifactId, EventBody, IntendedWrite, Live, LiveBody, Reconciled, ResultPart, RunId, StepId, ToolOutcome, UserError,
+    ArtifactId, CommitId, EventBody, IntendedWrite, Live, LiveBody, Reconciled, ResultPart, RunId, StepId, ToolCall, ToolOutcome,
+    UserError,
 };
 use nightshift_store::Store;
 use tokio::sync::broadcast;
 
 use crate::desk::Desk;
 use crate::progress::Intention;
+use crate::repository::{TransferError, undelivered};
 
 /// What a tool works with.
 #[derive(Clone)]
@@ -30,6 +32,10 @@ pub(crate) struct Bench {
     pub(crate) live: broadcast::Sender<Live>,
     /// The repository's folder in the sandbox: where commands begin and relative paths start.
     pub(crate) folder: String,
+    /// The branch the work has to be on.
+    pub(crate) branch: String,
+    /// The commit it starts from.
+    pub(crate) base: CommitId,
     /// The writes of this run that are not undone, oldest first.
     pub(crate) writes: Vec<IntendedWrite>,
     /// How fast the sandbox is, which tells how long to wait for its screen.
@@ -39,7 +45,12 @@ pub(crate) struct Bench {
 impl Bench {
     /// The id under which the guest knows the command of a step.
     pub(crate) fn job(&self, step: StepId) -> JobId {
-        JobId::new(format!("{}-{step}", self.run))
+        job_id(&format!("{}-{step}", self.run))
+    }
+
+    /// The id of something short of our own, forgotten when it is done.
+    pub(crate) fn small_job(&self, what: &str) -> JobId {
+        job_id(&format!("{}-{what}", self.run))
     }
 
     pub(crate) fn say(&self, body: LiveBody) {
@@ -48,8 +59,14 @@ impl Bench {
     }
 
     pub(crate) async fn keep(&self, bytes: Vec<u8>, media_type: &str) -> Result<ArtifactId, StepTrouble> {
-        self.store.put(bytes, media_type).await.map_err(|error| StepTrouble::Host(error.into()))
+        self.store.put(bytes, media_type).await.map_err(|error| StepTrouble::Host(crate::trouble::putting(&error)))
     }
+}
+
+/// A job's id made of letters, digits, dots and dashes, which is all that ids of runs and steps have.
+#[expect(clippy::expect_used, reason = "the callers' texts are made of our own ids; a test makes one of each")]
+pub(crate) fn job_id(text: &str) -> JobId {
+    JobId::new(text).expect("ids of runs and steps are valid ids of jobs")
 }
 
 /// How a step ended.
@@ -92,12 +109,6 @@ pub(crate) enum StepTrouble {
     Cut(String),
     /// The host is in trouble: the run pauses.
     Host(UserError),
-}
-
-impl From<std::io::Error> for StepTrouble {
-    fn from(error: std::io::Error) -> Self {
-        Self::Host(crate::images::disk_or(nightshift_protocol::ErrorCode::Internal, "keeping a step's result", &error))
-    }
 }
 
 /// What a step is going to write, found by reading only; for steps that write no file, `None`.
@@ -150,4 +161,17 @@ pub(crate) async fn perform(
 
 pub(crate) fn write_of(prepared: Option<&Prepared>) -> Option<IntendedWrite> {
     prepared.and_then(|prepared| prepared.write.clone())
+}
+
+/// Looks whether the answer to a call that is not carried out may stand: work is finished only when it is committed.
+pub(crate) async fn confirm(bench: &Bench, call: &ToolCall, answer: StepEnd) -> Result<StepEnd, StepTrouble> {
+    if call.name != "finish" || answer.outcome != ToolOutcome::Done {
+        return Ok(answer);
+    }
+    match undelivered(&bench.desk.channel, &bench.run, &bench.folder, &bench.branch, &bench.base).await {
+        Ok(None) => Ok(answer),
+        Ok(Some(blocker)) => Ok(StepEnd::failed(blocker)),
+        Err(TransferError::Cut(what)) => Err(StepTrouble::Cut(what)),
+        Err(error) => Ok(StepEnd::failed(format!("Not finished: {error}"))),
+    }
 }
