@@ -1,0 +1,336 @@
+//! What a run does to the world, each act a function that returns the events it led to.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use nightshift_agent::prompt::{GuidanceFile, PromptFacts};
+use nightshift_model::{ImageSource, Progress, TurnRequest};
+use nightshift_protocol::{
+    ErrorCode, EventBody, Image, Live, LiveBody, RunId, SandboxId, Task, UserError,
+};
+use nightshift_sandbox::CloneRequest;
+use nightshift_store::Store;
+use tokio::sync::{Mutex, mpsc};
+
+use crate::desk::{Desk, DeskError};
+use crate::images::SetUpPhase;
+use crate::progress::RunProgress;
+use crate::repository::{self, TransferError};
+use crate::shared::Shared;
+use crate::tools::{Bench, Pace, StepTrouble};
+use crate::trouble;
+
+/// Files whose text the agent is given as the repository's guidance, in this order.
+const GUIDANCE: [&str; 2] = ["AGENTS.md", "CLAUDE.md"];
+
+/// The most of a guidance file that is given, in bytes.
+const GUIDANCE_BYTES: u64 = 64 * 1024;
+
+/// Tokens the model may write in one turn.
+const OUTPUT_TOKENS: u32 = 16_000;
+
+/// How long a guest that runs already may take to answer.
+const ATTACH_WITHIN: Duration = Duration::from_secs(30);
+
+/// Why an act has no outcome.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// Cut off from the sandbox: attach again, look, go on.
+    Cut(String),
+    /// Something that may pass: the run pauses.
+    Pause(UserError),
+    /// Something that does not pass: the run fails.
+    Fail(UserError),
+    /// The sandbox is gone.
+    SandboxLost {
+        /// Which.
+        sandbox: SandboxId,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl From<StepTrouble> for Trouble {
+    fn from(trouble: StepTrouble) -> Self {
+        match trouble {
+            StepTrouble::Cut(what) => Self::Cut(what),
+            StepTrouble::Host(error) => Self::Pause(error),
+        }
+    }
+}
+
+impl From<TransferError> for Trouble {
+    fn from(error: TransferError) -> Self {
+        match &error {
+            TransferError::Cut(what) => Self::Cut(what.clone()),
+            TransferError::Guest { .. } => Self::Fail(UserError::new(
+                ErrorCode::SandboxFailed,
+                error.to_string(),
+                "`nightshift show` with --events tells what came before it.",
+            )),
+            TransferError::Host { what, source } => Self::Pause(trouble::disk_or(ErrorCode::Internal, what, source)),
+        }
+    }
+}
+
+/// One run's hands.
+pub(crate) struct Acts {
+    shared: Arc<Shared>,
+    run: RunId,
+    desk: Mutex<Option<Desk>>,
+    aside: mpsc::UnboundedSender<EventBody>,
+    asides: Arc<Mutex<mpsc::UnboundedReceiver<EventBody>>>,
+}
+
+impl Acts {
+    pub(crate) fn new(shared: Arc<Shared>, run: RunId) -> Self {
+        let (aside, asides) = mpsc::unbounded_channel();
+        Self { shared, run, desk: Mutex::new(None), aside, asides: Arc::new(Mutex::new(asides)) }
+    }
+
+    /// Events that an act has to tell before it is over.
+    pub(crate) fn asides(&self) -> Arc<Mutex<mpsc::UnboundedReceiver<EventBody>>> {
+        Arc::clone(&self.asides)
+    }
+
+    /// Lets go of channel and screen; the machine goes on.
+    pub(crate) async fn detach(&self) {
+        *self.desk.lock().await = None;
+    }
+
+    pub(crate) async fn template_is_there(&self) -> Result<bool, UserError> {
+        Ok(self.shared.templates.find().await?.is_some())
+    }
+
+    /// Makes the sandbox. One that an owner before this one began and did not finish is removed first.
+    pub(crate) async fn make_sandbox(&self, sandbox: SandboxId) -> Result<Vec<EventBody>, Trouble> {
+        let start = |error: DeskError| Trouble::Fail(error.into());
+        if let Some(begun) = self.shared.driver.find(&sandbox).await.map_err(|error| start(error.into()))? {
+            begun.stop().await.map_err(|error| start(DeskError::Ended { reason: error.to_string() }))?;
+        }
+        let say = |phase: SetUpPhase| {
+            let SetUpPhase { what, phase, number, of } = phase;
+            let body = LiveBody::SetUpProgress { what: what.to_owned(), phase, number, of };
+            let _watchers = self.shared.live.send(Live { run: self.run.clone(), body });
+        };
+        let template = self.shared.templates.ensure(&say).await.map_err(|error| match error.code {
+            ErrorCode::DiskFull => Trouble::Pause(error),
+            _ => Trouble::Fail(error),
+        })?;
+        let request = CloneRequest { sandbox: sandbox.clone(), template, size: self.shared.templates.size() };
+        let cloned = Desk::clone_template(
+            self.shared.driver.as_ref(),
+            request,
+            self.shared.clock.as_ref(),
+            self.shared.entropy.as_ref(),
+        );
+        match cloned.await {
+            Ok((desk, facts)) => {
+                *self.desk.lock().await = Some(desk);
+                Ok(vec![EventBody::SandboxReady { sandbox, facts }])
+            }
+            Err(error) => {
+                self.remove(&sandbox).await;
+                Err(start(error))
+            }
+        }
+    }
+
+    async fn remove(&self, sandbox: &SandboxId) {
+        match self.shared.driver.find(sandbox).await {
+            Ok(Some(machine)) => {
+                if let Err(error) = machine.stop().await {
+                    tracing::warn!(%sandbox, %error, "a sandbox that failed could not be removed");
+                }
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%sandbox, %error, "a sandbox that failed could not be looked for"),
+        }
+    }
+
+    /// The sandbox in use, attached to if it is not yet.
+    async fn desk(&self, sandbox: Option<&SandboxId>) -> Result<Desk, Trouble> {
+        let mut slot = self.desk.lock().await;
+        if let Some(desk) = slot.as_ref() {
+            return Ok(desk.clone());
+        }
+        let Some(sandbox) = sandbox else {
+            return Err(Trouble::Fail(UserError::new(ErrorCode::Internal, "the run has no sandbox", "Please report it.")));
+        };
+        let found = self.shared.driver.find(sandbox).await.map_err(|error| Trouble::Cut(error.to_string()))?;
+        let Some(machine) = found else {
+            let reason = "its virtual machine no longer runs".to_owned();
+            return Err(Trouble::SandboxLost { sandbox: sandbox.clone(), reason });
+        };
+        let desk = Desk::attach(machine, self.shared.entropy.as_ref(), ATTACH_WITHIN)
+            .await
+            .map_err(|error| Trouble::Cut(error.to_string()))?;
+        *slot = Some(desk.clone());
+        Ok(desk)
+    }
+
+    pub(crate) async fn bench(&self, sandbox: Option<&SandboxId>, progress: &RunProgress) -> Result<Bench, Trouble> {
+        let desk = self.desk(sandbox).await?;
+        Ok(Bench {
+            run: self.run.clone(),
+            pace: Pace::of(desk.machine.acceleration()),
+            desk,
+            store: self.shared.store.clone(),
+            live: self.shared.live.clone(),
+            folder: repository::folder(&progress.task.repository),
+            branch: progress.branch.clone(),
+            base: progress.task.base_commit.clone(),
+            writes: progress.writes.clone(),
+        })
+    }
+
+    pub(crate) async fn import(
+        &self,
+        sandbox: Option<&SandboxId>,
+        task: &Task,
+        branch: &str,
+    ) -> Result<Vec<EventBody>, Trouble> {
+        let desk = self.desk(sandbox).await?;
+        let bundle = self.scratch("in").await?;
+        let repository = self.repository(task).await?;
+        repository
+            .bundle(&task.base_commit, &task.base_branch, &bundle)
+            .await
+            .map_err(|error| Trouble::Fail(error.into()))?;
+        let folder = repository::folder(&task.repository);
+        let imported =
+            repository::import(&desk.channel, &self.run, &bundle, &folder, branch, &task.base_commit).await;
+        let _removed = tokio::fs::remove_file(&bundle).await;
+        imported?;
+        Ok(vec![EventBody::RepositoryImported { commit: task.base_commit.clone() }])
+    }
+
+    pub(crate) async fn start_conversation(
+        &self,
+        sandbox: Option<&SandboxId>,
+        task: &Task,
+        branch: &str,
+    ) -> Result<Vec<EventBody>, Trouble> {
+        let desk = self.desk(sandbox).await?;
+        let folder = repository::folder(&task.repository);
+        let mut guidance = Vec::new();
+        for path in GUIDANCE {
+            // A repository without such a file, or with a folder or a picture of that name, has no guidance in it.
+            if let Ok(bytes) = desk.channel.read_file(&format!("{folder}/{path}"), GUIDANCE_BYTES).await {
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                guidance.push(GuidanceFile { path: path.to_owned(), text });
+            }
+        }
+        let size = desk.screen.size().map_err(|error| Trouble::Cut(error.to_string()))?;
+        let facts = PromptFacts {
+            task: task.description.clone(),
+            folder,
+            branch: branch.to_owned(),
+            base_branch: task.base_branch.clone(),
+            base_commit: task.base_commit.clone(),
+            screen: (size.width(), size.height()),
+            reachable_hosts: Vec::new(),
+            guidance,
+        };
+        let system = nightshift_agent::prompt::system(&facts);
+        let message = nightshift_agent::prompt::first_message(&facts);
+        Ok(vec![EventBody::ConversationStarted { system, message }])
+    }
+
+    /// What the model is to be asked.
+    pub(crate) fn turn_request(&self, progress: &RunProgress) -> TurnRequest {
+        let conversation = progress.agent.conversation();
+        TurnRequest {
+            model: progress.task.model.clone(),
+            system: conversation.system.to_owned(),
+            tools: conversation.tools.to_vec(),
+            messages: conversation.messages.to_vec(),
+            max_output_tokens: OUTPUT_TOKENS,
+        }
+    }
+
+    pub(crate) async fn ask_model(&self, turn: u32, request: TurnRequest) -> Result<Vec<EventBody>, Trouble> {
+        let Some(model) = &self.shared.model else { return Err(Trouble::Pause(no_key())) };
+        let progress = |progress: Progress| match progress {
+            Progress::Text(text) => {
+                let _watchers = self.shared.live.send(Live { run: self.run.clone(), body: LiveBody::ModelText { text } });
+            }
+            Progress::Retrying { reason, wait, .. } => {
+                let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                let _driver = self.aside.send(EventBody::TurnRetried { turn, reason, wait_ms });
+            }
+            Progress::Thinking(_) | Progress::ToolCallStarted { .. } => {}
+        };
+        let images = StoredImages(self.shared.store.clone());
+        match model.turn(&request, &images, &progress).await {
+            Ok(answer) => {
+                let mut usage = answer.usage;
+                // What cut tries used is paid too, but it is no part of the conversation.
+                usage.cost_microdollars += answer.lost.cost_microdollars;
+                let (message, stop, model) = (answer.message, answer.stop, answer.model);
+                Ok(vec![EventBody::TurnFinished { turn, message, stop, usage, model }])
+            }
+            Err(error) => Err(Trouble::Pause(error.user_error())),
+        }
+    }
+
+    pub(crate) async fn receive(
+        &self,
+        sandbox: Option<&SandboxId>,
+        task: &Task,
+        branch: &str,
+    ) -> Result<Vec<EventBody>, Trouble> {
+        let desk = self.desk(sandbox).await?;
+        let bundle = self.scratch("out").await?;
+        let folder = repository::folder(&task.repository);
+        repository::export(&desk.channel, &self.run, &folder, branch, &task.base_commit, &bundle).await?;
+        let received = self.repository(task).await?.receive(&bundle, branch, &task.base_commit).await;
+        let _removed = tokio::fs::remove_file(&bundle).await;
+        let received = received.map_err(|error| Trouble::Fail(error.into()))?;
+        Ok(vec![EventBody::BranchReceived {
+            branch: branch.to_owned(),
+            head: received.head,
+            commits: received.commits,
+        }])
+    }
+
+    pub(crate) async fn stop_sandbox(&self, sandbox: SandboxId, reason: &str) -> Result<Vec<EventBody>, Trouble> {
+        self.detach().await;
+        self.remove(&sandbox).await;
+        Ok(vec![EventBody::SandboxStopped { sandbox, reason: reason.to_owned() }])
+    }
+
+    async fn repository(&self, task: &Task) -> Result<nightshift_forge::Repository, Trouble> {
+        self.shared.forge.repository(&task.repository).await.map_err(|error| Trouble::Pause(error.into()))
+    }
+
+    async fn scratch(&self, way: &str) -> Result<PathBuf, Trouble> {
+        let folder = &self.shared.settings.scratch;
+        tokio::fs::create_dir_all(folder).await.map_err(|error| {
+            Trouble::Pause(trouble::disk_or(ErrorCode::Internal, "creating the scratch folder", &error))
+        })?;
+        Ok(folder.join(format!("{}-{way}.bundle", self.run)))
+    }
+}
+
+/// What a person is told when a task needs a model and there is no key for its provider.
+pub(crate) fn no_key() -> UserError {
+    UserError::new(
+        ErrorCode::MissingKey,
+        "there is no key for the model's provider",
+        "Set ANTHROPIC_API_KEY and restart the owner (`nightshift stop`, then the command again).",
+    )
+}
+
+/// The conversation's pictures, out of the artifacts.
+struct StoredImages(Store);
+
+#[async_trait]
+impl ImageSource for StoredImages {
+    async fn read(&self, image: &Image) -> std::io::Result<Bytes> {
+        self.0.get(&image.artifact).await.map_err(std::io::Error::other)
+    }
+}

@@ -1,0 +1,230 @@
+//! The repository's way into the sandbox and the work's way out, both as git bundles over the channel.
+//!
+//! No credential goes in, and what comes out is a file for the forge to check: nothing of it is trusted here.
+
+use std::path::Path;
+use std::time::Duration;
+
+use nightshift_channel::{Channel, Command, GuestUser, Input, JobStatus};
+use nightshift_protocol::{CommitId, RunId};
+use tokio::io::AsyncReadExt;
+
+use crate::tools::job_id;
+
+/// The most that is taken out of a sandbox, in bytes.
+const LARGEST_BUNDLE: u64 = 256 * 1024 * 1024;
+
+/// How long git may take in the sandbox; a large repository under emulation needs minutes.
+const GIT_WITHIN: Duration = Duration::from_secs(900);
+
+/// Who the agent's commits are by.
+const AUTHOR: [(&str, &str); 2] = [("user.name", "Nightshift"), ("user.email", "agent@nightshift.invalid")];
+
+/// The repository did not get in or the work not out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TransferError {
+    /// The channel was cut.
+    #[error("{0}")]
+    Cut(String),
+    /// A program in the sandbox said no.
+    #[error("{what}: {said}")]
+    Guest {
+        /// What was done.
+        what: &'static str,
+        /// What the program printed.
+        said: String,
+    },
+    /// A file on the host.
+    #[error("{what}: {source}")]
+    Host {
+        /// What was done.
+        what: &'static str,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// The repository's folder in the sandbox, named after the repository.
+pub(crate) fn folder(repository: &str) -> String {
+    let name = repository.trim_end_matches('/').rsplit('/').next().unwrap_or_default().trim_end_matches(".git");
+    let safe: String = name
+        .chars()
+        .map(|character| if character.is_ascii_alphanumeric() || "-_.".contains(character) { character } else { '-' })
+        .collect();
+    let safe = safe.trim_matches(['.', '-']);
+    format!("/home/agent/work/{}", if safe.is_empty() { "repository" } else { safe })
+}
+
+/// Clones `bundle` into the sandbox and checks `branch` out at `commit`. Done twice, it begins anew: the agent has
+/// not worked there yet.
+pub(crate) async fn import(
+    channel: &Channel,
+    run: &RunId,
+    bundle: &Path,
+    folder: &str,
+    branch: &str,
+    commit: &CommitId,
+) -> Result<(), TransferError> {
+    let inside = "/tmp/nightshift-repository.bundle";
+    send_file(channel, run, bundle, inside).await?;
+    let author: String =
+        AUTHOR.iter().map(|(key, value)| format!("git -C {} config {key} {}\n", quoted(folder), quoted(value))).collect();
+    let script = format!(
+        "set -e\nrm -rf {folder}\nmkdir -p \"$(dirname {folder})\"\n\
+         git clone -q --no-checkout {inside} {folder}\ngit -C {folder} checkout -q -B {branch} {commit}\n\
+         git -C {folder} remote remove origin\n{author}rm -f {inside}\n",
+        folder = quoted(folder),
+        branch = quoted(branch),
+    );
+    run_script(channel, run, "import", "bringing the repository into the sandbox", &script).await.map(drop)
+}
+
+/// What keeps work in a sandbox from being delivered, in words the agent can act on; `None` when nothing does.
+pub(crate) async fn undelivered(
+    channel: &Channel,
+    run: &RunId,
+    folder: &str,
+    branch: &str,
+    base: &CommitId,
+) -> Result<Option<String>, TransferError> {
+    let script = format!(
+        "cd {folder} || exit 9\ngit status --porcelain | head -n 20\necho --\n\
+         git rev-list --count {base}..refs/heads/{branch}\n",
+        folder = quoted(folder),
+        branch = quoted(branch),
+    );
+    let said = run_script(channel, run, "delivery-check", "looking at the work", &script).await?;
+    Ok(blocker(&said, branch))
+}
+
+/// Reads what the check printed.
+fn blocker(said: &str, branch: &str) -> Option<String> {
+    let (changes, count) = said.split_once("--\n").unwrap_or((said, ""));
+    if !changes.trim().is_empty() {
+        return Some(format!(
+            "These files are not committed:\n{}\nCommit what belongs to the task, or remove it, and finish again.",
+            changes.trim_end()
+        ));
+    }
+    match count.trim().parse::<u32>() {
+        Ok(0) => Some(format!("There is no commit on {branch}. Commit the work there, and finish again.")),
+        Ok(_) => None,
+        Err(_) => Some(format!("The branch {branch} is gone. Make it again with the work on it, and finish again.")),
+    }
+}
+
+/// Takes the commits on `branch` since `base` out of the sandbox into the file `to`.
+pub(crate) async fn export(
+    channel: &Channel,
+    run: &RunId,
+    folder: &str,
+    branch: &str,
+    base: &CommitId,
+    to: &Path,
+) -> Result<(), TransferError> {
+    let inside = "/tmp/nightshift-work.bundle";
+    let script = format!(
+        "set -e\ngit -C {folder} bundle create -q {inside} {base}..refs/heads/{branch}\n",
+        folder = quoted(folder),
+        branch = quoted(branch),
+    );
+    run_script(channel, run, "export", "packing the work", &script).await?;
+    let bytes = channel
+        .read_file(inside, LARGEST_BUNDLE)
+        .await
+        .map_err(|error| TransferError::Guest { what: "reading the packed work", said: error.to_string() })?;
+    tokio::fs::write(to, bytes).await.map_err(|source| TransferError::Host { what: "keeping the packed work", source })
+}
+
+/// Streams a file of the host into the sandbox, whatever its size.
+async fn send_file(channel: &Channel, run: &RunId, from: &Path, to: &str) -> Result<(), TransferError> {
+    let host = |source| TransferError::Host { what: "reading the repository's bundle", source };
+    let cut = |error: &dyn std::fmt::Display| TransferError::Cut(error.to_string());
+    let mut file = tokio::fs::File::open(from).await.map_err(host)?;
+    let job = job_id(&format!("{run}-send"));
+    let _left_over = channel.forget(&job).await;
+    let command = Command::shell(job.clone(), format!("cat > {}", quoted(to)))
+        .user(GuestUser::Agent)
+        .input(Input::Stream)
+        .time_limit(GIT_WITHIN);
+    let mut sending = channel.start(command).await.map_err(|error| cut(&error))?;
+    let mut buffer = vec![0_u8; 256 * 1024];
+    loop {
+        let read = file.read(&mut buffer).await.map_err(host)?;
+        if read == 0 {
+            break;
+        }
+        sending.send_input(&buffer[..read]).await.map_err(|error| cut(&error))?;
+    }
+    sending.end_input();
+    let sent = sending.collect(4_096).await.map_err(|error| cut(&error))?;
+    let _forgotten = channel.forget(&job).await;
+    if sent.exit.status == JobStatus::Code(0) {
+        Ok(())
+    } else {
+        let said = String::from_utf8_lossy(&sent.stderr).trim().to_owned();
+        Err(TransferError::Guest { what: "sending the repository", said })
+    }
+}
+
+async fn run_script(
+    channel: &Channel,
+    run: &RunId,
+    name: &str,
+    what: &'static str,
+    script: &str,
+) -> Result<String, TransferError> {
+    let cut = |error: &dyn std::fmt::Display| TransferError::Cut(error.to_string());
+    let job = job_id(&format!("{run}-{name}"));
+    // An owner before this one may have begun it; these scripts may be run again, and their outcome must be new.
+    let _killed = channel.kill(&job, nightshift_channel::Signal::Kill).await;
+    let _left_over = channel.forget(&job).await;
+    let command = Command::shell(job.clone(), script).user(GuestUser::Agent).time_limit(GIT_WITHIN);
+    let running = channel.start(command).await.map_err(|error| cut(&error))?;
+    let done = running.collect(64 * 1024).await.map_err(|error| cut(&error))?;
+    let _forgotten = channel.forget(&job).await;
+    if done.exit.status == JobStatus::Code(0) {
+        Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+    } else {
+        let mut said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
+        said.truncate(said.floor_char_boundary(2_000));
+        Err(TransferError::Guest { what, said: format!("{said} ({:?})", done.exit.status) })
+    }
+}
+
+/// Quotes a text for a POSIX shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_has_the_repository_s_name() {
+        assert_eq!(folder("/home/ada/src/trailhead/"), "/home/agent/work/trailhead");
+        assert_eq!(folder("https://example.org/team/app.git"), "/home/agent/work/app");
+    }
+
+    #[test]
+    fn a_name_that_could_leave_the_folder_or_the_shell_is_tamed() {
+        assert_eq!(folder("/src/.."), "/home/agent/work/repository");
+        assert_eq!(folder("/src/a b;rm -rf $HOME"), "/home/agent/work/a-b-rm--rf--HOME");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn work_that_is_not_committed_is_named() {
+        let said = blocker(" M src/a.js\n?? b.js\n--\n1\n", "nightshift/x").unwrap_or_default();
+        assert!(said.contains("?? b.js"), "{said}");
+    }
+
+    #[test]
+    fn a_branch_without_a_commit_cannot_be_delivered_and_one_with_can() {
+        assert!(blocker("--\n0\n", "nightshift/x").is_some_and(|said| said.contains("no commit on nightshift/x")));
+        assert!(blocker("--\n", "nightshift/x").is_some_and(|said| said.contains("gone")));
+        assert_eq!(blocker("--\n2\n", "nightshift/x"), None);
+    }
+}

@@ -1,0 +1,479 @@
+//! One run: one task of this process owns all that is done in it.
+//!
+//! It asks [`next`] what to do, writes the intention down, acts, writes the outcome down, and asks again. Requests
+//! of people are taken between and during actions; a pause or a cancellation ends the waiting for an action, and
+//! what the action did is found out when the run goes on.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nightshift_protocol::{
+    ErrorCode, Event, EventBody, PauseReason, PreparingPhase, QueueReason, Reconciled, RunState, SandboxId, StepId,
+    ToolCall, ToolOutcome, UserError,
+};
+use nightshift_store::AppendError;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use crate::acts::{Acts, Trouble};
+use crate::progress::{Action, Finished, Intention, RunProgress, next};
+use crate::shared::Shared;
+use crate::tools::{self, StepEnd};
+use crate::transition::{Stage, Trigger, transition};
+use crate::trouble;
+
+/// How often the channel or the screen may be cut in a row before the run pauses.
+const CUTS: u32 = 3;
+
+/// How long is waited before the history is written again when the disk is full.
+const DISK_FULL_WAIT: Duration = Duration::from_secs(3);
+
+/// What a person asks of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Wish {
+    Say(String),
+    Pause,
+    Continue,
+    Cancel,
+    Merge,
+    Close,
+}
+
+/// A wish and where its answer goes.
+pub(crate) struct Request {
+    pub(crate) wish: Wish,
+    pub(crate) answer: oneshot::Sender<Result<(), UserError>>,
+}
+
+/// Whether what is being done goes on after a wish was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    GoesOn,
+    Interrupted,
+}
+
+/// What an action leads to: events for the history.
+type Effect = Pin<Box<dyn Future<Output = Result<Vec<EventBody>, Trouble>> + Send>>;
+
+/// Drives one run.
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    progress: RunProgress,
+    acts: Arc<Acts>,
+    requests: mpsc::Receiver<Request>,
+    room: Option<OwnedSemaphorePermit>,
+    cuts: u32,
+}
+
+impl Driver {
+    pub(crate) fn new(shared: Arc<Shared>, progress: RunProgress, requests: mpsc::Receiver<Request>) -> Self {
+        let acts = Arc::new(Acts::new(Arc::clone(&shared), progress.run.clone()));
+        Self { shared, progress, acts, requests, room: None, cuts: 0 }
+    }
+
+    /// Drives the run until there is nothing left that could happen in it, or the process ends.
+    pub(crate) async fn drive(mut self) {
+        if let Err(error) = self.drive_to_rest().await {
+            // The history could not be written for a reason that does not pass: nothing more may be done.
+            tracing::error!(run = %self.progress.run, %error, "the run is left as it is");
+        }
+    }
+
+    async fn drive_to_rest(&mut self) -> Result<(), AppendError> {
+        self.take_room_again().await;
+        loop {
+            match next(&self.progress) {
+                Action::Rest => {
+                    self.room = None;
+                    match self.requests.recv().await {
+                        // A wish for what is over is refused by the transition, with the reason.
+                        Some(request) if !self.progress.state.is_final() || self.progress.sandbox.is_some() => {
+                            self.take(request).await?;
+                        }
+                        Some(request) => {
+                            self.take(request).await?;
+                            return Ok(());
+                        }
+                        None => return Ok(()),
+                    }
+                }
+                Action::AwaitPerson => match self.requests.recv().await {
+                    Some(request) => {
+                        self.take(request).await?;
+                    }
+                    None => return Ok(()),
+                },
+                action => self.carry_out(action).await?,
+            }
+        }
+    }
+
+    /// A run that has a sandbox from an earlier owner uses its room already.
+    async fn take_room_again(&mut self) {
+        if self.progress.sandbox.is_some() && !matches!(self.progress.state, RunState::Queued { .. }) {
+            self.room = Arc::clone(&self.shared.room).try_acquire_owned().ok();
+        }
+    }
+
+    async fn carry_out(&mut self, action: Action) -> Result<(), AppendError> {
+        let retried = action.clone();
+        let Some(effect) = self.begin(action).await? else { return Ok(()) };
+        match self.wait_for(effect).await? {
+            None => {}
+            Some(Ok(bodies)) => {
+                self.cuts = 0;
+                self.append(bodies).await?;
+            }
+            Some(Err(trouble)) => self.suffer(trouble, &retried).await?,
+        }
+        Ok(())
+    }
+
+    /// Waits for an effect and meanwhile takes wishes; `None` when a wish interrupted it.
+    async fn wait_for(
+        &mut self,
+        mut effect: Effect,
+    ) -> Result<Option<Result<Vec<EventBody>, Trouble>>, AppendError> {
+        let asides = self.acts.asides();
+        let mut asides = asides.lock().await;
+        loop {
+            tokio::select! {
+                biased;
+                Some(aside) = asides.recv() => {
+                    self.append(vec![aside]).await?;
+                }
+                outcome = &mut effect => {
+                    while let Ok(aside) = asides.try_recv() {
+                        self.append(vec![aside]).await?;
+                    }
+                    return Ok(Some(outcome));
+                }
+                Some(request) = self.requests.recv() => {
+                    if self.take(request).await? == Flow::Interrupted {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes an action's intention down and returns what is to be done, or does what needs no waiting.
+    async fn begin(&mut self, action: Action) -> Result<Option<Effect>, AppendError> {
+        let acts = Arc::clone(&self.acts);
+        Ok(match action {
+            Action::Rest | Action::AwaitPerson => None,
+            Action::Admit(stage) => {
+                self.admit(stage).await?;
+                None
+            }
+            Action::RequestSandbox => {
+                let sandbox = SandboxId::new(self.shared.entropy.as_ref());
+                self.append(vec![EventBody::SandboxRequested { sandbox }]).await?;
+                None
+            }
+            Action::MakeSandbox(sandbox) => {
+                let template = match acts.template_is_there().await {
+                    Ok(there) => there,
+                    Err(error) => {
+                        self.suffer(Trouble::Fail(error), &Action::MakeSandbox(sandbox)).await?;
+                        return Ok(None);
+                    }
+                };
+                if !template && self.progress.state != (RunState::Preparing { phase: PreparingPhase::Template }) {
+                    self.step_to(Trigger::Prepare(PreparingPhase::Template)).await?;
+                }
+                Some(Box::pin(async move { acts.make_sandbox(sandbox).await }))
+            }
+            Action::ImportRepository => {
+                if self.progress.state != (RunState::Preparing { phase: PreparingPhase::Repository }) {
+                    self.step_to(Trigger::Prepare(PreparingPhase::Repository)).await?;
+                }
+                let (task, branch, sandbox) = self.task_and_sandbox();
+                Some(Box::pin(async move { acts.import(sandbox.as_ref(), &task, &branch).await }))
+            }
+            Action::StartConversation => {
+                let (task, branch, sandbox) = self.task_and_sandbox();
+                let working = self.changed(Trigger::Begin);
+                Some(Box::pin(async move {
+                    let mut bodies = acts.start_conversation(sandbox.as_ref(), &task, &branch).await?;
+                    bodies.extend(working);
+                    Ok(bodies)
+                }))
+            }
+            Action::AskModel { turn, intention } => {
+                if intention == Intention::New {
+                    self.append(vec![EventBody::TurnRequested { turn }]).await?;
+                }
+                let request = acts.turn_request(&self.progress);
+                Some(Box::pin(async move { acts.ask_model(turn, request).await }))
+            }
+            Action::RunStep { step, call, request, intention } => {
+                return self.begin_step(step, call, request, intention).await;
+            }
+            Action::AnswerStep { step, call, outcome, content } => {
+                let sandbox = self.progress.sandbox.as_ref().map(|sandbox| sandbox.id.clone());
+                let bench = match self.acts.bench(sandbox.as_ref(), &self.progress).await {
+                    Ok(bench) => bench,
+                    Err(trouble) => {
+                        let again = Action::AnswerStep { step, call, outcome, content };
+                        self.suffer(trouble, &again).await?;
+                        return Ok(None);
+                    }
+                };
+                Some(Box::pin(async move {
+                    let answer = StepEnd { outcome, content, ..StepEnd::done("") };
+                    let answer = tools::confirm(&bench, &call, answer).await?;
+                    let intended = EventBody::StepIntended { step, call: call.clone(), write: None };
+                    Ok(vec![intended, finished(step, &call, answer, Duration::ZERO)])
+                }))
+            }
+            Action::Ask(question) => {
+                self.step_to(Trigger::Ask(question)).await?;
+                None
+            }
+            Action::Pause(reason) => {
+                self.step_to(Trigger::Pause(reason)).await?;
+                None
+            }
+            Action::Fail(error) => {
+                self.step_to(Trigger::Fail(error)).await?;
+                None
+            }
+            Action::FinishWork(Finished { title, summary, not_verified }) => {
+                let mut bodies = vec![EventBody::WorkFinished { title, summary, not_verified }];
+                bodies.extend(self.changed(Trigger::FinishWork));
+                self.append(bodies).await?;
+                None
+            }
+            Action::ReceiveBranch => {
+                let (task, branch, sandbox) = self.task_and_sandbox();
+                self.append(vec![EventBody::DeliveryIntended { branch: branch.clone() }]).await?;
+                Some(Box::pin(async move { acts.receive(sandbox.as_ref(), &task, &branch).await }))
+            }
+            Action::OpenPullRequest(received) => {
+                let new = acts.pull_request(&self.progress, &received);
+                Some(Box::pin(async move {
+                    let pull_request = acts.open_pull_request(new).await?;
+                    Ok(vec![
+                        EventBody::PullRequestOpened { pull_request },
+                        EventBody::StateChanged { state: RunState::InReview { pull_request } },
+                    ])
+                }))
+            }
+            Action::StopSandbox(sandbox) => {
+                let reason = match &self.progress.state {
+                    RunState::InReview { .. } => "the work is delivered",
+                    RunState::Cancelled => "the run was cancelled",
+                    RunState::Failed { .. } => "the run failed",
+                    _ => "the run is over",
+                };
+                Some(Box::pin(async move { acts.stop_sandbox(sandbox, reason).await }))
+            }
+        })
+    }
+
+    async fn begin_step(
+        &mut self,
+        step: StepId,
+        call: ToolCall,
+        request: nightshift_agent::ToolRequest,
+        intention: Intention,
+    ) -> Result<Option<Effect>, AppendError> {
+        let again = Action::RunStep { step, call: call.clone(), request: request.clone(), intention: intention.clone() };
+        let sandbox = self.progress.sandbox.as_ref().map(|sandbox| sandbox.id.clone());
+        let bench = match self.acts.bench(sandbox.as_ref(), &self.progress).await {
+            Ok(bench) => Arc::new(bench),
+            Err(trouble) => {
+                self.suffer(trouble, &again).await?;
+                return Ok(None);
+            }
+        };
+        let mut prepared = None;
+        if intention == Intention::New {
+            prepared = match tools::intended_write(&bench, &request).await {
+                Ok(prepared) => prepared,
+                Err(trouble) => {
+                    self.suffer(trouble.into(), &again).await?;
+                    return Ok(None);
+                }
+            };
+            let write = tools::write_of(prepared.as_ref());
+            self.append(vec![EventBody::StepIntended { step, call: call.clone(), write }]).await?;
+        }
+        Ok(Some(Box::pin(async move {
+            let began = Instant::now();
+            let mut end = tools::perform(bench, step, request, prepared, intention).await?;
+            let mut bodies = std::mem::take(&mut end.notes);
+            bodies.push(finished(step, &call, end, began.elapsed()));
+            Ok(bodies)
+        })))
+    }
+
+    /// Waits for room; meanwhile says why it waits.
+    async fn admit(&mut self, stage: Stage) -> Result<(), AppendError> {
+        if self.room.is_none() {
+            match Arc::clone(&self.shared.room).try_acquire_owned() {
+                Ok(room) => self.room = Some(room),
+                Err(_) => {
+                    let reason = QueueReason::SandboxLimit { limit: self.shared.limit };
+                    if self.progress.state != (RunState::Queued { reason: reason.clone() }) {
+                        self.step_to(Trigger::Wait(reason)).await?;
+                    }
+                    let room = Arc::clone(&self.shared.room).acquire_owned();
+                    tokio::select! {
+                        room = room => self.room = room.ok(),
+                        Some(request) = self.requests.recv() => {
+                            self.take(request).await?;
+                            return Ok(());
+                        }
+                    }
+                }
+            }
+        }
+        self.step_to(Trigger::Admit(stage)).await
+    }
+
+    /// Takes a person's wish and answers it.
+    async fn take(&mut self, request: Request) -> Result<Flow, AppendError> {
+        let (trigger, flow) = match request.wish {
+            Wish::Say(text) => {
+                let answer = self.hear(text).await?;
+                let _asker_gone = request.answer.send(answer);
+                return Ok(Flow::GoesOn);
+            }
+            Wish::Pause => (Trigger::Pause(PauseReason::Person), Flow::Interrupted),
+            Wish::Continue => (Trigger::Continue, Flow::GoesOn),
+            Wish::Cancel => (Trigger::Cancel, Flow::Interrupted),
+            Wish::Merge => (Trigger::Merge, Flow::GoesOn),
+            Wish::Close => (Trigger::Close, Flow::GoesOn),
+        };
+        let (answer, flow) = match transition(&self.progress.state, trigger) {
+            Ok(state) => {
+                self.append(vec![EventBody::StateChanged { state }]).await?;
+                (Ok(()), flow)
+            }
+            Err(denied) => {
+                let hint = format!("It is {}; `nightshift show {}` tells more.", self.progress.state.name(), self.progress.run);
+                (Err(UserError::new(ErrorCode::Conflict, denied.to_string(), hint)), Flow::GoesOn)
+            }
+        };
+        let _asker_gone = request.answer.send(answer);
+        Ok(flow)
+    }
+
+    /// Passes a person's words on; an answer to a question lets the run go on.
+    async fn hear(&mut self, text: String) -> Result<Result<(), UserError>, AppendError> {
+        if self.progress.state.is_final() || matches!(self.progress.state, RunState::InReview { .. }) {
+            let message = format!("the run is {} and no longer listens", self.progress.state.name());
+            return Ok(Err(UserError::new(ErrorCode::Conflict, message, "Give a new task with `nightshift exec`.")));
+        }
+        let mut bodies = vec![EventBody::PersonSaid { text }];
+        if matches!(self.progress.state, RunState::Waiting { .. }) {
+            bodies.extend(self.changed(Trigger::Answer));
+        }
+        self.append(bodies).await?;
+        Ok(Ok(()))
+    }
+
+    /// Deals with an action that has no outcome.
+    async fn suffer(&mut self, trouble: Trouble, action: &Action) -> Result<(), AppendError> {
+        match trouble {
+            Trouble::Cut(what) => {
+                self.cuts += 1;
+                tracing::warn!(run = %self.progress.run, what, cuts = self.cuts, ?action, "cut off from the sandbox");
+                self.acts.detach().await;
+                if self.cuts <= CUTS {
+                    tokio::time::sleep(Duration::from_millis(200) * self.cuts).await;
+                    return Ok(());
+                }
+                self.cuts = 0;
+                let error = UserError::new(
+                    ErrorCode::SandboxFailed,
+                    format!("the sandbox cannot be reached: {what}"),
+                    "`nightshift continue` tries again; `nightshift cancel` gives the run up.",
+                );
+                self.step_to(Trigger::Pause(PauseReason::Trouble { error })).await
+            }
+            Trouble::Pause(error) => self.step_to(Trigger::Pause(PauseReason::Trouble { error })).await,
+            Trouble::Fail(error) => self.step_to(Trigger::Fail(error)).await,
+            Trouble::SandboxLost { sandbox, reason } => {
+                let error = UserError::new(
+                    ErrorCode::SandboxFailed,
+                    format!("the sandbox ended: {reason}"),
+                    "Work that was not delivered is gone with it. Submit the task again; `nightshift doctor` looks for the cause.",
+                );
+                let mut bodies = vec![EventBody::SandboxStopped { sandbox, reason }];
+                bodies.extend(self.changed(Trigger::Fail(error)));
+                self.append(bodies).await
+            }
+        }
+    }
+
+    fn task_and_sandbox(&self) -> (nightshift_protocol::Task, String, Option<SandboxId>) {
+        let sandbox = self.progress.sandbox.as_ref().map(|sandbox| sandbox.id.clone());
+        (self.progress.task.clone(), self.progress.branch.clone(), sandbox)
+    }
+
+    /// The event of a change of state, or none where the change makes no sense (any more).
+    fn changed(&self, trigger: Trigger) -> Option<EventBody> {
+        match transition(&self.progress.state, trigger) {
+            Ok(state) => Some(EventBody::StateChanged { state }),
+            Err(denied) => {
+                tracing::error!(run = %self.progress.run, %denied, "a change of state that makes no sense");
+                None
+            }
+        }
+    }
+
+    async fn step_to(&mut self, trigger: Trigger) -> Result<(), AppendError> {
+        let bodies = self.changed(trigger).into_iter().collect();
+        self.append(bodies).await
+    }
+
+    /// Writes to the history. While the disk is full it waits: what happened must not be lost, and nothing new may
+    /// be begun that could not be written down.
+    async fn append(&mut self, bodies: Vec<EventBody>) -> Result<(), AppendError> {
+        loop {
+            match self.shared.store.append(&self.progress.run, self.shared.clock.now(), &bodies).await {
+                Ok(events) => {
+                    self.apply(&events);
+                    return Ok(());
+                }
+                Err(AppendError::DiskFull(error)) => {
+                    tracing::warn!(run = %self.progress.run, %error, "the disk is full; waiting for room");
+                    self.refuse_while_full().await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Answers wishes with the reason while the history cannot be written.
+    async fn refuse_while_full(&mut self) {
+        let until = tokio::time::Instant::now() + DISK_FULL_WAIT;
+        while let Ok(Some(request)) = tokio::time::timeout_at(until, self.requests.recv()).await {
+            let _asker_gone = request.answer.send(Err(trouble::disk_full("writing the history")));
+        }
+        tokio::time::sleep_until(until).await;
+    }
+
+    fn apply(&mut self, events: &[Event]) {
+        for event in events {
+            self.progress.apply(event);
+        }
+    }
+}
+
+fn finished(step: StepId, call: &ToolCall, end: StepEnd, took: Duration) -> EventBody {
+    EventBody::StepFinished {
+        step,
+        call: call.id.clone(),
+        outcome: end.outcome,
+        content: end.content,
+        output: end.output,
+        exit_code: end.exit_code,
+        took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        reconciled: end.reconciled,
+    }
+}

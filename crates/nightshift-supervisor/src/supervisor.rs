@@ -1,0 +1,342 @@
+//! The supervisor: takes tasks in, keeps a driver for every run that needs one, and finds runs again.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nightshift_agent::AgentSettings;
+use nightshift_forge::{Checkout, Repository};
+use nightshift_model::ModelFacts;
+use nightshift_protocol::{
+    DoctorReport, ErrorCode, Event, EventBody, Live, MergeReply, PullRequestId, QueueReason, RunId, RunState,
+    SubmitReply, SubmitTask, Task, TaskId, Uncommitted, UserError,
+};
+use nightshift_store::{RunFilter, RunStates};
+use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::acts::no_key;
+use crate::doctor;
+use crate::images::SetUpPhase;
+use crate::progress::RunProgress;
+use crate::run::{Driver, Request, Wish};
+use crate::shared::{Shared, SupervisorParts, SupervisorSettings};
+use crate::trouble;
+
+/// Wishes that wait for a run's driver at most.
+const WISHES: usize = 16;
+
+/// The longest description of a task, in characters.
+const LONGEST_DESCRIPTION: usize = 50_000;
+
+/// How long the provider may take to say whether it knows the key and the model.
+const MODEL_CHECK_WITHIN: Duration = Duration::from_secs(20);
+
+/// Runs the night.
+#[derive(Clone)]
+pub struct Supervisor {
+    shared: Arc<Shared>,
+    drivers: Arc<Mutex<HashMap<RunId, DriverTask>>>,
+    search_path: Option<OsString>,
+}
+
+struct DriverTask {
+    wishes: mpsc::Sender<Request>,
+    task: JoinHandle<()>,
+}
+
+impl Supervisor {
+    /// Puts a supervisor together. `search_path` is where `doctor` looks for programs, as in `PATH`.
+    pub fn new(parts: SupervisorParts, settings: SupervisorSettings, search_path: Option<OsString>) -> Self {
+        Self { shared: Arc::new(Shared::new(parts, settings)), drivers: Arc::default(), search_path }
+    }
+
+    /// Takes up what an earlier owner left: continues its runs in their sandboxes and removes sandboxes that belong
+    /// to no run.
+    pub async fn resume(&self) -> Result<(), UserError> {
+        let filter = RunFilter { states: RunStates::Unfinished, ..RunFilter::default() };
+        let mut cursor = None;
+        let mut wanted = Vec::new();
+        loop {
+            let page = self.shared.store.runs(&filter, cursor, 200).await.map_err(|error| trouble::reading(&error))?;
+            for run in page.runs {
+                wanted.extend(run.sandbox.clone());
+                let rests = matches!(run.state, RunState::InReview { .. } | RunState::Paused { .. }) && run.sandbox.is_none();
+                if !rests {
+                    self.take_up(&run.run).await?;
+                }
+            }
+            match page.next {
+                Some(next) => cursor = Some(next),
+                None => break,
+            }
+        }
+        for sandbox in self.shared.driver.list().await {
+            if wanted.contains(&sandbox) {
+                continue;
+            }
+            tracing::info!(%sandbox, "removing a sandbox that belongs to no run");
+            if let Ok(Some(machine)) = self.shared.driver.find(&sandbox).await
+                && let Err(error) = machine.stop().await
+            {
+                tracing::warn!(%sandbox, %error, "it could not be removed");
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_up(&self, run: &RunId) -> Result<(), UserError> {
+        let events = self.shared.store.replay(run).await.map_err(|error| trouble::replaying(&error))?;
+        let progress = self.fold(&events)?;
+        let found = found(&progress);
+        let resumed = vec![EventBody::OwnerResumed { found }];
+        self.shared
+            .store
+            .append(run, self.shared.clock.now(), &resumed)
+            .await
+            .map_err(|error| trouble::appending(&error))?;
+        self.wishes_of(run).await.map(drop)
+    }
+
+    /// Stops driving; sandboxes go on and runs are taken up by the next owner.
+    pub async fn rest(&self) {
+        for (_, driver) in self.drivers.lock().await.drain() {
+            driver.task.abort();
+        }
+        self.shared.store.close().await;
+    }
+
+    /// Takes a task in. When it returns the run is in the history and will be worked on.
+    pub async fn submit(&self, request: SubmitTask) -> Result<SubmitReply, UserError> {
+        let description = request.description.trim().to_owned();
+        check_description(&description)?;
+        let model = request.model.unwrap_or_else(|| self.shared.settings.default_model.clone());
+        self.check_model(&model).await?;
+        if let Some(free) = doctor::free_mib(&self.shared.settings.data).filter(|free| *free < doctor::LEAST_FREE_MIB) {
+            return Err(doctor::too_little_space(free));
+        }
+        let forge = &self.shared.forge;
+        let checkout = forge.inspect(&request.repository, request.base_branch.as_deref()).await?;
+        if request.uncommitted == Uncommitted::Refuse && checkout.uncommitted > 0 {
+            return Err(uncommitted(&checkout));
+        }
+        let repository: Repository = forge.repository(&checkout.source).await?;
+        repository.import(&checkout).await?;
+
+        let (task, run) = (TaskId::new(self.shared.entropy.as_ref()), RunId::new(self.shared.entropy.as_ref()));
+        let branch = branch_name(&description, &run);
+        let now = self.shared.clock.now();
+        let task = Task {
+            id: task,
+            description,
+            repository: checkout.source.clone(),
+            base_branch: checkout.branch.clone(),
+            base_commit: checkout.commit.clone(),
+            model,
+            limits: request.limits,
+            created_at: now,
+        };
+        let reply = SubmitReply { task: task.id.clone(), run: run.clone(), branch: branch.clone() };
+        let queued = RunState::Queued { reason: QueueReason::Submitted };
+        let bodies = [EventBody::RunSubmitted { task, branch }, EventBody::StateChanged { state: queued }];
+        self.shared.store.append(&run, now, &bodies).await.map_err(|error| trouble::appending(&error))?;
+        self.wishes_of(&run).await?;
+        Ok(reply)
+    }
+
+    async fn check_model(&self, model: &str) -> Result<ModelFacts, UserError> {
+        let Some(provider) = &self.shared.model else { return Err(no_key()) };
+        match tokio::time::timeout(MODEL_CHECK_WITHIN, provider.check(model)).await {
+            Ok(checked) => checked.map_err(|error| error.user_error()),
+            Err(_) => Err(UserError::new(
+                ErrorCode::ModelUnavailable,
+                format!("the model's provider did not answer within {} s", MODEL_CHECK_WITHIN.as_secs()),
+                "Look at the network, or try again later.",
+            )),
+        }
+    }
+
+    /// Writes to a run.
+    pub async fn say(&self, run: &RunId, text: String) -> Result<(), UserError> {
+        self.wish(run, Wish::Say(text)).await
+    }
+
+    /// Stops a run for now.
+    pub async fn pause(&self, run: &RunId) -> Result<(), UserError> {
+        self.wish(run, Wish::Pause).await
+    }
+
+    /// Lets a paused run go on.
+    pub async fn continue_run(&self, run: &RunId) -> Result<(), UserError> {
+        self.wish(run, Wish::Continue).await
+    }
+
+    /// Gives a run up.
+    pub async fn cancel(&self, run: &RunId) -> Result<(), UserError> {
+        self.wish(run, Wish::Cancel).await
+    }
+
+    /// Merges a run's pull request. Done again after a crash in between, it finds the merge and records it.
+    pub async fn merge(&self, run: &RunId) -> Result<MergeReply, UserError> {
+        let (progress, repository, number) = self.pull_request_of(run).await?;
+        let merged = repository.merge(number, self.shared.clock.now()).await?;
+        if !progress.state.is_final() {
+            self.wish(run, Wish::Merge).await?;
+        }
+        Ok(MergeReply {
+            commit: merged.commit,
+            base: progress.task.base_branch,
+            bare_repository: repository.path().to_path_buf(),
+        })
+    }
+
+    /// Closes a run's pull request without merging; its branch is kept.
+    pub async fn close(&self, run: &RunId) -> Result<(), UserError> {
+        let (progress, repository, number) = self.pull_request_of(run).await?;
+        repository.close(number, self.shared.clock.now()).await?;
+        if progress.state.is_final() { Ok(()) } else { self.wish(run, Wish::Close).await }
+    }
+
+    async fn pull_request_of(&self, run: &RunId) -> Result<(RunProgress, Repository, PullRequestId), UserError> {
+        let events = self.shared.store.replay(run).await.map_err(|error| trouble::replaying(&error))?;
+        let progress = self.fold(&events)?;
+        let Some(number) = progress.pull_request else {
+            return Err(UserError::new(
+                ErrorCode::Conflict,
+                format!("{run} has no pull request yet"),
+                format!("It is {}; `nightshift watch {run}` follows it.", progress.state.name()),
+            ));
+        };
+        let repository = self.shared.forge.repository(&progress.task.repository).await?;
+        Ok((progress, repository, number))
+    }
+
+    /// A run as its events tell it, for those who show it.
+    pub async fn progress(&self, run: &RunId) -> Result<RunProgress, UserError> {
+        let events = self.shared.store.replay(run).await.map_err(|error| trouble::replaying(&error))?;
+        self.fold(&events)
+    }
+
+    /// What passes in runs, from now on.
+    pub fn live(&self) -> broadcast::Receiver<Live> {
+        self.shared.live.subscribe()
+    }
+
+    /// Looks whether this host can run sandboxes.
+    pub async fn doctor(&self) -> DoctorReport {
+        doctor::examine(&self.shared, self.search_path.as_deref()).await
+    }
+
+    /// Makes image and template if they are missing, and returns the template's key.
+    pub async fn prepare_template(&self) -> Result<String, UserError> {
+        let quiet = |phase: SetUpPhase| tracing::info!(what = phase.what, phase = phase.phase, "{}/{}", phase.number, phase.of);
+        Ok(self.shared.templates.ensure(&quiet).await?.key.to_string())
+    }
+
+    async fn wish(&self, run: &RunId, wish: Wish) -> Result<(), UserError> {
+        let wishes = self.wishes_of(run).await?;
+        let (answer, answered) = oneshot::channel();
+        let gone = || UserError::new(ErrorCode::Conflict, format!("{run} is just ending"), "Try again.");
+        wishes.send(Request { wish, answer }).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+
+    /// The wishes of a run's driver, which is started if there is none.
+    async fn wishes_of(&self, run: &RunId) -> Result<mpsc::Sender<Request>, UserError> {
+        let mut drivers = self.drivers.lock().await;
+        if let Some(driver) = drivers.get(run).filter(|driver| !driver.task.is_finished()) {
+            return Ok(driver.wishes.clone());
+        }
+        let events = self.shared.store.replay(run).await.map_err(|error| trouble::replaying(&error))?;
+        let progress = self.fold(&events)?;
+        let (wishes, requests) = mpsc::channel(WISHES);
+        let task = tokio::spawn(Driver::new(Arc::clone(&self.shared), progress, requests).drive());
+        drivers.insert(run.clone(), DriverTask { wishes: wishes.clone(), task });
+        Ok(wishes)
+    }
+
+    fn fold(&self, events: &[Event]) -> Result<RunProgress, UserError> {
+        let Some((first, rest)) = events.split_first() else {
+            return Err(UserError::new(ErrorCode::NotFound, "there is no such run", "`nightshift tasks --all` lists them."));
+        };
+        let mut progress = RunProgress::begin(first, AgentSettings::default())
+            .map_err(|error| trouble::internal("reading the history", &error))?;
+        for event in rest {
+            progress.apply(event);
+        }
+        Ok(progress)
+    }
+}
+
+fn check_description(description: &str) -> Result<(), UserError> {
+    let refuse = |message: &str, hint: &str| Err(UserError::new(ErrorCode::InvalidRequest, message, hint));
+    if description.is_empty() {
+        return refuse("the task has no description", "Say in a sentence or more what is to be done.");
+    }
+    if description.chars().count() > LONGEST_DESCRIPTION {
+        return refuse(
+            "the description has more than 50,000 characters",
+            "Put long material into a file of the repository and name it.",
+        );
+    }
+    Ok(())
+}
+
+fn uncommitted(checkout: &Checkout) -> UserError {
+    let count = checkout.uncommitted;
+    let changes = if count == 1 { "1 change that is".to_owned() } else { format!("{count} changes that are") };
+    UserError::new(
+        ErrorCode::Conflict,
+        format!("{} has {changes} not committed, and the agent would not see them", checkout.source),
+        "Commit or stash them, or start from the last commit with --leave-out-uncommitted. Nothing was changed.",
+    )
+}
+
+/// `nightshift/` and the first words of the description and the run's id, so that branches never collide.
+fn branch_name(description: &str, run: &RunId) -> String {
+    let words: String = description
+        .chars()
+        .map(|character| if character.is_ascii_alphanumeric() { character.to_ascii_lowercase() } else { '-' })
+        .collect();
+    let words: Vec<&str> = words.split('-').filter(|word| !word.is_empty()).take(6).collect();
+    let mut slug = words.join("-");
+    slug.truncate(40);
+    let slug = slug.trim_matches('-');
+    let tail = run.as_str().trim_start_matches("run-");
+    if slug.is_empty() { format!("nightshift/{tail}") } else { format!("nightshift/{slug}-{tail}") }
+}
+
+/// What a new owner finds of a run, in one sentence.
+fn found(progress: &RunProgress) -> String {
+    match (&progress.open_step, progress.open_turn, &progress.sandbox) {
+        (Some(open), ..) => format!("step {} was under way; it is looked at, not repeated", open.step),
+        (None, Some(turn), _) => format!("model call {turn} was under way; it is asked again"),
+        (None, None, Some(_)) => "the run goes on in its sandbox".to_owned(),
+        (None, None, None) => "the run goes on".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+    use super::*;
+
+    #[test]
+    fn a_branch_is_named_after_the_task_and_never_collides() {
+        let run: RunId = "run-0123456789".parse().unwrap();
+        assert_eq!(
+            branch_name("Add a dark mode toggle that persists to localStorage", &run),
+            "nightshift/add-a-dark-mode-toggle-that-0123456789"
+        );
+        assert_eq!(branch_name("日本語", &run), "nightshift/0123456789");
+        assert_eq!(branch_name("../../x --force", &run), "nightshift/x-force-0123456789");
+    }
+
+    #[test]
+    fn an_empty_or_endless_description_is_refused() {
+        assert_eq!(check_description("").unwrap_err().code, ErrorCode::InvalidRequest);
+        assert_eq!(check_description(&"x".repeat(50_001)).unwrap_err().code, ErrorCode::InvalidRequest);
+        assert_eq!(check_description("Fix it"), Ok(()));
+    }
+}
