@@ -185,8 +185,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_output_becomes_longer_than_the_limit_or_keeps_a_control_character(
-            output in "(.|\n|\r|\u{1b}|\u{1b}\\[|\u{1b}\\]){0,400}",
-            limit in 100_usize..300,
+            output in "(.|\n|\r|\u{1b}|\u{1b}\\[|\u{1b}\\]){0,200}",
+            limit in 100_usize..150,
         ) {
             let shortened = shorten(&output, limit);
             prop_assert!(shortened.chars().count() <= limit);

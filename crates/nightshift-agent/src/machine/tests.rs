@@ -175,6 +175,18 @@ fn after_a_failed_action_on_the_screen_the_rest_of_the_turn_is_not_executed() {
 }
 
 #[test]
+fn calls_that_were_not_executed_are_no_circle() {
+    let failed = finished("1.1", "a", ToolOutcome::Failed, text("the screen is gone"));
+    let rest = ["b", "c", "d", "e"].map(shell);
+    let (mut machine, mut effects) =
+        after([started(), calls(1, [vec![screenshot("a")], rest.to_vec()].concat()), failed]);
+    for _ in 0..4 {
+        effects = recorded(&mut machine, the_only(effects));
+    }
+    assert_eq!((effects, user_texts(last_message(&machine))), (vec![Effect::AskModel { turn: 2 }], vec![]));
+}
+
+#[test]
 fn after_a_failed_command_the_rest_of_the_turn_runs() {
     let failed = finished("1.1", "a", ToolOutcome::Failed, text("no"));
     let (_, effects) = after([started(), calls(1, vec![shell("a"), shell("b")]), failed]);
@@ -416,6 +428,38 @@ fn a_log_that_holds_only_the_pause_of_a_failed_call_leads_to_the_same_state() {
     let paused = AgentEvent::Paused { reason: PauseReason::Trouble { error: trouble() } };
     let failed = AgentEvent::TurnFailed { turn: 1, trouble: ModelTrouble::MayPass(trouble()) };
     assert_eq!(after([started(), failed, paused.clone()]), after([started(), paused]));
+}
+
+#[test]
+fn a_pause_that_was_not_recorded_yet_is_wanted_again_after_resuming() {
+    let nothing = Limits { turns: 0, ..Limits::default() };
+    let mut machine = AgentMachine::new(AgentSettings { limits: nothing, ..settings() });
+    let wanted = machine.handle(started());
+    assert!(matches!(wanted.as_slice(), [Effect::Pause { .. }]));
+    assert_eq!(machine.handle(AgentEvent::Resumed), wanted);
+}
+
+#[test]
+fn a_pause_by_a_person_is_not_replaced_by_one_of_the_machine() {
+    let refusal = answer(1, Vec::new(), StopReason::Refusal { explanation: String::new() });
+    let (mut machine, effects) =
+        after([started(), AgentEvent::Paused { reason: PauseReason::Person }, refusal]);
+    assert_eq!((effects, machine.outstanding()), (vec![], vec![]));
+    assert_eq!(machine.handle(AgentEvent::Resumed), [Effect::AskModel { turn: 2 }]);
+}
+
+#[test]
+fn after_a_pause_for_talking_the_model_has_its_reminders_again() {
+    let (mut machine, _) = after([started(), says(1), says(2), says(3), says(4), AgentEvent::Resumed]);
+    assert_eq!(machine.handle(says(5)), [Effect::AskModel { turn: 6 }]);
+}
+
+#[test]
+fn an_answer_to_another_turn_is_ignored() {
+    let (mut machine, _) = after([started(), says(1)]);
+    let before = machine.clone();
+    assert_eq!((machine.handle(says(1)), machine.handle(says(3))), (vec![], vec![]));
+    assert_eq!(machine, before);
 }
 
 #[test]
