@@ -1,0 +1,154 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use nightshift_protocol::{Image, Message, UserPart};
+
+use super::*;
+
+/// Counts how often it was read.
+#[derive(Default)]
+struct Pictures(AtomicUsize);
+
+#[async_trait]
+impl ImageSource for Pictures {
+    async fn read(&self, _image: &Image) -> std::io::Result<Bytes> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(Bytes::from_static(b"hello"))
+    }
+}
+
+fn user(content: Vec<UserPart>) -> Arc<Message> {
+    Arc::new(Message::User { content })
+}
+
+fn says(text: &str) -> Arc<Message> {
+    user(vec![UserPart::Text { text: text.to_owned() }])
+}
+
+fn answer(text: &str) -> Arc<Message> {
+    Arc::new(Message::Assistant { blocks: Vec::new(), verbatim: json!([{"type": "text", "text": text}]) })
+}
+
+fn pictures(count: usize, edge: u32) -> Arc<Message> {
+    let artifact = "ab".repeat(32).parse().unwrap();
+    let image = Image { artifact, media_type: "image/png".to_owned(), width: edge, height: 10 };
+    user(vec![UserPart::Image { image }; count])
+}
+
+fn computer() -> ToolDefinition {
+    ToolDefinition::Computer {
+        description: "The screen.".to_owned(),
+        schema: json!({"type": "object"}),
+        width: 1280,
+        height: 800,
+    }
+}
+
+fn request(messages: Vec<Arc<Message>>) -> TurnRequest {
+    let shell = ToolDefinition::Function {
+        name: "shell".to_owned(),
+        description: "Runs a command.".to_owned(),
+        schema: json!({"type": "object"}),
+    };
+    TurnRequest {
+        model: "claude-sonnet-5-5".to_owned(),
+        system: "Work.".to_owned(),
+        tools: vec![shell, computer()],
+        messages,
+        max_output_tokens: 1000,
+    }
+}
+
+async fn body(request: &TurnRequest, form: ComputerForm) -> Value {
+    let fragments = fragments(request, &Mutex::default(), &Pictures::default()).await.unwrap();
+    serde_json::from_slice(&assemble(request, form, &fragments).unwrap()).unwrap()
+}
+
+fn mark() -> Value {
+    json!({"type": "ephemeral"})
+}
+
+#[tokio::test]
+async fn a_body_has_what_the_provider_asks_for_and_nothing_else() {
+    let request = request(vec![says("Begin.")]);
+    assert_eq!(
+        body(&request, ComputerForm::Toolset).await,
+        json!({
+            "model": "claude-sonnet-5-5", "max_tokens": 1000, "stream": true,
+            "thinking": {"type": "adaptive", "display": "summarized"},
+            "system": [{"type": "text", "text": "Work.", "cache_control": mark()}],
+            "tools": [
+                {"name": "shell", "description": "Runs a command.", "input_schema": {"type": "object"}},
+                {"type": "computer_toolset_20260801", "configs": {"zoom": {"enabled": true}}},
+            ],
+            "messages": [{"role": "user", "content": [{"type": "text", "text": "Begin.", "cache_control": mark()}]}],
+        })
+    );
+}
+
+#[tokio::test]
+async fn an_older_model_gets_a_plain_function_and_no_word_on_thinking() {
+    let request = TurnRequest { model: "claude-opus-4-8".to_owned(), ..request(vec![says("Begin.")]) };
+    let body = body(&request, ComputerForm::Function).await;
+    let plain = json!({"name": "computer", "description": "The screen.", "input_schema": {"type": "object"}});
+    assert_eq!(body["tools"][1], plain);
+    assert_eq!(body.get("thinking"), None);
+}
+
+#[tokio::test]
+async fn without_a_system_prompt_the_tools_are_marked_and_without_either_nothing_is_sent() {
+    let without_system = TurnRequest { system: String::new(), ..request(vec![says("Begin.")]) };
+    let sent = body(&without_system, ComputerForm::Toolset).await;
+    assert_eq!((sent.get("system"), &sent["tools"][1]["cache_control"]), (None, &mark()));
+    let bare = TurnRequest { tools: Vec::new(), ..without_system };
+    let sent = body(&bare, ComputerForm::Toolset).await;
+    assert_eq!((sent.get("system"), sent.get("tools")), (None, None));
+}
+
+#[tokio::test]
+async fn the_two_newest_messages_of_the_user_are_marked() {
+    let messages = vec![says("1"), answer("2"), says("3"), answer("4"), says("5")];
+    let sent = body(&request(messages), ComputerForm::Toolset).await;
+    let marked: Vec<bool> =
+        (0..5).map(|index| sent["messages"][index]["content"][0].get("cache_control").is_some()).collect();
+    assert_eq!(marked, [false, false, true, false, true]);
+}
+
+#[tokio::test]
+async fn only_what_is_new_is_translated_again() {
+    let (remembered, source) = (Mutex::default(), Pictures::default());
+    let mut conversation = request(vec![pictures(3, 10)]);
+    let first = fragments(&conversation, &remembered, &source).await.unwrap();
+    conversation.messages.extend([answer("Seen."), pictures(2, 10)]);
+    let second = fragments(&conversation, &remembered, &source).await.unwrap();
+    assert_eq!(source.0.load(Ordering::Relaxed), 5, "each picture is read once");
+    assert_eq!(first[0].json.as_ptr(), second[0].json.as_ptr(), "the same bytes are sent");
+    conversation.messages.truncate(1);
+    fragments(&conversation, &remembered, &source).await.unwrap();
+    assert_eq!(remembered.lock().unwrap().len(), 1, "what nobody has any more is forgotten");
+}
+
+#[tokio::test]
+async fn pictures_beyond_the_limits_are_refused_before_anything_is_sent() {
+    let refused = async |messages| {
+        let made = fragments(&request(messages), &Mutex::default(), &Pictures::default()).await;
+        made.map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(refused(vec![pictures(100, 2000)]).await, Ok(()));
+    let many = refused(vec![pictures(51, 10), answer("a"), pictures(50, 10)]).await;
+    assert_eq!(many, Err("the conversation has 101 pictures, more than 100".to_owned()));
+    assert_eq!(refused(vec![pictures(20, 8000)]).await, Ok(()));
+    let large = refused(vec![pictures(1, 2001), answer("a"), pictures(20, 10)]).await.unwrap_err();
+    assert!(large.ends_with("is 2001 pixels long; with 21 pictures the limit is 2000"), "{large}");
+    let huge = refused(vec![pictures(1, 8001)]).await.unwrap_err();
+    assert!(huge.ends_with("is 8001 pixels long; with 1 pictures the limit is 8000"), "{huge}");
+}
+
+#[tokio::test]
+async fn a_body_beyond_the_limit_is_refused() {
+    let request = request(vec![says(&"a".repeat(MAX_REQUEST_BYTES))]);
+    let fragments = fragments(&request, &Mutex::default(), &Pictures::default()).await.unwrap();
+    let refused = assemble(&request, ComputerForm::Toolset, &fragments).unwrap_err();
+    assert!(matches!(refused, Unsendable::TooLarge { limit: MAX_REQUEST_BYTES }));
+}

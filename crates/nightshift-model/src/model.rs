@@ -1,0 +1,123 @@
+//! What a provider's client does, whoever the provider is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use nightshift_protocol::{Image, Message, StopReason, ToolDefinition, Usage};
+
+use crate::{Price, TurnError};
+
+/// A provider of models.
+#[async_trait]
+pub trait Model: Send + Sync {
+    /// Asks the model for its next turn and waits until the answer is whole.
+    ///
+    /// Faults that pass (overload, cut streams, a lost network) are retried within the client's policy; each retry
+    /// is told through `progress`. Dropping the future closes the connection and leaves nothing behind.
+    ///
+    /// # Errors
+    ///
+    /// A [`TurnError`] that names what a person or the agent can do about it.
+    async fn turn(
+        &self,
+        request: &TurnRequest,
+        images: &dyn ImageSource,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Turn, TurnError>;
+
+    /// Asks the provider, once and without a charge, whether the key is good and the model known.
+    ///
+    /// # Errors
+    ///
+    /// [`TurnError::WrongKey`], [`TurnError::UnknownModel`], or why the provider could not be asked.
+    async fn check(&self, model: &str) -> Result<ModelFacts, TurnError>;
+
+    /// The list price of a model, if it is known.
+    fn price(&self, model: &str) -> Option<Price>;
+}
+
+/// What a model is asked.
+#[derive(Debug, Clone)]
+pub struct TurnRequest {
+    /// The provider's name of the model.
+    pub model: String,
+    /// Standing instructions; may be empty.
+    pub system: String,
+    /// The tools on offer.
+    pub tools: Vec<ToolDefinition>,
+    /// The conversation, oldest first; roles alternate, and the first and the last are the user's.
+    ///
+    /// A message is translated once and remembered by its `Arc`: pass the same `Arc` again, not a copy.
+    pub messages: Vec<Arc<Message>>,
+    /// The most tokens the model may write, thinking included; at least 1.
+    pub max_output_tokens: u32,
+}
+
+/// One turn of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Turn {
+    /// The answer; always an assistant's message with its verbatim content.
+    pub message: Message,
+    /// Why the model stopped.
+    pub stop: StopReason,
+    /// What this answer used and cost. Input, cache reads and cache writes together are the conversation's size.
+    pub usage: Usage,
+    /// What tries of this turn had used when they were cut, as far as the provider had reported it: to be paid, but no
+    /// part of the conversation's size.
+    pub lost: Usage,
+    /// The model that answered, by the provider's own name.
+    pub model: String,
+}
+
+/// What can be told of a turn before it is whole, for a person to watch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// More words for the reader.
+    Text(String),
+    /// More reasoning.
+    Thinking(String),
+    /// The model began to write a tool call.
+    ToolCallStarted {
+        /// The tool, by our name.
+        name: String,
+    },
+    /// The try failed and is repeated from its beginning: whatever was told of it so far is void.
+    Retrying {
+        /// Why, in one sentence.
+        reason: String,
+        /// How long until the next try.
+        wait: Duration,
+        /// The number of the next try; the first try of a turn is 1.
+        attempt: u32,
+    },
+}
+
+/// Where the bytes of a conversation's pictures are.
+#[async_trait]
+pub trait ImageSource: Send + Sync {
+    /// Reads a whole picture.
+    ///
+    /// # Errors
+    ///
+    /// Any IO error; it ends the turn before it is sent.
+    async fn read(&self, image: &Image) -> std::io::Result<Bytes>;
+}
+
+/// What a provider says about one of its models.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelFacts {
+    /// The provider's name of it, aliases resolved.
+    pub id: String,
+    /// The name for people.
+    pub display_name: String,
+    /// The size of its window in tokens, where told.
+    pub max_input_tokens: Option<u64>,
+    /// The most it can write in one turn in tokens, where told.
+    pub max_output_tokens: Option<u64>,
+    /// Whether it reads pictures, where told.
+    pub reads_images: Option<bool>,
+    /// Its list price, where known.
+    pub price: Option<Price>,
+}

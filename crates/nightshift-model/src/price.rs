@@ -1,0 +1,156 @@
+//! List prices of models, and what a turn costs by them.
+//!
+//! The figures are those of <https://platform.claude.com/docs/en/about-claude/pricing> as of 10 October 2026, for
+//! the first-party API, standard speed, and cache writes that live five minutes. A model that is not in the table
+//! has no price: its turns cost 0 in the records, and a limit on money cannot hold it.
+
+use nightshift_protocol::Usage;
+
+/// The list price of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Price {
+    /// The usual rates.
+    pub rates: Rates,
+    /// Other rates for long prompts, where the provider has them.
+    pub long: Option<LongPrompt>,
+}
+
+/// Rates that hold for the whole of a turn whose prompt is long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LongPrompt {
+    /// The rates hold above this many tokens of prompt, cached ones counted.
+    pub above_tokens: u64,
+    /// The rates.
+    pub rates: Rates,
+}
+
+/// Prices of the kinds of token, in thousandths of a US dollar for a million tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rates {
+    /// Read and not cached.
+    pub input: u64,
+    /// Written to the cache.
+    pub cache_write: u64,
+    /// Read from the cache.
+    pub cache_read: u64,
+    /// Written by the model.
+    pub output: u64,
+}
+
+impl Price {
+    /// The price in millionths of a US dollar of a turn with this usage, rounded up.
+    pub fn cost(&self, usage: &Usage) -> u64 {
+        let cached = usage.cache_read_tokens.saturating_add(usage.cache_write_tokens);
+        let prompt = usage.input_tokens.saturating_add(cached);
+        let rates = match self.long {
+            Some(long) if prompt > long.above_tokens => long.rates,
+            _ => self.rates,
+        };
+        let parts = [
+            (usage.input_tokens, rates.input),
+            (usage.cache_read_tokens, rates.cache_read),
+            (usage.cache_write_tokens, rates.cache_write),
+            (usage.output_tokens, rates.output),
+        ];
+        let nanodollars =
+            parts.iter().fold(0_u64, |sum, (tokens, rate)| sum.saturating_add(tokens.saturating_mul(*rate)));
+        nanodollars.div_ceil(1000)
+    }
+
+    /// The most a turn can cost, in millionths of a US dollar: nothing cached, and as much written as is allowed.
+    pub fn worst_case(&self, prompt_tokens: u64, max_output_tokens: u64) -> u64 {
+        self.cost(&Usage {
+            cache_write_tokens: prompt_tokens,
+            output_tokens: max_output_tokens,
+            ..Usage::default()
+        })
+    }
+}
+
+const fn flat(input: u64, cache_write: u64, cache_read: u64, output: u64) -> Price {
+    Price { rates: Rates { input, cache_write, cache_read, output }, long: None }
+}
+
+const HAIKU_5_5: Price = Price {
+    rates: Rates { input: 100, cache_write: 125, cache_read: 10, output: 500 },
+    long: Some(LongPrompt {
+        above_tokens: 100_000,
+        rates: Rates { input: 500, cache_write: 625, cache_read: 50, output: 2500 },
+    }),
+};
+
+const ANTHROPIC: [(&str, Price); 17] = [
+    ("claude-fable-5-1", flat(10_000, 12_500, 250, 50_000)),
+    ("claude-mythos-5-1", flat(10_000, 12_500, 250, 50_000)),
+    ("claude-fable-5", flat(10_000, 12_500, 1_000, 50_000)),
+    ("claude-mythos-5", flat(10_000, 12_500, 1_000, 50_000)),
+    ("claude-opus-5-5", flat(4_000, 5_000, 200, 20_000)),
+    ("claude-opus-5", flat(5_000, 6_250, 500, 25_000)),
+    ("claude-opus-4-8", flat(5_000, 6_250, 500, 25_000)),
+    ("claude-opus-4-7", flat(5_000, 6_250, 500, 25_000)),
+    ("claude-opus-4-6", flat(5_000, 6_250, 500, 25_000)),
+    ("claude-opus-4-5", flat(5_000, 6_250, 500, 25_000)),
+    ("claude-sonnet-5-5", flat(2_000, 2_500, 100, 10_000)),
+    ("claude-sonnet-5", flat(2_000, 2_500, 200, 10_000)),
+    ("claude-sonnet-4-6", flat(3_000, 3_750, 300, 15_000)),
+    ("claude-sonnet-4-5", flat(3_000, 3_750, 300, 15_000)),
+    ("claude-haiku-5-5", HAIKU_5_5),
+    ("claude-haiku-4-5", flat(1_000, 1_250, 100, 5_000)),
+    ("claude-opus-4-1", flat(15_000, 18_750, 1_500, 75_000)),
+];
+
+/// The list price of one of Anthropic's models, by its name with or without the date of its release.
+pub(crate) fn anthropic(model: &str) -> Option<Price> {
+    let undated = match model.rsplit_once('-') {
+        Some((name, date)) if date.len() == 8 && date.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => model,
+    };
+    ANTHROPIC.iter().find(|(name, _)| *name == undated).map(|(_, price)| *price)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usage(input: u64, cache_read: u64, cache_write: u64, output: u64) -> Usage {
+        Usage {
+            input_tokens: input,
+            cache_read_tokens: cache_read,
+            cache_write_tokens: cache_write,
+            output_tokens: output,
+            cost_microdollars: 0,
+        }
+    }
+
+    #[test]
+    fn each_kind_of_token_has_its_own_price() {
+        let sonnet = anthropic("claude-sonnet-5-5").unwrap();
+        assert_eq!(sonnet.cost(&usage(1_000_000, 0, 0, 0)), 2_000_000);
+        assert_eq!(sonnet.cost(&usage(0, 1_000_000, 0, 0)), 100_000);
+        assert_eq!(sonnet.cost(&usage(0, 0, 1_000_000, 0)), 2_500_000);
+        assert_eq!(sonnet.cost(&usage(0, 0, 0, 1_000_000)), 10_000_000);
+        assert_eq!(sonnet.cost(&usage(3, 1, 0, 0)), 7, "6.1 millionths are rounded up");
+    }
+
+    #[test]
+    fn a_long_prompt_is_dearer_where_the_provider_says_so() {
+        let haiku = anthropic("claude-haiku-5-5").unwrap();
+        assert_eq!(haiku.cost(&usage(100_000, 0, 0, 1_000)), 10_500);
+        assert_eq!(haiku.cost(&usage(1, 100_000, 0, 1_000)), 7_501, "cached tokens count as prompt");
+    }
+
+    #[test]
+    fn a_date_does_not_hide_a_model_and_a_newer_one_is_not_taken_for_it() {
+        assert_eq!(anthropic("claude-haiku-4-5-20251001"), anthropic("claude-haiku-4-5"));
+        assert_eq!(anthropic("claude-sonnet-5-9"), None);
+        assert_eq!(anthropic("qwen3-coder"), None);
+    }
+
+    #[test]
+    fn no_turn_costs_more_than_its_worst_case() {
+        let opus = anthropic("claude-opus-5-5").unwrap();
+        let worst = opus.worst_case(10_000, 2_000);
+        assert!(opus.cost(&usage(4_000, 3_000, 3_000, 2_000)) < worst);
+        assert_eq!(worst, opus.cost(&usage(0, 0, 10_000, 2_000)));
+    }
+}

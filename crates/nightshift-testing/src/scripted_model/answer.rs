@@ -1,0 +1,256 @@
+//! A scripted turn as the events of a streamed answer.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::find::{NotFound, resolve};
+use super::police::{Breach, COMPUTER_MEMBERS, Checked};
+use super::script::{Expectation, ScriptedCall, ScriptedTurn};
+use super::wire::{Block, Request, Tool, joined};
+
+/// How many characters a piece of streamed text has.
+const PIECE: usize = 24;
+
+/// One event of a stream: its name, and its data.
+pub(super) type Event = (&'static str, Value);
+
+/// An answer, and the breach that comes with it where the script could not be played as written.
+#[derive(Debug, PartialEq)]
+pub(super) struct Answer {
+    pub(super) events: Vec<Event>,
+    pub(super) breach: Option<Breach>,
+}
+
+/// What the model signs its reasoning with; the same text has the same signature, also after a restart.
+pub(super) fn signature(thinking: &str) -> String {
+    BASE64.encode(Sha256::digest(format!("nightshift-scripted-model\n{thinking}")))
+}
+
+/// Checks what the script expects of a request at this turn.
+pub(super) fn check_expectations(turn: &ScriptedTurn, request: &Request) -> Result<(), Breach> {
+    let last = request.messages.last().map(|message| message.content.as_slice()).unwrap_or_default();
+    let result = last.iter().rfind(|block| matches!(block, Block::ToolResult { .. }));
+    let result_text = result.map(Block::text).unwrap_or_default();
+    let (is_error, has_image) = match result {
+        Some(Block::ToolResult { is_error, content, .. }) => {
+            (Some(*is_error), content.iter().any(|part| matches!(part, Block::Image { .. })))
+        }
+        _ => (None, false),
+    };
+    let texts = last.iter().filter(|block| matches!(block, Block::Text { .. })).map(Block::text);
+    let text = texts.collect::<Vec<_>>().join("\n");
+    for expectation in &turn.expect {
+        let met = match expectation {
+            Expectation::LastResultContains(part) => result_text.contains(part),
+            Expectation::LastResultIsError(expected) => is_error == Some(*expected),
+            Expectation::LastResultHasImage(expected) => has_image == *expected,
+            Expectation::LastTextContains(part) => text.contains(part),
+        };
+        if !met {
+            let is: String = format!("{result_text}\n{text}").chars().take(1000).collect();
+            return Err(Breach(format!(
+                "the script expects {expectation:?}, but the last message has is_error {is_error:?}, an image: {has_image}, and says: {is}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Plays a turn. The error is a script that does not fit the request.
+pub(super) fn play(turn: &ScriptedTurn, request: &Request, checked: &Checked) -> Result<Answer, Breach> {
+    let seed = seed(request, checked.answers);
+    let mut blocks = Vec::new();
+    for (index, call) in turn.calls.iter().enumerate() {
+        match call_block(call, index, &seed, request, checked.newest_image.as_deref())? {
+            Ok(block) => blocks.push(block),
+            Err(not_found) => return Ok(not_found_answer(&not_found, request, &seed)),
+        }
+    }
+    if let Some(say) = &turn.say {
+        blocks.insert(0, json!({"type": "text", "text": say}));
+    }
+    if let Some(thinking) = &turn.thinking {
+        blocks.insert(0, json!({"type": "thinking", "thinking": thinking, "signature": signature(thinking)}));
+    }
+    let (stop, details) = match (&turn.refuse, &turn.stop) {
+        (Some(explanation), _) => {
+            ("refusal", json!({"type": "refusal", "category": null, "explanation": explanation}))
+        }
+        (None, Some(stop)) => (stop.as_str(), Value::Null),
+        (None, None) if turn.calls.is_empty() => ("end_turn", Value::Null),
+        (None, None) => ("tool_use", Value::Null),
+    };
+    Ok(Answer { events: events(&blocks, stop, &details, request, &seed), breach: None })
+}
+
+fn not_found_answer(not_found: &NotFound, request: &Request, seed: &str) -> Answer {
+    let said = json!({"type": "text", "text": not_found.to_string()});
+    Answer {
+        events: events(&[said], "end_turn", &Value::Null, request, seed),
+        breach: Some(Breach(not_found.to_string())),
+    }
+}
+
+/// Makes ids differ between conversations and turns, and be the same when a request is repeated.
+fn seed(request: &Request, answers: usize) -> String {
+    let first = request.messages.first().map(|message| joined(&message.content)).unwrap_or_default();
+    let digest = Sha256::digest(format!("{answers}\n{}\n{first}", joined(&request.system)));
+    digest.iter().take(10).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The block of a call in the form in which the request offers its tool.
+fn call_block(
+    call: &ScriptedCall,
+    index: usize,
+    seed: &str,
+    request: &Request,
+    newest_image: Option<&[u8]>,
+) -> Result<Result<Value, NotFound>, Breach> {
+    let mut input = match resolve(&call.input, newest_image) {
+        Ok(input) => input,
+        Err(not_found) => return Ok(Err(not_found)),
+    };
+    let id = format!("toolu_{seed}{index:02}");
+    let offered = |tool: &&Tool| match tool {
+        Tool::Function(function) => function.name == call.tool,
+        Tool::Computer(_) => call.tool == "computer",
+        Tool::Unknown(_) => false,
+    };
+    let mut block = match request.tools.iter().find(offered) {
+        Some(Tool::Computer(_)) => {
+            let member = match input.remove("action") {
+                Some(Value::String(member)) if COMPUTER_MEMBERS.contains(&member.as_str()) => member,
+                other => return Err(Breach(format!("the script calls computer with the action {other:?}"))),
+            };
+            json!({"type": "tool_use", "id": id, "caller": {"type": "direct"}, "name": member, "toolset_name": "computer"})
+        }
+        Some(_) => json!({"type": "tool_use", "id": id, "caller": {"type": "direct"}, "name": call.tool}),
+        None => {
+            return Err(Breach(format!("the script calls {}, which the request does not offer", call.tool)));
+        }
+    };
+    block["input"] = match &call.raw_input {
+        Some(raw) => Value::String(raw.clone()),
+        None => Value::Object(input),
+    };
+    Ok(Ok(block))
+}
+
+fn events(blocks: &[Value], stop: &str, details: &Value, request: &Request, seed: &str) -> Vec<Event> {
+    let usage = usage(request, blocks);
+    let mut start_usage = usage.clone();
+    start_usage["output_tokens"] = json!(1);
+    let mut events = vec![(
+        "message_start",
+        json!({"type": "message_start", "message": {
+            "id": format!("msg_{seed}"), "type": "message", "role": "assistant", "model": request.model, "content": [],
+            "container": null, "diagnostics": null, "stop_reason": null, "stop_sequence": null, "stop_details": null,
+            "usage": start_usage,
+        }}),
+    )];
+    events.push(("ping", json!({"type": "ping"})));
+    for (index, block) in blocks.iter().enumerate() {
+        block_events(index, block, &mut events);
+    }
+    events.push((
+        "message_delta",
+        json!({"type": "message_delta",
+            "delta": {"stop_reason": stop, "stop_sequence": null, "stop_details": details, "container": null},
+            "usage": usage}),
+    ));
+    events.push(("message_stop", json!({"type": "message_stop"})));
+    events
+}
+
+fn block_events(index: usize, block: &Value, events: &mut Vec<Event>) {
+    let text = |field: &str| block[field].as_str().unwrap_or_default();
+    let mut begun = block.clone();
+    let mut deltas = Vec::new();
+    match text("type") {
+        "text" => {
+            begun["text"] = json!("");
+            begun["citations"] = Value::Null;
+            deltas.extend(pieces(text("text")).map(|piece| json!({"type": "text_delta", "text": piece})));
+        }
+        "thinking" => {
+            begun["thinking"] = json!("");
+            begun["signature"] = json!("");
+            deltas.extend(
+                pieces(text("thinking")).map(|piece| json!({"type": "thinking_delta", "thinking": piece})),
+            );
+            deltas.push(json!({"type": "signature_delta", "signature": text("signature")}));
+        }
+        _ => {
+            begun["input"] = Value::Object(Map::new());
+            let input = match &block["input"] {
+                Value::String(raw) => raw.clone(),
+                input => input.to_string(),
+            };
+            // The provider begins with an empty piece.
+            deltas.push(json!({"type": "input_json_delta", "partial_json": ""}));
+            deltas.extend(
+                pieces(&input).map(|piece| json!({"type": "input_json_delta", "partial_json": piece})),
+            );
+        }
+    }
+    let start = json!({"type": "content_block_start", "index": index, "content_block": begun});
+    events.push(("content_block_start", start));
+    for delta in deltas {
+        let delta = json!({"type": "content_block_delta", "index": index, "delta": delta});
+        events.push(("content_block_delta", delta));
+    }
+    events.push(("content_block_stop", json!({"type": "content_block_stop", "index": index})));
+}
+
+fn pieces(text: &str) -> impl Iterator<Item = String> {
+    let characters: Vec<char> = text.chars().collect();
+    characters.chunks(PIECE).map(String::from_iter).collect::<Vec<_>>().into_iter()
+}
+
+/// Counts four bytes as a token, and a picture as 1334 (1280 × 800); with a cache mark, all but the newest message
+/// counts as read from the cache.
+fn usage(request: &Request, blocks: &[Value]) -> Value {
+    let tokens = |blocks: &[Block]| -> u64 { blocks.iter().map(block_tokens).sum() };
+    let (last, before) = match request.messages.split_last() {
+        Some((last, before)) => (tokens(&last.content), before),
+        None => (0, [].as_slice()),
+    };
+    let before: u64 =
+        tokens(&request.system) + before.iter().map(|message| tokens(&message.content)).sum::<u64>();
+    let output: u64 = blocks.iter().map(|block| length_tokens(block.to_string().len())).sum();
+    let is_cached = request.messages.iter().any(|message| message.content.iter().any(Block::has_cache_mark));
+    let has_answers = request.messages.len() > 1;
+    let (input, read, written) = match (is_cached, has_answers) {
+        (false, _) => (before + last, 0, 0),
+        (true, false) => (3, 0, before + last),
+        (true, true) => (3, before, last),
+    };
+    json!({
+        "input_tokens": input, "cache_read_input_tokens": read, "cache_creation_input_tokens": written,
+        "output_tokens": output.max(1), "output_tokens_details": null, "server_tool_use": null,
+    })
+}
+
+/// The size of a request's prompt in tokens, by the same measure.
+pub(super) fn prompt_tokens(request: &Request) -> u64 {
+    let usage = usage(request, &[]);
+    let figure = |name: &str| usage[name].as_u64().unwrap_or_default();
+    figure("input_tokens") + figure("cache_read_input_tokens") + figure("cache_creation_input_tokens")
+}
+
+fn block_tokens(block: &Block) -> u64 {
+    match block {
+        Block::Text { text, .. } => length_tokens(text.len()),
+        Block::Image { .. } => 1334,
+        Block::ToolUse { input, .. } => length_tokens(Value::Object(input.clone()).to_string().len()),
+        Block::ToolResult { content, .. } => content.iter().map(block_tokens).sum(),
+        Block::Thinking { thinking, .. } => length_tokens(thinking.len()),
+        Block::RedactedThinking { data } => length_tokens(data.len()),
+    }
+}
+
+fn length_tokens(bytes: usize) -> u64 {
+    u64::try_from(bytes.div_ceil(4)).unwrap_or(u64::MAX)
+}
