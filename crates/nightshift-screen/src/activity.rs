@@ -194,8 +194,6 @@ fn grid(size: Size) -> (u32, u32) {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
-
     use proptest::prelude::*;
 
     use super::*;

@@ -52,8 +52,6 @@ pub fn compare(before: &Frame, after: &Frame) -> Result<Difference, SizesDiffer>
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
-
     use proptest::prelude::*;
 
     use super::*;
@@ -81,10 +79,7 @@ mod tests {
     #[test]
     fn frames_of_different_sizes_are_refused() {
         let (before, after) = (Size::new(2, 2).unwrap(), Size::new(2, 3).unwrap());
-        assert_eq!(
-            compare(&frame(2, 2, &[]), &frame(2, 3, &[])),
-            Err(SizesDiffer { before, after })
-        );
+        assert_eq!(compare(&frame(2, 2, &[]), &frame(2, 3, &[])), Err(SizesDiffer { before, after }));
     }
 
     proptest! {

@@ -137,8 +137,6 @@ impl fmt::Debug for Frame {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
-
     use super::*;
 
     /// Two rows of three: red, green, blue; black, white, grey.

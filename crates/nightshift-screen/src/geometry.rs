@@ -205,8 +205,6 @@ pub struct OutOfScreen {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
-
     use proptest::prelude::*;
 
     use super::*;

@@ -31,6 +31,9 @@ pub use damage::DamageReceiver;
 pub use dbus::AttachError;
 pub use frame::{EncodeError, Frame, WrongLength};
 pub use geometry::{MAX_SIDE, OutOfScreen, Point, Rect, Size};
-pub use input::{Button, Clicks, Direction, Gesture, GestureRefused, InputError, Key, KeyChord, KeyError};
+pub use input::{
+    Button, Clicks, Gesture, GestureRefused, InputError, Key, KeyChord, KeyError, NotOnKeyboard, Scroll,
+    TypeError,
+};
 pub use screen::{FrameError, Screen};
 pub use settle::{Repeats, Settle, SettleEvent, SettleLimits, SettleReason, Settled, Verdict};

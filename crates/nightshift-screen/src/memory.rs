@@ -44,8 +44,6 @@ impl SharedPicture {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
-
     use std::os::unix::net::UnixStream;
 
     use rustix::fs::{MemfdFlags, ftruncate, memfd_create};

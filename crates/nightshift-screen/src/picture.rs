@@ -48,7 +48,10 @@ impl Picture {
             (SourceEvent::SharedChanged(wire), Self::Shared(shared)) => {
                 Rect::clipped(wire, shared.size()).map_or(Change::None, Change::Changed)
             }
-            (SourceEvent::PaintedChanged { x, y, size, pixels: new }, Self::Painted { size: whole, pixels }) => {
+            (
+                SourceEvent::PaintedChanged { x, y, size, pixels: new },
+                Self::Painted { size: whole, pixels },
+            ) => {
                 let rect = Rect::new(x, y, size.width(), size.height());
                 match rect.map(|rect| rect.on(*whole)) {
                     Some(Ok(rect)) => {
@@ -100,8 +103,6 @@ fn paint(pixels: &mut [u8], whole: Size, rect: Rect, new: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
-
     use super::*;
     use crate::geometry::WireRect;
 

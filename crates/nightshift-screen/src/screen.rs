@@ -10,9 +10,7 @@ use crate::damage::DamageReceiver;
 use crate::dbus::{self, AttachError};
 use crate::frame::Frame;
 use crate::geometry::{OutOfScreen, Point, Rect, Size};
-use crate::input::{
-    Button, Clicks, Direction, Gesture, InputError, Key, KeyChord, Player,
-};
+use crate::input::{Button, Clicks, Gesture, InputError, Key, KeyChord, Player, Scroll, TypeError};
 use crate::picture::Picture;
 use crate::settle::{SettleLimits, Settled};
 use crate::source::SourceEvent;
@@ -176,7 +174,7 @@ impl Screen {
     }
 
     /// Moves the pointer and turns the wheel by `notches`, at most 100.
-    pub async fn scroll(&self, at: Point, direction: Direction, notches: u32) -> Result<(), InputError> {
+    pub async fn scroll(&self, at: Point, direction: Scroll, notches: u32) -> Result<(), InputError> {
         self.perform(Gesture::scroll(at, direction, notches)?).await
     }
 
@@ -202,10 +200,9 @@ impl Screen {
 
     /// Types text by the keys of the US layout.
     ///
-    /// Text with a character that layout lacks is refused whole, by
-    /// [`GestureRefused::Untypeable`](crate::GestureRefused::Untypeable): type it through the guest.
-    pub async fn type_text(&self, text: &str) -> Result<(), InputError> {
-        self.perform(Gesture::text(text)?).await
+    /// Text with a character that layout lacks is refused whole: type it through the guest.
+    pub async fn type_text(&self, text: &str) -> Result<(), TypeError> {
+        Ok(self.perform(Gesture::text(text)?).await?)
     }
 
     async fn copy(&self, part: Part) -> Result<Frame, FrameError> {

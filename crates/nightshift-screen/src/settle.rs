@@ -187,8 +187,6 @@ impl Settle {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
-
     use proptest::prelude::*;
 
     use super::*;
@@ -216,12 +214,10 @@ mod tests {
         loop {
             verdict = match verdict {
                 Verdict::Settled(settled) => return settled,
-                Verdict::WaitUntil(deadline) => {
-                    match changes.next_if(|(time, _)| ms(*time) <= deadline) {
-                        Some((time, rect)) => settle.handle(SettleEvent::Changed(*rect), ms(*time)),
-                        None => settle.handle(SettleEvent::Tick, deadline),
-                    }
-                }
+                Verdict::WaitUntil(deadline) => match changes.next_if(|(time, _)| ms(*time) <= deadline) {
+                    Some((time, rect)) => settle.handle(SettleEvent::Changed(*rect), ms(*time)),
+                    None => settle.handle(SettleEvent::Tick, deadline),
+                },
             };
         }
     }
@@ -301,7 +297,7 @@ mod tests {
                 SettleReason::Quiet => {
                     prop_assert!(settled.waited >= ms(seen[0].0) + limits.quiet);
                     if repeats == Repeats::Count {
-                        let last = seen.iter().filter(|(time, _)| ms(*time) < settled.waited).next_back().unwrap();
+                        let last = seen.iter().rfind(|(time, _)| ms(*time) < settled.waited).unwrap();
                         prop_assert!(settled.waited >= ms(last.0) + limits.quiet);
                     }
                 }

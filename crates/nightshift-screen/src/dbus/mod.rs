@@ -46,10 +46,7 @@ pub enum AttachError {
 }
 
 /// Opens the display behind `fd` and starts the task that reports what it shows.
-pub(crate) async fn attach(
-    fd: OwnedFd,
-    events: mpsc::Sender<SourceEvent>,
-) -> Result<Devices, AttachError> {
+pub(crate) async fn attach(fd: OwnedFd, events: mpsc::Sender<SourceEvent>) -> Result<Devices, AttachError> {
     let opened = tokio::time::timeout(ANSWER_WITHIN, open(fd));
     let (devices, messages) = opened.await.map_err(|_| AttachError::TimedOut)??;
     tokio::spawn(listener::listen(messages, events));

@@ -18,6 +18,9 @@ const DRAG_STOPS: u32 = 8;
 /// The time between two stops of a drag: somewhat more than a frame at 120 Hz, so that each is seen.
 const DRAG_PAUSE: Duration = Duration::from_millis(10);
 
+/// The time after each typed character.
+const CHARACTER_PAUSE: Duration = Duration::from_millis(4);
+
 /// A mouse button.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Button {
@@ -46,7 +49,7 @@ pub enum Clicks {
 
 /// Where the wheel turns to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
+pub enum Scroll {
     /// Towards the beginning of the page.
     Up,
     /// Towards its end.
@@ -91,12 +94,14 @@ pub enum GestureRefused {
         /// The notches asked for.
         asked: u32,
     },
-    /// The keyboard layout lacks characters of the text; they have to be typed through the guest.
-    #[error("the US keyboard layout has no key for {characters:?}")]
-    Untypeable {
-        /// The characters it lacks, each once, in the order of the text.
-        characters: Vec<char>,
-    },
+}
+
+/// The US keyboard layout lacks characters of a text: type it through the guest. Nothing was typed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the US keyboard layout has no key for {characters:?}")]
+pub struct NotOnKeyboard {
+    /// The characters it lacks, each once, in the order of the text.
+    pub characters: Vec<char>,
 }
 
 impl Gesture {
@@ -139,24 +144,29 @@ impl Gesture {
             let point = Point::new(between(from.x, to.x, stop), between(from.y, to.y, stop));
             steps.extend([Step::Pause(DRAG_PAUSE), Step::Move(point)]);
         }
-        steps.extend([Step::Pause(DRAG_PAUSE), Step::Move(to), Step::Pause(DRAG_PAUSE), Step::ButtonUp(button)]);
+        steps.extend([
+            Step::Pause(DRAG_PAUSE),
+            Step::Move(to),
+            Step::Pause(DRAG_PAUSE),
+            Step::ButtonUp(button),
+        ]);
         Self { steps }
     }
 
     /// Moves the pointer and turns the wheel by `notches`, at most 100.
-    pub fn scroll(at: Point, direction: Direction, notches: u32) -> Result<Self, GestureRefused> {
+    pub fn scroll(at: Point, direction: Scroll, notches: u32) -> Result<Self, GestureRefused> {
         if notches > MOST_NOTCHES {
             return Err(GestureRefused::ScrollTooFar { asked: notches });
         }
         let turn = match direction {
-            Direction::Up | Direction::Left => Step::WheelUp,
-            Direction::Down | Direction::Right => Step::WheelDown,
+            Scroll::Up | Scroll::Left => Step::WheelUp,
+            Scroll::Down | Scroll::Right => Step::WheelDown,
         };
         let steps = [Step::Move(at)].into_iter().chain((0..notches).map(|_| turn)).collect();
         let turned = Self { steps };
         Ok(match direction {
-            Direction::Up | Direction::Down => turned,
-            Direction::Left | Direction::Right => turned.holding(&Key::SHIFT.into()),
+            Scroll::Up | Scroll::Down => turned,
+            Scroll::Left | Scroll::Right => turned.holding(&Key::SHIFT.into()),
         })
     }
 
@@ -184,7 +194,7 @@ impl Gesture {
     }
 
     /// Types text by the keys of the US layout; a line feed is Return, a tabulator is Tab.
-    pub fn text(text: &str) -> Result<Self, GestureRefused> {
+    pub fn text(text: &str) -> Result<Self, NotOnKeyboard> {
         let mut characters = Vec::new();
         let mut steps = Vec::new();
         for character in text.chars() {
@@ -200,7 +210,7 @@ impl Gesture {
                 None => characters.push(character),
             }
         }
-        if characters.is_empty() { Ok(Self { steps }) } else { Err(GestureRefused::Untypeable { characters }) }
+        if characters.is_empty() { Ok(Self { steps }) } else { Err(NotOnKeyboard { characters }) }
     }
 
     /// The same gesture while a chord is held, as for a click with Ctrl.
@@ -250,13 +260,8 @@ pub(crate) fn releases(tried: &[Step]) -> Vec<Step> {
     held
 }
 
-/// The time after each typed character.
-const CHARACTER_PAUSE: Duration = Duration::from_millis(4);
-
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
-
     use proptest::prelude::*;
 
     use super::*;
@@ -297,7 +302,7 @@ mod tests {
     #[test]
     fn scrolling_sideways_holds_shift() {
         let at = Point::new(1, 1);
-        let gesture = Gesture::scroll(at, Direction::Right, 2).unwrap();
+        let gesture = Gesture::scroll(at, Scroll::Right, 2).unwrap();
         let (down, up) = (Step::KeyDown(Key::SHIFT), Step::KeyUp(Key::SHIFT));
         assert_eq!(gesture.steps(), [down, Step::Move(at), Step::WheelDown, Step::WheelDown, up]);
     }
@@ -310,7 +315,7 @@ mod tests {
             Err(GestureRefused::HoldTooLong { asked })
         );
         assert_eq!(
-            Gesture::scroll(Point::new(0, 0), Direction::Up, 101),
+            Gesture::scroll(Point::new(0, 0), Scroll::Up, 101),
             Err(GestureRefused::ScrollTooFar { asked: 101 })
         );
     }
@@ -318,7 +323,7 @@ mod tests {
     #[test]
     fn characters_the_layout_lacks_are_all_named_and_nothing_is_typed() {
         let refused = Gesture::text("5 € für ä und ü").unwrap_err();
-        assert_eq!(refused, GestureRefused::Untypeable { characters: vec!['€', 'ü', 'ä'] });
+        assert_eq!(refused, NotOnKeyboard { characters: vec!['€', 'ü', 'ä'] });
         assert_eq!(refused.to_string(), "the US keyboard layout has no key for ['€', 'ü', 'ä']");
     }
 

@@ -63,7 +63,9 @@ pub enum KeyError {
         chord: String,
     },
     /// No key has that name.
-    #[error("no key is named \"{name}\"; names are those of X keysyms, for example Return, Page_Down, F5, ctrl, super")]
+    #[error(
+        "no key is named \"{name}\"; names are those of X keysyms, for example Return, Page_Down, F5, ctrl, super"
+    )]
     Unknown {
         /// The name, cut to 64 characters.
         name: String,
@@ -285,9 +287,13 @@ mod tests {
 
     #[test]
     fn synonyms_mean_the_same_key_in_any_case() {
-        for (one, other) in
-            [("Enter", "return"), ("ESC", "Escape"), ("CMD+L", "super+L"), ("ArrowUp", "Up"), ("pgdn", "Next")]
-        {
+        for (one, other) in [
+            ("Enter", "return"),
+            ("ESC", "Escape"),
+            ("CMD+L", "super+L"),
+            ("ArrowUp", "Up"),
+            ("pgdn", "Next"),
+        ] {
             assert_eq!(numbers(one), numbers(other), "{one}");
         }
     }

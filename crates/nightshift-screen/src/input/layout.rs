@@ -57,7 +57,8 @@ mod tests {
     #[test]
     fn the_runs_lie_where_the_scan_codes_are() {
         // From the set 1 column of the keyboard scan code specification.
-        let known = [('1', 0x02), ('=', 0x0d), (']', 0x1b), ('a', 0x1e), ('`', 0x29), ('\\', 0x2b), ('/', 0x35)];
+        let known =
+            [('1', 0x02), ('=', 0x0d), (']', 0x1b), ('a', 0x1e), ('`', 0x29), ('\\', 0x2b), ('/', 0x35)];
         for (character, code) in known {
             let expected = Stroke { key: Key::numbered(code), level: Level::Plain };
             assert_eq!(stroke(character), Some(expected), "{character}");

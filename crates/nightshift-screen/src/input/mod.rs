@@ -5,8 +5,8 @@ mod keys;
 mod layout;
 mod player;
 
-pub use gesture::{Button, Clicks, Direction, Gesture, GestureRefused};
-pub use keys::{Key, KeyChord, KeyError};
 pub(crate) use gesture::Step;
+pub use gesture::{Button, Clicks, Gesture, GestureRefused, NotOnKeyboard, Scroll};
+pub use keys::{Key, KeyChord, KeyError};
 pub(crate) use player::Player;
-pub use player::InputError;
+pub use player::{InputError, TypeError};

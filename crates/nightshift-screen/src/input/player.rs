@@ -2,7 +2,8 @@
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::gesture::{Gesture, GestureRefused, Step, releases};
+use super::gesture::{Gesture, GestureRefused, NotOnKeyboard, Step, releases};
+use super::keys::KeyError;
 use crate::activity::Ended;
 use crate::dbus::Devices;
 use crate::geometry::{OutOfScreen, Point};
@@ -16,6 +17,9 @@ pub enum InputError {
     /// The gesture is not made. Nothing was done.
     #[error(transparent)]
     Refused(#[from] GestureRefused),
+    /// The text of a chord names no key. Nothing was done.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// Nothing is shown, so places mean nothing. Nothing was done.
     #[error("the screen shows nothing yet, so it has no places to point at")]
     Dark,
@@ -33,6 +37,17 @@ pub enum InputError {
         #[source]
         source: zbus::Error,
     },
+}
+
+/// Text was not, or not wholly, typed.
+#[derive(Debug, thiserror::Error)]
+pub enum TypeError {
+    /// It has characters without a key. Nothing was typed.
+    #[error(transparent)]
+    NotOnKeyboard(#[from] NotOnKeyboard),
+    /// The keys could not be pressed.
+    #[error(transparent)]
+    Input(#[from] InputError),
 }
 
 /// A gesture to be played, and where to answer.

@@ -73,6 +73,7 @@ impl Qemu {
         let mut machine = Self { process, qmp: BufReader::new(qmp), keys, _folder: folder };
         machine.answer();
         machine.command(json!({"execute": "qmp_capabilities"}), None);
+        machine.use_tablet();
         assert_eq!(machine.debug(1).await, b"R");
         machine
     }
@@ -97,13 +98,21 @@ impl Qemu {
         self.process.kill().await.unwrap();
     }
 
+    /// Makes the tablet the pointing device, as a guest's driver would by using it.
+    fn use_tablet(&mut self) {
+        let mice = self.command(json!({"execute": "query-mice"}), None);
+        let tablet = mice.as_array().unwrap().iter().find(|mouse| mouse["absolute"] == true).unwrap();
+        let line = json!({"command-line": format!("mouse_set {}", tablet["index"])});
+        self.command(json!({"execute": "human-monitor-command", "arguments": line}), None);
+    }
+
     async fn debug(&mut self, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
         self.keys.read_exact(&mut bytes).await.unwrap();
         bytes
     }
 
-    fn command(&mut self, command: Value, fd: Option<OwnedFd>) {
+    fn command(&mut self, command: Value, fd: Option<OwnedFd>) -> Value {
         let line = format!("{command}\n");
         match fd {
             None => self.qmp.get_mut().write_all(line.as_bytes()).unwrap(),
@@ -118,7 +127,7 @@ impl Qemu {
             }
         }
         let answer = self.answer();
-        assert!(answer.get("return").is_some(), "{command}: {answer}");
+        answer.get("return").unwrap_or_else(|| panic!("{command}: {answer}")).clone()
     }
 
     /// The next line that is no event.
