@@ -7,7 +7,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use nightshift_forge::{Forge, PullRequest};
+use nightshift_forge::{Forge, PullRequest, PullRequestFilter};
 use nightshift_protocol::{
     ArtifactId, DoctorReport, ErrorCode, Event, Live, MergeReply, PullRequestDetail, PullRequestSummary, RunDetail,
     RunId, RunSummary, SubmitReply, SubmitTask, UserError,
@@ -123,28 +123,37 @@ impl Api {
 
     /// Lists pull requests of all repositories, the newest first.
     pub async fn pull_requests(&self) -> Result<Vec<PullRequestSummary>, UserError> {
-        let mut list: Vec<PullRequestSummary> =
-            self.forge.pull_requests().await?.iter().map(PullRequest::summary).collect();
-        list.sort_by(|left, right| right.created_at.cmp(&left.created_at));
+        let repositories = self.forge.repositories().map_err(|error| trouble::forge(&error))?;
+        let mut list = Vec::new();
+        for repository in repositories {
+            let found = repository.pull_requests(&PullRequestFilter::default()).await;
+            let found = found.map_err(|error| trouble::ledger(&error))?;
+            let source = repository.source().to_string();
+            list.extend(found.iter().map(|pull_request| pull_request.summary(&source)));
+        }
+        list.sort_by(|left: &PullRequestSummary, right| right.created_at.cmp(&left.created_at));
         Ok(list)
     }
 
     /// Shows a run's pull request.
     pub async fn pull_request(&self, named: &str) -> Result<PullRequestDetail, UserError> {
         let (pull_request, repository) = self.find_pull_request(named).await?;
+        let commits = repository.commits(&pull_request).await.map_err(|error| trouble::git(&error))?;
         Ok(PullRequestDetail {
-            summary: pull_request.summary(),
-            commits: repository.commits(pull_request.number).await?.into_iter().map(|commit| commit.title).collect(),
+            summary: pull_request.summary(&repository.source().to_string()),
+            commits: commits.into_iter().map(|commit| commit.title).collect(),
             body: pull_request.body,
             evidence: pull_request.evidence,
-            bare_repository: repository.path().to_path_buf(),
+            bare_repository: repository.bare_repository(),
         })
     }
 
     /// Shows the diff of a run's pull request against its base, as git writes it.
-    pub async fn diff(&self, named: &str) -> Result<Vec<u8>, UserError> {
+    pub async fn diff(&self, named: &str) -> Result<String, UserError> {
         let (pull_request, repository) = self.find_pull_request(named).await?;
-        Ok(repository.diff(pull_request.number, LONGEST_DIFF).await?)
+        let diff = repository.diff(&pull_request, LONGEST_DIFF).await.map_err(|error| trouble::git(&error))?;
+        let rest = if diff.cut { "\n(the rest is left out: the diff is longer than 16 MiB)\n" } else { "" };
+        Ok(diff.text + rest)
     }
 
     /// Merges a run's pull request into its base branch.
@@ -199,7 +208,9 @@ impl Api {
                 format!("It is {}; `nightshift watch {run}` follows it.", summary.state.name()),
             ));
         };
-        let repository = self.forge.repository(&summary.task.repository).await?;
-        Ok((repository.pull_request(number).await?, repository))
+        let source = summary.task.repository.parse().map_err(|error| trouble::sourcing(&summary.task.repository, &error))?;
+        let repository = self.forge.repository(&source);
+        let pull_request = repository.pull_request(number).await.map_err(|error| trouble::pull_request(&error))?;
+        Ok((pull_request, repository))
     }
 }

@@ -7,14 +7,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use nightshift_agent::prompt::{GuidanceFile, PromptFacts};
+use nightshift_forge::{BundleError, Delivery, ReceiveLimits};
 use nightshift_model::{ImageSource, Progress, TurnRequest};
 use nightshift_protocol::{
-    ErrorCode, EventBody, Image, Live, LiveBody, RunId, SandboxId, Task, UserError,
+    ErrorCode, EventBody, Image, Live, LiveBody, PullRequestId, RunId, SandboxId, Task, UserError,
 };
 use nightshift_sandbox::CloneRequest;
 use nightshift_store::Store;
 use tokio::sync::{Mutex, mpsc};
 
+use crate::delivery::{self, DeliveredWork};
 use crate::desk::{Desk, DeskError};
 use crate::images::SetUpPhase;
 use crate::progress::RunProgress;
@@ -195,11 +197,12 @@ impl Acts {
     ) -> Result<Vec<EventBody>, Trouble> {
         let desk = self.desk(sandbox).await?;
         let bundle = self.scratch("in").await?;
-        let repository = self.repository(task).await?;
-        repository
-            .bundle(&task.base_commit, &task.base_branch, &bundle)
-            .await
-            .map_err(|error| Trouble::Fail(error.into()))?;
+        let repository = delivery::repository_of(&self.shared.forge, &task.repository).map_err(Trouble::Fail)?;
+        let base = delivery::branch(&task.base_branch).map_err(Trouble::Fail)?;
+        repository.bundle(&task.base_commit, &base, &bundle).await.map_err(|error| match error {
+            BundleError::Git(error) => Trouble::Pause(trouble::git(&error)),
+            other => Trouble::Fail(trouble::internal("packing the repository", &other)),
+        })?;
         let folder = repository::folder(&task.repository);
         let imported =
             repository::import(&desk.channel, &self.run, &bundle, &folder, branch, &task.base_commit).await;
@@ -224,7 +227,7 @@ impl Acts {
                 guidance.push(GuidanceFile { path: path.to_owned(), text });
             }
         }
-        let size = desk.screen.size().map_err(|error| Trouble::Cut(error.to_string()))?;
+        let size = desk.screen.size().ok_or_else(|| Trouble::Cut("the screen shows nothing".to_owned()))?;
         let facts = PromptFacts {
             task: task.description.clone(),
             folder,
@@ -287,9 +290,15 @@ impl Acts {
         let bundle = self.scratch("out").await?;
         let folder = repository::folder(&task.repository);
         repository::export(&desk.channel, &self.run, &folder, branch, &task.base_commit, &bundle).await?;
-        let received = self.repository(task).await?.receive(&bundle, branch, &task.base_commit).await;
+        let repository = delivery::repository_of(&self.shared.forge, &task.repository).map_err(Trouble::Fail)?;
+        let delivery = Delivery {
+            branch: delivery::branch(branch).map_err(Trouble::Fail)?,
+            base: task.base_commit.clone(),
+            previous: None,
+        };
+        let received = repository.receive(&bundle, &delivery, &ReceiveLimits::default()).await;
         let _removed = tokio::fs::remove_file(&bundle).await;
-        let received = received.map_err(|error| Trouble::Fail(error.into()))?;
+        let received = received.map_err(|error| Trouble::Fail(trouble::receiving(&error)))?;
         Ok(vec![EventBody::BranchReceived {
             branch: branch.to_owned(),
             head: received.head,
@@ -303,8 +312,9 @@ impl Acts {
         Ok(vec![EventBody::SandboxStopped { sandbox, reason: reason.to_owned() }])
     }
 
-    async fn repository(&self, task: &Task) -> Result<nightshift_forge::Repository, Trouble> {
-        self.shared.forge.repository(&task.repository).await.map_err(|error| Trouble::Pause(error.into()))
+    pub(crate) async fn open_pull_request(&self, work: DeliveredWork) -> Result<PullRequestId, Trouble> {
+        let opened = delivery::open_pull_request(&self.shared.forge, work, self.shared.clock.now()).await;
+        opened.map_err(Trouble::Pause)
     }
 
     async fn scratch(&self, way: &str) -> Result<PathBuf, Trouble> {

@@ -31,7 +31,7 @@ pub struct SetUpPhase {
 }
 
 /// Is told of each phase.
-pub type OnPhase<'a> = &'a (dyn Fn(SetUpPhase) + Send + Sync);
+pub(crate) type OnPhase<'a> = &'a (dyn Fn(SetUpPhase) + Send + Sync);
 
 /// Builds the guest image and finds it again.
 #[derive(Debug, Clone)]
@@ -54,7 +54,7 @@ impl Images {
     }
 
     /// Returns the image of the present recipe, building it when there is none: some minutes and 4 GB of disk.
-    pub async fn ensure(&self, on_phase: OnPhase<'_>) -> Result<Image, UserError> {
+    pub(crate) async fn ensure(&self, on_phase: OnPhase<'_>) -> Result<Image, UserError> {
         if let Some(image) = self.find().await? {
             return Ok(image);
         }

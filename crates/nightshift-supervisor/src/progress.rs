@@ -48,6 +48,8 @@ pub struct RunProgress {
     pub received: Option<Received>,
     /// Its pull request.
     pub pull_request: Option<PullRequestId>,
+    /// Model calls so far.
+    pub turns: u32,
     /// What it used.
     pub usage: Usage,
     /// The number of its newest event.
@@ -120,7 +122,7 @@ pub struct Received {
 
 /// What to do next in a run.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Action {
+pub(crate) enum Action {
     /// Wait for room, then go on at that stage.
     Admit(Stage),
     /// Give the sandbox an id and write it down.
@@ -172,6 +174,8 @@ pub enum Action {
     ReceiveBranch,
     /// Open the pull request.
     OpenPullRequest(Received),
+    /// The pull request is open: a person decides.
+    AwaitReview(PullRequestId),
     /// The sandbox is no longer needed.
     StopSandbox(SandboxId),
     /// Wait for a person.
@@ -182,7 +186,7 @@ pub enum Action {
 
 /// Whether an effect was written down as intended before this owner came to it.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Intention {
+pub(crate) enum Intention {
     /// It was not: write it down, then act.
     New,
     /// It was, by this owner or one before it, and its outcome is unknown: look first.
@@ -225,6 +229,7 @@ impl RunProgress {
             finished: None,
             received: None,
             pull_request: None,
+            turns: 0,
             usage: Usage::default(),
             last_seq: event.seq,
             last_at: event.at,
@@ -255,6 +260,7 @@ impl RunProgress {
             EventBody::TurnRequested { turn } => self.open_turn = Some(*turn),
             EventBody::TurnFinished { turn, message, stop, usage, .. } => {
                 self.open_turn = None;
+                self.turns = *turn;
                 self.usage += *usage;
                 self.tell(AgentEvent::TurnFinished {
                     turn: *turn,
@@ -320,7 +326,7 @@ impl RunProgress {
     }
 
     /// How far the work is, for a run that was paused or waits for room.
-    pub fn stage(&self) -> Stage {
+    pub(crate) fn stage(&self) -> Stage {
         let ready = self.sandbox.as_ref().is_some_and(|sandbox| sandbox.readiness == Readiness::Ready);
         if self.finished.is_some() {
             Stage::Finished
@@ -329,6 +335,11 @@ impl RunProgress {
         } else {
             Stage::Unprepared
         }
+    }
+
+    /// Seconds its agent has worked.
+    pub fn seconds(&self) -> u64 {
+        u64::try_from(self.worked.whole_seconds()).unwrap_or(0)
     }
 
     fn enter(&mut self, state: &RunState) {
@@ -359,15 +370,14 @@ impl RunProgress {
         let resumed = matches!(event.body, EventBody::OwnerResumed { .. });
         if working && !resumed && event.at > self.last_at {
             self.worked += event.at - self.last_at;
-            let seconds = u64::try_from(self.worked.whole_seconds()).unwrap_or(0);
-            self.tell(AgentEvent::TimeUsed { seconds });
+            self.tell(AgentEvent::TimeUsed { seconds: self.seconds() });
         }
         self.last_at = event.at;
     }
 }
 
 /// Decides what is to be done next. The only place that does.
-pub fn next(progress: &RunProgress) -> Action {
+pub(crate) fn next(progress: &RunProgress) -> Action {
     match &progress.state {
         RunState::Queued { .. } => Action::Admit(progress.stage()),
         RunState::Preparing { .. } => match &progress.sandbox {
@@ -378,8 +388,9 @@ pub fn next(progress: &RunProgress) -> Action {
         },
         RunState::Working => next_of_agent(progress),
         RunState::Delivering => match (&progress.received, progress.pull_request) {
-            (None, _) => Action::ReceiveBranch,
-            (Some(received), _) => Action::OpenPullRequest(received.clone()),
+            (_, Some(pull_request)) => Action::AwaitReview(pull_request),
+            (None, None) => Action::ReceiveBranch,
+            (Some(received), None) => Action::OpenPullRequest(received.clone()),
         },
         RunState::Waiting { .. } | RunState::Paused { .. } => Action::AwaitPerson,
         RunState::InReview { .. }

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nightshift_protocol::{
-    ErrorCode, Event, EventBody, PauseReason, PreparingPhase, QueueReason, Reconciled, RunState, SandboxId, StepId,
-    ToolCall, ToolOutcome, UserError,
+    ErrorCode, Event, EventBody, PauseReason, PreparingPhase, QueueReason, RunState, SandboxId, StepId,
+    ToolCall, UserError,
 };
 use nightshift_store::AppendError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::acts::{Acts, Trouble};
+use crate::delivery::DeliveredWork;
 use crate::progress::{Action, Finished, Intention, RunProgress, next};
 use crate::shared::Shared;
 use crate::tools::{self, StepEnd};
@@ -252,14 +253,15 @@ impl Driver {
                 Some(Box::pin(async move { acts.receive(sandbox.as_ref(), &task, &branch).await }))
             }
             Action::OpenPullRequest(received) => {
-                let new = acts.pull_request(&self.progress, &received);
+                let work = DeliveredWork::of(&self.progress, &received);
                 Some(Box::pin(async move {
-                    let pull_request = acts.open_pull_request(new).await?;
-                    Ok(vec![
-                        EventBody::PullRequestOpened { pull_request },
-                        EventBody::StateChanged { state: RunState::InReview { pull_request } },
-                    ])
+                    let pull_request = acts.open_pull_request(work.map_err(Trouble::Fail)?).await?;
+                    Ok(vec![EventBody::PullRequestOpened { pull_request }])
                 }))
+            }
+            Action::AwaitReview(pull_request) => {
+                self.step_to(Trigger::Open(pull_request)).await?;
+                None
             }
             Action::StopSandbox(sandbox) => {
                 let reason = match &self.progress.state {

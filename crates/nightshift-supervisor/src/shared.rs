@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use nightshift_forge::Forge;
+use nightshift_forge::{Forge, Git};
 use nightshift_model::Model;
 use nightshift_protocol::{Clock, Entropy, Live};
 use nightshift_sandbox::{Driver, MachineSize};
@@ -25,6 +25,8 @@ pub struct SupervisorParts {
     pub store: Store,
     /// The repositories and pull requests.
     pub forge: Forge,
+    /// The host's git.
+    pub git: Git,
     /// What makes sandboxes.
     pub driver: Arc<dyn Driver>,
     /// The models' provider; `None` when there is no key for it.
@@ -59,6 +61,7 @@ pub struct SupervisorSettings {
 pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) forge: Forge,
+    pub(crate) git: Git,
     pub(crate) driver: Arc<dyn Driver>,
     pub(crate) model: Option<Arc<dyn Model>>,
     pub(crate) images: Images,
@@ -84,6 +87,7 @@ impl Shared {
         Self {
             store: parts.store,
             forge: parts.forge,
+            git: parts.git,
             driver: parts.driver,
             model: parts.model,
             images: parts.images,

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nightshift_agent::AgentSettings;
-use nightshift_forge::{Checkout, Repository};
+use nightshift_forge::{
+    BaseBranch, BranchName, Checkout, MergeError, PullRequestError, Repository, TransitionRefused, inspect,
+};
 use nightshift_model::ModelFacts;
 use nightshift_protocol::{
     DoctorReport, ErrorCode, Event, EventBody, Live, MergeReply, PullRequestId, QueueReason, RunId, RunState,
@@ -17,6 +19,7 @@ use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::acts::no_key;
+use crate::delivery;
 use crate::doctor;
 use crate::images::SetUpPhase;
 use crate::progress::RunProgress;
@@ -116,27 +119,28 @@ impl Supervisor {
         if let Some(free) = doctor::free_mib(&self.shared.settings.data).filter(|free| *free < doctor::LEAST_FREE_MIB) {
             return Err(doctor::too_little_space(free));
         }
-        let forge = &self.shared.forge;
-        let checkout = forge.inspect(&request.repository, request.base_branch.as_deref()).await?;
-        if request.uncommitted == Uncommitted::Refuse && checkout.uncommitted > 0 {
+        let source = request.repository.parse().map_err(|error| trouble::sourcing(&request.repository, &error))?;
+        let base = request.base_branch.as_deref().map_or(BaseBranch::Current, BaseBranch::Named);
+        let checkout = inspect(&self.shared.git, &source, base).await.map_err(|error| trouble::inspecting(&error))?;
+        if request.uncommitted == Uncommitted::Refuse && checkout.is_dirty() {
             return Err(uncommitted(&checkout));
         }
-        let repository: Repository = forge.repository(&checkout.source).await?;
-        repository.import(&checkout).await?;
+        let repository = self.shared.forge.repository(&checkout.source);
+        repository.import(&checkout).await.map_err(|error| trouble::importing(&error))?;
 
         let (task, run) = (TaskId::new(self.shared.entropy.as_ref()), RunId::new(self.shared.entropy.as_ref()));
-        let branch = branch_name(&description, &run);
         let now = self.shared.clock.now();
         let task = Task {
             id: task,
             description,
-            repository: checkout.source.clone(),
-            base_branch: checkout.branch.clone(),
+            repository: checkout.source.to_string(),
+            base_branch: checkout.branch.to_string(),
             base_commit: checkout.commit.clone(),
             model,
             limits: request.limits,
             created_at: now,
         };
+        let branch = BranchName::for_run(&task.title(), &run).to_string();
         let reply = SubmitReply { task: task.id.clone(), run: run.clone(), branch: branch.clone() };
         let queued = RunState::Queued { reason: QueueReason::Submitted };
         let bodies = [EventBody::RunSubmitted { task, branch }, EventBody::StateChanged { state: queued }];
@@ -180,21 +184,29 @@ impl Supervisor {
     /// Merges a run's pull request. Done again after a crash in between, it finds the merge and records it.
     pub async fn merge(&self, run: &RunId) -> Result<MergeReply, UserError> {
         let (progress, repository, number) = self.pull_request_of(run).await?;
-        let merged = repository.merge(number, self.shared.clock.now()).await?;
+        let merged = repository.merge(number, &delivery::merger(), self.shared.clock.now()).await;
+        let commit = match merged {
+            Ok(merged) => merged.commit,
+            // Merged before an owner could write it down: the run learns of it now.
+            Err(MergeError::AlreadyMerged { commit }) if !progress.state.is_final() => commit,
+            Err(error) => return Err(trouble::merging(&error)),
+        };
         if !progress.state.is_final() {
             self.wish(run, Wish::Merge).await?;
         }
-        Ok(MergeReply {
-            commit: merged.commit,
-            base: progress.task.base_branch,
-            bare_repository: repository.path().to_path_buf(),
-        })
+        let bare_repository = repository.bare_repository();
+        Ok(MergeReply { commit, base: progress.task.base_branch, bare_repository })
     }
 
     /// Closes a run's pull request without merging; its branch is kept.
     pub async fn close(&self, run: &RunId) -> Result<(), UserError> {
         let (progress, repository, number) = self.pull_request_of(run).await?;
-        repository.close(number, self.shared.clock.now()).await?;
+        match repository.close(number, self.shared.clock.now()).await {
+            Ok(_) => {}
+            // Closed before an owner could write it down: the run learns of it now.
+            Err(PullRequestError::Refused(TransitionRefused::Closed)) if !progress.state.is_final() => {}
+            Err(error) => return Err(trouble::pull_request(&error)),
+        }
         if progress.state.is_final() { Ok(()) } else { self.wish(run, Wish::Close).await }
     }
 
@@ -208,7 +220,7 @@ impl Supervisor {
                 format!("It is {}; `nightshift watch {run}` follows it.", progress.state.name()),
             ));
         };
-        let repository = self.shared.forge.repository(&progress.task.repository).await?;
+        let repository = delivery::repository_of(&self.shared.forge, &progress.task.repository)?;
         Ok((progress, repository, number))
     }
 
@@ -293,20 +305,6 @@ fn uncommitted(checkout: &Checkout) -> UserError {
     )
 }
 
-/// `nightshift/` and the first words of the description and the run's id, so that branches never collide.
-fn branch_name(description: &str, run: &RunId) -> String {
-    let words: String = description
-        .chars()
-        .map(|character| if character.is_ascii_alphanumeric() { character.to_ascii_lowercase() } else { '-' })
-        .collect();
-    let words: Vec<&str> = words.split('-').filter(|word| !word.is_empty()).take(6).collect();
-    let mut slug = words.join("-");
-    slug.truncate(40);
-    let slug = slug.trim_matches('-');
-    let tail = run.as_str().trim_start_matches("run-");
-    if slug.is_empty() { format!("nightshift/{tail}") } else { format!("nightshift/{slug}-{tail}") }
-}
-
 /// What a new owner finds of a run, in one sentence.
 fn found(progress: &RunProgress) -> String {
     match (&progress.open_step, progress.open_turn, &progress.sandbox) {
@@ -321,17 +319,6 @@ fn found(progress: &RunProgress) -> String {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
     use super::*;
-
-    #[test]
-    fn a_branch_is_named_after_the_task_and_never_collides() {
-        let run: RunId = "run-0123456789".parse().unwrap();
-        assert_eq!(
-            branch_name("Add a dark mode toggle that persists to localStorage", &run),
-            "nightshift/add-a-dark-mode-toggle-that-0123456789"
-        );
-        assert_eq!(branch_name("日本語", &run), "nightshift/0123456789");
-        assert_eq!(branch_name("../../x --force", &run), "nightshift/x-force-0123456789");
-    }
 
     #[test]
     fn an_empty_or_endless_description_is_refused() {

@@ -25,7 +25,7 @@ const WARM_UP: &str = "git --version; node --version; python3 --version; npm --v
     curl --version; rg --version; jq --version; cd /tmp && git init -q warm && rm -rf warm";
 
 /// Makes the template when there is none, and finds it again.
-pub struct Templates {
+pub(crate) struct Templates {
     driver: Arc<dyn Driver>,
     images: Images,
     size: MachineSize,
@@ -36,24 +36,24 @@ pub struct Templates {
 
 impl Templates {
     /// Templates of `images` by `driver`.
-    pub fn new(driver: Arc<dyn Driver>, images: Images, size: MachineSize, entropy: Arc<dyn Entropy>) -> Self {
+    pub(crate) fn new(driver: Arc<dyn Driver>, images: Images, size: MachineSize, entropy: Arc<dyn Entropy>) -> Self {
         Self { driver, images, size, entropy, making: Mutex::new(()) }
     }
 
     /// The size of the machines.
-    pub fn size(&self) -> MachineSize {
+    pub(crate) fn size(&self) -> MachineSize {
         self.size
     }
 
     /// Returns the template if image and template are there.
-    pub async fn find(&self) -> Result<Option<Template>, UserError> {
+    pub(crate) async fn find(&self) -> Result<Option<Template>, UserError> {
         let Some(image) = self.images.find().await? else { return Ok(None) };
         let key = self.driver.template_key(&image, self.size).await.map_err(DeskError::from)?;
         Ok(self.driver.template(&key).await)
     }
 
     /// Returns the template, building image and template when they are missing: minutes, once.
-    pub async fn ensure(&self, on_phase: OnPhase<'_>) -> Result<Template, UserError> {
+    pub(crate) async fn ensure(&self, on_phase: OnPhase<'_>) -> Result<Template, UserError> {
         let _making = self.making.lock().await;
         if let Some(template) = self.find().await? {
             return Ok(template);

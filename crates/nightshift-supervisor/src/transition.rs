@@ -16,7 +16,7 @@ use nightshift_protocol::{
 
 /// What makes a run change its state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trigger {
+pub(crate) enum Trigger {
     /// It has to wait, and why is now known.
     Wait(QueueReason),
     /// There is room for it; it takes up its work where it stands.
@@ -49,7 +49,7 @@ pub enum Trigger {
 
 /// How far a run's work is when there is room for it: after a pause it does not begin again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// Its sandbox is not ready.
     Unprepared,
     /// The agent can go on.
@@ -60,7 +60,7 @@ pub enum Stage {
 
 /// A change of state that makes no sense; nothing happened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TransitionDenied {
+pub(crate) enum TransitionDenied {
     /// The run is over.
     #[error("the run is already {state}")]
     AlreadyFinal {
@@ -76,7 +76,7 @@ pub enum TransitionDenied {
 }
 
 /// Returns the state that `trigger` leads to from `state`.
-pub fn transition(state: &RunState, trigger: Trigger) -> Result<RunState, TransitionDenied> {
+pub(crate) fn transition(state: &RunState, trigger: Trigger) -> Result<RunState, TransitionDenied> {
     if state.is_final() {
         return Err(TransitionDenied::AlreadyFinal { state: state.name() });
     }

@@ -1,6 +1,9 @@
 //! What a person is told when something under the supervisor fails: the one place that maps it.
 
 use nightshift_protocol::{ErrorCode, UserError};
+use nightshift_forge::{
+    GitError, ImportError, OpenError, InspectError, LedgerError, MergeError, PullRequestError, ReceiveError, SourceError,
+};
 use nightshift_store::{AppendError, FindError, GetError, PutError, ReadError, ReplayError};
 
 /// A user's error for a failed read or write: a full disk is named as such.
@@ -86,6 +89,144 @@ pub(crate) fn replaying(error: &ReplayError) -> UserError {
             "A newer version of Nightshift worked on this run; continue it with that version.",
         ),
         ReplayError::Database(_) => internal("reading the history", error),
+    }
+}
+
+/// A user's error for a call of git that failed.
+pub fn git(error: &GitError) -> UserError {
+    match error {
+        GitError::Missing | GitError::TooOld { .. } => UserError::new(
+            ErrorCode::ToolMissing,
+            error.to_string(),
+            "Install it: sudo apt-get install git",
+        ),
+        GitError::DiskFull => disk_full("git"),
+        GitError::Failed { .. }
+        | GitError::TimedOut { .. }
+        | GitError::TooMuchOutput { .. }
+        | GitError::Nonsense { .. }
+        | GitError::Run { .. } => UserError::new(
+            ErrorCode::Internal,
+            error.to_string(),
+            "The owner's log has more; `nightshift doctor` looks for what may be wrong.",
+        ),
+    }
+}
+
+/// A user's error for a forge whose folder cannot be read.
+pub fn forge(error: &OpenError) -> UserError {
+    match error {
+        OpenError::Git(error) => git(error),
+        other => internal("the folder of repositories", other),
+    }
+}
+
+/// A user's error for pull requests that cannot be read or written.
+pub fn ledger(error: &LedgerError) -> UserError {
+    match error {
+        LedgerError::DiskFull(_) => disk_full("writing a pull request"),
+        LedgerError::Damaged { .. } | LedgerError::File(_) => internal("the records of pull requests", error),
+    }
+}
+
+/// A user's error for something that cannot be done with a pull request.
+pub fn pull_request(error: &PullRequestError) -> UserError {
+    match error {
+        PullRequestError::NotFound(_) => {
+            UserError::new(ErrorCode::NotFound, error.to_string(), "`nightshift review list --all` lists them.")
+        }
+        PullRequestError::Refused(_) => {
+            UserError::new(ErrorCode::Conflict, error.to_string(), "`nightshift review list --all` shows where it is.")
+        }
+        PullRequestError::Ledger(error) => ledger(error),
+    }
+}
+
+pub(crate) fn merging(error: &MergeError) -> UserError {
+    match error {
+        MergeError::NotFound(_) => {
+            UserError::new(ErrorCode::NotFound, error.to_string(), "`nightshift review list --all` lists them.")
+        }
+        MergeError::AlreadyMerged { .. } | MergeError::Closed | MergeError::BaseMoved { .. } => {
+            UserError::new(ErrorCode::Conflict, error.to_string(), "`nightshift review list --all` shows where it is.")
+        }
+        MergeError::Conflict { .. } => UserError::new(
+            ErrorCode::MergeConflict,
+            error.to_string(),
+            "Nothing was changed. Give a new task from the present state of the base branch, or merge by hand.",
+        ),
+        MergeError::BaseMissing { .. } => UserError::new(
+            ErrorCode::BranchNotFound,
+            error.to_string(),
+            "Make the branch again in the bare repository, or close the pull request.",
+        ),
+        MergeError::Ledger(error) => ledger(error),
+        MergeError::Git(error) => git(error),
+    }
+}
+
+/// A user's error for a text that names no repository.
+pub fn sourcing(given: &str, error: &SourceError) -> UserError {
+    UserError::new(
+        ErrorCode::RepositoryNotFound,
+        format!("{given}: {error}"),
+        "Name a folder on this machine, or a URL that git can fetch.",
+    )
+}
+
+pub(crate) fn inspecting(error: &InspectError) -> UserError {
+    let (code, hint) = match error {
+        InspectError::NoSuchFolder { .. } | InspectError::Folder { .. } => {
+            (ErrorCode::RepositoryNotFound, "Look at the path, or name another folder with --repo.")
+        }
+        InspectError::NotARepository { .. } => (
+            ErrorCode::NotARepository,
+            "Make it one: git init, git add -A, git commit. Or name another folder with --repo.",
+        ),
+        InspectError::ForeignOwner { .. } => (
+            ErrorCode::NotARepository,
+            "Clone it as yourself, and give the clone with --repo.",
+        ),
+        InspectError::Empty => (ErrorCode::EmptyRepository, "Commit something first: the work starts from a commit."),
+        InspectError::DetachedHead { .. } => (ErrorCode::BranchNotFound, "Name the branch with --base."),
+        InspectError::BranchNotFound { .. } | InspectError::BranchName(_) => {
+            (ErrorCode::BranchNotFound, "`git branch` lists the branches; name one with --base.")
+        }
+        InspectError::Shallow => (ErrorCode::InvalidRequest, "Then give the task again."),
+        InspectError::Source(_) => (ErrorCode::RepositoryNotFound, "Name a folder on this machine, or a URL that git can fetch."),
+        InspectError::Git(error) => return git(error),
+    };
+    UserError::new(code, error.to_string(), hint)
+}
+
+pub(crate) fn importing(error: &ImportError) -> UserError {
+    match error {
+        ImportError::CommitGone { .. } => {
+            UserError::new(ErrorCode::Conflict, error.to_string(), "Give the task again.")
+        }
+        ImportError::Lock(error) => disk_or(ErrorCode::Internal, "locking the repository's copy", error),
+        ImportError::Git(error) => git(error),
+    }
+}
+
+pub(crate) fn receiving(error: &ReceiveError) -> UserError {
+    match error {
+        ReceiveError::Git(error) => git(error),
+        ReceiveError::File(error) => disk_or(ErrorCode::Internal, "reading the work", error),
+        ReceiveError::ForeignBranch { .. }
+        | ReceiveError::TooLarge { .. }
+        | ReceiveError::NotABundle(_)
+        | ReceiveError::WrongReferences { .. }
+        | ReceiveError::BadObjects { .. }
+        | ReceiveError::NotDescended { .. }
+        | ReceiveError::NoCommits
+        | ReceiveError::TooMany { .. }
+        | ReceiveError::UnsafePath { .. }
+        | ReceiveError::BranchMoved { .. } => UserError::new(
+            ErrorCode::DeliveryRefused,
+            format!("what came out of the sandbox was refused: {error}"),
+            "Nothing of it was taken over. Give the task again, and say what it must not contain.",
+        ),
     }
 }
 

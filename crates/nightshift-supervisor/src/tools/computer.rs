@@ -6,7 +6,10 @@ use nightshift_agent::{ClickCount, ComputerAction, MouseButton, Region, ScrollDi
 use nightshift_channel::{Command, GuestUser, Input, JobStatus};
 use nightshift_protocol::{Image, Reconciled, ResultPart};
 use nightshift_sandbox::Acceleration;
-use nightshift_screen::{Button, Frame, InputError, KeyChord, Point, Rect, Repeats, Scroll, SettleLimits, TypeError};
+use nightshift_screen::{
+    Button, Clicks, Frame, Gesture, GestureRefused, InputError, KeyError, NotOnKeyboard, Point, Rect, Repeats, Scroll,
+    SettleLimits,
+};
 
 use super::{Bench, StepEnd, StepTrouble};
 use crate::progress::Intention;
@@ -79,23 +82,31 @@ pub(super) async fn act(
     let mut end = match action {
         ComputerAction::Screenshot => picture(bench, None).await?,
         ComputerAction::Zoom { region } => zoom(bench, *region).await?,
-        ComputerAction::CursorPosition => {
-            let at = bench.desk.screen.pointer();
-            StepEnd::done(format!("The pointer is at {},{}.", at.x, at.y))
-        }
+        ComputerAction::CursorPosition => match bench.desk.screen.pointer() {
+            Some(at) => StepEnd::done(format!("The pointer is at {},{}.", at.x, at.y)),
+            None => StepEnd::done("The pointer was not moved yet."),
+        },
         ComputerAction::Wait { duration_ms } => {
             tokio::time::sleep(Duration::from_millis(*duration_ms)).await;
             picture(bench, None).await?
         }
-        _ => {
+        ComputerAction::MouseMove { .. }
+        | ComputerAction::Click { .. }
+        | ComputerAction::Drag { .. }
+        | ComputerAction::LeftMouseDown
+        | ComputerAction::LeftMouseUp
+        | ComputerAction::Scroll { .. }
+        | ComputerAction::Type { .. }
+        | ComputerAction::Key { .. }
+        | ComputerAction::HoldKey { .. } => {
             let mut damage = bench.desk.screen.damage();
             match perform(bench, action).await {
                 Ok(()) => {
                     damage.settle(bench.pace.limits()).await.map_err(|error| cut(&error))?;
                     picture(bench, None).await?
                 }
-                Err(Refused::Input(InputError::Ended(error))) => return Err(cut(&error)),
-                Err(refused) => StepEnd::failed(format!("{refused}.")),
+                Err(Refused::Ended(what)) => return Err(StepTrouble::Cut(what)),
+                Err(refused) => StepEnd::failed(format!("Nothing was done: {refused}.")),
             }
         }
     };
@@ -106,65 +117,95 @@ pub(super) async fn act(
 /// An action was not done.
 #[derive(Debug, thiserror::Error)]
 enum Refused {
-    #[error(transparent)]
-    Input(#[from] InputError),
     #[error("{0}")]
+    Keys(#[from] KeyError),
+    #[error("{0}")]
+    Gesture(#[from] GestureRefused),
+    #[error("{0}")]
+    Input(InputError),
+    #[error("the screen is gone: {0}")]
+    Ended(String),
+    #[error("the pointer was not moved yet, so a coordinate is needed")]
+    NoPointer,
+    #[error("the text could not be typed: {0}")]
     Guest(String),
 }
 
+impl From<InputError> for Refused {
+    fn from(error: InputError) -> Self {
+        match error {
+            InputError::Ended(ended) => Self::Ended(ended.to_string()),
+            other => Self::Input(other),
+        }
+    }
+}
+
 async fn perform(bench: &Bench, action: &ComputerAction) -> Result<(), Refused> {
-    let screen = &bench.desk.screen;
-    let chord = |keys: &str| keys.parse::<KeyChord>().map_err(InputError::from);
-    let held = |modifiers: &Option<String>| modifiers.as_deref().map(chord).transpose();
-    match action {
-        ComputerAction::MouseMove { to } => screen.pointer_move(point(*to)).await?,
+    if let ComputerAction::Type { text } = action {
+        return match Gesture::text(text) {
+            Ok(gesture) => Ok(bench.desk.screen.perform(gesture).await?),
+            Err(NotOnKeyboard { .. }) => type_through_guest(bench, text).await,
+        };
+    }
+    match gesture(action, bench.desk.screen.pointer())? {
+        Some(gesture) => Ok(bench.desk.screen.perform(gesture).await?),
+        None => Ok(()),
+    }
+}
+
+/// What mouse and keyboard do for an action; `None` for actions that do nothing with them.
+fn gesture(action: &ComputerAction, pointer: Option<Point>) -> Result<Option<Gesture>, Refused> {
+    let place = |at: &Option<nightshift_agent::Point>| at.map(point).or(pointer).ok_or(Refused::NoPointer);
+    let holding = |gesture: Gesture, modifiers: &Option<String>| -> Result<Gesture, Refused> {
+        Ok(match modifiers {
+            Some(keys) => gesture.holding(&keys.parse()?),
+            None => gesture,
+        })
+    };
+    Ok(Some(match action {
+        ComputerAction::MouseMove { to } => Gesture::pointer_move(point(*to)),
         ComputerAction::Click { button, count, at, modifiers } => {
-            let at = at.map_or_else(|| screen.pointer(), point);
-            let count = match count {
-                ClickCount::Single => 1,
-                ClickCount::Double => 2,
-                ClickCount::Triple => 3,
+            let button = match button {
+                MouseButton::Left => Button::Left,
+                MouseButton::Right => Button::Right,
+                MouseButton::Middle => Button::Middle,
             };
-            let held = held(modifiers)?;
-            screen.holding(held.as_ref(), screen.click(at, self::button(*button), count)).await?;
+            let clicks = match count {
+                ClickCount::Single => Clicks::Single,
+                ClickCount::Double => Clicks::Double,
+                ClickCount::Triple => Clicks::Triple,
+            };
+            holding(Gesture::click(place(at)?, button, clicks), modifiers)?
         }
         ComputerAction::Drag { from, to, modifiers } => {
-            let held = held(modifiers)?;
-            screen.holding(held.as_ref(), screen.drag(point(*from), point(*to))).await?;
+            holding(Gesture::drag(point(*from), point(*to), Button::Left), modifiers)?
         }
-        ComputerAction::LeftMouseDown => screen.press(Button::Left).await?,
-        ComputerAction::LeftMouseUp => screen.release(Button::Left).await?,
+        ComputerAction::LeftMouseDown => Gesture::press(Button::Left),
+        ComputerAction::LeftMouseUp => Gesture::release(Button::Left),
         ComputerAction::Scroll { at, direction, notches, modifiers } => {
-            let at = at.map_or_else(|| screen.pointer(), point);
             let direction = match direction {
                 ScrollDirection::Up => Scroll::Up,
                 ScrollDirection::Down => Scroll::Down,
                 ScrollDirection::Left => Scroll::Left,
                 ScrollDirection::Right => Scroll::Right,
             };
-            let held = held(modifiers)?;
-            screen.holding(held.as_ref(), screen.scroll(at, direction, u32::from(*notches))).await?;
+            holding(Gesture::scroll(place(at)?, direction, u32::from(*notches))?, modifiers)?
         }
-        ComputerAction::Type { text } => match screen.type_text(text).await {
-            Ok(()) => {}
-            Err(TypeError::NotOnKeyboard { .. }) => type_through_guest(bench, text).await?,
-            Err(TypeError::Input(error)) => return Err(error.into()),
-        },
-        ComputerAction::Key { keys } => screen.key(&chord(keys)?).await?,
+        ComputerAction::Key { keys } => Gesture::key(&keys.parse()?),
         ComputerAction::HoldKey { keys, duration_ms } => {
-            screen.hold_key(&chord(keys)?, Duration::from_millis(*duration_ms)).await?;
+            Gesture::hold_key(&keys.parse()?, Duration::from_millis(*duration_ms))?
         }
-        ComputerAction::Screenshot
+        ComputerAction::Type { .. }
+        | ComputerAction::Screenshot
         | ComputerAction::Zoom { .. }
         | ComputerAction::Wait { .. }
-        | ComputerAction::CursorPosition => {}
-    }
-    Ok(())
+        | ComputerAction::CursorPosition => return Ok(None),
+    }))
 }
 
 /// Types what the keyboard has no key for: the guest's X server is told the characters themselves.
 async fn type_through_guest(bench: &Bench, text: &str) -> Result<(), Refused> {
-    let refused = |error: String| Refused::Guest(format!("the text could not be typed: {error}"));
+    let refused = Refused::Guest;
     let job = bench.small_job("type");
     let command = Command::shell(job.clone(), "exec xdotool type --delay 12 --file -")
         .user(GuestUser::Agent)
@@ -184,16 +225,8 @@ fn point(point: nightshift_agent::Point) -> Point {
     Point { x: point.x, y: point.y }
 }
 
-fn button(button: MouseButton) -> Button {
-    match button {
-        MouseButton::Left => Button::Left,
-        MouseButton::Right => Button::Right,
-        MouseButton::Middle => Button::Middle,
-    }
-}
-
 async fn picture(bench: &Bench, said: Option<&str>) -> Result<StepEnd, StepTrouble> {
-    let frame = bench.desk.screen.frame().map_err(|error| cut(&error))?;
+    let frame = bench.desk.screen.frame().await.map_err(|error| cut(&error))?;
     let mut end = show(bench, frame).await?;
     if let Some(said) = said {
         end.content.insert(0, ResultPart::Text { text: said.to_owned() });
@@ -202,7 +235,7 @@ async fn picture(bench: &Bench, said: Option<&str>) -> Result<StepEnd, StepTroub
 }
 
 async fn zoom(bench: &Bench, region: Region) -> Result<StepEnd, StepTrouble> {
-    let frame = bench.desk.screen.frame().map_err(|error| cut(&error))?;
+    let frame = bench.desk.screen.frame().await.map_err(|error| cut(&error))?;
     let rect = Rect::new(region.left, region.top, region.right - region.left, region.bottom - region.top);
     match rect.map(|rect| frame.region(rect)) {
         Some(Ok(part)) => show(bench, part).await,
@@ -230,6 +263,7 @@ fn cut(error: &dyn std::fmt::Display) -> StepTrouble {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
     use super::*;
 
     #[test]
@@ -238,6 +272,27 @@ mod tests {
         assert!(is_repeatable(&ComputerAction::Wait { duration_ms: 10 }));
         assert!(!is_repeatable(&ComputerAction::Key { keys: "Return".to_owned() }));
         assert!(!is_repeatable(&ComputerAction::Type { text: "rm -r x".to_owned() }));
+    }
+
+    #[test]
+    fn a_click_without_a_place_is_made_where_the_pointer_is() {
+        let click = ComputerAction::Click {
+            button: MouseButton::Left,
+            count: ClickCount::Double,
+            at: None,
+            modifiers: Some("ctrl".to_owned()),
+        };
+        let here = Point { x: 3, y: 4 };
+        let expected = Gesture::click(here, Button::Left, Clicks::Double)
+            .holding(&"ctrl".parse::<nightshift_screen::KeyChord>().unwrap());
+        assert_eq!(gesture(&click, Some(here)).unwrap(), Some(expected));
+        assert!(matches!(gesture(&click, None), Err(Refused::NoPointer)));
+    }
+
+    #[test]
+    fn a_key_that_does_not_exist_is_refused_by_name() {
+        let refused = gesture(&ComputerAction::Key { keys: "ctrl+nonsense".to_owned() }, None).unwrap_err();
+        assert!(refused.to_string().contains("nonsense"), "{refused}");
     }
 
     #[test]

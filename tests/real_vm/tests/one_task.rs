@@ -1,0 +1,159 @@
+//! One task, end to end: from a sentence to a merged pull request, in a real desktop machine.
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+use std::path::Path;
+use std::process::Command;
+
+use real_vm::{Night, Picture, assert_exactly_once, fingerprint, git, root, small_repository, trailhead};
+use serde_json::{Value, json};
+
+fn demo_script() -> Value {
+    serde_json::from_slice(&std::fs::read(root().join("examples/dark-mode/script.json")).unwrap()).unwrap()
+}
+
+const TASK: &str = "Add a dark mode toggle that persists to localStorage";
+
+/// The evidence's pictures by their labels.
+async fn pictures(night: &Night, run: &str, into: &Path) -> Vec<(String, Picture)> {
+    night.said(&["review", "show", run, "--pictures", into.to_str().unwrap()]).await;
+    let detail = night.json(&["review", "show", run, "--json"]).await;
+    let labels = detail["evidence"].as_array().unwrap().iter().filter_map(|evidence| {
+        (evidence["source"]["type"] == "screenshot").then(|| evidence["source"]["label"].as_str().unwrap().to_owned())
+    });
+    let mut files: Vec<_> = std::fs::read_dir(into).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    labels.zip(files).map(|(label, file)| (label, Picture::read(&file))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_s_task_becomes_a_pull_request_whose_merge_passes_the_tests_and_whose_pictures_show_it() {
+    let night = Night::begin(demo_script()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let repository = trailhead(folder.path());
+    let before = fingerprint(&repository);
+
+    let result = night.json(&["exec", TASK, "--repo", repository.to_str().unwrap(), "--result-json"]).await;
+    night.assert_no_breach();
+    assert_eq!(result["state"], "inReview");
+    assert_eq!(result["pullRequest"], 1);
+    assert_eq!(result["commits"], 1);
+    assert_eq!(result["evidence"].as_array().unwrap().len(), 4);
+    assert!(result["sandboxReadyMs"].as_u64().unwrap() < 3_000, "{result}");
+    assert_eq!(fingerprint(&repository), before, "the person's checkout was touched");
+
+    let run = result["run"].as_str().unwrap();
+    assert_exactly_once(&night.events(run).await);
+    let shots = pictures(&night, run, &folder.path().join("pictures")).await;
+    let shot = |label: &str| &shots.iter().find(|(found, _)| found == label).unwrap().1;
+    // A part of the page beside its cards, far from bars and panels.
+    let brightness = |label: &str| shot(label).brightness(60, 400, 180, 600);
+    assert!(brightness("before") > 200.0, "before: {}", brightness("before"));
+    assert!(brightness("after") < 60.0, "after: {}", brightness("after"));
+    assert!(brightness("after reload") < 60.0, "after reload: {}", brightness("after reload"));
+    let violet = [0x7c, 0x3a, 0xed];
+    assert_eq!(shot("before").count(violet), 0);
+    assert!(shot("after").count(violet) > 1_000);
+
+    let merged = night.json(&["review", "merge", run, "--json"]).await;
+    let bare = merged["bareRepository"].as_str().unwrap();
+    let checkout = folder.path().join("merged");
+    git(folder.path(), &["clone", "-q", bare, checkout.to_str().unwrap()]);
+    assert!(checkout.join("src/theme.js").is_file());
+    let tests = Command::new("node").arg("--test").current_dir(&checkout).output().unwrap();
+    assert!(tests.status.success(), "{}", String::from_utf8_lossy(&tests.stdout));
+
+    night.said(&["stop"]).await;
+    assert_eq!(night.machines(), Vec::<u32>::new());
+    assert!(night.sandbox_folders().is_empty());
+}
+
+/// A script that writes a line into the notes by each kind of step, slowly enough to be killed in the middle.
+fn slow_script() -> Value {
+    let shell = |command: &str| json!({"tool": "shell", "input": {"command": command}});
+    let mut turns = vec![
+        json!({"calls": [{"tool": "plan", "input": {"steps": [{"title": "Write", "state": "done"}]}}]}),
+        json!({"delayMs": 1_500, "calls": [shell("echo first >> notes.txt; sleep 3; echo second >> notes.txt")]}),
+        json!({"calls": [
+            {"tool": "edit", "input": {"action": "insert", "path": "notes.txt", "after_line": 0, "text": "zero"}},
+            shell("sleep 2; echo third >> notes.txt"),
+        ]}),
+        json!({"delayMs": 1_500, "calls": [{"tool": "computer", "input": {"action": "screenshot"}}]}),
+        json!({"calls": [shell("sleep 1; git add -A && git commit -q -m 'Write notes' && cat notes.txt")]}),
+    ];
+    turns.push(json!({"calls": [{"tool": "evidence", "input": {"claim": "The notes are written.", "step": "5.1"}}]}));
+    turns.push(json!({"calls": [{"tool": "finish", "input": {"title": "Write notes", "summary": "Three notes."}}]}));
+    json!({"model": "claude-sonnet-5-5", "turns": turns})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_killed_again_and_again_loses_nothing_and_repeats_nothing() {
+    let night = Night::begin(slow_script()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let repository = small_repository(folder.path());
+    let run = night.submit("Write notes", &repository).await;
+
+    // In the middle of a command, of another command, of a model call, and of the commit.
+    for step in ["2.1", "3.2", "4.1", "5.1"] {
+        night
+            .until(&run, step, |events| {
+                events.iter().any(|event| event["type"] == "stepIntended" && event["step"] == step)
+            })
+            .await;
+        night.kill_owner();
+        assert_eq!(night.machines().len(), 1, "the sandbox must outlive its owner");
+    }
+    assert_eq!(night.watch(&run).await, "inReview", "{}", night.log());
+    night.assert_no_breach();
+    let events = night.events(&run).await;
+    assert_exactly_once(&events);
+    let resumed = events.iter().filter(|event| event["type"] == "ownerResumed").count();
+    assert!(resumed >= 3, "the owner was taken over from {resumed} times");
+
+    let bare = night.json(&["review", "merge", &run, "--json"]).await;
+    let notes = git(Path::new(bare["bareRepository"].as_str().unwrap()), &["show", "trunk:notes.txt"]);
+    assert_eq!(notes, "zero\none\nfirst\nsecond\nthird\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_run_leaves_neither_a_machine_nor_a_file() {
+    let script = json!({"model": "claude-sonnet-5-5", "turns": [
+        {"calls": [{"tool": "shell", "input": {"command": "sleep 600"}}]},
+    ]});
+    let night = Night::begin(script).await;
+    let folder = tempfile::tempdir().unwrap();
+    let repository = small_repository(folder.path());
+    let run = night.submit("Wait", &repository).await;
+    night.until(&run, "a step", |events| events.iter().any(|event| event["type"] == "stepIntended")).await;
+    night.said(&["cancel", &run]).await;
+    night.until(&run, "the sandbox to go", |events| events.iter().any(|event| event["type"] == "sandboxStopped")).await;
+    assert_eq!(night.machines(), Vec::<u32>::new());
+    assert!(night.sandbox_folders().is_empty());
+    assert_eq!(night.watch(&run).await, "cancelled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_that_is_not_committed_is_sent_back_and_a_question_waits_for_its_answer() {
+    let shell = |command: &str| json!({"tool": "shell", "input": {"command": command}});
+    let finish = json!({"tool": "finish", "input": {"title": "Greet", "summary": "A greeting."}});
+    let script = json!({"model": "claude-sonnet-5-5", "turns": [
+        {"calls": [{"tool": "ask", "input": {"question": "Which name?"}}]},
+        {"expect": [{"lastResultContains": "Grace"}], "calls": [shell("echo Hello Grace > hello.txt && cat hello.txt")]},
+        {"calls": [{"tool": "evidence", "input": {"claim": "It greets.", "step": "2.1"}}]},
+        {"calls": [finish]},
+        {"expect": [{"lastResultIsError": true}, {"lastResultContains": "hello.txt"}],
+         "calls": [shell("git add -A && git commit -q -m Greet")]},
+        {"calls": [finish]},
+    ]});
+    let night = Night::begin(script).await;
+    let folder = tempfile::tempdir().unwrap();
+    let repository = small_repository(folder.path());
+    let run = night.submit("Greet somebody", &repository).await;
+    assert_eq!(night.watch(&run).await, "waiting", "{}", night.log());
+    night.said(&["steer", &run, "Grace"]).await;
+    assert_eq!(night.watch(&run).await, "inReview", "{}", night.log());
+    night.assert_no_breach();
+    let diff = night.said(&["review", "diff", &run]).await;
+    assert!(diff.contains("+Hello Grace"), "{diff}");
+    night.said(&["review", "close", &run]).await;
+    assert_eq!(night.watch(&run).await, "closed");
+}
