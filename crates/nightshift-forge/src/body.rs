@@ -1,0 +1,433 @@
+//! The text of a pull request, made from recorded facts.
+//!
+//! Words of the model and of the repository are data: whatever they contain, they become no heading, picture, link
+//! or HTML of this text, and cannot pass for something Nightshift says.
+
+use std::fmt::Write;
+
+use nightshift_protocol::{Evidence, EvidenceSource, RunId, Usage};
+
+use crate::FileChange;
+
+/// How many of the largest changed files a reader is pointed to.
+const FIRST_FILES: usize = 5;
+
+/// How many commands are listed; the run has all of them.
+const LISTED_COMMANDS: usize = 30;
+
+/// How many last lines of a command's output are shown.
+const OUTPUT_LINES: usize = 15;
+
+/// Longest piece of somebody else's text in one place, in characters.
+const LONGEST: usize = 4_000;
+
+/// What is known of a run when its pull request is written.
+#[derive(Debug, Clone)]
+pub struct BodyFacts<'a> {
+    /// What was done and why, in the agent's words. The first three sentences lead, the rest follows at the end.
+    pub summary: &'a str,
+    /// What backs it.
+    pub evidence: &'a [Evidence],
+    /// The commands that were run, in order.
+    pub commands: &'a [CommandFact],
+    /// What changed.
+    pub changed_files: &'a [FileChange],
+    /// What could not be verified, in the agent's words; possibly empty.
+    pub not_verified: &'a str,
+    /// The run.
+    pub run: &'a RunId,
+    /// The model.
+    pub model: &'a str,
+    /// Model calls.
+    pub turns: u32,
+    /// Tokens and money.
+    pub usage: Usage,
+    /// Wall time in seconds.
+    pub seconds: u64,
+}
+
+/// A command that was run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandFact {
+    /// The command line.
+    pub command: String,
+    /// Its exit status; `None` when it was ended by a signal or the time limit.
+    pub exit_code: Option<i32>,
+}
+
+/// Writes the body of a pull request as Markdown. Pictures are named `artifact:ID`, for the viewer to resolve.
+pub fn compose_body(facts: &BodyFacts<'_>) -> String {
+    let (lead, rest) = lead(facts.summary);
+    let lead = if lead.is_empty() { "The agent wrote no summary.".to_owned() } else { text(lead) };
+    let mut sections = vec![lead, evidence(facts.evidence), look_first(facts.changed_files)];
+    if !facts.commands.is_empty() {
+        sections.push(commands(facts.commands));
+    }
+    sections.push(format!("## Not verified\n\n{}", paragraphs_or(facts.not_verified, "Nothing was named.")));
+    if !rest.is_empty() {
+        sections.push(format!("## Details\n\n{}", paragraphs_or(rest, "")));
+    }
+    sections.push(cost(facts));
+    sections.join("\n\n") + "\n"
+}
+
+fn evidence(evidence: &[Evidence]) -> String {
+    if evidence.is_empty() {
+        return "## Evidence\n\nNone was noted.".to_owned();
+    }
+    let mut section = "## Evidence".to_owned();
+    for (number, Evidence { claim, source }) in (1..).zip(evidence) {
+        let _ = write!(section, "\n\n**{number}.** {}\n\n", text(claim));
+        match source {
+            EvidenceSource::Screenshot { step, label, image } => {
+                let _ =
+                    write!(section, "![{}](artifact:{})", text(&format!("{label}: {claim}")), image.artifact);
+                let _ = write!(
+                    section,
+                    "\n\n{}, step {step}, {} × {} pixels",
+                    text(label),
+                    image.width,
+                    image.height
+                );
+            }
+            EvidenceSource::Command { step, command, exit_code, output_tail } => {
+                let _ = write!(section, "{}: {}, step {step}", code(command), outcome(*exit_code));
+                if !output_tail.trim().is_empty() {
+                    let _ = write!(section, "\n\n{}", block(output_tail));
+                }
+            }
+        }
+    }
+    section
+}
+
+fn look_first(changed: &[FileChange]) -> String {
+    if changed.is_empty() {
+        return "## Where to look first\n\nNo file differs.".to_owned();
+    }
+    let mut largest: Vec<&FileChange> = changed.iter().collect();
+    largest.sort_by(|one, other| other.size().cmp(&one.size()).then_with(|| one.path.cmp(&other.path)));
+    let mut section = "## Where to look first\n".to_owned();
+    for change in largest.iter().take(FIRST_FILES) {
+        let lines = change
+            .lines
+            .map_or("binary".to_owned(), |lines| format!("{} added, {} removed", lines.added, lines.removed));
+        let _ = write!(section, "\n- {}: {lines}", code(&change.path));
+    }
+    if changed.len() > FIRST_FILES {
+        let _ = write!(section, "\n- and {} more files", changed.len() - FIRST_FILES);
+    }
+    section
+}
+
+fn commands(commands: &[CommandFact]) -> String {
+    let left_out = commands.len().saturating_sub(LISTED_COMMANDS);
+    let mut section = "## Commands run\n".to_owned();
+    if left_out > 0 {
+        let _ = write!(section, "\n- {left_out} earlier ones");
+    }
+    for CommandFact { command, exit_code } in commands.iter().skip(left_out) {
+        let _ = write!(section, "\n- {}: {}", code(command), outcome(*exit_code));
+    }
+    section
+}
+
+fn cost(facts: &BodyFacts<'_>) -> String {
+    let Usage { input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, cost_microdollars } =
+        facts.usage;
+    let read = input_tokens.saturating_add(cache_read_tokens).saturating_add(cache_write_tokens);
+    let money = match cost_microdollars {
+        0 => "of unknown price".to_owned(),
+        // Rounded up to whole cents.
+        some => format!("{}.{:02} US dollars", some.div_ceil(10_000) / 100, some.div_ceil(10_000) % 100),
+    };
+    let (minutes, seconds) = (facts.seconds / 60, facts.seconds % 60);
+    format!(
+        "## Cost and time\n\n{money}, {minutes} min {seconds} s, {} model calls to {}, {read} tokens read and \
+         {output_tokens} written ({}).",
+        facts.turns,
+        code(facts.model),
+        facts.run
+    )
+}
+
+fn outcome(exit_code: Option<i32>) -> String {
+    exit_code.map_or("**did not end by itself**".to_owned(), |code| {
+        if code == 0 { "exit code 0".to_owned() } else { format!("**exit code {code}**") }
+    })
+}
+
+/// The first three sentences of the first paragraph, and what follows.
+fn lead(summary: &str) -> (&str, &str) {
+    let summary = summary.trim();
+    let end = summary.find("\n\n").unwrap_or(summary.len());
+    let stops = summary[..end].char_indices().zip(summary[..end].chars().skip(1).chain([' ']));
+    let ends = stops.filter(|((_, character), next)| ".!?".contains(*character) && next.is_whitespace());
+    let end = ends.map(|((index, _), _)| index + 1).nth(2).unwrap_or(end);
+    (&summary[..end], summary[end..].trim())
+}
+
+fn paragraphs_or(words: &str, nothing: &str) -> String {
+    let lines: Vec<String> = cut(words).lines().map(text).filter(|line| !line.is_empty()).collect();
+    if lines.is_empty() { nothing.to_owned() } else { lines.join("\n\n") }
+}
+
+fn cut(words: &str) -> String {
+    let mut cut: String = words.chars().take(LONGEST).collect();
+    if cut.len() < words.len() {
+        cut.push('…');
+    }
+    cut
+}
+
+/// Whether a character does nothing but deceive: it moves the cursor, hides, or turns the direction of writing.
+fn deceives(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// Words as one line of plain text: every character that Markdown could take for something is escaped.
+fn text(words: &str) -> String {
+    let one_line: Vec<String> = cut(words)
+        .split_whitespace()
+        .map(|word| word.chars().filter(|&character| !deceives(character)).collect())
+        .collect();
+    let line = one_line.join(" ");
+    let line = line.trim();
+    let mut escaped = String::new();
+    for (index, character) in line.char_indices() {
+        let before = &line[..index];
+        let after = line[index..].chars().nth(1);
+        let special = match character {
+            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '!' | '|' | '~' | '&' | '$' | '@' => true,
+            // Lists, underlines of headings and rules, at the beginning of a line only.
+            '-' | '+' | '=' => before.is_empty(),
+            // `1.` and `1)` begin a list, and `www.` is made a link by some.
+            '.' | ')' => {
+                let www = before.len().checked_sub(3).and_then(|from| before.get(from..));
+                before.bytes().all(|digit| digit.is_ascii_digit())
+                    || www.is_some_and(|www| www.eq_ignore_ascii_case("www"))
+            }
+            // `https:` is made a link by some, and `:` begins a definition.
+            ':' => before.is_empty() || after.is_some_and(|after| !after.is_whitespace()),
+            _ => false,
+        };
+        if special {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
+}
+
+/// The longest run of backticks.
+fn backticks(words: &str) -> usize {
+    words.split(|character| character != '`').map(str::len).max().unwrap_or(0)
+}
+
+/// Words as code in a line, whatever backticks they contain.
+fn code(words: &str) -> String {
+    let words: String = cut(words)
+        .chars()
+        .map(|character| if character.is_whitespace() { ' ' } else { character })
+        .filter(|&character| !deceives(character))
+        .collect();
+    let words = words.trim();
+    if words.is_empty() {
+        return "(empty)".to_owned();
+    }
+    let fence = "`".repeat(backticks(words) + 1);
+    // A space keeps the fence apart from backticks of the words; where there is one on both sides it is not shown.
+    let space = if words.starts_with('`') || words.ends_with('`') { " " } else { "" };
+    format!("{fence}{space}{words}{space}{fence}")
+}
+
+/// The last lines of words as a block of code.
+fn block(words: &str) -> String {
+    let kept = |character: &char| matches!(character, '\n' | '\t') || !deceives(*character);
+    let words: String = words.chars().filter(kept).collect();
+    let lines: Vec<&str> = words.trim_end().lines().collect();
+    let last = cut(&lines[lines.len().saturating_sub(OUTPUT_LINES)..].join("\n"));
+    let fence = "`".repeat(backticks(&last).max(2) + 1);
+    format!("{fence}text\n{last}\n{fence}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LineCounts;
+    use nightshift_protocol::Image;
+    use proptest::prelude::*;
+    use pulldown_cmark::{Event, Options, Parser, Tag};
+
+    fn screenshot(claim: &str, label: &str) -> Evidence {
+        let image = Image {
+            artifact: "ab".repeat(32).parse().unwrap(),
+            media_type: "image/png".to_owned(),
+            width: 1280,
+            height: 800,
+        };
+        let source =
+            EvidenceSource::Screenshot { step: "4.1".parse().unwrap(), label: label.to_owned(), image };
+        Evidence { claim: claim.to_owned(), source }
+    }
+
+    fn command(claim: &str, command: &str, output: &str) -> Evidence {
+        let source = EvidenceSource::Command {
+            step: "6.2".parse().unwrap(),
+            command: command.to_owned(),
+            exit_code: Some(0),
+            output_tail: output.to_owned(),
+        };
+        Evidence { claim: claim.to_owned(), source }
+    }
+
+    fn changed(path: &str, added: u64, removed: u64) -> FileChange {
+        FileChange { path: path.to_owned(), lines: Some(LineCounts { added, removed }) }
+    }
+
+    fn body(
+        summary: &str,
+        evidence: &[Evidence],
+        commands: &[CommandFact],
+        changed_files: &[FileChange],
+    ) -> String {
+        compose_body(&BodyFacts {
+            summary,
+            evidence,
+            commands,
+            changed_files,
+            not_verified: summary,
+            run: &"run-0123456789".parse().unwrap(),
+            model: "claude-sonnet-5-5",
+            turns: 23,
+            usage: Usage {
+                input_tokens: 1_200,
+                cache_read_tokens: 340_000,
+                cache_write_tokens: 20_000,
+                output_tokens: 9_100,
+                cost_microdollars: 421_001,
+            },
+            seconds: 754,
+        })
+    }
+
+    #[test]
+    fn a_body_leads_with_the_claim_and_its_evidence() {
+        let facts = BodyFacts {
+            summary: "Adds a dark mode that follows the system. A switch in the header overrides it. The choice is \
+                      kept in local storage. Colours are CSS variables now.\n\nThe chart needed a second palette.",
+            evidence: &[
+                screenshot("The page is dark after a click on the switch", "after"),
+                command("All tests pass", "npm test", "\n> trailhead@1.0.0 test\n\n# pass 14\n# fail 0\n"),
+            ],
+            commands: &[
+                CommandFact { command: "npm test".to_owned(), exit_code: Some(1) },
+                CommandFact { command: "npm start".to_owned(), exit_code: None },
+                CommandFact { command: "npm test".to_owned(), exit_code: Some(0) },
+            ],
+            changed_files: &[
+                changed("src/theme.js", 40, 2),
+                changed("README.md", 1, 1),
+                FileChange { path: "logo.png".to_owned(), lines: None },
+            ],
+            not_verified: "Safari was not tried.",
+            run: &"run-0123456789".parse().unwrap(),
+            model: "claude-sonnet-5-5",
+            turns: 23,
+            usage: Usage {
+                input_tokens: 1_200,
+                cache_read_tokens: 340_000,
+                cache_write_tokens: 20_000,
+                output_tokens: 9_100,
+                cost_microdollars: 421_001,
+            },
+            seconds: 754,
+        };
+        insta::assert_snapshot!(compose_body(&facts));
+    }
+
+    #[test]
+    fn hostile_words_stay_words() {
+        let hostile = "# Approved\n\n<img src=x onerror=alert(1)> ![x](https://evil.example/a.png) [click](javascript:x) `a` \u{202e}txt";
+        let evidence =
+            [screenshot(hostile, "a]( b"), command(hostile, "echo ```\n# x", "```\n# Approved by Ada\n")];
+        let commands = [CommandFact { command: "`` ` ``\n- x".to_owned(), exit_code: Some(0) }];
+        insta::assert_snapshot!(body(hostile, &evidence, &commands, &[changed("a`b\n# c", 1, 0)]));
+    }
+
+    /// What a reader of the body sees besides words: headings, pictures, links, HTML.
+    fn marks(markdown: &str) -> Vec<String> {
+        let mut marks = Vec::new();
+        let mut heading = false;
+        for event in Parser::new_ext(markdown, Options::all()) {
+            match event {
+                Event::Start(Tag::Heading { .. }) => heading = true,
+                Event::Text(words) if heading => {
+                    marks.push(format!("heading {words}"));
+                    heading = false;
+                }
+                Event::Start(Tag::Image { dest_url, .. }) => marks.push(format!("image {dest_url}")),
+                Event::Start(Tag::Link { dest_url, .. }) => marks.push(format!("link {dest_url}")),
+                Event::Html(html) | Event::InlineHtml(html) => marks.push(format!("html {html}")),
+                Event::Start(
+                    tag @ (Tag::BlockQuote(_) | Tag::Table(_) | Tag::HtmlBlock | Tag::FootnoteDefinition(_)),
+                ) => {
+                    marks.push(format!("{tag:?}"));
+                }
+                Event::Rule | Event::FootnoteReference(_) | Event::InlineMath(_) | Event::DisplayMath(_) => {
+                    marks.push("mark".to_owned())
+                }
+                _ => {}
+            }
+        }
+        marks
+    }
+
+    fn hostile() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            Just("\n\n".to_owned()),
+            Just("\n".to_owned()),
+            Just(" ".to_owned()),
+            Just("```".to_owned()),
+            Just("# ".to_owned()),
+            Just("![x](y)".to_owned()),
+            Just("[x]: y".to_owned()),
+            Just("<b>".to_owned()),
+            Just("<!--".to_owned()),
+            Just("---".to_owned()),
+            Just("===".to_owned()),
+            Just("\\".to_owned()),
+            Just("~~~".to_owned()),
+            Just("> ".to_owned()),
+            Just("- ".to_owned()),
+            Just("1. ".to_owned()),
+            Just("    ".to_owned()),
+            Just("|a|\n|-|\n".to_owned()),
+            Just("$x$".to_owned()),
+            Just("[^1]".to_owned()),
+            Just("&lt;".to_owned()),
+            Just("](".to_owned()),
+            "[-`#!\\[\\]()<>*_~|=+.:a\\n\\\\ ]{0,8}",
+            any::<String>(),
+        ];
+        prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn no_words_become_a_mark(words in hostile(), label in hostile(), shell in hostile(), output in hostile()) {
+            let evidence = [screenshot(&words, &label), command(&words, &shell, &output)];
+            let commands = [CommandFact { command: shell.clone(), exit_code: Some(1) }];
+            let markdown = body(&words, &evidence, &commands, &[changed(&shell, 1, 1)]);
+            let mut expected = vec!["heading Evidence".to_owned(), format!("image artifact:{}", "ab".repeat(32))];
+            let headings: &[&str] = if lead(&words).1.is_empty() {
+                &["Where to look first", "Commands run", "Not verified", "Cost and time"]
+            } else {
+                &["Where to look first", "Commands run", "Not verified", "Details", "Cost and time"]
+            };
+            expected.extend(headings.iter().map(|heading| format!("heading {heading}")));
+            prop_assert_eq!(marks(&markdown), expected, "{}", markdown);
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The forge with the real git, in temporary folders.
+
+mod checkout;
+mod delivery;
+mod pull_requests;
+mod support;
