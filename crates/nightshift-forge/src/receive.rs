@@ -20,7 +20,7 @@ use crate::inspect::commit;
 use crate::{BranchName, BundleHeader, GitError, HeaderError, Repository};
 
 /// Address space of git while it works on hostile objects, in bytes. Commits and trees are unpacked in memory.
-const MEMORY: u64 = 4 << 30;
+const MEMORY: u64 = 2 << 30;
 
 /// What is taken from a sandbox at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
