@@ -1,1 +1,28 @@
-//! nightshift-qemu
+//! The default driver: sandboxes as QEMU processes on this host.
+//!
+//! A template is booted once, with its memory in a file, and frozen: memory, device state and disk stay as they
+//! are from then on. Each sandbox is a copy-on-write clone of it, ready in a fraction of a second. A QEMU
+//! outlives the program that started it and is found again by the socket in its sandbox's folder.
+//!
+//! The crate never decides when a sandbox is wanted, never speaks to the guest program, and gives no machine a
+//! network card. Only programs link it; everything else knows [`nightshift_sandbox::Driver`].
+
+mod acceleration;
+mod channel;
+mod command_line;
+mod cpio;
+mod driver;
+mod failure;
+mod folder;
+mod image;
+mod machine;
+mod process;
+mod program;
+mod qcow2;
+mod qmp;
+mod start;
+mod template;
+
+pub use driver::{QemuDriver, QemuSettings};
+pub use image::{Browser, ImageError, ImageManifest, Screen, read_image, verify_image};
+pub use program::QemuProgram;

@@ -1,0 +1,108 @@
+//! A process known by a descriptor, which names this very process even after its number went to another.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::ExitStatus;
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::process::Child;
+use tokio::sync::oneshot;
+
+/// A running process, or one that has ended.
+#[derive(Debug)]
+pub(crate) struct Process {
+    handle: AsyncFd<OwnedFd>,
+}
+
+impl Process {
+    /// Takes hold of the process that has the number `id` now.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is none.
+    pub(crate) fn open(id: i32) -> io::Result<Self> {
+        // Other numbers stand for groups of processes, or for all.
+        let id = Some(id).filter(|id| *id > 0).and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
+        let handle = pidfd_open(id, PidfdFlags::empty()).map_err(|error| match error {
+            rustix::io::Errno::SRCH => io::Error::from(io::ErrorKind::NotFound),
+            error => error.into(),
+        })?;
+        #[expect(
+            unsafe_code,
+            reason = "tokio has no safe way to wait for a descriptor that is no socket or pipe"
+        )]
+        // SAFETY: the descriptor is open, and `AsyncFd` owns it until it closes it; nobody else can.
+        let handle = unsafe { AsyncFd::register_with_interest(handle, Interest::READABLE) }?;
+        Ok(Self { handle })
+    }
+
+    /// Takes hold of a child and sees to it that it is reaped; the receiver is told how it ended.
+    pub(crate) fn of_child(mut child: Child) -> io::Result<(Self, oneshot::Receiver<ExitStatus>)> {
+        // A child that nobody has waited for keeps its number, so the number is this child's.
+        let id = child.id().and_then(|id| i32::try_from(id).ok()).ok_or(io::ErrorKind::NotFound)?;
+        let process = Self::open(id)?;
+        let (tell, told) = oneshot::channel();
+        tokio::spawn(async move {
+            if let Ok(status) = child.wait().await {
+                // Nobody may want to know any more.
+                let _ = tell.send(status);
+            }
+        });
+        Ok((process, told))
+    }
+
+    /// Returns when it has ended.
+    pub(crate) async fn ended(&self) {
+        // A descriptor of a process becomes readable when the process ends, and stays so (pidfd_open(2)).
+        // It cannot fail but by the runtime's end, and then nobody asks.
+        let _ = self.handle.readable().await;
+    }
+
+    /// Ends it at once. What has ended already stays ended.
+    pub(crate) fn kill(&self) {
+        if let Err(error) = pidfd_send_signal(self.handle.get_ref(), Signal::KILL)
+            && error != rustix::io::Errno::SRCH
+        {
+            tracing::warn!(%error, "a process could not be killed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Stdio;
+    use tokio::process::Command;
+
+    fn sleeping() -> Child {
+        Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_killed_process_has_ended_by_the_signal() {
+        let (process, status) = Process::of_child(sleeping()).unwrap();
+        process.kill();
+        process.ended().await;
+        assert_eq!(status.await.unwrap().signal(), Some(9));
+        process.kill();
+        process.ended().await;
+    }
+
+    #[tokio::test]
+    async fn a_number_without_process_is_not_found() {
+        let mut child = sleeping();
+        let id = i32::try_from(child.id().unwrap()).unwrap();
+        child.kill().await.unwrap();
+        assert_eq!(Process::open(id).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[tokio::test]
+    async fn numbers_that_mean_groups_are_refused() {
+        for id in [0, -1, i32::MIN] {
+            assert_eq!(Process::open(id).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Starts a QEMU in a sandbox's folder, and finds one that an earlier owner started.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nightshift_sandbox::StartError;
+use tokio::process::Command;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::command_line::{Start, arguments};
+use crate::failure;
+use crate::folder::{Purpose, Record, SandboxFolder, name, remove_folder};
+use crate::machine::QemuMachine;
+use crate::process::Process;
+use crate::program::Qemu;
+use crate::qmp::{Qmp, QmpError};
+
+/// How long after the end of its connection a QEMU that ends may take to be gone.
+const DEATH_LIMIT: Duration = Duration::from_secs(5);
+
+/// What a start has made so far. Dropped before the start has finished, it undoes all of it.
+#[derive(Debug, Default)]
+pub(crate) struct Unfinished {
+    process: Option<Arc<Process>>,
+    folders: Vec<PathBuf>,
+}
+
+impl Unfinished {
+    /// Notes a folder that was made.
+    pub(crate) fn made(&mut self, folder: impl Into<PathBuf>) {
+        self.folders.push(folder.into());
+    }
+
+    /// The start has finished: nothing is undone.
+    pub(crate) fn finished(mut self) {
+        self.process = None;
+        self.folders.clear();
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(process) = &self.process {
+            process.kill();
+        }
+        for folder in &self.folders {
+            if let Err(error) = remove_folder(folder) {
+                tracing::warn!(folder = %folder.display(), %error, "what a failed start left could not be removed");
+            }
+        }
+    }
+}
+
+/// Starts a machine in its folder, which holds all it needs, and returns it when its guest runs.
+pub(crate) async fn start(
+    qemu: &Qemu,
+    folder: SandboxFolder,
+    record: Record,
+    start: Start,
+    unfinished: &mut Unfinished,
+) -> Result<QemuMachine, StartError> {
+    let began = Instant::now();
+    let (sandbox, place) = (record.sandbox.clone(), folder.join(name::RECORD));
+    let failed = |what: &str, source| failure::io(what, &place, source);
+
+    folder
+        .write_record(&record)
+        .map_err(|source| failed("the machine's record could not be written", source))?;
+    // The socket is there before QEMU is, and as long as somebody listens on it QEMU lives.
+    let monitor =
+        folder.listen(name::MONITOR).map_err(|source| failed("a socket could not be made", source))?;
+    let stream =
+        folder.connect(name::MONITOR).map_err(|source| failed("QEMU could not be reached", source))?;
+    let arguments = arguments(sandbox.as_str(), &record.plan, start);
+    let (process, status) = spawn(qemu, &folder, monitor.into(), &arguments)
+        .map_err(|source| failed("QEMU could not be started", source))?;
+    let process = Arc::new(process);
+    unfinished.process = Some(Arc::clone(&process));
+
+    let (log, path) = (folder.log(), folder.path().to_owned());
+    let explain = async |error| match timeout(DEATH_LIMIT, process.ended()).await {
+        Ok(()) => failure::from_log(&log.tail(), &path),
+        Err(_) => failure::from_monitor(error),
+    };
+    let qmp = match Qmp::connect(stream).await {
+        Ok(qmp) => qmp,
+        Err(error) => return Err(explain(error).await),
+    };
+    let greeted = began.elapsed();
+
+    let machine = QemuMachine::new(record, folder, qmp, Arc::clone(&process), Some(status));
+    if start == Start::Restore
+        && let Err(error) = machine.restore().await
+    {
+        return Err(explain(error).await);
+    }
+    machine.started();
+    tracing::info!(%sandbox, ?greeted, running = ?began.elapsed(), "a machine runs");
+    Ok(machine)
+}
+
+fn spawn(
+    qemu: &Qemu,
+    folder: &SandboxFolder,
+    monitor: OwnedFd,
+    arguments: &[String],
+) -> io::Result<(Process, oneshot::Receiver<ExitStatus>)> {
+    let log = folder.open_log()?;
+    let child = Command::new(&qemu.program)
+        .args(arguments)
+        .current_dir(folder.path())
+        // The owner's environment holds keys.
+        .env_clear()
+        .stdin(Stdio::from(monitor))
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        // What ends the owner's terminal or its foreground group does not end a machine.
+        .process_group(0)
+        .spawn()?;
+    Process::of_child(child)
+}
+
+/// Finds the machine an earlier owner started in `folder`. When none runs there, or one that nobody finished
+/// starting or freezing, what it left is removed.
+pub(crate) async fn adopt(folder: SandboxFolder) -> Result<Option<QemuMachine>, StartError> {
+    let path = folder.path().to_owned();
+    let failed = |what: &str, source| failure::io(what, &path, source);
+    let record = folder.read_record();
+    let mut leftovers = Unfinished::default();
+    leftovers.made(&path);
+    if let Ok(Record { purpose: Purpose::Template { staging, .. }, .. }) = &record {
+        leftovers.made(staging);
+    }
+
+    let stream = match folder.connect(name::MONITOR) {
+        Ok(stream) => stream,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Ok(None);
+        }
+        Err(error) => {
+            leftovers.finished();
+            return Err(failed("a machine's socket could not be opened", error));
+        }
+    };
+    let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
+    match take_hold(&folder, stream, peer).await {
+        Ok((qmp, process, usable)) => {
+            let process = Arc::new(process);
+            leftovers.process = Some(Arc::clone(&process));
+            let (true, Ok(record)) = (usable, record) else { return Ok(None) };
+            let machine = QemuMachine::new(record, folder, qmp, process, None);
+            machine.started();
+            leftovers.finished();
+            Ok(Some(machine))
+        }
+        // It ended just now.
+        Err(QmpError::Closed) => Ok(None),
+        Err(error) => {
+            // It lives and does not answer. The kernel says who listens on the socket; if that is whom the file
+            // names, it is this QEMU.
+            let id = folder.read_process_id().ok().filter(|id| Some(*id) == peer);
+            match id.map(Process::open) {
+                Some(Ok(process)) => {
+                    tracing::warn!(folder = %path.display(), %error, "a machine does not answer and is ended");
+                    leftovers.process = Some(Arc::new(process));
+                    Ok(None)
+                }
+                Some(Err(_)) | None => {
+                    leftovers.finished();
+                    Err(failure::from_monitor(error))
+                }
+            }
+        }
+    }
+}
+
+/// Connects to the QEMU behind `stream` and takes hold of its process; tells whether the machine is one that
+/// works, or one that an owner left half made.
+async fn take_hold(
+    folder: &SandboxFolder,
+    stream: tokio::net::UnixStream,
+    peer: Option<i32>,
+) -> Result<(Qmp, Process, bool), QmpError> {
+    let qmp = Qmp::connect(stream).await?;
+    // QEMU writes the file before it greets. Without it, the kernel knows who listens.
+    let id = folder.read_process_id().ok().or(peer).ok_or(QmpError::Closed)?;
+    let process = Process::open(id).map_err(|_| QmpError::Closed)?;
+    // An answer after the process was taken hold of proves that it is the one that answers: while it lives, its
+    // number can go to no other.
+    let answer = qmp.execute("query-status", serde_json::json!({})).await?;
+    // QEMU stands still by itself with `io-error` when the disk is full, and can go on.
+    let usable = matches!(answer["status"].as_str(), Some("running" | "io-error"));
+    Ok((qmp, process, usable))
+}
