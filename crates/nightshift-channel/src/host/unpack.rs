@@ -233,3 +233,151 @@ fn not_an_archive(_: io::Error) -> TreeError {
 fn shown(path: &[u8]) -> String {
     String::from_utf8_lossy(path).chars().take(200).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const LIMITS: TreeLimits = TreeLimits { entries: 10, bytes: 1_000 };
+
+    /// An archive made field by field, since a well-behaved writer refuses what is tried here.
+    #[derive(Default)]
+    struct Archive(Vec<u8>);
+
+    impl Archive {
+        fn entry(mut self, kind: EntryType, path: &str, target: &str, content: &[u8]) -> Self {
+            let mut header = tar::Header::new_gnu();
+            let fields = header.as_old_mut();
+            fields.name[..path.len()].copy_from_slice(path.as_bytes());
+            fields.linkname[..target.len()].copy_from_slice(target.as_bytes());
+            header.set_entry_type(kind);
+            header.set_mode(0o4777);
+            header.set_size(content.len() as u64);
+            header.set_cksum();
+            self.0.extend_from_slice(header.as_bytes());
+            self.0.extend_from_slice(content);
+            self.0.resize(self.0.len().next_multiple_of(512), 0);
+            self
+        }
+
+        fn file(self, path: &str, content: &[u8]) -> Self {
+            self.entry(EntryType::Regular, path, "", content)
+        }
+
+        fn link(self, path: &str, target: &str) -> Self {
+            self.entry(EntryType::Symlink, path, target, b"")
+        }
+
+        /// Unpacks it in a folder of its own, and tells what is wrong with it.
+        fn refused(self) -> Option<HostileTree> {
+            let above = tempfile::tempdir().unwrap();
+            let root = above.path().join("root");
+            fs::create_dir(&root).unwrap();
+            let unpacked = unpack(&mut self.0.as_slice(), &root, LIMITS);
+            let beside: Vec<_> =
+                fs::read_dir(above.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            assert_eq!(beside, ["root"], "nothing lands outside");
+            match unpacked {
+                Ok(Unpacked) => None,
+                Err(TreeError::Hostile(hostile)) => Some(hostile),
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_path_says_is_what_is_made_and_special_rights_are_lost() {
+        let root = tempfile::tempdir().unwrap();
+        let archive = Archive::default()
+            .entry(EntryType::Directory, "./", "", b"")
+            .file("./a/b/file", b"content")
+            .link("a/b/link", "../../other/file")
+            .entry(EntryType::GNULongName, "long", "", format!("{}\0", "n".repeat(150)).as_bytes())
+            .file("short", b"long name");
+        unpack(&mut archive.0.as_slice(), root.path(), LIMITS).unwrap();
+        assert_eq!(fs::read(root.path().join("a/b/file")).unwrap(), b"content");
+        assert_eq!(fs::read(root.path().join("n".repeat(150))).unwrap(), b"long name");
+        assert_eq!(fs::read_link(root.path().join("a/b/link")).unwrap(), Path::new("../../other/file"));
+        let mode = fs::metadata(root.path().join("a/b/file")).unwrap().permissions().mode() & 0o7000;
+        assert_eq!(mode, 0, "neither set-user-id nor sticky");
+    }
+
+    #[test]
+    fn a_path_that_leads_out_is_refused() {
+        let too_long = "x/".repeat(3_000);
+        for path in ["/etc/passwd", "../beside", "a/../../beside", "a/.."] {
+            let leads_out = HostileTree::PathLeadsOut { path: path.to_owned() };
+            assert_eq!(Archive::default().file(path, b"x").refused(), Some(leads_out));
+        }
+        let long = Archive::default()
+            .entry(EntryType::GNULongName, "l", "", too_long.as_bytes())
+            .file("short", b"x");
+        assert!(matches!(long.refused(), Some(HostileTree::PathLeadsOut { .. })));
+    }
+
+    #[test]
+    fn a_link_that_leads_out_is_refused() {
+        for (path, target) in [
+            ("link", "/etc"),
+            ("link", ".."),
+            ("link", "../beside"),
+            ("a/link", "../../beside"),
+            ("link", "inside/../../beside"),
+            ("a/link", "b/.."),
+            ("link", ""),
+        ] {
+            let leads_out = HostileTree::LinkLeadsOut { path: path.to_owned() };
+            assert_eq!(
+                Archive::default().link(path, target).refused(),
+                Some(leads_out),
+                "{path} -> {target}"
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link_or_over_what_is_there() {
+        let through = Archive::default().entry(EntryType::Directory, "real", "", b"").link("link", "real");
+        let path = "link/file".to_owned();
+        assert_eq!(through.file(&path, b"x").refused(), Some(HostileTree::ThroughLink { path }));
+        let twice = |archive: Archive| {
+            let twice = HostileTree::Twice { path: "a".to_owned() };
+            assert_eq!(archive.refused(), Some(twice));
+        };
+        twice(Archive::default().link("a", "b").file("a", b"through"));
+        twice(Archive::default().file("a", b"x").file("a", b"y"));
+        twice(Archive::default().file("a", b"x").link("a", "b"));
+    }
+
+    #[test]
+    fn devices_pipes_and_hard_links_are_refused() {
+        for kind in
+            [EntryType::Char, EntryType::Block, EntryType::Fifo, EntryType::Link, EntryType::GNUSparse]
+        {
+            let forbidden = HostileTree::ForbiddenKind { path: "a".to_owned() };
+            assert_eq!(Archive::default().entry(kind, "a", "b", b"").refused(), Some(forbidden));
+        }
+    }
+
+    #[test]
+    fn more_than_the_limits_is_refused_before_it_is_written() {
+        let many = (0..11).fold(Archive::default(), |archive, number| archive.file(&number.to_string(), b""));
+        assert_eq!(many.refused(), Some(HostileTree::TooManyEntries { limit: 10 }));
+        let large = Archive::default().file("a", &[0; 600]).file("b", &[0; 600]);
+        assert_eq!(large.refused(), Some(HostileTree::TooManyBytes { limit: 1_000 }));
+        let endless_names = (0..9).fold(Archive::default(), |archive, _| {
+            archive.entry(EntryType::GNULongName, "l", "", &[b'n'; 200_000])
+        });
+        assert_eq!(endless_names.refused(), Some(HostileTree::NotAnArchive));
+    }
+
+    #[test]
+    fn what_is_no_whole_archive_is_refused() {
+        assert_eq!(Archive(vec![0x55; 2_000]).refused(), Some(HostileTree::NotAnArchive));
+        let mut cut = Archive::default().file("a", &[1; 900]);
+        cut.0.truncate(800);
+        assert_eq!(cut.refused(), Some(HostileTree::NotAnArchive));
+    }
+}
