@@ -31,6 +31,11 @@ impl DamageReceiver {
         }
     }
 
+    /// Takes every change until now as seen.
+    pub(crate) fn forget(&mut self) {
+        self.seen = self.activity.borrow_and_update().generation();
+    }
+
     /// Waits until the screen has settled; changes since the last call of [`Self::next`] count as happening now.
     ///
     /// Make the receiver before the action whose effect is waited for: a fast guest repaints before the action's

@@ -94,6 +94,8 @@ impl Frame {
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);
         encoder.set_compression(png::Compression::Fast);
+        // One filter for all rows: choosing per row saves 3 % on a desktop and takes half as long again.
+        encoder.set_filter(png::Filter::Paeth);
         let mut writer = encoder.write_header()?;
         writer.write_image_data(&self.rgb())?;
         writer.finish()?;

@@ -75,6 +75,15 @@ impl Picture {
         }
     }
 
+    /// Where the pixels are, for logs.
+    pub(crate) fn kept(&self) -> &'static str {
+        match self {
+            Self::Dark => "nowhere",
+            Self::Shared(_) => "in shared memory",
+            Self::Painted { .. } => "here",
+        }
+    }
+
     /// Copies the pixels of `rect`, which lies in the picture.
     pub(crate) fn copy(&self, rect: Rect) -> io::Result<Vec<u8>> {
         match self {

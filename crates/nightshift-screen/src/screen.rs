@@ -11,7 +11,7 @@ use crate::dbus::{self, AttachError};
 use crate::frame::Frame;
 use crate::geometry::{OutOfScreen, Point, Rect, Size};
 use crate::input::{Button, Clicks, Gesture, InputError, Key, KeyChord, Player, Scroll, TypeError};
-use crate::picture::Picture;
+use crate::picture::{Change, Picture};
 use crate::settle::{SettleLimits, Settled};
 use crate::source::SourceEvent;
 
@@ -62,7 +62,8 @@ impl Screen {
         let (published, activity) = watch::channel(Activity::new());
         let keeper = Keeper { picture: Picture::Dark, activity: published };
         tokio::spawn(keeper.run(events, requests));
-        Ok(Self { copies, activity, player: Player::start(devices) })
+        let player = Player::start(devices, DamageReceiver::new(activity.clone()));
+        Ok(Self { copies, activity, player })
     }
 
     /// What the screen is at the moment.
@@ -270,6 +271,9 @@ impl Keeper {
 
     fn apply(&mut self, event: SourceEvent) {
         let change = self.picture.apply(event);
+        if let Change::Lit(size) = change {
+            tracing::debug!(%size, kept = self.picture.kept(), "the screen shows a new picture");
+        }
         self.activity.send_modify(|activity| activity.record(change));
     }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::CONSOLE;
-use crate::input::{Button, Key, Step};
+use crate::input::{Button, DeviceEvent, Key};
 
 const MOUSE: &str = "org.qemu.Display1.Mouse";
 const KEYBOARD: &str = "org.qemu.Display1.Keyboard";
@@ -28,20 +28,16 @@ impl Devices {
         self.console.is_closed()
     }
 
-    /// Does one step and waits until QEMU has taken it.
-    pub(crate) async fn apply(&self, step: Step) -> zbus::Result<()> {
-        match step {
-            Step::Move(point) => self.call(MOUSE, "SetAbsPosition", &(point.x, point.y)).await,
-            Step::ButtonDown(button) => self.call(MOUSE, "Press", &(number(button),)).await,
-            Step::ButtonUp(button) => self.call(MOUSE, "Release", &(number(button),)).await,
-            Step::WheelUp => self.notch(WHEEL_UP).await,
-            Step::WheelDown => self.notch(WHEEL_DOWN).await,
-            Step::KeyDown(key) => self.key("Press", key).await,
-            Step::KeyUp(key) => self.key("Release", key).await,
-            Step::Pause(duration) => {
-                tokio::time::sleep(duration).await;
-                Ok(())
-            }
+    /// Tells a device something and waits until QEMU has taken it.
+    pub(crate) async fn tell(&self, event: DeviceEvent) -> zbus::Result<()> {
+        match event {
+            DeviceEvent::Move(point) => self.call(MOUSE, "SetAbsPosition", &(point.x, point.y)).await,
+            DeviceEvent::ButtonDown(button) => self.call(MOUSE, "Press", &(number(button),)).await,
+            DeviceEvent::ButtonUp(button) => self.call(MOUSE, "Release", &(number(button),)).await,
+            DeviceEvent::WheelUp => self.notch(WHEEL_UP).await,
+            DeviceEvent::WheelDown => self.notch(WHEEL_DOWN).await,
+            DeviceEvent::KeyDown(key) => self.key("Press", key).await,
+            DeviceEvent::KeyUp(key) => self.key("Release", key).await,
         }
     }
 

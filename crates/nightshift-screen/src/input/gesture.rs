@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::keys::{Key, KeyChord};
 use super::layout::{Level, stroke};
 use crate::geometry::Point;
+use DeviceEvent::{ButtonDown, ButtonUp, KeyDown, KeyUp, Move, WheelDown, WheelUp};
+use Step::{AwaitEcho, Pause, Tell};
 
 /// The longest a chord may be held: as long as the computer-use tools of model providers ask at most.
 const LONGEST_HOLD: Duration = Duration::from_secs(100);
@@ -18,8 +20,12 @@ const DRAG_STOPS: u32 = 8;
 /// The time between two stops of a drag: somewhat more than a frame at 120 Hz, so that each is seen.
 const DRAG_PAUSE: Duration = Duration::from_millis(10);
 
-/// The time after each typed character.
-const CHARACTER_PAUSE: Duration = Duration::from_millis(4);
+/// How many events the guest's devices are told before it must show a sign of life.
+///
+/// A virtio input device has room for 64 entries; an event takes two (itself and the end of its report), and QEMU drops
+/// what finds no room, without a word. The kernel's queue to the X server is as long. Twelve leave room for a second
+/// burst that follows a sign of life from before the first.
+const BURST: usize = 12;
 
 /// A mouse button.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,9 +66,9 @@ pub enum Scroll {
     Right,
 }
 
-/// One thing the guest's devices are told.
+/// One thing a guest's device is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum DeviceEvent {
     Move(Point),
     ButtonDown(Button),
     ButtonUp(Button),
@@ -70,7 +76,15 @@ pub(crate) enum Step {
     WheelDown,
     KeyDown(Key),
     KeyUp(Key),
+}
+
+/// One step of a gesture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Tell(DeviceEvent),
     Pause(Duration),
+    /// Wait until the screen changes after the last event, for a while: then the guest runs and empties its queues.
+    AwaitEcho,
 }
 
 /// Steps that belong together: no other gesture gets between them.
@@ -107,17 +121,17 @@ pub struct NotOnKeyboard {
 impl Gesture {
     /// Moves the pointer.
     pub fn pointer_move(to: Point) -> Self {
-        Self { steps: vec![Step::Move(to)] }
+        Self { steps: vec![Tell(Move(to))] }
     }
 
     /// Presses a button where the pointer is, until [`Self::release`].
     pub fn press(button: Button) -> Self {
-        Self { steps: vec![Step::ButtonDown(button)] }
+        Self { steps: vec![Tell(ButtonDown(button))] }
     }
 
     /// Releases a button.
     pub fn release(button: Button) -> Self {
-        Self { steps: vec![Step::ButtonUp(button)] }
+        Self { steps: vec![Tell(ButtonUp(button))] }
     }
 
     /// Moves the pointer and clicks.
@@ -127,8 +141,8 @@ impl Gesture {
             Clicks::Double => 2,
             Clicks::Triple => 3,
         };
-        let click = [Step::ButtonDown(button), Step::ButtonUp(button)];
-        let steps = [Step::Move(at)].into_iter().chain(click.into_iter().cycle().take(2 * count)).collect();
+        let click = [Tell(ButtonDown(button)), Tell(ButtonUp(button))];
+        let steps = [Tell(Move(at))].into_iter().chain(click.into_iter().cycle().take(2 * count)).collect();
         Self { steps }
     }
 
@@ -139,17 +153,12 @@ impl Gesture {
             // Between two numbers of 32 bits lies a number of 32 bits.
             (start + (end - start) * i64::from(stop) / i64::from(DRAG_STOPS + 1)) as u32
         };
-        let mut steps = vec![Step::Move(from), Step::ButtonDown(button)];
+        let mut steps = vec![Tell(Move(from)), Tell(ButtonDown(button))];
         for stop in 1..=DRAG_STOPS {
             let point = Point::new(between(from.x, to.x, stop), between(from.y, to.y, stop));
-            steps.extend([Step::Pause(DRAG_PAUSE), Step::Move(point)]);
+            steps.extend([Pause(DRAG_PAUSE), Tell(Move(point))]);
         }
-        steps.extend([
-            Step::Pause(DRAG_PAUSE),
-            Step::Move(to),
-            Step::Pause(DRAG_PAUSE),
-            Step::ButtonUp(button),
-        ]);
+        steps.extend([Pause(DRAG_PAUSE), Tell(Move(to)), Pause(DRAG_PAUSE), Tell(ButtonUp(button))]);
         Self { steps }
     }
 
@@ -159,10 +168,12 @@ impl Gesture {
             return Err(GestureRefused::ScrollTooFar { asked: notches });
         }
         let turn = match direction {
-            Scroll::Up | Scroll::Left => Step::WheelUp,
-            Scroll::Down | Scroll::Right => Step::WheelDown,
+            Scroll::Up | Scroll::Left => Tell(WheelUp),
+            Scroll::Down | Scroll::Right => Tell(WheelDown),
         };
-        let steps = [Step::Move(at)].into_iter().chain((0..notches).map(|_| turn)).collect();
+        // A notch is a press and a release of the wheel.
+        let notches = paced((0..notches).map(|_| (2, vec![turn])));
+        let steps = [Tell(Move(at))].into_iter().chain(notches).collect();
         let turned = Self { steps };
         Ok(match direction {
             Scroll::Up | Scroll::Down => turned,
@@ -172,12 +183,12 @@ impl Gesture {
 
     /// Presses a key, until [`Self::key_up`].
     pub fn key_down(key: Key) -> Self {
-        Self { steps: vec![Step::KeyDown(key)] }
+        Self { steps: vec![Tell(KeyDown(key))] }
     }
 
     /// Releases a key.
     pub fn key_up(key: Key) -> Self {
-        Self { steps: vec![Step::KeyUp(key)] }
+        Self { steps: vec![Tell(KeyUp(key))] }
     }
 
     /// Presses and releases a chord.
@@ -190,48 +201,49 @@ impl Gesture {
         if duration > LONGEST_HOLD {
             return Err(GestureRefused::HoldTooLong { asked: duration });
         }
-        Ok(Self { steps: vec![Step::Pause(duration)] }.holding(chord))
+        Ok(Self { steps: vec![Pause(duration)] }.holding(chord))
     }
 
     /// Types text by the keys of the US layout; a line feed is Return, a tabulator is Tab.
     pub fn text(text: &str) -> Result<Self, NotOnKeyboard> {
-        let mut characters = Vec::new();
-        let mut steps = Vec::new();
+        let mut lacking = Vec::new();
+        let mut strokes = Vec::new();
         for character in text.chars() {
             match stroke(character) {
-                Some(stroke) => {
-                    let shift = (stroke.level == Level::Shifted).then_some(Key::SHIFT);
-                    steps.extend(shift.map(Step::KeyDown));
-                    steps.extend([Step::KeyDown(stroke.key), Step::KeyUp(stroke.key)]);
-                    steps.extend(shift.map(Step::KeyUp));
-                    steps.push(Step::Pause(CHARACTER_PAUSE));
-                }
-                None if characters.contains(&character) => {}
-                None => characters.push(character),
+                Some(stroke) => strokes.push(stroke),
+                None if lacking.contains(&character) => {}
+                None => lacking.push(character),
             }
         }
-        if characters.is_empty() { Ok(Self { steps }) } else { Err(NotOnKeyboard { characters }) }
+        if !lacking.is_empty() {
+            return Err(NotOnKeyboard { characters: lacking });
+        }
+        let steps = paced(strokes.into_iter().map(|stroke| {
+            let press = Self { steps: vec![Tell(KeyDown(stroke.key)), Tell(KeyUp(stroke.key))] };
+            let steps = match stroke.level {
+                Level::Plain => press.steps,
+                Level::Shifted => press.holding(&Key::SHIFT.into()).steps,
+            };
+            (steps.len(), steps)
+        }));
+        Ok(Self { steps })
     }
 
     /// The same gesture while a chord is held, as for a click with Ctrl.
     #[must_use]
     pub fn holding(self, chord: &KeyChord) -> Self {
-        let press = chord.keys().iter().map(|key| Step::KeyDown(*key));
-        let release = chord.keys().iter().rev().map(|key| Step::KeyUp(*key));
+        let press = chord.keys().iter().map(|key| Tell(KeyDown(*key)));
+        let release = chord.keys().iter().rev().map(|key| Tell(KeyUp(*key)));
         Self { steps: press.chain(self.steps).chain(release).collect() }
     }
 
     /// The places it takes the pointer to.
     pub(crate) fn points(&self) -> impl Iterator<Item = Point> {
         self.steps.iter().filter_map(|step| match step {
-            Step::Move(point) => Some(*point),
-            Step::ButtonDown(_)
-            | Step::ButtonUp(_)
-            | Step::WheelUp
-            | Step::WheelDown
-            | Step::KeyDown(_)
-            | Step::KeyUp(_)
-            | Step::Pause(_) => None,
+            Tell(Move(point)) => Some(*point),
+            Tell(ButtonDown(_) | ButtonUp(_) | WheelUp | WheelDown | KeyDown(_) | KeyUp(_))
+            | Pause(_)
+            | AwaitEcho => None,
         })
     }
 
@@ -240,20 +252,36 @@ impl Gesture {
     }
 }
 
-/// What to do so that nothing stays pressed after `tried`, of which the last step failed.
+/// Puts a wait between steps wherever more than a burst of events would go out at once.
+///
+/// Each group is given with the number of events the devices see of it, and is never divided.
+fn paced(groups: impl Iterator<Item = (usize, Vec<Step>)>) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut told = 0;
+    for (events, group) in groups {
+        if told + events > BURST {
+            steps.push(AwaitEcho);
+            told = 0;
+        }
+        told += events;
+        steps.extend(group);
+    }
+    steps
+}
+
+/// What to tell the devices so that nothing stays pressed after `tried`, of which the last step failed.
 ///
 /// A press that failed may have arrived all the same, and a release that failed may not have: both are released.
-pub(crate) fn releases(tried: &[Step]) -> Vec<Step> {
+pub(crate) fn releases(tried: &[Step]) -> Vec<DeviceEvent> {
     let mut held = Vec::new();
     for (index, step) in tried.iter().enumerate() {
         match step {
-            Step::ButtonDown(button) => held.push(Step::ButtonUp(*button)),
-            Step::KeyDown(key) => held.push(Step::KeyUp(*key)),
-            Step::ButtonUp(_) | Step::KeyUp(_) if index + 1 < tried.len() => {
-                held.retain(|release| release != step);
+            Tell(ButtonDown(button)) => held.push(ButtonUp(*button)),
+            Tell(KeyDown(key)) => held.push(KeyUp(*key)),
+            Tell(up @ (ButtonUp(_) | KeyUp(_))) if index + 1 < tried.len() => {
+                held.retain(|release| release != up);
             }
-            Step::ButtonUp(_) | Step::KeyUp(_) => {}
-            Step::Move(_) | Step::WheelUp | Step::WheelDown | Step::Pause(_) => {}
+            Tell(ButtonUp(_) | KeyUp(_) | Move(_) | WheelUp | WheelDown) | Pause(_) | AwaitEcho => {}
         }
     }
     held.reverse();
@@ -272,12 +300,12 @@ mod tests {
     #[test]
     fn a_chord_is_released_in_the_opposite_order() {
         let steps = [
-            Step::KeyDown(CTRL),
-            Step::KeyDown(Key::SHIFT),
-            Step::KeyDown(T),
-            Step::KeyUp(T),
-            Step::KeyUp(Key::SHIFT),
-            Step::KeyUp(CTRL),
+            Tell(KeyDown(CTRL)),
+            Tell(KeyDown(Key::SHIFT)),
+            Tell(KeyDown(T)),
+            Tell(KeyUp(T)),
+            Tell(KeyUp(Key::SHIFT)),
+            Tell(KeyUp(CTRL)),
         ];
         assert_eq!(Gesture::key(&"ctrl+shift+t".parse().unwrap()).steps(), steps);
     }
@@ -286,8 +314,8 @@ mod tests {
     fn a_double_click_with_ctrl_moves_once_and_clicks_twice() {
         let at = Point::new(5, 6);
         let gesture = Gesture::click(at, Button::Left, Clicks::Double).holding(&"ctrl".parse().unwrap());
-        let (down, up) = (Step::ButtonDown(Button::Left), Step::ButtonUp(Button::Left));
-        let steps = [Step::KeyDown(CTRL), Step::Move(at), down, up, down, up, Step::KeyUp(CTRL)];
+        let (down, up) = (Tell(ButtonDown(Button::Left)), Tell(ButtonUp(Button::Left)));
+        let steps = [Tell(KeyDown(CTRL)), Tell(Move(at)), down, up, down, up, Tell(KeyUp(CTRL))];
         assert_eq!(gesture.steps(), steps);
     }
 
@@ -296,15 +324,15 @@ mod tests {
         let gesture = Gesture::drag(Point::new(90, 0), Point::new(0, 18), Button::Left);
         let expected: Vec<_> = (0..10).map(|stop| Point::new(90 - 10 * stop, 2 * stop)).collect();
         assert_eq!(gesture.points().collect::<Vec<_>>(), expected);
-        assert_eq!(gesture.steps().last(), Some(&Step::ButtonUp(Button::Left)));
+        assert_eq!(gesture.steps().last(), Some(&Tell(ButtonUp(Button::Left))));
     }
 
     #[test]
     fn scrolling_sideways_holds_shift() {
         let at = Point::new(1, 1);
         let gesture = Gesture::scroll(at, Scroll::Right, 2).unwrap();
-        let (down, up) = (Step::KeyDown(Key::SHIFT), Step::KeyUp(Key::SHIFT));
-        assert_eq!(gesture.steps(), [down, Step::Move(at), Step::WheelDown, Step::WheelDown, up]);
+        let (down, up) = (Tell(KeyDown(Key::SHIFT)), Tell(KeyUp(Key::SHIFT)));
+        assert_eq!(gesture.steps(), [down, Tell(Move(at)), Tell(WheelDown), Tell(WheelDown), up]);
     }
 
     #[test]
@@ -329,10 +357,24 @@ mod tests {
 
     #[test]
     fn shift_is_held_for_the_one_character_that_needs_it() {
-        let steps = Gesture::text("tT").unwrap().steps;
-        let keys: Vec<_> = steps.into_iter().filter(|step| !matches!(step, Step::Pause(_))).collect();
-        let (down, up) = (Step::KeyDown(T), Step::KeyUp(T));
-        assert_eq!(keys, [down, up, Step::KeyDown(Key::SHIFT), down, up, Step::KeyUp(Key::SHIFT)]);
+        let keys = Gesture::text("tT").unwrap().steps;
+        let (down, up) = (Tell(KeyDown(T)), Tell(KeyUp(T)));
+        assert_eq!(keys, [down, up, Tell(KeyDown(Key::SHIFT)), down, up, Tell(KeyUp(Key::SHIFT))]);
+    }
+
+    #[test]
+    fn text_waits_for_a_sign_of_life_after_each_burst_and_not_at_its_end() {
+        let waits = |text: &str| {
+            let steps = Gesture::text(text).unwrap().steps;
+            let bursts: Vec<_> = steps.split(|step| *step == AwaitEcho).map(<[Step]>::len).collect();
+            bursts
+        };
+        assert_eq!(waits("abcdef"), [12]);
+        assert_eq!(waits("abcdefg"), [12, 2]);
+        assert_eq!(waits("aBcDe"), [12, 2]);
+        assert_eq!(waits("aBCDe"), [10, 6]);
+        let far = Gesture::scroll(Point::new(0, 0), Scroll::Down, 100).unwrap();
+        assert_eq!(far.steps.iter().filter(|step| **step == AwaitEcho).count(), 16);
     }
 
     proptest! {
@@ -346,15 +388,15 @@ mod tests {
             let mut held = Vec::new();
             // A release that failed may not have reached the guest; every other step has.
             for step in tried.iter().take(tried.len().saturating_sub(1)).chain(tried.last().filter(|last| {
-                !matches!(last, Step::KeyUp(_))
+                !matches!(last, Tell(KeyUp(_)))
             })) {
                 match step {
-                    Step::KeyDown(key) => held.push(*key),
-                    Step::KeyUp(key) => { prop_assert_eq!(held.pop(), Some(*key)); }
+                    Tell(KeyDown(key)) => held.push(*key),
+                    Tell(KeyUp(key)) => { prop_assert_eq!(held.pop(), Some(*key)); }
                     _ => {}
                 }
             }
-            let expected: Vec<_> = held.into_iter().rev().map(Step::KeyUp).collect();
+            let expected: Vec<_> = held.into_iter().rev().map(KeyUp).collect();
             prop_assert_eq!(releases(tried), expected);
         }
     }

@@ -5,7 +5,7 @@ mod keys;
 mod layout;
 mod player;
 
-pub(crate) use gesture::Step;
+pub(crate) use gesture::DeviceEvent;
 pub use gesture::{Button, Clicks, Gesture, GestureRefused, NotOnKeyboard, Scroll};
 pub use keys::{Key, KeyChord, KeyError};
 pub(crate) use player::Player;

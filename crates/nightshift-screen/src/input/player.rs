@@ -1,12 +1,22 @@
 //! Plays gestures to the guest, one after the other.
+//!
+//! QEMU says when it has taken an event, never when the guest has: events that a busy guest leaves in its queue
+//! until the queue is full are lost without a word. So long gestures come in bursts, and after each the player
+//! waits for the screen to change, which is a sign that the guest runs.
+
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::gesture::{Gesture, GestureRefused, NotOnKeyboard, Step, releases};
+use super::gesture::{DeviceEvent, Gesture, GestureRefused, NotOnKeyboard, Step, releases};
 use super::keys::KeyError;
 use crate::activity::Ended;
+use crate::damage::DamageReceiver;
 use crate::dbus::Devices;
 use crate::geometry::{OutOfScreen, Point};
+
+/// How long a guest that shows nothing of what is typed, as at a prompt for a password, is waited for.
+const ECHO_WITHIN: Duration = Duration::from_millis(300);
 
 /// Input was not, or not wholly, done.
 #[derive(Debug, thiserror::Error)]
@@ -65,11 +75,11 @@ pub(crate) struct Player {
 
 impl Player {
     /// Starts the task; it ends when the last player is dropped.
-    pub(crate) fn start(devices: Devices) -> Self {
+    pub(crate) fn start(devices: Devices, echo: DamageReceiver) -> Self {
         // Gestures come from one agent or one person; a few in flight are plenty, and senders wait.
         let (performances, queue) = mpsc::channel(4);
         let (moved, pointer) = watch::channel(None);
-        tokio::spawn(play_all(devices, queue, moved));
+        tokio::spawn(Hand { devices, echo, moved }.play_all(queue));
         Self { performances, pointer }
     }
 
@@ -87,37 +97,55 @@ impl Player {
     }
 }
 
-async fn play_all(
+/// What the task holds.
+struct Hand {
     devices: Devices,
-    mut queue: mpsc::Receiver<Performance>,
+    echo: DamageReceiver,
     moved: watch::Sender<Option<Point>>,
-) {
-    while let Some(Performance { gesture, done }) = queue.recv().await {
-        let outcome = play(&devices, gesture.steps(), &moved).await;
-        // Whoever asked may have stopped waiting.
-        let _unheard = done.send(outcome);
-    }
 }
 
-async fn play(
-    devices: &Devices,
-    steps: &[Step],
-    moved: &watch::Sender<Option<Point>>,
-) -> Result<(), InputError> {
-    for (index, step) in steps.iter().enumerate() {
-        if let Err(source) = devices.apply(*step).await {
-            for release in releases(&steps[..=index]) {
-                // One that fails must not keep the others from being released.
-                let _failed = devices.apply(release).await;
-            }
-            return Err(match devices.closed() {
-                true => Ended { why: "the machine closed its display".to_owned() }.into(),
-                false => InputError::NotTaken { step: index + 1, of: steps.len(), source },
-            });
-        }
-        if let Step::Move(point) = step {
-            moved.send_replace(Some(*point));
+impl Hand {
+    async fn play_all(mut self, mut queue: mpsc::Receiver<Performance>) {
+        while let Some(Performance { gesture, done }) = queue.recv().await {
+            let outcome = self.play(gesture.steps()).await;
+            // Whoever asked may have stopped waiting.
+            let _unheard = done.send(outcome);
         }
     }
-    Ok(())
+
+    async fn play(&mut self, steps: &[Step]) -> Result<(), InputError> {
+        for (index, step) in steps.iter().enumerate() {
+            match step {
+                Step::Tell(event) => {
+                    self.echo.forget();
+                    if let Err(source) = self.devices.tell(*event).await {
+                        self.let_go(&steps[..=index]).await;
+                        return Err(if self.devices.closed() {
+                            Ended { why: "the machine closed its display".to_owned() }.into()
+                        } else {
+                            InputError::NotTaken { step: index + 1, of: steps.len(), source }
+                        });
+                    }
+                    if let DeviceEvent::Move(point) = event {
+                        self.moved.send_replace(Some(*point));
+                    }
+                }
+                Step::Pause(duration) => tokio::time::sleep(*duration).await,
+                Step::AwaitEcho => {
+                    // Not everything typed is shown; and whether the screen has ended the next step will tell.
+                    let _silent = tokio::time::timeout(ECHO_WITHIN, self.echo.next()).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Releases what `tried` left pressed. One that fails does not keep the others from being released.
+    async fn let_go(&self, tried: &[Step]) {
+        for release in releases(tried) {
+            if let Err(error) = self.devices.tell(release).await {
+                tracing::debug!(%error, ?release, "could not be released");
+            }
+        }
+    }
 }
