@@ -1,5 +1,4 @@
 //! Frames survive any cutting of the byte stream, and are found again after anything that is no frame.
-#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use bytes::Bytes;
 use nightshift_channel::wire::frame::{
