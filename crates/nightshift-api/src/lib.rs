@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use nightshift_forge::{Forge, PullRequest, PullRequestFilter};
 use nightshift_protocol::{
-    ArtifactId, DoctorReport, ErrorCode, Event, Live, MergeReply, PullRequestDetail, PullRequestSummary, RunDetail,
-    RunId, RunSummary, SubmitReply, SubmitTask, UserError,
+    ArtifactId, DoctorReport, ErrorCode, Event, Live, MergeReply, PullRequestDetail, PullRequestSummary,
+    RunDetail, RunId, RunSummary, SubmitReply, SubmitTask, UserError,
 };
 use nightshift_store::{FindError, RunFilter, Store};
 use nightshift_supervisor::{Supervisor, trouble};
@@ -114,7 +114,11 @@ impl Api {
     /// Writes to a run, or answers its question.
     pub async fn say(&self, named: &str, text: String) -> Result<RunSummary, UserError> {
         if text.trim().is_empty() {
-            return Err(UserError::new(ErrorCode::InvalidRequest, "the message is empty", "Write something."));
+            return Err(UserError::new(
+                ErrorCode::InvalidRequest,
+                "the message is empty",
+                "Write something.",
+            ));
         }
         let run = self.find(named).await?.run;
         self.supervisor.say(&run, text).await?;
@@ -151,7 +155,8 @@ impl Api {
     /// Shows the diff of a run's pull request against its base, as git writes it.
     pub async fn diff(&self, named: &str) -> Result<String, UserError> {
         let (pull_request, repository) = self.find_pull_request(named).await?;
-        let diff = repository.diff(&pull_request, LONGEST_DIFF).await.map_err(|error| trouble::git(&error))?;
+        let diff =
+            repository.diff(&pull_request, LONGEST_DIFF).await.map_err(|error| trouble::git(&error))?;
         let rest = if diff.cut { "\n(the rest is left out: the diff is longer than 16 MiB)\n" } else { "" };
         Ok(diff.text + rest)
     }
@@ -208,9 +213,14 @@ impl Api {
                 format!("It is {}; `nightshift watch {run}` follows it.", summary.state.name()),
             ));
         };
-        let source = summary.task.repository.parse().map_err(|error| trouble::sourcing(&summary.task.repository, &error))?;
+        let source = summary
+            .task
+            .repository
+            .parse()
+            .map_err(|error| trouble::sourcing(&summary.task.repository, &error))?;
         let repository = self.forge.repository(&source);
-        let pull_request = repository.pull_request(number).await.map_err(|error| trouble::pull_request(&error))?;
+        let pull_request =
+            repository.pull_request(number).await.map_err(|error| trouble::pull_request(&error))?;
         Ok((pull_request, repository))
     }
 }

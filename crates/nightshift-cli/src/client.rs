@@ -26,6 +26,9 @@ pub(crate) enum Arrived {
 
 impl Client {
     pub(crate) fn new(address: OwnerAddress) -> Result<Self, UserError> {
+        // The HTTP library asks for a provider of cryptography even where nothing is encrypted; that one is set
+        // already is no error.
+        let _already_set = rustls::crypto::ring::default_provider().install_default();
         // The owner is on loopback: a proxy of the environment must not see the token.
         let http = reqwest::Client::builder()
             .no_proxy()
@@ -40,7 +43,11 @@ impl Client {
         response.json().await.map_err(|error| unreachable(&error))
     }
 
-    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, UserError> {
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, UserError> {
         let response = self.send(self.http.post(self.url(path)).json(body)).await?;
         response.json().await.map_err(|error| unreachable(&error))
     }
@@ -127,7 +134,11 @@ impl Lines {
             }
         }
         if self.rest.len() > LONGEST_LINE {
-            return Err(UserError::new(ErrorCode::Internal, "the owner sent a line without an end", "Report it."));
+            return Err(UserError::new(
+                ErrorCode::Internal,
+                "the owner sent a line without an end",
+                "Report it.",
+            ));
         }
         Ok(arrived)
     }
@@ -157,7 +168,10 @@ mod tests {
     fn a_stream_cut_into_any_pieces_reads_the_same() {
         let whole = Lines::default().feed(STREAM.as_bytes()).unwrap();
         assert_eq!(whole.len(), 2);
-        let live = Live { run: "run-0000000000".parse().unwrap(), body: LiveBody::ModelText { text: "x".to_owned() } };
+        let live = Live {
+            run: "run-0000000000".parse().unwrap(),
+            body: LiveBody::ModelText { text: "x".to_owned() },
+        };
         assert_eq!(whole[1], Arrived::Live(live));
         for size in 1..40 {
             let mut lines = Lines::default();

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use nightshift_protocol::{
-    CheckOutcome, DoctorReport, ErrorCode, Event, EventBody, EvidenceSource, Limits, MergeReply, PullRequestDetail,
-    PullRequestState, PullRequestSummary, RunDetail, RunSummary, SubmitReply, SubmitTask, Uncommitted, UserError,
+    CheckOutcome, DoctorReport, ErrorCode, Event, EventBody, EvidenceSource, Limits, MergeReply,
+    PullRequestDetail, PullRequestState, PullRequestSummary, RunDetail, RunSummary, SubmitReply, SubmitTask,
+    Uncommitted, UserError,
 };
 use serde_json::json;
 
@@ -128,7 +129,11 @@ fn limits(budget: Option<f64>, turns: Option<u32>, minutes: Option<u64>) -> Resu
     if let Some(dollars) = budget {
         if !(0.01..=100_000.0).contains(&dollars) {
             let message = format!("--budget {dollars} is not between 0.01 and 100000 US dollars");
-            return Err(UserError::new(ErrorCode::InvalidRequest, message, "Give it in dollars, for example 2.50."));
+            return Err(UserError::new(
+                ErrorCode::InvalidRequest,
+                message,
+                "Give it in dollars, for example 2.50.",
+            ));
         }
         // In range and positive, so the conversion cannot wrap.
         limits.cost_microdollars = (dollars * 1_000_000.0).round() as u64;
@@ -149,7 +154,9 @@ async fn exec(
     let client = owner::connect(environment).await?;
     let reply: SubmitReply = client.post("/tasks", request).await?;
     if background {
-        print(json || result_json, &reply, || format!("{}\nFollow it: nightshift watch {}", reply.run, reply.run));
+        print(json || result_json, &reply, || {
+            format!("{}\nFollow it: nightshift watch {}", reply.run, reply.run)
+        });
         return Ok(0);
     }
     let output = if json { Output::JsonLines } else { Output::Text };
@@ -279,13 +286,18 @@ async fn review(environment: &Environment, json: bool, command: Review) -> Statu
             let merged: MergeReply = client.post(&format!("/pull-requests/{run}/merge"), &json!({})).await?;
             print(json, &merged, || {
                 let bare = merged.bare_repository.display();
-                format!("Merged as {} into {}.\nTake it over: git pull {bare} {}", merged.commit, merged.base, merged.base)
+                format!(
+                    "Merged as {} into {}.\nTake it over: git pull {bare} {}",
+                    merged.commit, merged.base, merged.base
+                )
             });
         }
         Review::Close { run } => {
             let closed: PullRequestSummary =
                 client.post(&format!("/pull-requests/{run}/close"), &json!({})).await?;
-            print(json, &closed, || format!("Closed #{}; its branch {} is kept.", closed.number, closed.branch));
+            print(json, &closed, || {
+                format!("Closed #{}; its branch {} is kept.", closed.number, closed.branch)
+            });
         }
     }
     Ok(0)
@@ -298,7 +310,11 @@ async fn write_pictures(
     json: bool,
 ) -> Result<(), UserError> {
     let trouble = |error: std::io::Error| {
-        UserError::new(ErrorCode::InvalidRequest, format!("{}: {error}", folder.display()), "Name another folder.")
+        UserError::new(
+            ErrorCode::InvalidRequest,
+            format!("{}: {error}", folder.display()),
+            "Name another folder.",
+        )
     };
     std::fs::create_dir_all(folder).map_err(trouble)?;
     let mut number = 0;
@@ -318,7 +334,9 @@ async fn write_pictures(
 async fn build_template(environment: &Environment, json: bool) -> Status {
     let client = owner::connect(environment).await?;
     let built: serde_json::Value = client.post("/template", &json!({})).await?;
-    print(json, &built, || format!("The template {} is ready.", built["template"].as_str().unwrap_or_default()));
+    print(json, &built, || {
+        format!("The template {} is ready.", built["template"].as_str().unwrap_or_default())
+    });
     Ok(0)
 }
 
@@ -337,7 +355,9 @@ async fn stop(environment: &Environment, json: bool) -> Status {
     while owner::running(&folders).await.is_some() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    print(json, &json!({ "stopped": true }), || "The owner ended; its runs go on when it is started again.".to_owned());
+    print(json, &json!({ "stopped": true }), || {
+        "The owner ended; its runs go on when it is started again.".to_owned()
+    });
     Ok(0)
 }
 

@@ -53,7 +53,8 @@ pub(crate) fn read(path: &Path) -> Result<Configuration, UserError> {
     };
     match std::fs::read_to_string(path) {
         Ok(text) => {
-            let configuration: Configuration = toml::from_str(&text).map_err(|error| refuse(error.to_string()))?;
+            let configuration: Configuration =
+                toml::from_str(&text).map_err(|error| refuse(error.to_string()))?;
             check(&configuration).map_or(Ok(configuration), |why| Err(refuse(why)))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Configuration::default()),

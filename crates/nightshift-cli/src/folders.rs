@@ -10,12 +10,12 @@ pub(crate) struct Environment {
     pub(crate) config_home: Option<PathBuf>,
     pub(crate) data_home: Option<PathBuf>,
     pub(crate) cache_home: Option<PathBuf>,
-    pub(crate) runtime_dir: Option<PathBuf>,
     pub(crate) path: Option<std::ffi::OsString>,
     pub(crate) vm_images: Option<PathBuf>,
     pub(crate) guest: Option<PathBuf>,
     pub(crate) anthropic_key: Option<String>,
     pub(crate) anthropic_url: Option<String>,
+    pub(crate) proxy: Option<String>,
     pub(crate) log: Option<String>,
     pub(crate) executable: Option<PathBuf>,
 }
@@ -32,12 +32,12 @@ impl Environment {
             config_home: path("XDG_CONFIG_HOME"),
             data_home: path("XDG_DATA_HOME"),
             cache_home: path("XDG_CACHE_HOME"),
-            runtime_dir: path("XDG_RUNTIME_DIR"),
             path: std::env::var_os("PATH"),
             vm_images: path("NIGHTSHIFT_VM_IMAGES"),
             guest: path("NIGHTSHIFT_GUEST"),
             anthropic_key: text("ANTHROPIC_API_KEY"),
             anthropic_url: text("ANTHROPIC_BASE_URL"),
+            proxy: text("HTTPS_PROXY").or_else(|| text("https_proxy")),
             log: text("NIGHTSHIFT_LOG"),
             executable: std::env::current_exe().ok(),
         }
@@ -98,7 +98,11 @@ impl Folders {
 }
 
 /// Finds a file that is installed beside the program, or was named by the environment.
-pub(crate) fn beside(executable: Option<&Path>, named: Option<&Path>, candidates: &[&str]) -> Option<PathBuf> {
+pub(crate) fn beside(
+    executable: Option<&Path>,
+    named: Option<&Path>,
+    candidates: &[&str],
+) -> Option<PathBuf> {
     if let Some(named) = named {
         return Some(named.to_path_buf());
     }

@@ -23,11 +23,16 @@ pub(crate) enum Ended {
 impl Ended {
     fn of(state: &RunState) -> Option<Self> {
         match state {
-            RunState::InReview { .. } | RunState::Merged { .. } | RunState::Closed { .. } => Some(Self::Delivered),
+            RunState::InReview { .. } | RunState::Merged { .. } | RunState::Closed { .. } => {
+                Some(Self::Delivered)
+            }
             RunState::Paused { .. } | RunState::Waiting { .. } => Some(Self::Waiting),
             RunState::Cancelled => Some(Self::Cancelled),
             RunState::Failed { .. } => Some(Self::Failed),
-            RunState::Queued { .. } | RunState::Preparing { .. } | RunState::Working | RunState::Delivering => None,
+            RunState::Queued { .. }
+            | RunState::Preparing { .. }
+            | RunState::Working
+            | RunState::Delivering => None,
         }
     }
 
@@ -186,7 +191,10 @@ mod tests {
     fn following_ends_when_there_is_something_to_review() {
         let mut watcher = Watcher::new(Output::JsonLines);
         assert_eq!(watcher.take(&changed(1, RunState::Working)), Follow::More);
-        assert_eq!(watcher.take(&changed(2, RunState::InReview { pull_request: PullRequestId(1) })), Follow::Enough);
+        assert_eq!(
+            watcher.take(&changed(2, RunState::InReview { pull_request: PullRequestId(1) })),
+            Follow::Enough
+        );
         assert_eq!(watcher.ended.unwrap().exit_code(), 0);
     }
 

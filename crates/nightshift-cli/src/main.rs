@@ -7,8 +7,8 @@ mod arguments;
 mod client;
 mod commands;
 mod configuration;
-mod follow;
 mod folders;
+mod follow;
 mod owner;
 mod show;
 

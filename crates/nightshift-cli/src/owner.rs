@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nightshift_api::Api;
-use nightshift_forge::Forge;
-use nightshift_model::{Anthropic, AnthropicSettings, Key};
+use nightshift_forge::{Forge, Git};
+use nightshift_model::{Anthropic, AnthropicSettings, Key, Model};
 use nightshift_protocol::{Clock, Entropy, ErrorCode, OffsetDateTime, OwnerAddress, UserError};
-use nightshift_qemu::{QemuDriver, QemuSettings};
+use nightshift_qemu::{QemuDriver, QemuProgram, QemuSettings};
 use nightshift_sandbox::MachineSize;
 use nightshift_server::Guard;
 use nightshift_store::Store;
@@ -44,7 +44,9 @@ impl Entropy for SystemEntropy {
         let mut filled = 0;
         while filled < bytes.len() {
             // Only a signal interrupts it; the pool is initialised long before a user logs in.
-            if let Ok(more) = rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
+            if let Ok(more) =
+                rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())
+            {
                 filled += more;
             }
         }
@@ -54,7 +56,11 @@ impl Entropy for SystemEntropy {
 /// Finds the folders, or says why there are none.
 pub(crate) fn folders(environment: &Environment) -> Result<Folders, UserError> {
     Folders::of(environment).ok_or_else(|| {
-        UserError::new(ErrorCode::InvalidRequest, "neither HOME nor NIGHTSHIFT_HOME is set", "Set one of them.")
+        UserError::new(
+            ErrorCode::InvalidRequest,
+            "neither HOME nor NIGHTSHIFT_HOME is set",
+            "Set one of them.",
+        )
     })
 }
 
@@ -126,7 +132,11 @@ pub(crate) async fn serve(environment: &Environment, port: u16) -> Result<(), Us
     let folders = folders(environment)?;
     let io = |what: &'static str| {
         move |error: std::io::Error| {
-            UserError::new(ErrorCode::Internal, format!("{what}: {error}"), "Look at the folder's owner and mode.")
+            UserError::new(
+                ErrorCode::Internal,
+                format!("{what}: {error}"),
+                "Look at the folder's owner and mode.",
+            )
         }
     };
     private_folder(&folders.data).map_err(io("creating the data folder"))?;
@@ -191,33 +201,62 @@ async fn assemble(
             format!("Start it by ./dev in its checkout, or set {variable}."),
         )
     };
-    let guest = beside(executable, environment.guest.as_deref(), &["nightshift-guest", "../libexec/nightshift-guest"])
-        .ok_or_else(|| missing("nightshift-guest", "NIGHTSHIFT_GUEST"))?;
+    let guest = beside(
+        executable,
+        environment.guest.as_deref(),
+        &["nightshift-guest", "../libexec/nightshift-guest"],
+    )
+    .ok_or_else(|| missing("nightshift-guest", "NIGHTSHIFT_GUEST"))?;
     let recipe = beside(executable, environment.vm_images.as_deref(), &["../share/nightshift/vm-images"])
         .ok_or_else(|| missing("the vm-images folder", "NIGHTSHIFT_VM_IMAGES"))?;
-    let store = Store::open(&folders.data).await?;
-    let forge = Forge::open(&folders.data.join("repositories")).await?;
+    let internal = |what: &str, error: &dyn std::error::Error| {
+        UserError::new(
+            ErrorCode::Internal,
+            format!("{what}: {error}"),
+            "Look at the owner and mode of its folders.",
+        )
+    };
+    let git = Git::new(std::env::vars_os());
+    let store = Store::open(&folders.data).await.map_err(|error| opening(&error))?;
+    let forge = Forge::open(&folders.data.join("repositories"), git.clone())
+        .await
+        .map_err(|error| nightshift_supervisor::trouble::forge(&error))?;
+    let images = Images::new(recipe, folders.cache.join("images"));
     let driver = QemuDriver::new(QemuSettings {
-        search_path: environment.path.clone().unwrap_or_default(),
+        program: QemuProgram::OnPath(environment.path.clone().unwrap_or_default()),
         guest_program: guest,
         templates: folders.cache.join("templates"),
         sandboxes: folders.sandboxes.clone(),
-        runtime: environment.runtime_dir.clone(),
-        entropy: Arc::clone(entropy),
+        trial_kernel: images.find().await.ok().flatten().map(|image| image.folder.join("vmlinux")),
     });
-    let mut settings = AnthropicSettings::new(environment.anthropic_key.clone().map(Key::new));
-    if let Some(url) = &environment.anthropic_url {
-        settings.base_url.clone_from(url);
-    }
-    let model = Anthropic::new(settings, Arc::clone(entropy))?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let model: Option<Arc<dyn Model>> = match &environment.anthropic_key {
+        None => None,
+        Some(text) => {
+            let key = Key::new(text).map_err(|error| {
+                UserError::new(
+                    ErrorCode::WrongKey,
+                    format!("ANTHROPIC_API_KEY holds no key: {error}"),
+                    "Set it to the key as the provider shows it, then `nightshift stop` and try again.",
+                )
+            })?;
+            let mut settings = AnthropicSettings::new(key, Arc::clone(&clock), Arc::clone(entropy));
+            settings.proxy.clone_from(&environment.proxy);
+            if let Some(url) = &environment.anthropic_url {
+                settings.base_url.clone_from(url);
+            }
+            Some(Arc::new(Anthropic::new(settings).map_err(|error| internal("the model's client", &error))?))
+        }
+    };
     let supervisor = Supervisor::new(
         SupervisorParts {
             store: store.clone(),
             forge: forge.clone(),
+            git,
             driver: Arc::new(driver),
-            model: Arc::new(model),
-            images: Images::new(recipe, folders.cache.join("images")),
-            clock: Arc::new(SystemClock),
+            model,
+            images,
+            clock,
             entropy: Arc::clone(entropy),
         },
         SupervisorSettings {
@@ -227,19 +266,49 @@ async fn assemble(
                 memory_mib: configuration.sandbox.memory_mib,
                 processors: configuration.sandbox.processors,
             },
+            host_memory_mib: host_memory_mib(),
             data: folders.data.clone(),
+            cache: folders.cache.clone(),
             scratch: folders.data.join("scratch"),
         },
+        environment.path.clone(),
     );
     Ok((Api::new(supervisor.clone(), store, forge), supervisor))
+}
+
+fn opening(error: &nightshift_store::OpenError) -> UserError {
+    let mut message = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        message += &format!(": {cause}");
+        source = cause.source();
+    }
+    UserError::new(
+        ErrorCode::Internal,
+        message,
+        "Nothing was changed. Look at the data folder's disk, owner and mode.",
+    )
+}
+
+/// The host's memory as proc_meminfo(5) tells it, in MiB.
+fn host_memory_mib() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib / 1024)
 }
 
 /// Holds the lock that makes this the only owner of its folders.
 fn take_lock(folders: &Folders) -> Result<File, UserError> {
     let path = folders.owner_lock();
-    let lock = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(|error| {
-        UserError::new(ErrorCode::Internal, format!("{}: {error}", path.display()), "Look at its owner and mode.")
-    })?;
+    let lock = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(
+        |error| {
+            UserError::new(
+                ErrorCode::Internal,
+                format!("{}: {error}", path.display()),
+                "Look at its owner and mode.",
+            )
+        },
+    )?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(_) => Err(UserError::new(

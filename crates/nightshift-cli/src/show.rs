@@ -1,9 +1,9 @@
 //! Text for people: what runs, pull requests and events look like in a terminal.
 
 use nightshift_protocol::{
-    CheckOutcome, DoctorReport, ErrorCode, Event, EventBody, EvidenceSource, PauseReason, PlanStepState, PreparingPhase,
-    PullRequestDetail, PullRequestState, PullRequestSummary, QueueReason, ResultPart, RunDetail, RunState, RunSummary,
-    ToolCall, ToolOutcome, UserError,
+    CheckOutcome, DoctorReport, ErrorCode, Event, EventBody, EvidenceSource, PauseReason, PlanStepState,
+    PreparingPhase, PullRequestDetail, PullRequestState, PullRequestSummary, QueueReason, ResultPart,
+    RunDetail, RunState, RunSummary, ToolCall, ToolOutcome, UserError,
 };
 
 /// The longest line of an event.
@@ -11,7 +11,9 @@ const WIDTH: usize = 110;
 
 /// Takes out what could move the cursor, colour the terminal or forge lines: texts come from sandboxes and models.
 pub(crate) fn plain(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control() || *character == '\n' || *character == '\t').collect()
+    text.chars()
+        .filter(|character| !character.is_control() || *character == '\n' || *character == '\t')
+        .collect()
 }
 
 /// One line of plain text, cut to fit.
@@ -46,7 +48,9 @@ pub(crate) fn state(state: &RunState) -> String {
         RunState::InReview { pull_request } => format!("in review: pull request #{pull_request}"),
         RunState::Paused { reason: PauseReason::Person } => "paused".to_owned(),
         RunState::Paused { reason: PauseReason::Limit { limit } } => format!("paused: {}", line(limit)),
-        RunState::Paused { reason: PauseReason::Trouble { error } } => format!("paused: {}", line(&error.message)),
+        RunState::Paused { reason: PauseReason::Trouble { error } } => {
+            format!("paused: {}", line(&error.message))
+        }
         RunState::Merged { pull_request } => format!("merged: pull request #{pull_request}"),
         RunState::Closed { pull_request } => format!("closed: pull request #{pull_request}"),
         RunState::Cancelled => "cancelled".to_owned(),
@@ -96,7 +100,10 @@ pub(crate) fn detail(detail: &RunDetail) -> String {
         ["repository".to_owned(), plain(&run.task.repository)],
         ["branch".to_owned(), format!("{} (from {})", run.branch, run.task.base_branch)],
         ["model".to_owned(), plain(&run.task.model)],
-        ["used".to_owned(), format!("{} turns, {} steps, {}", run.turns, run.steps, money(run.usage.cost_microdollars))],
+        [
+            "used".to_owned(),
+            format!("{} turns, {} steps, {}", run.turns, run.steps, money(run.usage.cost_microdollars)),
+        ],
     ];
     text += &table(&rows);
     if !detail.plan.steps.is_empty() {
@@ -230,9 +237,10 @@ pub(crate) fn event(event: &Event) -> Option<String> {
             Some(format!("{} on {branch}: {}", event.run, line(&task.title())))
         }
         EventBody::StateChanged { state: now } => Some(format!("· {}", state(now))),
-        EventBody::SandboxReady { facts, .. } => {
-            Some(format!("· sandbox ready in {} ms ({}, {})", facts.ready_ms, facts.driver, facts.acceleration))
-        }
+        EventBody::SandboxReady { facts, .. } => Some(format!(
+            "· sandbox ready in {} ms ({}, {})",
+            facts.ready_ms, facts.driver, facts.acceleration
+        )),
         EventBody::SandboxStopped { reason, .. } => Some(format!("· sandbox gone: {}", line(reason))),
         EventBody::TurnRetried { reason, wait_ms, .. } => {
             Some(format!("· model: {}; next try in {:.1} s", line(reason), *wait_ms as f64 / 1000.0))
@@ -310,7 +318,12 @@ mod tests {
         let shown = calls.iter().map(call).collect::<Vec<_>>();
         assert_eq!(
             shown,
-            ["$ npm test", "edit create src/theme.js", "screen left_click at [1228, 38]", "screen type \"hello\""]
+            [
+                "$ npm test",
+                "edit create src/theme.js",
+                "screen left_click at [1228, 38]",
+                "screen type \"hello\""
+            ]
         );
     }
 
@@ -318,7 +331,10 @@ mod tests {
     fn a_state_says_what_is_waited_for() {
         let limited = RunState::Queued { reason: QueueReason::SandboxLimit { limit: 2 } };
         assert_eq!(state(&limited), "queued: 2 sandboxes run already");
-        assert_eq!(state(&RunState::InReview { pull_request: PullRequestId(4) }), "in review: pull request #4");
+        assert_eq!(
+            state(&RunState::InReview { pull_request: PullRequestId(4) }),
+            "in review: pull request #4"
+        );
     }
 
     #[test]

@@ -98,7 +98,9 @@ impl QemuDriver {
         let tester = Tester { folder: &self.settings.templates, device: Path::new("/dev/kvm"), host_start };
         let kernel = kernel.filter(|kernel| kernel.is_file());
         let verdict = tester.verdict(qemu, kernel, trial).await?;
-        *kept = Some((qemu.version.clone(), verdict.clone()));
+        if verdict.lasts(kernel) {
+            *kept = Some((qemu.version.clone(), verdict.clone()));
+        }
         Ok(verdict)
     }
 

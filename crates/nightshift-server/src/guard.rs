@@ -45,7 +45,9 @@ impl Guard {
             return refuse("the request is addressed to another host");
         }
         if let Some(origin) = text(headers, &ORIGIN) {
-            let own = origin.strip_prefix("http://").is_some_and(|rest| self.hosts.iter().any(|known| known == rest));
+            let own = origin
+                .strip_prefix("http://")
+                .is_some_and(|rest| self.hosts.iter().any(|known| known == rest));
             if !own {
                 return refuse("the request comes from another site's page");
             }
@@ -65,7 +67,8 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 
 /// Compares without telling by its time how much is right.
 fn same(given: &[u8], wanted: &[u8]) -> bool {
-    given.len() == wanted.len() && given.iter().zip(wanted).fold(0, |sum, (left, right)| sum | (left ^ right)) == 0
+    given.len() == wanted.len()
+        && given.iter().zip(wanted).fold(0, |sum, (left, right)| sum | (left ^ right)) == 0
 }
 
 /// Lets a request through or answers it.
@@ -92,7 +95,8 @@ mod tests {
     #[test]
     fn the_token_at_the_own_address_is_let_in() {
         assert_eq!(refused(&[(HOST, "127.0.0.1:7000"), (AUTHORIZATION, "Bearer secret")]), None);
-        let own_page = [(HOST, "localhost:7000"), (ORIGIN, "http://localhost:7000"), (AUTHORIZATION, "Bearer secret")];
+        let own_page =
+            [(HOST, "localhost:7000"), (ORIGIN, "http://localhost:7000"), (AUTHORIZATION, "Bearer secret")];
         assert_eq!(refused(&own_page), None);
     }
 

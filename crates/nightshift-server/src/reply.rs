@@ -30,7 +30,9 @@ fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::ModelRefused
         | ErrorCode::DeliveryRefused => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorCode::NotAuthorized => StatusCode::UNAUTHORIZED,
-        ErrorCode::NotFound | ErrorCode::RepositoryNotFound | ErrorCode::BranchNotFound => StatusCode::NOT_FOUND,
+        ErrorCode::NotFound | ErrorCode::RepositoryNotFound | ErrorCode::BranchNotFound => {
+            StatusCode::NOT_FOUND
+        }
         ErrorCode::Conflict | ErrorCode::MergeConflict | ErrorCode::OwnerRunning => StatusCode::CONFLICT,
         ErrorCode::DiskFull | ErrorCode::OutOfMemory => StatusCode::INSUFFICIENT_STORAGE,
         ErrorCode::MissingKey | ErrorCode::WrongKey | ErrorCode::LimitReached => StatusCode::FORBIDDEN,
@@ -38,7 +40,9 @@ fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::QemuMissing
         | ErrorCode::ToolMissing
         | ErrorCode::OwnerUnreachable => StatusCode::SERVICE_UNAVAILABLE,
-        ErrorCode::SandboxFailed | ErrorCode::ImageFailed | ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorCode::SandboxFailed | ErrorCode::ImageFailed | ErrorCode::Internal => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
     }
 }
 
@@ -48,7 +52,8 @@ mod tests {
 
     #[test]
     fn what_is_the_caller_s_to_mend_is_no_server_error() {
-        for code in [ErrorCode::InvalidRequest, ErrorCode::NotFound, ErrorCode::Conflict, ErrorCode::WrongKey] {
+        for code in [ErrorCode::InvalidRequest, ErrorCode::NotFound, ErrorCode::Conflict, ErrorCode::WrongKey]
+        {
             assert!(status(code).is_client_error(), "{code:?}");
         }
         assert!(status(ErrorCode::Internal).is_server_error());

@@ -54,7 +54,11 @@ pub fn router(api: Arc<Api>, guard: Guard) -> Router {
 }
 
 async fn nothing_here() -> Refusal {
-    Refusal(UserError::new(ErrorCode::NotFound, "there is no such operation", "The operations are under /api/v1."))
+    Refusal(UserError::new(
+        ErrorCode::NotFound,
+        "there is no such operation",
+        "The operations are under /api/v1.",
+    ))
 }
 
 async fn health() -> Json<serde_json::Value> {
@@ -88,7 +92,11 @@ struct After {
     after: u64,
 }
 
-async fn events(State(api): Shared, Path(run): Path<String>, Query(query): Query<After>) -> Answer<Vec<Event>> {
+async fn events(
+    State(api): Shared,
+    Path(run): Path<String>,
+    Query(query): Query<After>,
+) -> Answer<Vec<Event>> {
     Ok(Json(api.events(&run, query.after, PAGE).await?))
 }
 

@@ -73,7 +73,9 @@ impl From<TransferError> for Trouble {
                 error.to_string(),
                 "`nightshift show` with --events tells what came before it.",
             )),
-            TransferError::Host { what, source } => Self::Pause(trouble::disk_or(ErrorCode::Internal, what, source)),
+            TransferError::Host { what, source } => {
+                Self::Pause(trouble::disk_or(ErrorCode::Internal, what, source))
+            }
         }
     }
 }
@@ -160,9 +162,14 @@ impl Acts {
             return Ok(desk.clone());
         }
         let Some(sandbox) = sandbox else {
-            return Err(Trouble::Fail(UserError::new(ErrorCode::Internal, "the run has no sandbox", "Please report it.")));
+            return Err(Trouble::Fail(UserError::new(
+                ErrorCode::Internal,
+                "the run has no sandbox",
+                "Please report it.",
+            )));
         };
-        let found = self.shared.driver.find(sandbox).await.map_err(|error| Trouble::Cut(error.to_string()))?;
+        let found =
+            self.shared.driver.find(sandbox).await.map_err(|error| Trouble::Cut(error.to_string()))?;
         let Some(machine) = found else {
             let reason = "its virtual machine no longer runs".to_owned();
             return Err(Trouble::SandboxLost { sandbox: sandbox.clone(), reason });
@@ -174,7 +181,11 @@ impl Acts {
         Ok(desk)
     }
 
-    pub(crate) async fn bench(&self, sandbox: Option<&SandboxId>, progress: &RunProgress) -> Result<Bench, Trouble> {
+    pub(crate) async fn bench(
+        &self,
+        sandbox: Option<&SandboxId>,
+        progress: &RunProgress,
+    ) -> Result<Bench, Trouble> {
         let desk = self.desk(sandbox).await?;
         Ok(Bench {
             run: self.run.clone(),
@@ -197,7 +208,8 @@ impl Acts {
     ) -> Result<Vec<EventBody>, Trouble> {
         let desk = self.desk(sandbox).await?;
         let bundle = self.scratch("in").await?;
-        let repository = delivery::repository_of(&self.shared.forge, &task.repository).map_err(Trouble::Fail)?;
+        let repository =
+            delivery::repository_of(&self.shared.forge, &task.repository).map_err(Trouble::Fail)?;
         let base = delivery::branch(&task.base_branch).map_err(Trouble::Fail)?;
         repository.bundle(&task.base_commit, &base, &bundle).await.map_err(|error| match error {
             BundleError::Git(error) => Trouble::Pause(trouble::git(&error)),
@@ -259,7 +271,8 @@ impl Acts {
         let Some(model) = &self.shared.model else { return Err(Trouble::Pause(no_key())) };
         let progress = |progress: Progress| match progress {
             Progress::Text(text) => {
-                let _watchers = self.shared.live.send(Live { run: self.run.clone(), body: LiveBody::ModelText { text } });
+                let _watchers =
+                    self.shared.live.send(Live { run: self.run.clone(), body: LiveBody::ModelText { text } });
             }
             Progress::Retrying { reason, wait, .. } => {
                 let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
@@ -290,7 +303,8 @@ impl Acts {
         let bundle = self.scratch("out").await?;
         let folder = repository::folder(&task.repository);
         repository::export(&desk.channel, &self.run, &folder, branch, &task.base_commit, &bundle).await?;
-        let repository = delivery::repository_of(&self.shared.forge, &task.repository).map_err(Trouble::Fail)?;
+        let repository =
+            delivery::repository_of(&self.shared.forge, &task.repository).map_err(Trouble::Fail)?;
         let delivery = Delivery {
             branch: delivery::branch(branch).map_err(Trouble::Fail)?,
             base: task.base_commit.clone(),
@@ -306,7 +320,11 @@ impl Acts {
         }])
     }
 
-    pub(crate) async fn stop_sandbox(&self, sandbox: SandboxId, reason: &str) -> Result<Vec<EventBody>, Trouble> {
+    pub(crate) async fn stop_sandbox(
+        &self,
+        sandbox: SandboxId,
+        reason: &str,
+    ) -> Result<Vec<EventBody>, Trouble> {
         self.detach().await;
         self.remove(&sandbox).await;
         Ok(vec![EventBody::SandboxStopped { sandbox, reason: reason.to_owned() }])

@@ -31,10 +31,8 @@ pub(crate) async fn open_pull_request(
 ) -> Result<PullRequestId, UserError> {
     let repository = repository_of(forge, &facts.repository)?;
     let new = &facts.new;
-    let changed_files = repository
-        .changed_files(&new.base_commit, &new.head)
-        .await
-        .map_err(|error| trouble::git(&error))?;
+    let changed_files =
+        repository.changed_files(&new.base_commit, &new.head).await.map_err(|error| trouble::git(&error))?;
     let body = compose_body(&BodyFacts {
         summary: &facts.summary,
         evidence: &new.evidence,
@@ -67,12 +65,16 @@ pub(crate) struct DeliveredWork {
 impl DeliveredWork {
     pub(crate) fn of(progress: &RunProgress, received: &Received) -> Result<Self, UserError> {
         let Some(finished) = progress.finished.clone() else {
-            return Err(UserError::new(ErrorCode::Internal, "a run is delivered that is not finished", "Please report it."));
+            return Err(UserError::new(
+                ErrorCode::Internal,
+                "a run is delivered that is not finished",
+                "Please report it.",
+            ));
         };
-        let commands = progress.commands.iter().map(|ran| CommandFact {
-            command: ran.command.clone(),
-            exit_code: ran.exit_code,
-        });
+        let commands = progress
+            .commands
+            .iter()
+            .map(|ran| CommandFact { command: ran.command.clone(), exit_code: ran.exit_code });
         Ok(Self {
             repository: progress.task.repository.clone(),
             new: NewPullRequest {

@@ -59,8 +59,10 @@ impl Desk {
         entropy: &dyn Entropy,
         channel_within: Duration,
     ) -> Result<Self, DeskError> {
-        let (channel, screen) =
-            tokio::join!(open_channel(machine.as_ref(), entropy, channel_within), open_screen(machine.as_ref()));
+        let (channel, screen) = tokio::join!(
+            open_channel(machine.as_ref(), entropy, channel_within),
+            open_screen(machine.as_ref())
+        );
         Ok(Self { machine, channel: channel?, screen: screen? })
     }
 
@@ -78,7 +80,10 @@ impl Desk {
         let machine = driver.clone_template(request).await?;
         let shown = async {
             let screen = open_screen(machine.as_ref()).await?;
-            screen.first_frame(FRAME_WITHIN).await.map_err(|error| DeskError::Dark { what: error.to_string() })?;
+            screen
+                .first_frame(FRAME_WITHIN)
+                .await
+                .map_err(|error| DeskError::Dark { what: error.to_string() })?;
             Ok::<_, DeskError>((screen, began.elapsed()))
         };
         let answered = async {
@@ -148,7 +153,8 @@ pub(crate) async fn shell(
     let silent = |what: String| DeskError::Silent { what };
     let command = Command::shell(job_id(job), script).user(user).time_limit(within);
     let started = channel.start(command).await.map_err(|error| silent(format!("starting {job}: {error}")))?;
-    let completed = started.collect(64 * 1024).await.map_err(|error| silent(format!("waiting for {job}: {error}")))?;
+    let completed =
+        started.collect(64 * 1024).await.map_err(|error| silent(format!("waiting for {job}: {error}")))?;
     if completed.exit.status == JobStatus::Code(0) {
         Ok(completed)
     } else {
@@ -161,12 +167,14 @@ pub(crate) async fn shell(
 impl From<DeskError> for UserError {
     fn from(error: DeskError) -> Self {
         match &error {
-            DeskError::Start(StartError::ProgramMissing { remedy, .. } | StartError::Unsuitable { remedy, .. }) => {
-                Self::new(ErrorCode::QemuMissing, error.to_string(), remedy.0.clone())
-            }
-            DeskError::Start(StartError::DiskFull { .. }) => {
-                Self::new(ErrorCode::DiskFull, error.to_string(), "Free some space, then `nightshift continue` the run.")
-            }
+            DeskError::Start(
+                StartError::ProgramMissing { remedy, .. } | StartError::Unsuitable { remedy, .. },
+            ) => Self::new(ErrorCode::QemuMissing, error.to_string(), remedy.0.clone()),
+            DeskError::Start(StartError::DiskFull { .. }) => Self::new(
+                ErrorCode::DiskFull,
+                error.to_string(),
+                "Free some space, then `nightshift continue` the run.",
+            ),
             DeskError::Start(_) => Self::new(
                 ErrorCode::SandboxFailed,
                 error.to_string(),

@@ -36,7 +36,9 @@ pub(crate) async fn examine(shared: &Shared, search_path: Option<&OsStr>) -> Doc
     let model = match &shared.model {
         None => CheckOutcome::Bad { error: no_key() },
         Some(model) => match model.check(&shared.settings.default_model).await {
-            Ok(facts) => good(format!("{} answers for {}", facts.display_name, shared.settings.default_model)),
+            Ok(facts) => {
+                good(format!("{} answers for {}", facts.display_name, shared.settings.default_model))
+            }
             Err(error) => CheckOutcome::Bad { error: error.user_error() },
         },
     };
@@ -55,17 +57,21 @@ fn good(found: impl Into<String>) -> CheckOutcome {
 async fn image(shared: &Shared, search_path: Option<&OsStr>) -> CheckOutcome {
     match (shared.images.find().await, shared.templates.find().await) {
         (Err(error), _) | (_, Err(error)) => CheckOutcome::Bad { error },
-        (Ok(Some(image)), Ok(Some(template))) => {
-            good(format!("image {} and template {} are ready", &image.hash[..16.min(image.hash.len())], template.key))
-        }
+        (Ok(Some(image)), Ok(Some(template))) => good(format!(
+            "image {} and template {} are ready",
+            &image.hash[..16.min(image.hash.len())],
+            template.key
+        )),
         (Ok(Some(_)), Ok(None)) => CheckOutcome::Weak {
             found: "the image is ready, the template is not".to_owned(),
-            hint: "The first task makes it, or `nightshift template build` now: some minutes, once.".to_owned(),
+            hint: "The first task makes it, or `nightshift template build` now: some minutes, once."
+                .to_owned(),
         },
         (Ok(None), _) => match program(search_path, "mmdebstrap", "needed once to build the guest image") {
             CheckOutcome::Good { .. } => CheckOutcome::Weak {
                 found: "there is no guest image yet".to_owned(),
-                hint: "The first task builds it, or `nightshift template build` now: several minutes, once.".to_owned(),
+                hint: "The first task builds it, or `nightshift template build` now: several minutes, once."
+                    .to_owned(),
             },
             missing => missing,
         },
@@ -120,7 +126,9 @@ fn disk(free_mib: Option<u64>) -> CheckOutcome {
 pub(crate) fn too_little_space(free_mib: u64) -> UserError {
     UserError::new(
         ErrorCode::DiskFull,
-        format!("only {free_mib} MiB are free on the disk of Nightshift's data folder, less than {LEAST_FREE_MIB}"),
+        format!(
+            "only {free_mib} MiB are free on the disk of Nightshift's data folder, less than {LEAST_FREE_MIB}"
+        ),
         "Free some space and try again; old images and templates are in the cache folder and can be made again.",
     )
 }
@@ -145,7 +153,10 @@ mod tests {
 
     #[test]
     fn a_program_is_found_where_the_search_path_says() {
-        assert!(matches!(program(Some(OsStr::new("/nowhere:/bin")), "sh", "needed"), CheckOutcome::Good { .. }));
+        assert!(matches!(
+            program(Some(OsStr::new("/nowhere:/bin")), "sh", "needed"),
+            CheckOutcome::Good { .. }
+        ));
     }
 
     #[test]

@@ -86,7 +86,9 @@ impl Images {
 
     async fn build(&self, image: &Image, on_phase: OnPhase<'_>) -> Result<(), UserError> {
         let trouble = |what: &str, error: std::io::Error| disk_or(ErrorCode::ImageFailed, what, &error);
-        tokio::fs::create_dir_all(&self.folder).await.map_err(|error| trouble("creating the image folder", error))?;
+        tokio::fs::create_dir_all(&self.folder)
+            .await
+            .map_err(|error| trouble("creating the image folder", error))?;
         let _lock = lock(self.folder.join(format!("{}.lock", &image.hash[..16])))
             .await
             .map_err(|error| trouble("locking the image folder", error))?;
@@ -94,8 +96,9 @@ impl Images {
             return Ok(());
         }
         let log_path = self.folder.join(format!("{}.log", &image.hash[..16]));
-        let mut log =
-            tokio::fs::File::create(&log_path).await.map_err(|error| trouble("creating the build's log", error))?;
+        let mut log = tokio::fs::File::create(&log_path)
+            .await
+            .map_err(|error| trouble("creating the build's log", error))?;
         let mut child = Command::new(self.recipe.join("build"))
             .arg("--output")
             .arg(&image.folder)
@@ -109,7 +112,9 @@ impl Images {
         let mut tail = std::collections::VecDeque::with_capacity(LOG_TAIL);
         if let Some(stderr) = child.stderr.take() {
             let mut lines = BufReader::new(stderr).lines();
-            while let Some(line) = lines.next_line().await.map_err(|error| trouble("reading the build", error))? {
+            while let Some(line) =
+                lines.next_line().await.map_err(|error| trouble("reading the build", error))?
+            {
                 if let Some(phase) = parse_phase("guest image", &line) {
                     on_phase(phase);
                 }
@@ -130,7 +135,10 @@ impl Images {
         Err(UserError::new(
             code,
             format!("the guest image could not be built ({status}). The last lines were:\n{tail}"),
-            format!("The whole log is {}. `nightshift doctor` names what is missing on this machine.", log_path.display()),
+            format!(
+                "The whole log is {}. `nightshift doctor` names what is missing on this machine.",
+                log_path.display()
+            ),
         ))
     }
 }
@@ -201,7 +209,8 @@ mod tests {
         (folder, images)
     }
 
-    const GOOD: &str = "mkdir $2; for f in disk.qcow2 vmlinux initrd.img manifest.json; do echo x > $2/$f; done\n";
+    const GOOD: &str =
+        "mkdir $2; for f in disk.qcow2 vmlinux initrd.img manifest.json; do echo x > $2/$f; done\n";
 
     #[tokio::test]
     async fn an_image_is_built_once_and_then_found() {

@@ -5,8 +5,9 @@
 
 use nightshift_agent::{AgentEvent, AgentMachine, AgentSettings, Effect, ToolRequest};
 use nightshift_protocol::{
-    CommitId, ErrorCode, Event, EventBody, Evidence, IntendedWrite, OffsetDateTime, PauseReason, Plan, PullRequestId,
-    ResultPart, RunId, RunState, SandboxId, StepId, Task, ToolCall, ToolOutcome, Usage, UserError,
+    CommitId, ErrorCode, Event, EventBody, Evidence, IntendedWrite, OffsetDateTime, PauseReason, Plan,
+    PullRequestId, ResultPart, RunId, RunState, SandboxId, StepId, Task, ToolCall, ToolOutcome, Usage,
+    UserError,
 };
 
 use crate::transition::Stage;
@@ -414,7 +415,8 @@ fn next_of_agent(progress: &RunProgress) -> Action {
     };
     match effect {
         Effect::AskModel { turn } => {
-            let intention = if progress.open_turn == Some(turn) { Intention::Open(None) } else { Intention::New };
+            let intention =
+                if progress.open_turn == Some(turn) { Intention::Open(None) } else { Intention::New };
             Action::AskModel { turn, intention }
         }
         Effect::RunTool { step, call, request } => {
@@ -424,7 +426,9 @@ fn next_of_agent(progress: &RunProgress) -> Action {
             };
             Action::RunStep { step, call, request, intention }
         }
-        Effect::Answer { step, call, outcome, content } => Action::AnswerStep { step, call, outcome, content },
+        Effect::Answer { step, call, outcome, content } => {
+            Action::AnswerStep { step, call, outcome, content }
+        }
         Effect::AskPerson { question, .. } => Action::Ask(question),
         Effect::Pause { reason } => Action::Pause(reason),
         Effect::Finish { title, summary, not_verified } => {

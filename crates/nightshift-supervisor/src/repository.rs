@@ -47,10 +47,15 @@ pub(crate) enum TransferError {
 
 /// The repository's folder in the sandbox, named after the repository.
 pub(crate) fn folder(repository: &str) -> String {
-    let name = repository.trim_end_matches('/').rsplit('/').next().unwrap_or_default().trim_end_matches(".git");
+    let name =
+        repository.trim_end_matches('/').rsplit('/').next().unwrap_or_default().trim_end_matches(".git");
     let safe: String = name
         .chars()
-        .map(|character| if character.is_ascii_alphanumeric() || "-_.".contains(character) { character } else { '-' })
+        .map(
+            |character| {
+                if character.is_ascii_alphanumeric() || "-_.".contains(character) { character } else { '-' }
+            },
+        )
         .collect();
     let safe = safe.trim_matches(['.', '-']);
     format!("/home/agent/work/{}", if safe.is_empty() { "repository" } else { safe })
@@ -68,8 +73,10 @@ pub(crate) async fn import(
 ) -> Result<(), TransferError> {
     let inside = "/tmp/nightshift-repository.bundle";
     send_file(channel, run, bundle, inside).await?;
-    let author: String =
-        AUTHOR.iter().map(|(key, value)| format!("git -C {} config {key} {}\n", quoted(folder), quoted(value))).collect();
+    let author: String = AUTHOR
+        .iter()
+        .map(|(key, value)| format!("git -C {} config {key} {}\n", quoted(folder), quoted(value)))
+        .collect();
     let script = format!(
         "set -e\nrm -rf {folder}\nmkdir -p \"$(dirname {folder})\"\n\
          git clone -q --no-checkout {inside} {folder}\ngit -C {folder} checkout -q -B {branch} {commit}\n\
@@ -110,7 +117,9 @@ fn blocker(said: &str, branch: &str) -> Option<String> {
     match count.trim().parse::<u32>() {
         Ok(0) => Some(format!("There is no commit on {branch}. Commit the work there, and finish again.")),
         Ok(_) => None,
-        Err(_) => Some(format!("The branch {branch} is gone. Make it again with the work on it, and finish again.")),
+        Err(_) => {
+            Some(format!("The branch {branch} is gone. Make it again with the work on it, and finish again."))
+        }
     }
 }
 
@@ -134,7 +143,9 @@ pub(crate) async fn export(
         .read_file(inside, LARGEST_BUNDLE)
         .await
         .map_err(|error| TransferError::Guest { what: "reading the packed work", said: error.to_string() })?;
-    tokio::fs::write(to, bytes).await.map_err(|source| TransferError::Host { what: "keeping the packed work", source })
+    tokio::fs::write(to, bytes)
+        .await
+        .map_err(|source| TransferError::Host { what: "keeping the packed work", source })
 }
 
 /// Streams a file of the host into the sandbox, whatever its size.
@@ -223,7 +234,9 @@ mod tests {
 
     #[test]
     fn a_branch_without_a_commit_cannot_be_delivered_and_one_with_can() {
-        assert!(blocker("--\n0\n", "nightshift/x").is_some_and(|said| said.contains("no commit on nightshift/x")));
+        assert!(
+            blocker("--\n0\n", "nightshift/x").is_some_and(|said| said.contains("no commit on nightshift/x"))
+        );
         assert!(blocker("--\n", "nightshift/x").is_some_and(|said| said.contains("gone")));
         assert_eq!(blocker("--\n2\n", "nightshift/x"), None);
     }

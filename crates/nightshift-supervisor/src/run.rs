@@ -89,7 +89,9 @@ impl Driver {
                     self.room = None;
                     match self.requests.recv().await {
                         // A wish for what is over is refused by the transition, with the reason.
-                        Some(request) if !self.progress.state.is_final() || self.progress.sandbox.is_some() => {
+                        Some(request)
+                            if !self.progress.state.is_final() || self.progress.sandbox.is_some() =>
+                        {
                             self.take(request).await?;
                         }
                         Some(request) => {
@@ -181,7 +183,9 @@ impl Driver {
                         return Ok(None);
                     }
                 };
-                if !template && self.progress.state != (RunState::Preparing { phase: PreparingPhase::Template }) {
+                if !template
+                    && self.progress.state != (RunState::Preparing { phase: PreparingPhase::Template })
+                {
                     self.step_to(Trigger::Prepare(PreparingPhase::Template)).await?;
                 }
                 Some(Box::pin(async move { acts.make_sandbox(sandbox).await }))
@@ -282,7 +286,12 @@ impl Driver {
         request: nightshift_agent::ToolRequest,
         intention: Intention,
     ) -> Result<Option<Effect>, AppendError> {
-        let again = Action::RunStep { step, call: call.clone(), request: request.clone(), intention: intention.clone() };
+        let again = Action::RunStep {
+            step,
+            call: call.clone(),
+            request: request.clone(),
+            intention: intention.clone(),
+        };
         let sandbox = self.progress.sandbox.as_ref().map(|sandbox| sandbox.id.clone());
         let bench = match self.acts.bench(sandbox.as_ref(), &self.progress).await {
             Ok(bench) => Arc::new(bench),
@@ -356,7 +365,11 @@ impl Driver {
                 (Ok(()), flow)
             }
             Err(denied) => {
-                let hint = format!("It is {}; `nightshift show {}` tells more.", self.progress.state.name(), self.progress.run);
+                let hint = format!(
+                    "It is {}; `nightshift show {}` tells more.",
+                    self.progress.state.name(),
+                    self.progress.run
+                );
                 (Err(UserError::new(ErrorCode::Conflict, denied.to_string(), hint)), Flow::GoesOn)
             }
         };
@@ -368,7 +381,11 @@ impl Driver {
     async fn hear(&mut self, text: String) -> Result<Result<(), UserError>, AppendError> {
         if self.progress.state.is_final() || matches!(self.progress.state, RunState::InReview { .. }) {
             let message = format!("the run is {} and no longer listens", self.progress.state.name());
-            return Ok(Err(UserError::new(ErrorCode::Conflict, message, "Give a new task with `nightshift exec`.")));
+            return Ok(Err(UserError::new(
+                ErrorCode::Conflict,
+                message,
+                "Give a new task with `nightshift exec`.",
+            )));
         }
         let mut bodies = vec![EventBody::PersonSaid { text }];
         if matches!(self.progress.state, RunState::Waiting { .. }) {

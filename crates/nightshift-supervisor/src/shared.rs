@@ -77,7 +77,8 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(parts: SupervisorParts, settings: SupervisorSettings) -> Self {
-        let limit = settings.sandboxes.unwrap_or_else(|| sandboxes_for(settings.host_memory_mib, settings.size));
+        let limit =
+            settings.sandboxes.unwrap_or_else(|| sandboxes_for(settings.host_memory_mib, settings.size));
         let templates = Templates::new(
             Arc::clone(&parts.driver),
             parts.images.clone(),

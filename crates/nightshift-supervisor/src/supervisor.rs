@@ -62,10 +62,16 @@ impl Supervisor {
         let mut cursor = None;
         let mut wanted = Vec::new();
         loop {
-            let page = self.shared.store.runs(&filter, cursor, 200).await.map_err(|error| trouble::reading(&error))?;
+            let page = self
+                .shared
+                .store
+                .runs(&filter, cursor, 200)
+                .await
+                .map_err(|error| trouble::reading(&error))?;
             for run in page.runs {
                 wanted.extend(run.sandbox.clone());
-                let rests = matches!(run.state, RunState::InReview { .. } | RunState::Paused { .. }) && run.sandbox.is_none();
+                let rests = matches!(run.state, RunState::InReview { .. } | RunState::Paused { .. })
+                    && run.sandbox.is_none();
                 if !rests {
                     self.take_up(&run.run).await?;
                 }
@@ -116,19 +122,24 @@ impl Supervisor {
         check_description(&description)?;
         let model = request.model.unwrap_or_else(|| self.shared.settings.default_model.clone());
         self.check_model(&model).await?;
-        if let Some(free) = doctor::free_mib(&self.shared.settings.data).filter(|free| *free < doctor::LEAST_FREE_MIB) {
+        if let Some(free) =
+            doctor::free_mib(&self.shared.settings.data).filter(|free| *free < doctor::LEAST_FREE_MIB)
+        {
             return Err(doctor::too_little_space(free));
         }
-        let source = request.repository.parse().map_err(|error| trouble::sourcing(&request.repository, &error))?;
+        let source =
+            request.repository.parse().map_err(|error| trouble::sourcing(&request.repository, &error))?;
         let base = request.base_branch.as_deref().map_or(BaseBranch::Current, BaseBranch::Named);
-        let checkout = inspect(&self.shared.git, &source, base).await.map_err(|error| trouble::inspecting(&error))?;
+        let checkout =
+            inspect(&self.shared.git, &source, base).await.map_err(|error| trouble::inspecting(&error))?;
         if request.uncommitted == Uncommitted::Refuse && checkout.is_dirty() {
             return Err(uncommitted(&checkout));
         }
         let repository = self.shared.forge.repository(&checkout.source);
         repository.import(&checkout).await.map_err(|error| trouble::importing(&error))?;
 
-        let (task, run) = (TaskId::new(self.shared.entropy.as_ref()), RunId::new(self.shared.entropy.as_ref()));
+        let (task, run) =
+            (TaskId::new(self.shared.entropy.as_ref()), RunId::new(self.shared.entropy.as_ref()));
         let now = self.shared.clock.now();
         let task = Task {
             id: task,
@@ -210,7 +221,10 @@ impl Supervisor {
         if progress.state.is_final() { Ok(()) } else { self.wish(run, Wish::Close).await }
     }
 
-    async fn pull_request_of(&self, run: &RunId) -> Result<(RunProgress, Repository, PullRequestId), UserError> {
+    async fn pull_request_of(
+        &self,
+        run: &RunId,
+    ) -> Result<(RunProgress, Repository, PullRequestId), UserError> {
         let events = self.shared.store.replay(run).await.map_err(|error| trouble::replaying(&error))?;
         let progress = self.fold(&events)?;
         let Some(number) = progress.pull_request else {
@@ -242,7 +256,9 @@ impl Supervisor {
 
     /// Makes image and template if they are missing, and returns the template's key.
     pub async fn prepare_template(&self) -> Result<String, UserError> {
-        let quiet = |phase: SetUpPhase| tracing::info!(what = phase.what, phase = phase.phase, "{}/{}", phase.number, phase.of);
+        let quiet = |phase: SetUpPhase| {
+            tracing::info!(what = phase.what, phase = phase.phase, "{}/{}", phase.number, phase.of)
+        };
         Ok(self.shared.templates.ensure(&quiet).await?.key.to_string())
     }
 
@@ -270,7 +286,11 @@ impl Supervisor {
 
     fn fold(&self, events: &[Event]) -> Result<RunProgress, UserError> {
         let Some((first, rest)) = events.split_first() else {
-            return Err(UserError::new(ErrorCode::NotFound, "there is no such run", "`nightshift tasks --all` lists them."));
+            return Err(UserError::new(
+                ErrorCode::NotFound,
+                "there is no such run",
+                "`nightshift tasks --all` lists them.",
+            ));
         };
         let mut progress = RunProgress::begin(first, AgentSettings::default())
             .map_err(|error| trouble::internal("reading the history", &error))?;
@@ -297,7 +317,8 @@ fn check_description(description: &str) -> Result<(), UserError> {
 
 fn uncommitted(checkout: &Checkout) -> UserError {
     let count = checkout.uncommitted;
-    let changes = if count == 1 { "1 change that is".to_owned() } else { format!("{count} changes that are") };
+    let changes =
+        if count == 1 { "1 change that is".to_owned() } else { format!("{count} changes that are") };
     UserError::new(
         ErrorCode::Conflict,
         format!("{} has {changes} not committed, and the agent would not see them", checkout.source),

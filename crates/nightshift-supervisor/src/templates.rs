@@ -36,7 +36,12 @@ pub(crate) struct Templates {
 
 impl Templates {
     /// Templates of `images` by `driver`.
-    pub(crate) fn new(driver: Arc<dyn Driver>, images: Images, size: MachineSize, entropy: Arc<dyn Entropy>) -> Self {
+    pub(crate) fn new(
+        driver: Arc<dyn Driver>,
+        images: Images,
+        size: MachineSize,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
         Self { driver, images, size, entropy, making: Mutex::new(()) }
     }
 
@@ -92,7 +97,11 @@ impl Templates {
         }
     }
 
-    async fn warm_up(&self, machine: &Arc<dyn Machine>, report: &(dyn Fn(usize) + Sync)) -> Result<(), DeskError> {
+    async fn warm_up(
+        &self,
+        machine: &Arc<dyn Machine>,
+        report: &(dyn Fn(usize) + Sync),
+    ) -> Result<(), DeskError> {
         let desk = Desk::attach(Arc::clone(machine), self.entropy.as_ref(), BOOT_WITHIN).await?;
         let until_desktop = "until [ -e /run/nightshift/desktop-ready ]; do sleep 0.3; done";
         shell(&desk.channel, "desktop", until_desktop, GuestUser::Agent, BOOT_WITHIN).await?;
@@ -102,8 +111,7 @@ impl Templates {
             .start(browser)
             .await
             .map_err(|error| DeskError::Silent { what: format!("starting the browser: {error}") })?;
-        let until_page =
-            "until curl -sf http://127.0.0.1:9222/json/list | grep -q '\"type\": \"page\"'; do sleep 0.5; done";
+        let until_page = "until curl -sf http://127.0.0.1:9222/json/list | grep -q '\"type\": \"page\"'; do sleep 0.5; done";
         shell(&desk.channel, "browser-page", until_page, GuestUser::Agent, BOOT_WITHIN).await?;
         shell(&desk.channel, "warm-up", WARM_UP, GuestUser::Agent, BOOT_WITHIN).await?;
         report(2);
@@ -113,7 +121,11 @@ impl Templates {
             ceiling: Duration::from_secs(180),
             repeats: Repeats::Count,
         };
-        desk.screen.damage().settle(limits).await.map_err(|error| DeskError::Dark { what: error.to_string() })?;
+        desk.screen
+            .damage()
+            .settle(limits)
+            .await
+            .map_err(|error| DeskError::Dark { what: error.to_string() })?;
         shell(&desk.channel, "quiesce", "sync", GuestUser::Root, BOOT_WITHIN).await?;
         for job in ["desktop", "browser-page", "warm-up", "quiesce"] {
             // A clone must be able to use these ids; what cannot be forgotten is only a little disk.

@@ -241,7 +241,10 @@ mod tests {
     #[test]
     fn a_pull_request_in_review_is_not_failed_by_trouble_elsewhere() {
         let state = RunState::InReview { pull_request: PullRequestId(3) };
-        assert_eq!(transition(&state, Trigger::Fail(error())), Err(TransitionDenied::NotNow { state: "inReview" }));
+        assert_eq!(
+            transition(&state, Trigger::Fail(error())),
+            Err(TransitionDenied::NotNow { state: "inReview" })
+        );
     }
 
     #[test]

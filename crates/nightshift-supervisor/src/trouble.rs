@@ -1,9 +1,10 @@
 //! What a person is told when something under the supervisor fails: the one place that maps it.
 
-use nightshift_protocol::{ErrorCode, UserError};
 use nightshift_forge::{
-    GitError, ImportError, OpenError, InspectError, LedgerError, MergeError, PullRequestError, ReceiveError, SourceError,
+    GitError, ImportError, InspectError, LedgerError, MergeError, OpenError, PullRequestError, ReceiveError,
+    SourceError,
 };
+use nightshift_protocol::{ErrorCode, UserError};
 use nightshift_store::{AppendError, FindError, GetError, PutError, ReadError, ReplayError};
 
 /// A user's error for a failed read or write: a full disk is named as such.
@@ -49,16 +50,20 @@ pub(crate) fn appending(error: &AppendError) -> UserError {
 pub(crate) fn putting(error: &PutError) -> UserError {
     match error {
         PutError::DiskFull(_) => disk_full("keeping an artifact"),
-        PutError::File(_) | PutError::Name(_) | PutError::Database(_) => internal("keeping an artifact", error),
+        PutError::File(_) | PutError::Name(_) | PutError::Database(_) => {
+            internal("keeping an artifact", error)
+        }
     }
 }
 
 /// A user's error for an artifact that cannot be read.
 pub fn getting(error: &GetError) -> UserError {
     match error {
-        GetError::NotFound(id) => {
-            UserError::new(ErrorCode::NotFound, format!("there is no artifact {id}"), "Look for a mistyped id.")
-        }
+        GetError::NotFound(id) => UserError::new(
+            ErrorCode::NotFound,
+            format!("there is no artifact {id}"),
+            "Look for a mistyped id.",
+        ),
         GetError::Damaged(_) | GetError::File(_) => internal("reading an artifact", error),
     }
 }
@@ -71,12 +76,16 @@ pub fn reading(error: &ReadError) -> UserError {
 /// A user's error for a run or task that is not found by what was given.
 pub fn finding(error: &FindError) -> UserError {
     match error {
-        FindError::NotFound { .. } => {
-            UserError::new(ErrorCode::NotFound, error.to_string(), "`nightshift tasks --all` lists all of them.")
-        }
-        FindError::Ambiguous { .. } => {
-            UserError::new(ErrorCode::InvalidRequest, error.to_string(), "Give some more characters of the one you mean.")
-        }
+        FindError::NotFound { .. } => UserError::new(
+            ErrorCode::NotFound,
+            error.to_string(),
+            "`nightshift tasks --all` lists all of them.",
+        ),
+        FindError::Ambiguous { .. } => UserError::new(
+            ErrorCode::InvalidRequest,
+            error.to_string(),
+            "Give some more characters of the one you mean.",
+        ),
         FindError::Read(error) => reading(error),
     }
 }
@@ -95,11 +104,9 @@ pub(crate) fn replaying(error: &ReplayError) -> UserError {
 /// A user's error for a call of git that failed.
 pub fn git(error: &GitError) -> UserError {
     match error {
-        GitError::Missing | GitError::TooOld { .. } => UserError::new(
-            ErrorCode::ToolMissing,
-            error.to_string(),
-            "Install it: sudo apt-get install git",
-        ),
+        GitError::Missing | GitError::TooOld { .. } => {
+            UserError::new(ErrorCode::ToolMissing, error.to_string(), "Install it: sudo apt-get install git")
+        }
         GitError::DiskFull => disk_full("git"),
         GitError::Failed { .. }
         | GitError::TimedOut { .. }
@@ -132,23 +139,33 @@ pub fn ledger(error: &LedgerError) -> UserError {
 /// A user's error for something that cannot be done with a pull request.
 pub fn pull_request(error: &PullRequestError) -> UserError {
     match error {
-        PullRequestError::NotFound(_) => {
-            UserError::new(ErrorCode::NotFound, error.to_string(), "`nightshift review list --all` lists them.")
-        }
-        PullRequestError::Refused(_) => {
-            UserError::new(ErrorCode::Conflict, error.to_string(), "`nightshift review list --all` shows where it is.")
-        }
+        PullRequestError::NotFound(_) => UserError::new(
+            ErrorCode::NotFound,
+            error.to_string(),
+            "`nightshift review list --all` lists them.",
+        ),
+        PullRequestError::Refused(_) => UserError::new(
+            ErrorCode::Conflict,
+            error.to_string(),
+            "`nightshift review list --all` shows where it is.",
+        ),
         PullRequestError::Ledger(error) => ledger(error),
     }
 }
 
 pub(crate) fn merging(error: &MergeError) -> UserError {
     match error {
-        MergeError::NotFound(_) => {
-            UserError::new(ErrorCode::NotFound, error.to_string(), "`nightshift review list --all` lists them.")
-        }
+        MergeError::NotFound(_) => UserError::new(
+            ErrorCode::NotFound,
+            error.to_string(),
+            "`nightshift review list --all` lists them.",
+        ),
         MergeError::AlreadyMerged { .. } | MergeError::Closed | MergeError::BaseMoved { .. } => {
-            UserError::new(ErrorCode::Conflict, error.to_string(), "`nightshift review list --all` shows where it is.")
+            UserError::new(
+                ErrorCode::Conflict,
+                error.to_string(),
+                "`nightshift review list --all` shows where it is.",
+            )
         }
         MergeError::Conflict { .. } => UserError::new(
             ErrorCode::MergeConflict,
@@ -183,17 +200,20 @@ pub(crate) fn inspecting(error: &InspectError) -> UserError {
             ErrorCode::NotARepository,
             "Make it one: git init, git add -A, git commit. Or name another folder with --repo.",
         ),
-        InspectError::ForeignOwner { .. } => (
-            ErrorCode::NotARepository,
-            "Clone it as yourself, and give the clone with --repo.",
-        ),
-        InspectError::Empty => (ErrorCode::EmptyRepository, "Commit something first: the work starts from a commit."),
+        InspectError::ForeignOwner { .. } => {
+            (ErrorCode::NotARepository, "Clone it as yourself, and give the clone with --repo.")
+        }
+        InspectError::Empty => {
+            (ErrorCode::EmptyRepository, "Commit something first: the work starts from a commit.")
+        }
         InspectError::DetachedHead { .. } => (ErrorCode::BranchNotFound, "Name the branch with --base."),
         InspectError::BranchNotFound { .. } | InspectError::BranchName(_) => {
             (ErrorCode::BranchNotFound, "`git branch` lists the branches; name one with --base.")
         }
         InspectError::Shallow => (ErrorCode::InvalidRequest, "Then give the task again."),
-        InspectError::Source(_) => (ErrorCode::RepositoryNotFound, "Name a folder on this machine, or a URL that git can fetch."),
+        InspectError::Source(_) => {
+            (ErrorCode::RepositoryNotFound, "Name a folder on this machine, or a URL that git can fetch.")
+        }
         InspectError::Git(error) => return git(error),
     };
     UserError::new(code, error.to_string(), hint)
@@ -246,7 +266,8 @@ mod tests {
     fn a_mistyped_id_is_the_user_s_and_a_prefix_of_several_asks_for_more() {
         let missing = finding(&FindError::NotFound { prefix: "run-x".to_owned() });
         assert_eq!(missing.code, ErrorCode::NotFound);
-        let several = FindError::Ambiguous { prefix: "run-".to_owned(), candidates: vec!["run-a".to_owned()] };
+        let several =
+            FindError::Ambiguous { prefix: "run-".to_owned(), candidates: vec!["run-a".to_owned()] };
         assert!(finding(&several).hint.contains("more characters"));
     }
 }

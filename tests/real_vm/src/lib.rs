@@ -71,8 +71,9 @@ impl Night {
 
     /// Submits a task and returns its run's id at once.
     pub async fn submit(&self, task: &str, repository: &Path) -> String {
-        let submitted =
-            self.json(&["exec", task, "--repo", repository.to_str().unwrap(), "--background", "--json"]).await;
+        let submitted = self
+            .json(&["exec", task, "--repo", repository.to_str().unwrap(), "--background", "--json"])
+            .await;
         submitted["run"].as_str().unwrap().to_owned()
     }
 
@@ -126,7 +127,9 @@ impl Night {
             let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
             let folder = std::fs::read_link(entry.path().join("cwd")).unwrap_or_default();
             let named = command.windows(needle.len()).any(|window| window == needle);
-            if command.starts_with(b"qemu") || command.windows(12).take(64).any(|window| window == b"qemu-system-") {
+            if command.starts_with(b"qemu")
+                || command.windows(12).take(64).any(|window| window == b"qemu-system-")
+            {
                 if named || folder.starts_with(&sandboxes) {
                     found.push(pid);
                 }
@@ -190,7 +193,12 @@ pub fn git(folder: &Path, arguments: &[&str]) -> String {
 /// The example as a git repository of its own.
 pub fn trailhead(into: &Path) -> PathBuf {
     let repository = into.join("trailhead");
-    let copied = Command::new("cp").arg("-r").arg(root().join("examples/trailhead")).arg(&repository).status().unwrap();
+    let copied = Command::new("cp")
+        .arg("-r")
+        .arg(root().join("examples/trailhead"))
+        .arg(&repository)
+        .status()
+        .unwrap();
     assert!(copied.success());
     git(&repository, &["init", "-q", "-b", "main"]);
     git(&repository, &["add", "-A"]);
@@ -222,8 +230,12 @@ pub fn fingerprint(folder: &Path) -> BTreeMap<PathBuf, String> {
                 folders.push(path);
             } else {
                 let content = std::fs::read(&path).unwrap_or_default();
-                let hash: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
-                found.insert(path, format!("{:o} {:?} {hash}", facts.permissions().mode(), facts.modified().unwrap()));
+                let hash: String =
+                    Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
+                found.insert(
+                    path,
+                    format!("{:o} {:?} {hash}", facts.permissions().mode(), facts.modified().unwrap()),
+                );
             }
         }
     }
@@ -281,8 +293,11 @@ pub fn assert_exactly_once(events: &[Value]) {
         assert_eq!(event["seq"].as_u64(), Some(index as u64 + 1), "a gap or a repetition at {index}");
     }
     for kind in ["stepIntended", "stepFinished"] {
-        let mut steps: Vec<&str> =
-            events.iter().filter(|event| event["type"] == kind).map(|event| event["step"].as_str().unwrap()).collect();
+        let mut steps: Vec<&str> = events
+            .iter()
+            .filter(|event| event["type"] == kind)
+            .map(|event| event["step"].as_str().unwrap())
+            .collect();
         let all = steps.len();
         steps.sort_unstable();
         steps.dedup();

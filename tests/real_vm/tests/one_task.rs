@@ -18,7 +18,8 @@ async fn pictures(night: &Night, run: &str, into: &Path) -> Vec<(String, Picture
     night.said(&["review", "show", run, "--pictures", into.to_str().unwrap()]).await;
     let detail = night.json(&["review", "show", run, "--json"]).await;
     let labels = detail["evidence"].as_array().unwrap().iter().filter_map(|evidence| {
-        (evidence["source"]["type"] == "screenshot").then(|| evidence["source"]["label"].as_str().unwrap().to_owned())
+        (evidence["source"]["type"] == "screenshot")
+            .then(|| evidence["source"]["label"].as_str().unwrap().to_owned())
     });
     let mut files: Vec<_> = std::fs::read_dir(into).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -80,8 +81,12 @@ fn slow_script() -> Value {
         json!({"delayMs": 1_500, "calls": [{"tool": "computer", "input": {"action": "screenshot"}}]}),
         json!({"calls": [shell("sleep 1; git add -A && git commit -q -m 'Write notes' && cat notes.txt")]}),
     ];
-    turns.push(json!({"calls": [{"tool": "evidence", "input": {"claim": "The notes are written.", "step": "5.1"}}]}));
-    turns.push(json!({"calls": [{"tool": "finish", "input": {"title": "Write notes", "summary": "Three notes."}}]}));
+    turns.push(
+        json!({"calls": [{"tool": "evidence", "input": {"claim": "The notes are written.", "step": "5.1"}}]}),
+    );
+    turns.push(
+        json!({"calls": [{"tool": "finish", "input": {"title": "Write notes", "summary": "Three notes."}}]}),
+    );
     json!({"model": "claude-sonnet-5-5", "turns": turns})
 }
 
@@ -125,7 +130,11 @@ async fn a_cancelled_run_leaves_neither_a_machine_nor_a_file() {
     let run = night.submit("Wait", &repository).await;
     night.until(&run, "a step", |events| events.iter().any(|event| event["type"] == "stepIntended")).await;
     night.said(&["cancel", &run]).await;
-    night.until(&run, "the sandbox to go", |events| events.iter().any(|event| event["type"] == "sandboxStopped")).await;
+    night
+        .until(&run, "the sandbox to go", |events| {
+            events.iter().any(|event| event["type"] == "sandboxStopped")
+        })
+        .await;
     assert_eq!(night.machines(), Vec::<u32>::new());
     assert!(night.sandbox_folders().is_empty());
     assert_eq!(night.watch(&run).await, "cancelled");

@@ -7,8 +7,8 @@ use nightshift_channel::{Command, GuestUser, Input, JobStatus};
 use nightshift_protocol::{Image, Reconciled, ResultPart};
 use nightshift_sandbox::Acceleration;
 use nightshift_screen::{
-    Button, Clicks, Frame, Gesture, GestureRefused, InputError, KeyError, NotOnKeyboard, Point, Rect, Repeats, Scroll,
-    SettleLimits,
+    Button, Clicks, Frame, Gesture, GestureRefused, InputError, KeyError, NotOnKeyboard, Point, Rect,
+    Repeats, Scroll, SettleLimits,
 };
 
 use super::{Bench, StepEnd, StepTrouble};

@@ -44,18 +44,25 @@ pub(super) async fn prepare(bench: &Bench, request: &EditRequest) -> Result<Prep
     };
     let (after, said) = match (&request.action, text) {
         (EditAction::Create { text: whole }, None) => (Some(whole.clone()), format!("Created {path}.")),
-        (EditAction::Create { text: whole }, Some(_)) => (Some(whole.clone()), format!("Replaced all of {path}.")),
+        (EditAction::Create { text: whole }, Some(_)) => {
+            (Some(whole.clone()), format!("Replaced all of {path}."))
+        }
         (EditAction::Undo, _) => match bench.writes.iter().rfind(|write| write.path == path) {
             None => return Ok(refuse(&path, &"no change of yours is left to be undone")),
             Some(write) => match &write.before {
                 None => (None, format!("Removed {path}, which was not there before.")),
                 Some(earlier) => {
                     let bytes = bench.store.get(earlier).await.map_err(host)?;
-                    (Some(String::from_utf8_lossy(&bytes).into_owned()), format!("{path} is as it was before."))
+                    (
+                        Some(String::from_utf8_lossy(&bytes).into_owned()),
+                        format!("{path} is as it was before."),
+                    )
                 }
             },
         },
-        (EditAction::View(_) | EditAction::Change(_), None) => return Ok(refuse(&path, &"there is no such file")),
+        (EditAction::View(_) | EditAction::Change(_), None) => {
+            return Ok(refuse(&path, &"there is no such file"));
+        }
         (EditAction::View(range), Some(text)) => {
             return Ok(match edits::view(text, *range) {
                 Ok(view) => Prepared::answer(StepEnd::done(view)),

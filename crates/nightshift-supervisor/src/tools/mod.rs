@@ -13,8 +13,8 @@ use std::sync::Arc;
 use nightshift_agent::ToolRequest;
 use nightshift_channel::JobId;
 use nightshift_protocol::{
-    ArtifactId, CommitId, EventBody, IntendedWrite, Live, LiveBody, Reconciled, ResultPart, RunId, StepId, ToolCall, ToolOutcome,
-    UserError,
+    ArtifactId, CommitId, EventBody, IntendedWrite, Live, LiveBody, Reconciled, ResultPart, RunId, StepId,
+    ToolCall, ToolOutcome, UserError,
 };
 use nightshift_store::Store;
 use tokio::sync::broadcast;
@@ -59,12 +59,18 @@ impl Bench {
     }
 
     pub(crate) async fn keep(&self, bytes: Vec<u8>, media_type: &str) -> Result<ArtifactId, StepTrouble> {
-        self.store.put(bytes, media_type).await.map_err(|error| StepTrouble::Host(crate::trouble::putting(&error)))
+        self.store
+            .put(bytes, media_type)
+            .await
+            .map_err(|error| StepTrouble::Host(crate::trouble::putting(&error)))
     }
 }
 
 /// A job's id made of letters, digits, dots and dashes, which is all that ids of runs and steps have.
-#[expect(clippy::expect_used, reason = "the callers' texts are made of our own ids; a test makes one of each")]
+#[expect(
+    clippy::expect_used,
+    reason = "the callers' texts are made of our own ids; a test makes one of each"
+)]
 pub(crate) fn job_id(text: &str) -> JobId {
     JobId::new(text).expect("ids of runs and steps are valid ids of jobs")
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use nightshift_agent::{OUTPUT_LIMIT, ShellMode, ShellRequest, shorten};
-use nightshift_channel::{AttachError, Command, GuestUser, Job, JobEvent, JobExit, JobStatus, OutputMode, Signal, StartJobError};
+use nightshift_channel::{
+    AttachError, Command, GuestUser, Job, JobEvent, JobExit, JobStatus, OutputMode, Signal, StartJobError,
+};
 use nightshift_protocol::{LiveBody, Reconciled, ResultPart, StepId, ToolOutcome};
 
 use super::{Bench, StepEnd, StepTrouble};
