@@ -22,8 +22,11 @@ use crate::command_line::Processor;
 use crate::program::Qemu;
 use crate::{cpio, failure};
 
-/// How long a guest may take. With working KVM it takes one second, on a busy machine two or three.
-const TRIAL_LIMIT: Duration = Duration::from_secs(8);
+/// How long QEMU and its guest may print nothing at all. The kernel's first line comes within half a second, on a
+/// busy machine within one or two.
+const SILENCE_LIMIT: Duration = Duration::from_secs(4);
+/// How long a guest that prints may take to give its sign of life. With working KVM it takes a second.
+const TRIAL_LIMIT: Duration = Duration::from_secs(12);
 /// What is kept of what a trial prints. A kernel that says everything it can stays far below.
 const OUTPUT_LIMIT: usize = 256 * 1024;
 /// Processors under KVM, best first. The second helps where the hypervisor below allows no writes to the
@@ -50,6 +53,12 @@ pub(crate) enum Trial {
 }
 
 impl Verdict {
+    /// Whether a verdict found with `kernel` as a guest is worth keeping. A boot sector that ran does not prove
+    /// that a kernel would.
+    pub(crate) fn lasts(&self, kernel: Option<&Path>) -> bool {
+        kernel.is_some() || self.processor.acceleration == Acceleration::Tcg
+    }
+
     /// The verdict as it is reported.
     pub(crate) fn report(&self, qemu: &Qemu) -> DriverReport {
         DriverReport {
@@ -114,8 +123,7 @@ impl Tester<'_> {
             }
         }
         let verdict = decide(&outcomes);
-        // A boot sector that ran does not prove that a kernel would.
-        if kernel.is_some() || verdict.processor.acceleration == Acceleration::Tcg {
+        if verdict.lasts(kernel) {
             self.remember(qemu, &verdict);
         }
         Ok(verdict)
@@ -155,8 +163,10 @@ enum Outcome {
     Ran,
     /// It, or QEMU, stopped before.
     Stopped { said: String },
-    /// Nothing came of it in time.
-    Hung,
+    /// It printed nothing.
+    Silent,
+    /// It printed something, but gave no sign of life in time.
+    Slow,
 }
 
 fn decide(outcomes: &[(&str, Outcome)]) -> Verdict {
@@ -171,7 +181,10 @@ fn decide(outcomes: &[(&str, Outcome)]) -> Verdict {
         .map(|(model, outcome)| match outcome {
             Outcome::Ran => format!("with processor \"{model}\" it ran"),
             Outcome::Stopped { said } => format!("with processor \"{model}\" it stopped ({said})"),
-            Outcome::Hung => {
+            Outcome::Silent => {
+                format!("with processor \"{model}\" it did nothing for {} s", SILENCE_LIMIT.as_secs())
+            }
+            Outcome::Slow => {
                 format!("with processor \"{model}\" it was not up after {} s", TRIAL_LIMIT.as_secs())
             }
         })
@@ -240,7 +253,7 @@ impl Guest {
         match &self.kernel {
             Some(kernel) => {
                 command.arg("-kernel").arg(kernel);
-                command.args(["-initrd", "initrd", "-append", "console=ttyS0 quiet panic=-1"]);
+                command.args(["-initrd", "initrd", "-append", "console=ttyS0 earlyprintk=serial panic=-1"]);
             }
             None => {
                 command.args(["-drive", "if=ide,format=raw,snapshot=on,file=disk"]);
@@ -255,7 +268,7 @@ impl Guest {
             .spawn()?;
         // The command holds the pipe's other end, and would keep the reader from seeing its end.
         drop(command);
-        let outcome = timeout(TRIAL_LIMIT, watch(reader)).await.unwrap_or(Ok(Outcome::Hung));
+        let outcome = timeout(TRIAL_LIMIT, watch(reader)).await.unwrap_or(Ok(Outcome::Slow));
         child.kill().await?;
         outcome
     }
@@ -268,14 +281,18 @@ fn io_pipe() -> io::Result<(io::PipeWriter, pipe::Receiver)> {
 
 async fn watch(mut output: pipe::Receiver) -> io::Result<Outcome> {
     let mut seen = Vec::new();
+    let Ok(first) = timeout(SILENCE_LIMIT, output.read_buf(&mut seen)).await else {
+        return Ok(Outcome::Silent);
+    };
+    let mut count = first?;
     loop {
-        let count = output.read_buf(&mut seen).await?;
         if let Some(outcome) = judge(&seen) {
             return Ok(outcome);
         }
         if count == 0 || seen.len() > OUTPUT_LIMIT {
             return Ok(Outcome::Stopped { said: reason(&seen) });
         }
+        count = output.read_buf(&mut seen).await?;
     }
 }
 

@@ -46,9 +46,13 @@ fn the_first_processor_that_ran_a_guest_is_taken() {
 
 #[test]
 fn when_none_ran_the_reason_says_what_happened_to_each() {
-    let verdict = decide(&[("host", stopped("failed to set MSR 0x10a")), ("host,x=off", Outcome::Hung)]);
+    let verdict = decide(&[
+        ("host", stopped("failed to set MSR 0x10a")),
+        ("host,x=off", Outcome::Silent),
+        ("x", Outcome::Slow),
+    ]);
     assert_eq!(verdict.processor, Processor::translated());
-    insta::assert_snapshot!(verdict.because, @r#"KVM opens, but no guest runs with it: with processor "host" it stopped (failed to set MSR 0x10a); with processor "host,x=off" it was not up after 8 s"#);
+    insta::assert_snapshot!(verdict.because, @r#"KVM opens, but no guest runs with it: with processor "host" it stopped (failed to set MSR 0x10a); with processor "host,x=off" it did nothing for 4 s; with processor "x" it was not up after 12 s"#);
 }
 
 #[test]
@@ -120,18 +124,33 @@ async fn a_boot_sector_that_ran_is_believed_but_not_remembered() {
     assert_eq!(starts(folder.path()), 3);
 }
 
-#[tokio::test]
-async fn a_guest_that_hangs_is_given_up_and_killed() {
+/// What comes of a guest that does what `script` says and then waits for ever; it is dead afterwards.
+async fn outcome_of_a_guest_that_waits(script: &str) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
-    let script = format!("echo $$ >> {}/started; exec sleep 60", folder.path().display());
+    let started = folder.path().join("started");
+    let script = format!("echo $$ >> {}; {script}; exec sleep 60", started.display());
     let qemu = fake_qemu(folder.path(), &script).await;
     let guest = Guest::new(None, folder.path()).unwrap();
-    // With the clock standing still until nothing else happens, the limit is reached at once.
+    // With the clock standing still until nothing else happens, limits are reached at once.
     tokio::time::pause();
-    assert_eq!(guest.run(&qemu, "host").await.unwrap(), Outcome::Hung);
-    for process in fs::read_to_string(folder.path().join("started")).unwrap_or_default().lines() {
+    let outcome = guest.run(&qemu, "host").await.unwrap();
+    for process in fs::read_to_string(started).unwrap_or_default().lines() {
         assert!(!Path::new("/proc").join(process).exists());
     }
+    outcome
+}
+
+#[tokio::test]
+async fn a_guest_that_does_nothing_is_given_up_and_killed() {
+    assert_eq!(outcome_of_a_guest_that_waits("true").await, Outcome::Silent);
+}
+
+#[tokio::test]
+async fn a_guest_that_only_talks_is_given_up() {
+    let (mut writer, reader) = io_pipe().unwrap();
+    io::Write::write_all(&mut writer, b"[0.0] Linux version").unwrap();
+    tokio::time::pause();
+    assert!(timeout(TRIAL_LIMIT, watch(reader)).await.is_err());
 }
 
 #[tokio::test]
