@@ -111,7 +111,9 @@ pub fn read_image(folder: &Path) -> Result<(Image, ImageManifest), ImageError> {
     }
     let disk = folder.join(DISK);
     qcow2::disk_size(&disk).map_err(|source| ImageError::Damaged { file: disk, source })?;
-    Ok((Image { folder: folder.to_owned(), hash: hexadecimal(&Sha256::digest(&bytes)) }, manifest))
+    let folder = std::path::absolute(folder)
+        .map_err(|source| ImageError::Damaged { file: folder.to_owned(), source })?;
+    Ok((Image { folder, hash: hexadecimal(&Sha256::digest(&bytes)) }, manifest))
 }
 
 /// Reads every byte of the image in `folder` and compares with the manifest; takes seconds.

@@ -16,6 +16,7 @@ mod failure;
 mod folder;
 mod image;
 mod machine;
+mod prepare;
 mod process;
 mod program;
 mod qcow2;

@@ -16,6 +16,7 @@ use crate::command_line::{Start, arguments};
 use crate::failure;
 use crate::folder::{Purpose, Record, SandboxFolder, name, remove_folder};
 use crate::machine::QemuMachine;
+use crate::prepare::Prepared;
 use crate::process::Process;
 use crate::program::Qemu;
 use crate::qmp::{Qmp, QmpError};
@@ -56,21 +57,13 @@ impl Drop for Unfinished {
     }
 }
 
-/// Starts a machine in its folder, which holds all it needs, and returns it when its guest runs.
-pub(crate) async fn start(
-    qemu: &Qemu,
-    folder: SandboxFolder,
-    record: Record,
-    start: Start,
-    unfinished: &mut Unfinished,
-) -> Result<QemuMachine, StartError> {
+/// Starts a machine that has been prepared, and returns it when its guest runs.
+pub(crate) async fn start(qemu: &Qemu, prepared: Prepared, start: Start) -> Result<QemuMachine, StartError> {
     let began = Instant::now();
-    let (sandbox, place) = (record.sandbox.clone(), folder.join(name::RECORD));
+    let Prepared { folder, record, mut unfinished } = prepared;
+    let (sandbox, place) = (record.sandbox.clone(), folder.join(name::MONITOR));
     let failed = |what: &str, source| failure::io(what, &place, source);
 
-    folder
-        .write_record(&record)
-        .map_err(|source| failed("the machine's record could not be written", source))?;
     // The socket is there before QEMU is, and as long as somebody listens on it QEMU lives.
     let monitor =
         folder.listen(name::MONITOR).map_err(|source| failed("a socket could not be made", source))?;
@@ -100,6 +93,7 @@ pub(crate) async fn start(
         return Err(explain(error).await);
     }
     machine.started();
+    unfinished.finished();
     tracing::info!(%sandbox, ?greeted, running = ?began.elapsed(), "a machine runs");
     Ok(machine)
 }

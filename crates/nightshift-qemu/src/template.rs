@@ -61,12 +61,17 @@ pub(crate) fn key(
     TemplateKey(digits)
 }
 
-/// Makes the folder in which `sandbox` is to become the template with `key`.
-pub(crate) fn make_staging(templates: &Path, key: &TemplateKey, sandbox: &SandboxId) -> io::Result<PathBuf> {
-    DirBuilder::new().recursive(true).mode(0o700).create(templates)?;
-    let staging = templates.join(format!("{key}.{sandbox}.partial"));
-    DirBuilder::new().mode(0o700).create(&staging)?;
-    Ok(staging)
+/// Returns the folder in which `sandbox` is to become the template with `key`.
+pub(crate) fn staging(templates: &Path, key: &TemplateKey, sandbox: &SandboxId) -> PathBuf {
+    templates.join(format!("{key}.{sandbox}.partial"))
+}
+
+/// Makes that folder, which must not be there yet, and what is above it.
+pub(crate) fn make_staging(staging: &Path) -> io::Result<()> {
+    if let Some(templates) = staging.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(templates)?;
+    }
+    DirBuilder::new().mode(0o700).create(staging)
 }
 
 /// Returns what the template with `key` is, if it is there and whole.
@@ -167,7 +172,8 @@ mod tests {
         }
 
         fn stage(&self, sandbox: &str, content: &str) -> PathBuf {
-            let staging = make_staging(&self.templates(), &self.key, &sandbox.parse().unwrap()).unwrap();
+            let staging = staging(&self.templates(), &self.key, &sandbox.parse().unwrap());
+            make_staging(&staging).unwrap();
             for name in FILES {
                 fs::write(staging.join(name), content).unwrap();
             }

@@ -231,6 +231,18 @@ async fn an_owner_that_comes_later_finds_the_machine_and_can_stop_it() {
 }
 
 #[tokio::test]
+async fn looking_for_a_machine_that_is_being_started_waits_for_it() {
+    let bench = Bench::new();
+    let driver = bench.driver();
+    let template = bench.template(&driver).await;
+    let sandbox = id('a');
+    let (started, found) =
+        tokio::join!(driver.clone_template(clone_request(&sandbox, &template)), driver.find(&sandbox));
+    assert!(Arc::ptr_eq(&started.unwrap(), &found.unwrap().unwrap()));
+    driver.find(&sandbox).await.unwrap().unwrap().stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_template_begun_by_one_owner_can_be_frozen_by_the_next() {
     let bench = Bench::new();
     let machine = bench.boot(&bench.driver(), &id('t')).await.unwrap();
