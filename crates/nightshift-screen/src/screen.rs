@@ -91,7 +91,7 @@ impl Screen {
         }
     }
 
-    /// Copies what the screen shows now.
+    /// Copies what the screen shows now. The guest's pointer is not in it: adapters show it apart from the picture.
     pub async fn frame(&self) -> Result<Frame, FrameError> {
         self.copy(Part::Whole).await
     }

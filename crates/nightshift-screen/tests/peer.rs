@@ -13,6 +13,7 @@ use nightshift_screen::{
     SettleLimits, SettleReason, Size,
 };
 use support::{LISTENER, MAP, Peer, XRGB, memory, write_at};
+use tokio::time::Instant;
 use zbus::Variant;
 
 fn rect(x: u32, y: u32, width: u32, height: u32) -> Rect {
@@ -195,6 +196,38 @@ async fn gestures_of_two_hands_do_not_mix() {
     }
     let (copy, paste) = ([0x1d, 0x2e, 0x2e, 0x1d], [0x2a, 0x2f, 0x2f, 0x2a]);
     assert!(heard == [copy, paste].concat() || heard == [paste, copy].concat(), "{heard:x?}");
+}
+
+#[tokio::test]
+async fn text_goes_on_as_soon_as_the_screen_shows_some_of_it() {
+    let mut peer = Peer::attach(&[]).await;
+    let mut damage = peer.screen.damage();
+    peer.scanout_map(&memory(400, 1), [0, 10, 10, 40, XRGB]).await.unwrap();
+    damage.next().await.unwrap();
+    let began = Instant::now();
+    let screen = peer.screen.clone();
+    let typing = tokio::spawn(async move { screen.type_text("abcdefg").await });
+    for _ in 0..12 {
+        peer.input.recv().await.unwrap();
+    }
+    assert!(peer.input.is_empty(), "a burst has twelve events");
+    // One of these comes after the player has begun to wait.
+    while !typing.is_finished() {
+        peer.say(MAP, "UpdateMap", &(0, 0, 1, 1)).await.unwrap();
+    }
+    typing.await.unwrap().unwrap();
+    assert!(began.elapsed() < Duration::from_secs(1), "the screen's change was not heeded");
+    assert_eq!(peer.input.recv().await, Some(("Press".to_owned(), 0x22)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn text_that_is_never_shown_is_typed_all_the_same() {
+    let peer = Peer::attach(&[]).await;
+    let began = Instant::now();
+    peer.screen.type_text("abcdefg").await.unwrap();
+    let waited = began.elapsed();
+    assert!((Duration::from_secs(1)..Duration::from_secs(2)).contains(&waited), "{waited:?}");
+    assert_eq!(peer.input.len(), 14);
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use crate::dbus::Devices;
 use crate::geometry::{OutOfScreen, Point};
 
 /// How long a guest that shows nothing of what is typed, as at a prompt for a password, is waited for.
-const ECHO_WITHIN: Duration = Duration::from_millis(300);
+const ECHO_WITHIN: Duration = Duration::from_secs(1);
 
 /// Input was not, or not wholly, done.
 #[derive(Debug, thiserror::Error)]
