@@ -437,3 +437,6 @@ fn next_of_agent(progress: &RunProgress) -> Action {
         Effect::Fail { error } => Action::Fail(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -255,11 +255,18 @@ impl Supervisor {
     }
 
     /// Makes image and template if they are missing, and returns the template's key.
+    ///
+    /// It goes on when the caller stops waiting: minutes of work are not thrown away because a terminal was closed.
     pub async fn prepare_template(&self) -> Result<String, UserError> {
-        let quiet = |phase: SetUpPhase| {
-            tracing::info!(what = phase.what, phase = phase.phase, "{}/{}", phase.number, phase.of)
-        };
-        Ok(self.shared.templates.ensure(&quiet).await?.key.to_string())
+        let shared = Arc::clone(&self.shared);
+        let making = tokio::spawn(async move {
+            let told = |phase: SetUpPhase| {
+                tracing::info!(what = phase.what, phase = phase.phase, "{}/{}", phase.number, phase.of);
+            };
+            shared.templates.ensure(&told).await
+        });
+        let made = making.await.map_err(|error| trouble::internal("making the template", &error))?;
+        Ok(made?.key.to_string())
     }
 
     async fn wish(&self, run: &RunId, wish: Wish) -> Result<(), UserError> {

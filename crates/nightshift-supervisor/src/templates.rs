@@ -63,6 +63,8 @@ impl Templates {
         if let Some(template) = self.find().await? {
             return Ok(template);
         }
+        // What this host cannot run is not built for minutes first.
+        self.driver.probe().await.map_err(DeskError::from)?;
         let image = self.images.ensure(on_phase).await?;
         let key = self.driver.template_key(&image, self.size).await.map_err(DeskError::from)?;
         let report = |number: usize| {
@@ -111,7 +113,8 @@ impl Templates {
             .start(browser)
             .await
             .map_err(|error| DeskError::Silent { what: format!("starting the browser: {error}") })?;
-        let until_page = "until curl -sf http://127.0.0.1:9222/json/list | grep -q '\"type\": \"page\"'; do sleep 0.5; done";
+        // The start page has a title of its own once it is loaded.
+        let until_page = "until curl -sf http://127.0.0.1:9222/json/list | grep -q '\"title\": \"Nightshift\"'; do sleep 0.5; done";
         shell(&desk.channel, "browser-page", until_page, GuestUser::Agent, BOOT_WITHIN).await?;
         shell(&desk.channel, "warm-up", WARM_UP, GuestUser::Agent, BOOT_WITHIN).await?;
         report(2);
