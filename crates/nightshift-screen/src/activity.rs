@@ -95,10 +95,10 @@ impl Activity {
     pub(crate) fn record(&mut self, change: Change) {
         match change {
             Change::Lit(size) => self.lit(size),
-            Change::Changed(rect) => self.changed(rect),
+            Change::Changed(rects) => self.changed(&rects),
             Change::Darkened => self.darkened(),
             Change::Ended(why) => self.ended(why),
-            Change::None => {}
+            Change::Unseen(_) | Change::None => {}
         }
     }
 
@@ -109,7 +109,7 @@ impl Activity {
         // Older rectangles may lie outside the new size.
         self.latest.clear();
         self.tiles = vec![0; (columns * rows) as usize];
-        self.changed(Rect::whole(size));
+        self.changed(&[Rect::whole(size)]);
     }
 
     /// The display was switched off.
@@ -127,22 +127,25 @@ impl Activity {
         }
     }
 
-    /// `rect`, which lies on the screen, has changed.
-    fn changed(&mut self, rect: Rect) {
+    /// The screen has changed in `rects`, which lie on it.
+    fn changed(&mut self, rects: &[Rect]) {
         let Some(size) = self.size() else { return };
+        let Some(union) = rects.iter().copied().reduce(Rect::union) else { return };
         self.generation += 1;
         let (columns, _) = grid(size);
-        for row in rect.y() / TILE..rect.bottom().div_ceil(TILE) {
-            for column in rect.x() / TILE..rect.right().div_ceil(TILE) {
-                if let Some(tile) = self.tiles.get_mut((row * columns + column) as usize) {
-                    *tile = self.generation;
+        for rect in rects {
+            for row in rect.y() / TILE..rect.bottom().div_ceil(TILE) {
+                for column in rect.x() / TILE..rect.right().div_ceil(TILE) {
+                    if let Some(tile) = self.tiles.get_mut((row * columns + column) as usize) {
+                        *tile = self.generation;
+                    }
                 }
             }
         }
         if self.latest.len() == KEPT {
             self.latest.pop_front();
         }
-        self.latest.push_back(Damage { generation: self.generation, rect });
+        self.latest.push_back(Damage { generation: self.generation, rect: union });
     }
 
     /// The changes after `generation` one by one, oldest first; or all of them as one when they are too many.
@@ -218,16 +221,24 @@ mod tests {
     #[test]
     fn a_change_over_a_tile_border_touches_both_tiles() {
         let mut activity = lit(256, 128);
-        activity.changed(rect(60, 10, 8, 4));
+        activity.changed(&[rect(60, 10, 8, 4)]);
         let changes = activity.tiles_since(1).unwrap();
         assert_eq!((changes.generation, changes.tiles), (2, vec![rect(0, 0, 64, 64), rect(64, 0, 64, 64)]));
     }
 
     #[test]
+    fn two_corners_that_change_at_once_touch_only_their_tiles() {
+        let mut activity = lit(256, 256);
+        activity.changed(&[rect(0, 0, 1, 1), rect(255, 255, 1, 1)]);
+        assert_eq!(activity.damage_since(1), Some(Damage { generation: 2, rect: rect(0, 0, 256, 256) }));
+        assert_eq!(activity.tiles_since(1).unwrap().tiles, [rect(0, 0, 64, 64), rect(192, 192, 64, 64)]);
+    }
+
+    #[test]
     fn a_reader_who_looks_often_gets_exact_rectangles() {
         let mut activity = lit(256, 128);
-        activity.changed(rect(1, 2, 3, 4));
-        activity.changed(rect(100, 2, 3, 4));
+        activity.changed(&[rect(1, 2, 3, 4)]);
+        activity.changed(&[rect(100, 2, 3, 4)]);
         assert_eq!(activity.changes_since(1), [rect(1, 2, 3, 4), rect(100, 2, 3, 4)]);
         assert_eq!(activity.damage_since(1), Some(Damage { generation: 3, rect: rect(1, 2, 102, 4) }));
         assert_eq!(activity.damage_since(2), Some(Damage { generation: 3, rect: rect(100, 2, 3, 4) }));
@@ -238,7 +249,7 @@ mod tests {
     fn a_slow_reader_gets_the_union_in_tiles_and_memory_does_not_grow() {
         let mut activity = lit(256, 256);
         for _ in 0..10_000 {
-            activity.changed(rect(70, 70, 1, 1));
+            activity.changed(&[rect(70, 70, 1, 1)]);
         }
         assert_eq!(activity.changes_since(1), [rect(64, 64, 64, 64)]);
         assert_eq!(activity.latest.len(), KEPT);
@@ -247,7 +258,7 @@ mod tests {
     #[test]
     fn another_size_changes_everything_and_the_old_rectangles_are_forgotten() {
         let mut activity = lit(256, 256);
-        activity.changed(rect(250, 250, 6, 6));
+        activity.changed(&[rect(250, 250, 6, 6)]);
         activity.lit(Size::new(64, 32).unwrap());
         assert_eq!(activity.damage_since(1), Some(Damage { generation: 3, rect: rect(0, 0, 64, 32) }));
         assert_eq!(activity.tiles_since(2).unwrap().tiles, [rect(0, 0, 64, 32)]);
@@ -257,7 +268,7 @@ mod tests {
     fn a_dark_screen_has_no_size_and_no_changes_and_an_end_is_final() {
         let mut activity = lit(256, 256);
         activity.darkened();
-        activity.changed(rect(0, 0, 1, 1));
+        activity.changed(&[rect(0, 0, 1, 1)]);
         assert_eq!((activity.size(), activity.generation(), activity.damage_since(0)), (None, 1, None));
         activity.ended("first".to_owned());
         activity.ended("second".to_owned());
@@ -272,7 +283,7 @@ mod tests {
         ) {
             let mut activity = lit(256, 128);
             for (x, y, w, h) in &changes {
-                activity.changed(rect(*x, *y, *w, *h));
+                activity.changed(&[rect(*x, *y, *w, *h)]);
             }
             // Generation 1 is the picture itself, so the change at index i made generation i + 2.
             for (x, y, w, h) in changes.iter().skip((since.saturating_sub(1)) as usize) {

@@ -41,12 +41,18 @@ impl Frame {
         }
     }
 
+    /// Makes a frame of as many pixels as `size` needs.
+    pub(crate) fn of(size: Size, generation: u64, pixels: Vec<u8>) -> Self {
+        debug_assert_eq!(pixels.len(), size.bytes());
+        Self { size, generation, pixels }
+    }
+
     /// The frame's size.
     pub fn size(&self) -> Size {
         self.size
     }
 
-    /// The screen's generation when the frame was taken: it shows every change up to that one, perhaps later ones.
+    /// The screen's generation when the frame was taken: it shows every change up to that one.
     pub fn generation(&self) -> u64 {
         self.generation
     }

@@ -23,6 +23,8 @@ pub(crate) enum RefusedPicture {
     Beyond { needed: u64, available: u64 },
     #[error("the file is no shared memory")]
     NotMemory,
+    #[error("the picture could not be read")]
+    Unreadable,
     #[error("the rectangle is not on the screen")]
     Misplaced,
 }

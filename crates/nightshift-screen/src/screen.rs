@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::activity::{Activity, Condition, Ended, TileChanges};
 use crate::damage::DamageReceiver;
@@ -40,9 +41,6 @@ pub enum FrameError {
     /// The part asked for is not on the screen.
     #[error(transparent)]
     OutOfScreen(#[from] OutOfScreen),
-    /// The memory the machine shares could not be read.
-    #[error("the machine's picture could not be read")]
-    Unreadable(#[source] std::io::Error),
     /// The other end has gone.
     #[error(transparent)]
     Ended(#[from] Ended),
@@ -60,7 +58,8 @@ impl Screen {
         let devices = dbus::attach(fd, say).await?;
         let (copies, requests) = mpsc::channel(8);
         let (published, activity) = watch::channel(Activity::new());
-        let keeper = Keeper { picture: Picture::Dark, activity: published };
+        let keeper =
+            Keeper { picture: Picture::Dark, unseen: None, next_look: Instant::now(), activity: published };
         tokio::spawn(keeper.run(events, requests));
         let player = Player::start(devices, DamageReceiver::new(activity.clone()));
         Ok(Self { copies, activity, player })
@@ -240,8 +239,18 @@ struct CopyRequest {
 /// The owner of the picture. Everything that changes it or reads it goes through its one task.
 struct Keeper {
     picture: Picture,
+    /// Where the source says that it wrote, and we have not looked yet.
+    unseen: Option<Rect>,
+    next_look: Instant,
     activity: watch::Sender<Activity>,
 }
+
+/// The shortest time between two looks at shared memory: more than a hundred a second nobody sees.
+const LOOK_PAUSE: Duration = Duration::from_millis(5);
+
+/// How many times as long as it looked the keeper rests: a guest that never stops drawing on a huge screen takes a
+/// fifth of a processor from its host and not a whole one.
+const REST: u32 = 4;
 
 impl Keeper {
     /// Runs until every screen is dropped; after the source's end it still tells those who ask why.
@@ -260,9 +269,13 @@ impl Keeper {
                         self.apply(SourceEvent::Ended("the display's task has stopped".to_owned()));
                     }
                 },
+                () = tokio::time::sleep_until(self.next_look), if self.unseen.is_some() => self.look(),
                 request = requests.recv() => match request {
-                    // Whoever asked may have stopped waiting.
-                    Some(CopyRequest { part, answer }) => drop(answer.send(self.copy(part))),
+                    Some(CopyRequest { part, answer }) => {
+                        self.look();
+                        // Whoever asked may have stopped waiting.
+                        let _unheard = answer.send(self.copy(part));
+                    }
                     None => return,
                 },
             }
@@ -270,28 +283,55 @@ impl Keeper {
     }
 
     fn apply(&mut self, event: SourceEvent) {
-        let change = self.picture.apply(event);
-        if let Change::Lit(size) = change {
-            tracing::debug!(%size, kept = self.picture.kept(), "the screen shows a new picture");
+        match self.picture.apply(event) {
+            Change::Unseen(rect) => {
+                self.unseen = Some(self.unseen.map_or(rect, |unseen| unseen.union(rect)));
+                if Instant::now() >= self.next_look {
+                    self.look();
+                }
+            }
+            change @ (Change::Changed(_) | Change::None) => self.publish(change),
+            change @ (Change::Lit(_) | Change::Darkened | Change::Ended(_)) => {
+                tracing::debug!(?change, "the screen shows something else");
+                self.unseen = None;
+                self.publish(change);
+            }
         }
-        self.activity.send_modify(|activity| activity.record(change));
+    }
+
+    /// Looks what really changed where the source says that it wrote.
+    fn look(&mut self) {
+        let Some(rect) = self.unseen.take() else { return };
+        let began = Instant::now();
+        match self.picture.look(rect) {
+            Ok(change) => self.publish(change),
+            Err(error) => {
+                tracing::warn!(%error, "the picture the machine shares cannot be read any more");
+                self.apply(SourceEvent::Dark);
+            }
+        }
+        self.next_look = began + LOOK_PAUSE.max(began.elapsed() * (REST + 1));
+    }
+
+    fn publish(&self, change: Change) {
+        if change != Change::None {
+            self.activity.send_modify(|activity| activity.record(change));
+        }
     }
 
     fn copy(&self, part: Part) -> Result<Frame, FrameError> {
         let activity = self.activity.borrow();
-        let (size, generation) = match activity.condition() {
-            Condition::Lit(size) => (*size, activity.generation()),
+        let size = match activity.condition() {
+            Condition::Lit(size) => *size,
             Condition::Dark => return Err(FrameError::Dark),
             Condition::Ended(why) => return Err(Ended { why: why.clone() }.into()),
         };
-        drop(activity);
         let rect = match part {
             Part::Whole => Rect::whole(size),
             Part::Rect(rect) => rect.on(size)?,
         };
-        let pixels = self.picture.copy(rect).map_err(FrameError::Unreadable)?;
-        Frame::new(Size::of(rect), generation, pixels)
-            .map_err(|wrong| FrameError::Unreadable(std::io::Error::other(wrong)))
+        let pixels = self.picture.copy(rect).ok_or(FrameError::Dark)?;
+        Ok(Frame::of(Size::of(rect), activity.generation(), pixels))
     }
 }
 

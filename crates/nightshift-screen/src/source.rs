@@ -1,7 +1,7 @@
 //! The boundary to whoever delivers pictures: what a source says, whatever its protocol.
 //!
 //! QEMU's D-Bus display is the one source now. Another (RFB, for hosts that have only VNC) would be a second
-//! task that sends these events and a second kind of devices that take [`crate::input`]'s steps.
+//! task that sends these events and a second kind of devices that take [`crate::input`]'s events.
 
 use crate::geometry::{Size, WireRect};
 use crate::memory::SharedPicture;
@@ -10,14 +10,12 @@ use crate::memory::SharedPicture;
 /// who knows the present size.
 #[derive(Debug)]
 pub(crate) enum SourceEvent {
-    /// A new picture lies in shared memory.
-    Shared(SharedPicture),
-    /// A new picture, blue, green, red, 255.
-    Painted { size: Size, pixels: Vec<u8> },
-    /// The picture in shared memory changed there.
+    /// A new picture: its pixels, blue, green, red, 255, and where later ones can be read if its source shares them.
+    Lit { size: Size, pixels: Vec<u8>, memory: Option<SharedPicture> },
+    /// The shared picture was written there.
     SharedChanged(WireRect),
-    /// A part of the painted picture is new: as many pixels as `size` has, at `x`, `y`.
-    PaintedChanged { x: u32, y: u32, size: Size, pixels: Vec<u8> },
+    /// A part of a picture that is not shared: as many pixels as `size` has, at `x`, `y`.
+    Painted { x: u32, y: u32, size: Size, pixels: Vec<u8> },
     /// Nothing is shown any more.
     Dark,
     /// The source has ended, for that reason.

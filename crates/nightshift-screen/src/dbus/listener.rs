@@ -92,7 +92,9 @@ fn understand(message: &Message) -> Result<Call, Refusal> {
                 body.deserialize()?;
             let description = Description { width, height, stride, offset: u64::from(offset), format };
             let picture = SharedPicture::checked(OwnedFd::from(fd), description)?;
-            Ok(Call::Event(SourceEvent::Shared(picture)))
+            let size = picture.size();
+            let pixels = picture.copy(Rect::whole(size)).map_err(|_| RefusedPicture::Unreadable)?;
+            Ok(Call::Event(SourceEvent::Lit { size, pixels, memory: Some(picture) }))
         }
         (MAP, "UpdateMap") => {
             let (x, y, width, height) = body.deserialize()?;
@@ -101,7 +103,7 @@ fn understand(message: &Message) -> Result<Call, Refusal> {
         (LISTENER, "Scanout") => {
             let (width, height, stride, format, data): (u32, u32, u32, u32, &[u8]) = body.deserialize()?;
             let (size, pixels) = copy(Description { width, height, stride, offset: 0, format }, data)?;
-            Ok(Call::Event(SourceEvent::Painted { size, pixels }))
+            Ok(Call::Event(SourceEvent::Lit { size, pixels, memory: None }))
         }
         (LISTENER, "Update") => {
             let (x, y, width, height, stride, format, data): (i32, i32, i32, i32, u32, u32, &[u8]) =
@@ -109,7 +111,7 @@ fn understand(message: &Message) -> Result<Call, Refusal> {
             let positive = |number: i32| u32::try_from(number).map_err(|_| RefusedPicture::Misplaced);
             let (x, y, width, height) = (positive(x)?, positive(y)?, positive(width)?, positive(height)?);
             let (size, pixels) = copy(Description { width, height, stride, offset: 0, format }, data)?;
-            Ok(Call::Event(SourceEvent::PaintedChanged { x, y, size, pixels }))
+            Ok(Call::Event(SourceEvent::Painted { x, y, size, pixels }))
         }
         (LISTENER, "Disable") => Ok(Call::Event(SourceEvent::Dark)),
         // The guest's own cursor is not part of the picture, nor of any frame.
@@ -137,9 +139,7 @@ fn copy(description: Description, data: &[u8]) -> Result<(Size, Vec<u8>), Refuse
     let available = data.len() as u64;
     let layout = Layout::checked(description, available)?;
     let pixels = layout.copy_from_slice(Rect::whole(layout.size()), data);
-    // Its end was checked against the length of the same data.
-    let pixels = pixels.map_err(|_| RefusedPicture::Beyond { needed: available, available })?;
-    Ok((layout.size(), pixels))
+    Ok((layout.size(), pixels.map_err(|_| RefusedPicture::Unreadable)?))
 }
 
 async fn answer(
