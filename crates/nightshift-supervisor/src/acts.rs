@@ -10,7 +10,7 @@ use nightshift_agent::prompt::{GuidanceFile, PromptFacts};
 use nightshift_forge::{BundleError, Delivery, ReceiveLimits};
 use nightshift_model::{ImageSource, Progress, TurnRequest};
 use nightshift_protocol::{
-    ErrorCode, EventBody, Image, Live, LiveBody, PullRequestId, RunId, SandboxId, Task, UserError,
+    ErrorCode, EventBody, Image, Live, LiveBody, PullRequestId, RunId, SandboxId, StepId, Task, UserError,
 };
 use nightshift_sandbox::CloneRequest;
 use nightshift_store::Store;
@@ -22,6 +22,7 @@ use crate::images::SetUpPhase;
 use crate::progress::RunProgress;
 use crate::repository::{self, TransferError};
 use crate::shared::Shared;
+use crate::supervisor::to_its_end;
 use crate::tools::{Bench, Pace, StepTrouble};
 use crate::trouble;
 
@@ -115,12 +116,16 @@ impl Acts {
         if let Some(begun) = self.shared.driver.find(&sandbox).await.map_err(|error| start(error.into()))? {
             begun.stop().await.map_err(|error| start(DeskError::Ended { reason: error.to_string() }))?;
         }
-        let say = |phase: SetUpPhase| {
+        let (live, run) = (self.shared.live.clone(), self.run.clone());
+        let say = move |phase: SetUpPhase| {
             let SetUpPhase { what, phase, number, of } = phase;
             let body = LiveBody::SetUpProgress { what: what.to_owned(), phase, number, of };
-            let _watchers = self.shared.live.send(Live { run: self.run.clone(), body });
+            let _watchers = live.send(Live { run: run.clone(), body });
         };
-        let template = self.shared.templates.ensure(&say).await.map_err(|error| match error.code {
+        // A run that is cancelled meanwhile leaves the template to the next one: minutes are not thrown away.
+        let templates = Arc::clone(&self.shared.templates);
+        let made = to_its_end(async move { templates.ensure(&say).await }).await;
+        let template = made.map_err(|error| match error.code {
             ErrorCode::DiskFull => Trouble::Pause(error),
             _ => Trouble::Fail(error),
         })?;
@@ -184,11 +189,13 @@ impl Acts {
     pub(crate) async fn bench(
         &self,
         sandbox: Option<&SandboxId>,
+        step: StepId,
         progress: &RunProgress,
     ) -> Result<Bench, Trouble> {
         let desk = self.desk(sandbox).await?;
         Ok(Bench {
             run: self.run.clone(),
+            step,
             pace: Pace::of(desk.machine.acceleration()),
             desk,
             store: self.shared.store.clone(),
@@ -327,6 +334,9 @@ impl Acts {
     ) -> Result<Vec<EventBody>, Trouble> {
         self.detach().await;
         self.remove(&sandbox).await;
+        for way in ["in", "out"] {
+            let _mostly_not_there = tokio::fs::remove_file(self.scratch_file(way)).await;
+        }
         Ok(vec![EventBody::SandboxStopped { sandbox, reason: reason.to_owned() }])
     }
 
@@ -340,7 +350,11 @@ impl Acts {
         tokio::fs::create_dir_all(folder).await.map_err(|error| {
             Trouble::Pause(trouble::disk_or(ErrorCode::Internal, "creating the scratch folder", &error))
         })?;
-        Ok(folder.join(format!("{}-{way}.bundle", self.run)))
+        Ok(self.scratch_file(way))
+    }
+
+    fn scratch_file(&self, way: &str) -> PathBuf {
+        self.shared.settings.scratch.join(format!("{}-{way}.bundle", self.run))
     }
 }
 

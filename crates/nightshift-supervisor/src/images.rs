@@ -103,6 +103,8 @@ impl Images {
             .arg("--output")
             .arg(&image.folder)
             .arg("--progress")
+            // What the build runs are programs of packages: no key is their business.
+            .env_remove("ANTHROPIC_API_KEY")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use nightshift_channel::{Channel, Command, GuestUser, Input, JobStatus};
+use nightshift_channel::{Channel, Command, FileError, GuestUser, Input, JobId, JobStatus, Signal};
 use nightshift_protocol::{CommitId, RunId};
 use tokio::io::AsyncReadExt;
 
@@ -139,10 +139,10 @@ pub(crate) async fn export(
         branch = quoted(branch),
     );
     run_script(channel, run, "export", "packing the work", &script).await?;
-    let bytes = channel
-        .read_file(inside, LARGEST_BUNDLE)
-        .await
-        .map_err(|error| TransferError::Guest { what: "reading the packed work", said: error.to_string() })?;
+    let bytes = channel.read_file(inside, LARGEST_BUNDLE).await.map_err(|error| match error {
+        FileError::Channel(error) => TransferError::Cut(error.to_string()),
+        refused => TransferError::Guest { what: "reading the packed work", said: refused.to_string() },
+    })?;
     tokio::fs::write(to, bytes)
         .await
         .map_err(|source| TransferError::Host { what: "keeping the packed work", source })
@@ -154,7 +154,7 @@ async fn send_file(channel: &Channel, run: &RunId, from: &Path, to: &str) -> Res
     let cut = |error: &dyn std::fmt::Display| TransferError::Cut(error.to_string());
     let mut file = tokio::fs::File::open(from).await.map_err(host)?;
     let job = job_id(&format!("{run}-send"));
-    let _left_over = channel.forget(&job).await;
+    clear_away(channel, &job).await;
     let command = Command::shell(job.clone(), format!("cat > {}", quoted(to)))
         .user(GuestUser::Agent)
         .input(Input::Stream)
@@ -179,6 +179,17 @@ async fn send_file(channel: &Channel, run: &RunId, from: &Path, to: &str) -> Res
     }
 }
 
+/// Ends and forgets a job that an owner before this one may have begun: these may be run again, and their outcome
+/// must be new.
+async fn clear_away(channel: &Channel, job: &JobId) {
+    if let Ok(left_over) = channel.attach(job, 0).await {
+        // It may have ended already, which is as well.
+        let _ended = left_over.kill(Signal::Kill).await;
+        let _outcome = left_over.collect(0).await;
+        let _forgotten = channel.forget(job).await;
+    }
+}
+
 async fn run_script(
     channel: &Channel,
     run: &RunId,
@@ -188,9 +199,7 @@ async fn run_script(
 ) -> Result<String, TransferError> {
     let cut = |error: &dyn std::fmt::Display| TransferError::Cut(error.to_string());
     let job = job_id(&format!("{run}-{name}"));
-    // An owner before this one may have begun it; these scripts may be run again, and their outcome must be new.
-    let _killed = channel.kill(&job, nightshift_channel::Signal::Kill).await;
-    let _left_over = channel.forget(&job).await;
+    clear_away(channel, &job).await;
     let command = Command::shell(job.clone(), script).user(GuestUser::Agent).time_limit(GIT_WITHIN);
     let running = channel.start(command).await.map_err(|error| cut(&error))?;
     let done = running.collect(64 * 1024).await.map_err(|error| cut(&error))?;

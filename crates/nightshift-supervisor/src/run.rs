@@ -30,6 +30,12 @@ const CUTS: u32 = 3;
 /// How long is waited before the history is written again when the disk is full.
 const DISK_FULL_WAIT: Duration = Duration::from_secs(3);
 
+/// How long the sandbox may take to give out a file that is to be edited.
+const FILES_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long a run that rests is kept in memory.
+const IDLE: Duration = Duration::from_secs(5);
+
 /// What a person asks of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wish {
@@ -87,21 +93,15 @@ impl Driver {
             match next(&self.progress) {
                 Action::Rest => {
                     self.room = None;
-                    match self.requests.recv().await {
-                        // A wish for what is over is refused by the transition, with the reason.
-                        Some(request)
-                            if !self.progress.state.is_final() || self.progress.sandbox.is_some() =>
-                        {
+                    // What rests is kept for a moment, and then folded again when somebody asks.
+                    match tokio::time::timeout(IDLE, self.requests.recv()).await {
+                        Ok(Some(request)) => {
                             self.take(request).await?;
                         }
-                        Some(request) => {
-                            self.take(request).await?;
-                            return Ok(());
-                        }
-                        None => return Ok(()),
+                        Ok(None) | Err(_) => return Ok(()),
                     }
                 }
-                Action::AwaitPerson => match self.requests.recv().await {
+                Action::AwaitPerson => match self.next_request().await {
                     Some(request) => {
                         self.take(request).await?;
                     }
@@ -110,6 +110,14 @@ impl Driver {
                 action => self.carry_out(action).await?,
             }
         }
+    }
+
+    async fn next_request(&mut self) -> Option<Request> {
+        if self.progress.sandbox.is_none() {
+            // It uses no memory, so others may have its room.
+            self.room = None;
+        }
+        self.requests.recv().await
     }
 
     /// A run that has a sandbox from an earlier owner uses its room already.
@@ -218,7 +226,7 @@ impl Driver {
             }
             Action::AnswerStep { step, call, outcome, content } => {
                 let sandbox = self.progress.sandbox.as_ref().map(|sandbox| sandbox.id.clone());
-                let bench = match self.acts.bench(sandbox.as_ref(), &self.progress).await {
+                let bench = match self.acts.bench(sandbox.as_ref(), step, &self.progress).await {
                     Ok(bench) => bench,
                     Err(trouble) => {
                         let again = Action::AnswerStep { step, call, outcome, content };
@@ -257,11 +265,19 @@ impl Driver {
                 Some(Box::pin(async move { acts.receive(sandbox.as_ref(), &task, &branch).await }))
             }
             Action::OpenPullRequest(received) => {
-                let work = DeliveredWork::of(&self.progress, &received);
-                Some(Box::pin(async move {
-                    let pull_request = acts.open_pull_request(work.map_err(Trouble::Fail)?).await?;
-                    Ok(vec![EventBody::PullRequestOpened { pull_request }])
-                }))
+                // No wish is taken meanwhile: a pull request that is open must be in the history before the run can
+                // be given up. It is only some files of the host.
+                let opened = match DeliveredWork::of(&self.progress, &received) {
+                    Ok(work) => acts.open_pull_request(work).await,
+                    Err(error) => Err(Trouble::Fail(error)),
+                };
+                match opened {
+                    Ok(pull_request) => {
+                        self.append(vec![EventBody::PullRequestOpened { pull_request }]).await?
+                    }
+                    Err(trouble) => self.suffer(trouble, &Action::OpenPullRequest(received)).await?,
+                }
+                None
             }
             Action::AwaitReview(pull_request) => {
                 self.step_to(Trigger::Open(pull_request)).await?;
@@ -293,7 +309,7 @@ impl Driver {
             intention: intention.clone(),
         };
         let sandbox = self.progress.sandbox.as_ref().map(|sandbox| sandbox.id.clone());
-        let bench = match self.acts.bench(sandbox.as_ref(), &self.progress).await {
+        let bench = match self.acts.bench(sandbox.as_ref(), step, &self.progress).await {
             Ok(bench) => Arc::new(bench),
             Err(trouble) => {
                 self.suffer(trouble, &again).await?;
@@ -302,10 +318,17 @@ impl Driver {
         };
         let mut prepared = None;
         if intention == Intention::New {
-            prepared = match tools::intended_write(&bench, &request).await {
-                Ok(prepared) => prepared,
-                Err(trouble) => {
+            // Only reads of a file, which a guest that stopped answering must not make endless.
+            let reading = tokio::time::timeout(FILES_WITHIN, tools::intended_write(&bench, &request));
+            prepared = match reading.await {
+                Ok(Ok(prepared)) => prepared,
+                Ok(Err(trouble)) => {
                     self.suffer(trouble.into(), &again).await?;
+                    return Ok(None);
+                }
+                Err(_) => {
+                    let silent = "the sandbox did not answer when a file was read".to_owned();
+                    self.suffer(Trouble::Cut(silent), &again).await?;
                     return Ok(None);
                 }
             };
@@ -379,7 +402,7 @@ impl Driver {
 
     /// Passes a person's words on; an answer to a question lets the run go on.
     async fn hear(&mut self, text: String) -> Result<Result<(), UserError>, AppendError> {
-        if self.progress.state.is_final() || matches!(self.progress.state, RunState::InReview { .. }) {
+        if self.progress.state.is_final() || self.progress.finished.is_some() {
             let message = format!("the run is {} and no longer listens", self.progress.state.name());
             return Ok(Err(UserError::new(
                 ErrorCode::Conflict,

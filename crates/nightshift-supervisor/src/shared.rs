@@ -65,7 +65,7 @@ pub(crate) struct Shared {
     pub(crate) driver: Arc<dyn Driver>,
     pub(crate) model: Option<Arc<dyn Model>>,
     pub(crate) images: Images,
-    pub(crate) templates: Templates,
+    pub(crate) templates: Arc<Templates>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) settings: SupervisorSettings,
@@ -79,12 +79,12 @@ impl Shared {
     pub(crate) fn new(parts: SupervisorParts, settings: SupervisorSettings) -> Self {
         let limit =
             settings.sandboxes.unwrap_or_else(|| sandboxes_for(settings.host_memory_mib, settings.size));
-        let templates = Templates::new(
+        let templates = Arc::new(Templates::new(
             Arc::clone(&parts.driver),
             parts.images.clone(),
             settings.size,
             Arc::clone(&parts.entropy),
-        );
+        ));
         Self {
             store: parts.store,
             forge: parts.forge,

@@ -12,9 +12,9 @@ use nightshift_forge::{
 use nightshift_model::ModelFacts;
 use nightshift_protocol::{
     DoctorReport, ErrorCode, Event, EventBody, Live, MergeReply, PullRequestId, QueueReason, RunId, RunState,
-    SubmitReply, SubmitTask, Task, TaskId, Uncommitted, UserError,
+    RunSummary, SubmitReply, SubmitTask, Task, TaskId, Uncommitted, UserError,
 };
-use nightshift_store::{RunFilter, RunStates};
+use nightshift_store::{AppendError, RunFilter, RunStates};
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -58,9 +58,30 @@ impl Supervisor {
     /// Takes up what an earlier owner left: continues its runs in their sandboxes and removes sandboxes that belong
     /// to no run.
     pub async fn resume(&self) -> Result<(), UserError> {
+        let mut unfinished = self.unfinished().await?;
+        // Nothing is driven yet, so what lies there was left by an earlier owner.
+        let _nothing_left = tokio::fs::remove_dir_all(&self.shared.settings.scratch).await;
+        self.remove_orphans(&unfinished).await;
+        // Runs with a sandbox use their room already; the others wait for what is left, the oldest first.
+        unfinished.reverse();
+        let (placed, waiting): (Vec<_>, Vec<_>) =
+            unfinished.into_iter().partition(|run| run.sandbox.is_some());
+        for run in placed.iter().chain(&waiting) {
+            let rests = matches!(run.state, RunState::InReview { .. } | RunState::Paused { .. });
+            if rests && run.sandbox.is_none() {
+                continue;
+            }
+            if let Err(error) = self.take_up(&run.run).await {
+                // One run that cannot be continued must not keep the others from going on.
+                tracing::error!(run = %run.run, %error, "the run was not taken up");
+            }
+        }
+        Ok(())
+    }
+
+    async fn unfinished(&self) -> Result<Vec<RunSummary>, UserError> {
         let filter = RunFilter { states: RunStates::Unfinished, ..RunFilter::default() };
-        let mut cursor = None;
-        let mut wanted = Vec::new();
+        let (mut runs, mut cursor) = (Vec::new(), None);
         loop {
             let page = self
                 .shared
@@ -68,21 +89,17 @@ impl Supervisor {
                 .runs(&filter, cursor, 200)
                 .await
                 .map_err(|error| trouble::reading(&error))?;
-            for run in page.runs {
-                wanted.extend(run.sandbox.clone());
-                let rests = matches!(run.state, RunState::InReview { .. } | RunState::Paused { .. })
-                    && run.sandbox.is_none();
-                if !rests {
-                    self.take_up(&run.run).await?;
-                }
-            }
+            runs.extend(page.runs);
             match page.next {
                 Some(next) => cursor = Some(next),
-                None => break,
+                None => return Ok(runs),
             }
         }
+    }
+
+    async fn remove_orphans(&self, unfinished: &[RunSummary]) {
         for sandbox in self.shared.driver.list().await {
-            if wanted.contains(&sandbox) {
+            if unfinished.iter().any(|run| run.sandbox.as_ref() == Some(&sandbox)) {
                 continue;
             }
             tracing::info!(%sandbox, "removing a sandbox that belongs to no run");
@@ -92,19 +109,16 @@ impl Supervisor {
                 tracing::warn!(%sandbox, %error, "it could not be removed");
             }
         }
-        Ok(())
     }
 
     async fn take_up(&self, run: &RunId) -> Result<(), UserError> {
-        let events = self.shared.store.replay(run).await.map_err(|error| trouble::replaying(&error))?;
-        let progress = self.fold(&events)?;
-        let found = found(&progress);
-        let resumed = vec![EventBody::OwnerResumed { found }];
-        self.shared
-            .store
-            .append(run, self.shared.clock.now(), &resumed)
-            .await
-            .map_err(|error| trouble::appending(&error))?;
+        let progress = self.progress(run).await?;
+        let resumed = vec![EventBody::OwnerResumed { found: found(&progress) }];
+        match self.shared.store.append(run, self.shared.clock.now(), &resumed).await {
+            // The run's driver waits for room on the disk by itself.
+            Ok(_) | Err(AppendError::DiskFull(_)) => {}
+            Err(error) => return Err(trouble::appending(&error)),
+        }
         self.wishes_of(run).await.map(drop)
     }
 
@@ -116,8 +130,14 @@ impl Supervisor {
         self.shared.store.close().await;
     }
 
-    /// Takes a task in. When it returns the run is in the history and will be worked on.
+    /// Takes a task in. When it returns the run is in the history and will be worked on; when the caller stops
+    /// waiting it is taken in all the same.
     pub async fn submit(&self, request: SubmitTask) -> Result<SubmitReply, UserError> {
+        let this = self.clone();
+        to_its_end(async move { this.take_in(request).await }).await
+    }
+
+    async fn take_in(&self, request: SubmitTask) -> Result<SubmitReply, UserError> {
         let description = request.description.trim().to_owned();
         check_description(&description)?;
         let model = request.model.unwrap_or_else(|| self.shared.settings.default_model.clone());
@@ -194,6 +214,11 @@ impl Supervisor {
 
     /// Merges a run's pull request. Done again after a crash in between, it finds the merge and records it.
     pub async fn merge(&self, run: &RunId) -> Result<MergeReply, UserError> {
+        let (this, run) = (self.clone(), run.clone());
+        to_its_end(async move { this.merge_now(&run).await }).await
+    }
+
+    async fn merge_now(&self, run: &RunId) -> Result<MergeReply, UserError> {
         let (progress, repository, number) = self.pull_request_of(run).await?;
         let merged = repository.merge(number, &delivery::merger(), self.shared.clock.now()).await;
         let commit = match merged {
@@ -211,6 +236,11 @@ impl Supervisor {
 
     /// Closes a run's pull request without merging; its branch is kept.
     pub async fn close(&self, run: &RunId) -> Result<(), UserError> {
+        let (this, run) = (self.clone(), run.clone());
+        to_its_end(async move { this.close_now(&run).await }).await
+    }
+
+    async fn close_now(&self, run: &RunId) -> Result<(), UserError> {
         let (progress, repository, number) = self.pull_request_of(run).await?;
         match repository.close(number, self.shared.clock.now()).await {
             Ok(_) => {}
@@ -258,15 +288,12 @@ impl Supervisor {
     ///
     /// It goes on when the caller stops waiting: minutes of work are not thrown away because a terminal was closed.
     pub async fn prepare_template(&self) -> Result<String, UserError> {
-        let shared = Arc::clone(&self.shared);
-        let making = tokio::spawn(async move {
-            let told = |phase: SetUpPhase| {
-                tracing::info!(what = phase.what, phase = phase.phase, "{}/{}", phase.number, phase.of);
-            };
-            shared.templates.ensure(&told).await
-        });
-        let made = making.await.map_err(|error| trouble::internal("making the template", &error))?;
-        Ok(made?.key.to_string())
+        let templates = Arc::clone(&self.shared.templates);
+        let told = |phase: SetUpPhase| {
+            tracing::info!(what = phase.what, phase = phase.phase, "{}/{}", phase.number, phase.of);
+        };
+        let made = to_its_end(async move { templates.ensure(&told).await }).await?;
+        Ok(made.key.to_string())
     }
 
     async fn wish(&self, run: &RunId, wish: Wish) -> Result<(), UserError> {
@@ -280,7 +307,8 @@ impl Supervisor {
     /// The wishes of a run's driver, which is started if there is none.
     async fn wishes_of(&self, run: &RunId) -> Result<mpsc::Sender<Request>, UserError> {
         let mut drivers = self.drivers.lock().await;
-        if let Some(driver) = drivers.get(run).filter(|driver| !driver.task.is_finished()) {
+        drivers.retain(|_, driver| !driver.task.is_finished());
+        if let Some(driver) = drivers.get(run) {
             return Ok(driver.wishes.clone());
         }
         let events = self.shared.store.replay(run).await.map_err(|error| trouble::replaying(&error))?;
@@ -306,6 +334,13 @@ impl Supervisor {
         }
         Ok(progress)
     }
+}
+
+/// Carries something out also when the one who asked for it goes away in the middle.
+pub(crate) async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, UserError>> + Send + 'static,
+) -> Result<T, UserError> {
+    tokio::spawn(work).await.map_err(|error| trouble::internal("a task of the owner ended", &error))?
 }
 
 fn check_description(description: &str) -> Result<(), UserError> {

@@ -7,7 +7,7 @@
 //!                               delivering ─Open▶ inReview ─Merge▶ merged
 //!                                                     └────Close▶ closed
 //! queued, preparing, working, waiting, delivering ─Pause▶ paused ─Continue▶ queued
-//! anything not final ─Cancel▶ cancelled          anything before review ─Fail▶ failed
+//! anything before review ─Cancel▶ cancelled         anything before review ─Fail▶ failed
 //! ```
 
 use nightshift_protocol::{
@@ -134,7 +134,11 @@ pub(crate) fn transition(state: &RunState, trigger: Trigger) -> Result<RunState,
             RunState::Paused { .. } => Ok(RunState::Queued { reason: QueueReason::Submitted }),
             _ => denied,
         },
-        Trigger::Cancel => Ok(RunState::Cancelled),
+        // What is in review is closed, with its pull request.
+        Trigger::Cancel => match state {
+            RunState::InReview { .. } => denied,
+            _ => Ok(RunState::Cancelled),
+        },
         Trigger::Fail(error) => match state {
             RunState::InReview { .. } => denied,
             _ => Ok(RunState::Failed { reason: FailureReason { error } }),
@@ -200,7 +204,7 @@ mod tests {
             let state = walk(steps);
             match transition(&state, Trigger::Cancel) {
                 Ok(next) => prop_assert_eq!(next, RunState::Cancelled),
-                Err(_) => prop_assert!(state.is_final()),
+                Err(_) => prop_assert!(state.is_final() || matches!(state, RunState::InReview { .. })),
             }
         }
 

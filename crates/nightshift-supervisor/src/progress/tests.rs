@@ -34,7 +34,12 @@ fn state(state: RunState) -> EventBody {
 
 fn answer(turn: u32, calls: &[(&str, &str, serde_json::Value)]) -> EventBody {
     let blocks = calls.iter().map(|(id, name, input)| AssistantBlock::ToolCall {
-        call: ToolCall { id: (*id).to_owned(), name: (*name).to_owned(), input: input.clone(), malformed: None },
+        call: ToolCall {
+            id: (*id).to_owned(),
+            name: (*name).to_owned(),
+            input: input.clone(),
+            malformed: None,
+        },
     });
     EventBody::TurnFinished {
         turn,
@@ -45,7 +50,13 @@ fn answer(turn: u32, calls: &[(&str, &str, serde_json::Value)]) -> EventBody {
     }
 }
 
-fn intended(step: &str, id: &str, name: &str, input: serde_json::Value, write: Option<IntendedWrite>) -> EventBody {
+fn intended(
+    step: &str,
+    id: &str,
+    name: &str,
+    input: serde_json::Value,
+    write: Option<IntendedWrite>,
+) -> EventBody {
     let call = ToolCall { id: id.to_owned(), name: name.to_owned(), input, malformed: None };
     EventBody::StepIntended { step: step.parse().unwrap(), call, write }
 }
@@ -156,7 +167,8 @@ fn a_step_that_was_begun_is_looked_at_and_one_that_was_not_is_begun() {
 #[test]
 fn an_edit_that_was_begun_knows_what_it_was_going_to_write() {
     let input = json!({"action": "create", "path": "a", "text": "x"});
-    let write = IntendedWrite { path: "/a".to_owned(), before: None, after: Some("c".repeat(64).parse().unwrap()) };
+    let write =
+        IntendedWrite { path: "/a".to_owned(), before: None, after: Some("c".repeat(64).parse().unwrap()) };
     let bodies = vec![
         EventBody::TurnRequested { turn: 1 },
         answer(1, &[("c1", "edit", input.clone())]),
@@ -184,7 +196,11 @@ fn a_finished_step_leads_to_the_next_call_of_the_model() {
 #[test]
 fn an_undone_write_is_no_longer_there_to_be_undone() {
     let write = |after: &str| {
-        Some(IntendedWrite { path: "/a".to_owned(), before: None, after: Some(after.repeat(64).parse().unwrap()) })
+        Some(IntendedWrite {
+            path: "/a".to_owned(),
+            before: None,
+            after: Some(after.repeat(64).parse().unwrap()),
+        })
     };
     let mut progress = fold(begun());
     let edit = |action: &str| json!({"action": action, "path": "/a"});
@@ -209,7 +225,8 @@ fn finished_work_is_received_then_opened_then_awaited_and_then_the_sandbox_is_st
         summary: "A greeting.".to_owned(),
         not_verified: String::new(),
     };
-    let received = EventBody::BranchReceived { branch: "nightshift/greet-0".to_owned(), head: commit(), commits: 2 };
+    let received =
+        EventBody::BranchReceived { branch: "nightshift/greet-0".to_owned(), head: commit(), commits: 2 };
     let opened = EventBody::PullRequestOpened { pull_request: PullRequestId(7) };
     let mut bodies = vec![done, state(RunState::Delivering)];
     assert_eq!(next_after(bodies.clone()), Action::ReceiveBranch);

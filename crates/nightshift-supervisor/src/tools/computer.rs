@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nightshift_agent::{ClickCount, ComputerAction, MouseButton, Region, ScrollDirection};
-use nightshift_channel::{Command, GuestUser, Input, JobStatus};
+use nightshift_channel::{Command, GuestUser, Input, JobStatus, StartJobError};
 use nightshift_protocol::{Image, Reconciled, ResultPart};
 use nightshift_sandbox::Acceleration;
 use nightshift_screen::{
@@ -211,8 +211,13 @@ async fn type_through_guest(bench: &Bench, text: &str) -> Result<(), Refused> {
         .user(GuestUser::Agent)
         .input(Input::Bytes(text.as_bytes().to_vec()))
         .time_limit(Duration::from_secs(120));
-    let started = bench.desk.channel.start(command).await.map_err(|error| refused(error.to_string()))?;
-    let completed = started.collect(4_096).await.map_err(|error| refused(error.to_string()))?;
+    // Cut off in the middle, it may have typed: then the screen is looked at, and nothing typed again.
+    let started = match bench.desk.channel.start(command).await {
+        Ok(started) => started,
+        Err(StartJobError::Channel(error)) => return Err(Refused::Ended(error.to_string())),
+        Err(error) => return Err(refused(error.to_string())),
+    };
+    let completed = started.collect(4_096).await.map_err(|error| Refused::Ended(error.to_string()))?;
     let _forgotten = bench.desk.channel.forget(&job).await;
     if completed.exit.status == JobStatus::Code(0) {
         Ok(())

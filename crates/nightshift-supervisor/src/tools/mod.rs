@@ -30,6 +30,8 @@ pub(crate) struct Bench {
     pub(crate) desk: Desk,
     pub(crate) store: Store,
     pub(crate) live: broadcast::Sender<Live>,
+    /// The step that is carried out.
+    pub(crate) step: StepId,
     /// The repository's folder in the sandbox: where commands begin and relative paths start.
     pub(crate) folder: String,
     /// The branch the work has to be on.
@@ -48,9 +50,9 @@ impl Bench {
         job_id(&format!("{}-{step}", self.run))
     }
 
-    /// The id of something short of our own, forgotten when it is done.
+    /// The id of something short that is done for a step, forgotten when it is done.
     pub(crate) fn small_job(&self, what: &str) -> JobId {
-        job_id(&format!("{}-{what}", self.run))
+        job_id(&format!("{}-{}-{what}", self.run, self.step))
     }
 
     pub(crate) fn say(&self, body: LiveBody) {
