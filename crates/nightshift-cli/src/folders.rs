@@ -16,6 +16,7 @@ pub(crate) struct Environment {
     pub(crate) anthropic_key: Option<String>,
     pub(crate) anthropic_url: Option<String>,
     pub(crate) proxy: Option<String>,
+    pub(crate) no_proxy: Option<String>,
     pub(crate) log: Option<String>,
     pub(crate) executable: Option<PathBuf>,
 }
@@ -38,6 +39,7 @@ impl Environment {
             anthropic_key: text("ANTHROPIC_API_KEY"),
             anthropic_url: text("ANTHROPIC_BASE_URL"),
             proxy: text("HTTPS_PROXY").or_else(|| text("https_proxy")),
+            no_proxy: text("NO_PROXY").or_else(|| text("no_proxy")),
             log: text("NIGHTSHIFT_LOG"),
             executable: std::env::current_exe().ok(),
         }

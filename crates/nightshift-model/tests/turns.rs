@@ -435,6 +435,17 @@ async fn requests_go_through_the_proxy_of_the_settings() {
 }
 
 #[tokio::test]
+async fn a_model_on_this_machine_is_reached_without_the_proxy() {
+    let canned = Canned::start(vec![(stream(HELLO), Then::Close)]).await;
+    let settings = AnthropicSettings {
+        proxy: Some("http://proxy.invalid:3128".to_owned()),
+        ..settings(canned.base_url(), impatient())
+    };
+    let answered = turn(&Anthropic::new(settings).unwrap(), &request()).await.0.unwrap();
+    assert_eq!(words(&answered), "Hello.");
+}
+
+#[tokio::test]
 async fn a_redirect_does_not_carry_the_key_away() {
     let mut elsewhere = Canned::start(vec![(stream(HELLO), Then::Close)]).await;
     let moved = error(307, &format!("location: {}/v1/messages\r\n", elsewhere.base_url()), "");

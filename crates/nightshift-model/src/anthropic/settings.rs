@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use nightshift_protocol::{Clock, Entropy};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Client, Proxy, Url};
+use reqwest::{Client, NoProxy, Proxy, Url};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use crate::{Key, RetryPolicy};
 
 /// The version of the API, as the vendor's own client of November 2026 names it.
 const VERSION: &str = "2026-10-21";
+
+/// This machine, which no proxy can reach for us.
+const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
 
 /// How to reach Anthropic, or whoever else speaks its Messages API.
 #[derive(Clone)]
@@ -22,6 +25,8 @@ pub struct AnthropicSettings {
     pub key: Key,
     /// A proxy for HTTP and HTTPS. The environment's is not looked at.
     pub proxy: Option<String>,
+    /// Hosts that are reached without the proxy, separated by commas, as `NO_PROXY` lists them. This machine always is.
+    pub no_proxy: Option<String>,
     /// How patient to be.
     pub retry: RetryPolicy,
     /// Tells the time, for dates in `retry-after`.
@@ -40,6 +45,7 @@ impl AnthropicSettings {
             base_url: Self::BASE_URL.to_owned(),
             key,
             proxy: None,
+            no_proxy: None,
             retry: RetryPolicy::default(),
             clock,
             entropy,
@@ -99,7 +105,9 @@ pub(super) fn http_client(settings: &AnthropicSettings, base: &Url) -> Result<Cl
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy();
     if let Some(proxy) = &settings.proxy {
-        client = client.proxy(Proxy::all(proxy).map_err(InvalidSettings::Proxy)?);
+        let without = format!("{LOOPBACK},{}", settings.no_proxy.as_deref().unwrap_or_default());
+        let proxy = Proxy::all(proxy).map_err(InvalidSettings::Proxy)?;
+        client = client.proxy(proxy.no_proxy(NoProxy::from_string(&without)));
     }
     client.build().map_err(InvalidSettings::Client)
 }
