@@ -3,10 +3,11 @@
 //! The HTTP server, the command line and the desktop app only translate to and from these; no rule about tasks or
 //! runs is in them, and no state is in here.
 
+use std::future::ready;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 use nightshift_forge::{Forge, PullRequest, PullRequestFilter};
 use nightshift_protocol::{
     ArtifactId, DoctorReport, ErrorCode, Event, Live, MergeReply, PullRequestDetail, PullRequestSummary,
@@ -86,8 +87,8 @@ impl Api {
             let ours = live.ok().filter(|live| live.run == run).map(Happening::Live);
             async move { ours }
         });
-        let events = events.filter_map(|event| async move { event.ok().map(Box::new).map(Happening::Event) });
-        Ok(Box::pin(futures_util::stream::select(events, live)))
+        let events = events.map(|event| event.ok().map(Box::new).map(Happening::Event));
+        Ok(Box::pin(merged(events, live)))
     }
 
     /// Gives a run up.
@@ -222,5 +223,52 @@ impl Api {
         let pull_request =
             repository.pull_request(number).await.map_err(|error| trouble::pull_request(&error))?;
         Ok((pull_request, repository))
+    }
+}
+
+/// Both streams in one, which ends as soon as `events` ends or says `None`, for an error: without events a follower
+/// would wait for ever. Whoever follows asks again from the last event it has.
+fn merged(
+    events: impl Stream<Item = Option<Happening>> + Send,
+    live: impl Stream<Item = Happening> + Send,
+) -> impl Stream<Item = Happening> + Send {
+    let events = events.chain(stream::once(ready(None)));
+    stream::select(events, live.map(Some))
+        .take_while(|happening| ready(happening.is_some()))
+        .filter_map(ready)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use nightshift_protocol::{EventBody, LiveBody, OffsetDateTime};
+
+    use super::*;
+
+    fn event(run: &RunId, seq: u64) -> Happening {
+        let body = EventBody::PersonSaid { text: "hello".to_owned() };
+        let at = OffsetDateTime::UNIX_EPOCH;
+        Happening::Event(Box::new(Event { position: seq, run: run.clone(), seq, at, body }))
+    }
+
+    #[test]
+    fn a_read_error_ends_the_stream_although_what_passes_goes_on()
+    -> Result<(), nightshift_protocol::InvalidId> {
+        let run: RunId = "run-0000000000".parse()?;
+        let passing =
+            Happening::Live(Live { run: run.clone(), body: LiveBody::ModelText { text: "x".to_owned() } });
+        let live = stream::once(ready(passing.clone())).chain(stream::pending());
+        let events = [Some(event(&run, 1)), Some(event(&run, 2)), None, Some(event(&run, 4))];
+        let seen: Option<Vec<Happening>> =
+            merged(stream::iter(events).chain(stream::pending()), live).collect().now_or_never();
+        assert_eq!(seen, Some(vec![event(&run, 1), passing, event(&run, 2)]));
+        Ok(())
+    }
+
+    #[test]
+    fn the_end_of_the_events_ends_the_stream() {
+        let seen: Option<Vec<Happening>> =
+            merged(stream::empty(), stream::pending()).collect().now_or_never();
+        assert_eq!(seen, Some(Vec::new()));
     }
 }
