@@ -11,9 +11,32 @@ const WIDTH: usize = 110;
 
 /// Takes out what could move the cursor, colour the terminal or forge lines: texts come from sandboxes and models.
 pub(crate) fn plain(text: &str) -> String {
-    text.chars()
-        .filter(|character| !character.is_control() || *character == '\n' || *character == '\t')
-        .collect()
+    text.chars().filter(|character| !steers(*character) || *character == '\n' || *character == '\t').collect()
+}
+
+/// Whether a terminal obeys the character instead of showing it: controls (C0, DEL, C1) and those that change the
+/// direction of writing (Unicode Standard Annex #9), which make a line read other than it is.
+fn steers(character: char) -> bool {
+    let directs = matches!(
+        character,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
+    character.is_control() || directs
+}
+
+/// JSON in one line that means the same and does nothing to a terminal: JSON itself escapes only C0.
+pub(crate) fn json(value: &impl serde::Serialize) -> String {
+    let text = serde_json::to_string(value).unwrap_or_default();
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        if steers(character) {
+            // Such a character can only be inside a string, and all of them are in the basic plane.
+            safe += &format!("\\u{:04x}", u32::from(character));
+        } else {
+            safe.push(character);
+        }
+    }
+    safe
 }
 
 /// One line of plain text, cut to fit.
@@ -219,7 +242,8 @@ pub(crate) fn call(call: &ToolCall) -> String {
         "shell" => format!("$ {}", text("command")),
         "edit" => format!("edit {} {}", text("action"), text("path")),
         "computer" => {
-            let at = input["coordinate"].as_array().map(|at| format!(" at {at:?}")).unwrap_or_default();
+            let at = &input["coordinate"];
+            let at = if at.is_null() { String::new() } else { format!(" at {at}") };
             let typed = input["text"].as_str().map(|typed| format!(" \"{typed}\"")).unwrap_or_default();
             format!("screen {}{at}{typed}", text("action"))
         }
@@ -227,7 +251,7 @@ pub(crate) fn call(call: &ToolCall) -> String {
         "finish" => format!("finish: {}", text("title")),
         other => format!("{other} {input}"),
     };
-    line(&what.replace("Number(", "").replace(')', ""))
+    line(&what)
 }
 
 /// An event in one line, or nothing where a person need not see it.
@@ -308,9 +332,22 @@ mod tests {
     }
 
     #[test]
+    fn text_from_a_sandbox_cannot_turn_the_direction_of_writing() {
+        assert_eq!(plain("rm \u{202e}x\u{2066}y\u{200f}z\u{61c}\u{9b}2J\u{7f} ü→日"), "rm xyz2J ü→日");
+    }
+
+    #[test]
+    fn json_for_a_terminal_means_what_it_meant() {
+        let value = json!({"text": "a\u{9b}2J\u{7f}\u{202e}b\u{1b}\nü"});
+        let shown = json(&value);
+        assert_eq!(shown, r#"{"text":"a\u009b2J\u007f\u202eb\u001b\nü"}"#);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+    }
+
+    #[test]
     fn calls_are_shown_as_a_person_would_say_them() {
         let calls = [
-            wanted("shell", json!({"command": "npm test\n"})),
+            wanted("shell", json!({"command": "(cd web && npm test)\n"})),
             wanted("edit", json!({"action": "create", "path": "src/theme.js"})),
             wanted("computer", json!({"action": "left_click", "coordinate": [1228, 38]})),
             wanted("computer", json!({"action": "type", "text": "hello"})),
@@ -319,9 +356,9 @@ mod tests {
         assert_eq!(
             shown,
             [
-                "$ npm test",
+                "$ (cd web && npm test)",
                 "edit create src/theme.js",
-                "screen left_click at [1228, 38]",
+                "screen left_click at [1228,38]",
                 "screen type \"hello\""
             ]
         );
