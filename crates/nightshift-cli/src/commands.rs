@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::arguments::{Arguments, Command, Review, Template};
 use crate::client::Client;
 use crate::folders::Environment;
-use crate::follow::{Output, follow, out};
+use crate::follow::{Ended, Output, beside, follow, out, spinner};
 use crate::{owner, show};
 
 /// What a command ended with, if not with an error.
@@ -41,12 +41,13 @@ pub(crate) fn run(arguments: Arguments, environment: &Environment) -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "errors for people go to standard error")]
 fn complain(error: &UserError, json: bool) {
     if json {
-        out(&json!({ "type": "error", "error": error }).to_string());
+        out(&show::json(&json!({ "type": "error", "error": error })));
+        // Only the owner has a log: it keeps the reason when whoever started it is gone.
+        tracing::error!(hint = error.hint, "{}", error.message);
     } else {
-        eprintln!("{}", show::error(error));
+        beside(&show::error(error));
     }
 }
 
@@ -103,7 +104,7 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
 
 fn print(json: bool, value: &impl serde::Serialize, text: impl FnOnce() -> String) {
     if json {
-        out(&serde_json::to_string(value).unwrap_or_default());
+        out(&show::json(value));
     } else {
         out(&text());
     }
@@ -159,19 +160,39 @@ async fn exec(
         });
         return Ok(0);
     }
-    let output = if json { Output::JsonLines } else { Output::Text };
+    let output = match (json, result_json) {
+        (true, _) => Output::JsonLines,
+        (false, true) => Output::TextBeside,
+        (false, false) => Output::Text,
+    };
     let run = reply.run.to_string();
-    let ended = follow(async || owner::connect(environment).await, &run, output).await?;
+    let ended = follow(client, async |run| owner::reconnect(environment, run).await, &run, output).await?;
     let client = owner::connect(environment).await?;
     let detail: RunDetail = client.get(&format!("/runs/{run}")).await?;
-    if !json && !result_json {
-        out(&format!("\n{}", show::detail(&detail)));
+    match output {
+        Output::Text => out(&format!("\n{}", show::detail(&detail))),
+        Output::TextBeside if ended != Ended::Delivered => {
+            beside(&format!("\n{}", show::detail(&detail)));
+        }
+        Output::TextBeside | Output::JsonLines => {}
     }
     if result_json {
-        let events: Vec<Event> = client.get(&format!("/runs/{run}/events")).await?;
-        out(&result(&detail, &events, began.elapsed().as_secs_f64()).to_string());
+        let mut events = Vec::new();
+        each_page(&client, &run, |page| events.extend(page)).await?;
+        out(&show::json(&result(&detail, &events, began.elapsed().as_secs_f64())));
     }
     Ok(ended.exit_code())
+}
+
+/// Reads all events of a run, as many at a time as the owner gives.
+async fn each_page(client: &Client, run: &str, mut each: impl FnMut(Vec<Event>)) -> Result<(), UserError> {
+    let mut after = 0;
+    loop {
+        let page: Vec<Event> = client.get(&format!("/runs/{run}/events?after={after}")).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.seq;
+        each(page);
+    }
 }
 
 /// The result as scripts read it.
@@ -224,27 +245,23 @@ async fn show_run(environment: &Environment, json: bool, run: &str, events: bool
     let detail: RunDetail = client.get(&format!("/runs/{run}")).await?;
     print(json, &detail, || show::detail(&detail));
     if events {
-        let mut after = 0;
-        loop {
-            let page: Vec<Event> = client.get(&format!("/runs/{run}/events?after={after}")).await?;
-            let Some(last) = page.last() else { break };
-            after = last.seq;
+        each_page(&client, run, |page| {
             for event in &page {
-                if json {
-                    out(&serde_json::to_string(event).unwrap_or_default());
-                } else {
+                print(json, event, || {
                     let text = show::event(event).unwrap_or_else(|| format!("· {}", event.body.name()));
-                    out(&format!("{:>4} {} {text}", event.seq, event.at.time().truncate_to_second()));
-                }
+                    format!("{:>4} {} {text}", event.seq, event.at.time().truncate_to_second())
+                });
             }
-        }
+        })
+        .await?;
     }
     Ok(0)
 }
 
 async fn watch(environment: &Environment, json: bool, run: &str) -> Status {
     let output = if json { Output::JsonLines } else { Output::Text };
-    let ended = follow(async || owner::connect(environment).await, run, output).await?;
+    let client = owner::connect(environment).await?;
+    let ended = follow(client, async |run| owner::reconnect(environment, run).await, run, output).await?;
     Ok(ended.exit_code())
 }
 
@@ -333,7 +350,16 @@ async fn write_pictures(
 
 async fn build_template(environment: &Environment, json: bool) -> Status {
     let client = owner::connect(environment).await?;
-    let built: serde_json::Value = client.post("/template", &json!({})).await?;
+    let log = owner::folders(environment)?.owner_log();
+    beside(
+        "Guest image and template are made if they are missing: 8-15 minutes without hardware virtualisation, once.",
+    );
+    beside(&format!("How far it is: tail -f {}", log.display()));
+    let bar = spinner();
+    bar.set_message("making guest image and template");
+    let built = client.post::<serde_json::Value>("/template", &json!({})).await;
+    bar.finish_and_clear();
+    let built = built?;
     print(json, &built, || {
         format!("The template {} is ready.", built["template"].as_str().unwrap_or_default())
     });
@@ -341,22 +367,14 @@ async fn build_template(environment: &Environment, json: bool) -> Status {
 }
 
 async fn stop(environment: &Environment, json: bool) -> Status {
-    let folders = owner::folders(environment)?;
-    let Some((client, address)) = owner::running(&folders).await.zip(owner::address(&folders)) else {
-        print(json, &json!({ "stopped": false }), || "No owner runs.".to_owned());
-        return Ok(0);
-    };
-    let pid = i32::try_from(address.pid).ok().and_then(rustix::process::Pid::from_raw);
-    if let Some(pid) = pid {
-        // It answered a moment ago at the address it wrote, so the process is the owner and not a later one.
-        let _already_gone = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-    }
-    drop(client);
-    while owner::running(&folders).await.is_some() {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    print(json, &json!({ "stopped": true }), || {
-        "The owner ended; its runs go on when it is started again.".to_owned()
+    let stopped = owner::stop(environment).await?;
+    print(json, &json!({ "stopped": stopped }), || {
+        let said = if stopped {
+            "The owner ended; its runs go on when it is started again."
+        } else {
+            "No owner runs."
+        };
+        said.to_owned()
     });
     Ok(0)
 }

@@ -4,7 +4,9 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use nightshift_protocol::{Event, EventBody, Live, LiveBody, RunState, UserError};
+use nightshift_protocol::{
+    ErrorCode, Event, EventBody, Live, LiveBody, RunDetail, RunState, RunSummary, UserError,
+};
 
 use crate::client::{Arrived, Client, Follow};
 use crate::show;
@@ -51,55 +53,78 @@ impl Ended {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {
     Text,
+    /// Text too, on standard error: standard output is kept for the result.
+    TextBeside,
     JsonLines,
 }
 
-/// Follows `run` until it is decided or waits for a person. When the owner ends or is restarted meanwhile, it is
-/// found again and the events go on where they stopped.
+/// How often in a row the stream may end without anything new before following is given up.
+const FRUITLESS: u32 = 5;
+
+/// Follows the run named `named` until it is decided or waits for a person. What it was before, such as a pause that
+/// is over, is shown and does not end it. When the stream ends before, `reconnect` finds the owner again and the
+/// events go on where they stopped.
 pub(crate) async fn follow(
-    reconnect: impl AsyncFn() -> Result<Client, UserError>,
-    run: &str,
+    mut client: Client,
+    reconnect: impl AsyncFn(&RunSummary) -> Result<Client, UserError>,
+    named: &str,
     output: Output,
 ) -> Result<Ended, UserError> {
-    let mut watcher = Watcher::new(output);
-    let mut client = reconnect().await?;
-    let mut failures = 0;
+    let RunDetail { summary, .. } = client.get(&format!("/runs/{named}")).await?;
+    let mut watcher = Watcher::new(output, summary.last_seq);
+    let mut fruitless = 0;
     loop {
         let after = watcher.last_seq;
-        match client.follow(run, after, &mut |arrived| watcher.take(&arrived)).await {
-            Ok(Follow::Enough) => break,
-            Ok(Follow::More) => {}
-            Err(error) if failures >= 5 => return Err(error),
-            Err(_) => {}
+        let stopped = client.follow(summary.run.as_str(), after, &mut |arrived| watcher.take(&arrived)).await;
+        if matches!(stopped, Ok(Follow::Enough)) {
+            break;
         }
-        failures = if watcher.last_seq > after { 0 } else { failures + 1 };
+        fruitless = if watcher.last_seq > after { 0 } else { fruitless + 1 };
+        if fruitless > FRUITLESS {
+            return Err(stopped.err().unwrap_or_else(|| broken_off(&summary)));
+        }
         tokio::time::sleep(Duration::from_millis(200)).await;
-        client = reconnect().await?;
+        client = reconnect(&summary).await?;
     }
     watcher.bar.finish_and_clear();
-    Ok(watcher.ended.unwrap_or(Ended::Failed))
+    Ok(watcher.stands.unwrap_or(Ended::Failed))
+}
+
+fn broken_off(run: &RunSummary) -> UserError {
+    UserError::new(
+        ErrorCode::Internal,
+        format!("the owner ends the stream of {} again and again", run.run),
+        "The run itself may be well: `nightshift show` tells. The reason is in owner.log in the data folder.",
+    )
+}
+
+/// Turns on standard error while something takes long; hidden where nobody sees it.
+pub(crate) fn spinner() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} [{elapsed}]") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
 }
 
 struct Watcher {
     output: Output,
     bar: ProgressBar,
     last_seq: u64,
-    ended: Option<Ended>,
+    /// The newest event when following began: up to it everything is history.
+    history: u64,
+    /// What the newest state came to, if it is one that ends the following.
+    stands: Option<Ended>,
 }
 
 impl Watcher {
-    fn new(output: Output) -> Self {
-        let bar = if output == Output::Text && std::io::stderr().is_terminal() {
-            let bar = ProgressBar::new_spinner();
-            bar.enable_steady_tick(Duration::from_millis(120));
-            bar
-        } else {
-            ProgressBar::hidden()
-        };
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} [{elapsed}]") {
-            bar.set_style(style);
-        }
-        Self { output, bar, last_seq: 0, ended: None }
+    fn new(output: Output, history: u64) -> Self {
+        let bar = if output == Output::JsonLines { ProgressBar::hidden() } else { spinner() };
+        Self { output, bar, last_seq: 0, history, stands: None }
     }
 
     fn take(&mut self, arrived: &Arrived) -> Follow {
@@ -119,17 +144,18 @@ impl Watcher {
         }
         self.last_seq = event.seq;
         match self.output {
-            Output::Text => {
+            Output::Text | Output::TextBeside => {
                 if let Some(line) = show::event(event) {
                     self.print(&line);
                 }
             }
             Output::JsonLines => self.print_json(event),
         }
-        let EventBody::StateChanged { state } = &event.body else { return Follow::More };
-        self.bar.set_message(show::state(state));
-        self.ended = Ended::of(state);
-        if self.ended.is_some() { Follow::Enough } else { Follow::More }
+        if let EventBody::StateChanged { state } = &event.body {
+            self.bar.set_message(show::state(state));
+            self.stands = Ended::of(state);
+        }
+        if self.stands.is_some() && event.seq >= self.history { Follow::Enough } else { Follow::More }
     }
 
     fn live(&mut self, live: &Live) {
@@ -155,19 +181,25 @@ impl Watcher {
     }
 
     fn print_json(&self, value: &impl serde::Serialize) {
-        if let Ok(line) = serde_json::to_string(value) {
-            self.print(&line);
-        }
+        self.print(&show::json(value));
     }
 
     fn print(&self, line: &str) {
-        self.bar.suspend(|| out(line));
+        self.bar.suspend(|| match self.output {
+            Output::Text | Output::JsonLines => out(line),
+            Output::TextBeside => beside(line),
+        });
     }
 }
 
 /// Writes a line to standard output; a reader that went away is not an error of ours.
 pub(crate) fn out(line: &str) {
     let _reader_gone = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Writes a line to standard error.
+pub(crate) fn beside(line: &str) {
+    let _reader_gone = writeln!(std::io::stderr(), "{line}");
 }
 
 #[cfg(test)]
@@ -177,33 +209,64 @@ mod tests {
 
     use super::*;
 
-    fn changed(seq: u64, state: RunState) -> Arrived {
+    fn happened(seq: u64, body: EventBody) -> Arrived {
         Arrived::Event(Box::new(Event {
             position: seq,
             run: "run-0000000000".parse().unwrap(),
             seq,
             at: OffsetDateTime::UNIX_EPOCH,
-            body: EventBody::StateChanged { state },
+            body,
         }))
+    }
+
+    fn changed(seq: u64, state: RunState) -> Arrived {
+        happened(seq, EventBody::StateChanged { state })
     }
 
     #[test]
     fn following_ends_when_there_is_something_to_review() {
-        let mut watcher = Watcher::new(Output::JsonLines);
+        let mut watcher = Watcher::new(Output::JsonLines, 0);
         assert_eq!(watcher.take(&changed(1, RunState::Working)), Follow::More);
         assert_eq!(
             watcher.take(&changed(2, RunState::InReview { pull_request: PullRequestId(1) })),
             Follow::Enough
         );
-        assert_eq!(watcher.ended.unwrap().exit_code(), 0);
+        assert_eq!(watcher.stands.unwrap().exit_code(), 0);
     }
 
     #[test]
     fn an_event_that_is_repeated_after_a_reconnection_is_passed_over() {
-        let mut watcher = Watcher::new(Output::JsonLines);
+        let mut watcher = Watcher::new(Output::JsonLines, 0);
         assert_eq!(watcher.take(&changed(2, RunState::Working)), Follow::More);
         assert_eq!(watcher.take(&changed(1, RunState::Cancelled)), Follow::More);
-        assert_eq!(watcher.ended, None);
+        assert_eq!(watcher.stands, None);
+    }
+
+    #[test]
+    fn a_pause_that_is_over_does_not_end_the_following() {
+        let paused = || RunState::Paused { reason: PauseReason::Person };
+        let mut watcher = Watcher::new(Output::JsonLines, 3);
+        assert_eq!(watcher.take(&changed(1, paused())), Follow::More);
+        assert_eq!(watcher.take(&changed(2, RunState::Working)), Follow::More);
+        assert_eq!(watcher.take(&happened(3, EventBody::TurnRequested { turn: 1 })), Follow::More);
+        assert_eq!(watcher.take(&changed(4, paused())), Follow::Enough);
+        assert_eq!(watcher.stands, Some(Ended::Waiting));
+    }
+
+    #[test]
+    fn of_a_run_that_stands_already_the_whole_history_is_shown() {
+        let mut watcher = Watcher::new(Output::JsonLines, 3);
+        assert_eq!(
+            watcher.take(&changed(1, RunState::InReview { pull_request: PullRequestId(1) })),
+            Follow::More
+        );
+        assert_eq!(
+            watcher.take(&changed(2, RunState::Merged { pull_request: PullRequestId(1) })),
+            Follow::More
+        );
+        let gone = EventBody::PersonSaid { text: "thanks".to_owned() };
+        assert_eq!(watcher.take(&happened(3, gone)), Follow::Enough);
+        assert_eq!(watcher.stands, Some(Ended::Delivered));
     }
 
     #[test]

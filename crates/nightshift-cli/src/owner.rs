@@ -1,17 +1,18 @@
 //! The owner: found, started on demand, or run in the foreground.
 
 use std::fs::File;
+use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use nightshift_api::Api;
 use nightshift_forge::{Forge, Git};
 use nightshift_model::{Anthropic, AnthropicSettings, Key, Model};
-use nightshift_protocol::{Clock, Entropy, ErrorCode, OffsetDateTime, OwnerAddress, UserError};
+use nightshift_protocol::{Clock, Entropy, ErrorCode, OffsetDateTime, OwnerAddress, RunSummary, UserError};
 use nightshift_qemu::{QemuDriver, QemuProgram, QemuSettings};
 use nightshift_sandbox::MachineSize;
 use nightshift_server::Guard;
@@ -24,6 +25,12 @@ use crate::folders::{Environment, Folders, beside};
 
 /// How long a started owner may take until it answers. It opens its history and listens; it builds nothing.
 const START_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long an owner that was told to end may take: it closes its history and leaves its machines running.
+const END_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether an owner answers or has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(30);
 
 /// The system's clock.
 #[derive(Debug)]
@@ -64,17 +71,26 @@ pub(crate) fn folders(environment: &Environment) -> Result<Folders, UserError> {
     })
 }
 
-/// Connects to the owner, starting it when none runs.
+/// Connects to the owner, starting it when none runs. One that is just ending is waited for.
 pub(crate) async fn connect(environment: &Environment) -> Result<Client, UserError> {
     let folders = folders(environment)?;
-    if let Some(client) = running(&folders).await {
-        return Ok(client);
-    }
-    start(environment, &folders)?;
     let deadline = tokio::time::Instant::now() + START_WITHIN;
+    let mut started: Option<Child> = None;
     loop {
         if let Some(client) = running(&folders).await {
             return Ok(client);
+        }
+        match started.as_mut() {
+            None => started = Some(start(environment, &folders)?),
+            Some(owner) => {
+                if let Some(reason) = gone(owner, &folders) {
+                    // Another owner was first, or one that was told to end still holds the lock.
+                    if reason.code != ErrorCode::OwnerRunning {
+                        return Err(reason);
+                    }
+                    started = None;
+                }
+            }
         }
         if tokio::time::Instant::now() > deadline {
             return Err(UserError::new(
@@ -83,8 +99,48 @@ pub(crate) async fn connect(environment: &Environment) -> Result<Client, UserErr
                 format!("Its log is {}; `nightshift serve` shows the reason.", folders.owner_log().display()),
             ));
         }
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// Connects again while `run` is followed. An owner that crashed is started again; one that was stopped stays so.
+pub(crate) async fn reconnect(environment: &Environment, run: &RunSummary) -> Result<Client, UserError> {
+    // An owner that ends as it was told takes its address away.
+    if !folders(environment)?.owner_file().exists() {
+        return Err(UserError::new(
+            ErrorCode::OwnerUnreachable,
+            format!("the owner was stopped while {} was followed", run.run),
+            format!("The run is kept. `nightshift watch {}` starts the owner and the run goes on.", run.run),
+        ));
+    }
+    connect(environment).await
+}
+
+/// Tells the owner to end and waits until it has let its folders go. Returns whether there was one.
+pub(crate) async fn stop(environment: &Environment) -> Result<bool, UserError> {
+    let folders = folders(environment)?;
+    let deadline = tokio::time::Instant::now() + END_WITHIN;
+    let mut told = false;
+    let mut found = false;
+    while is_held(&folders) {
+        found = true;
+        if !told && running(&folders).await.is_some() {
+            let pid = address(&folders).and_then(|address| i32::try_from(address.pid).ok());
+            if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+                // It answered a moment ago at the address it wrote, so the process is the owner and not a later one.
+                told = rustix::process::kill_process(pid, rustix::process::Signal::TERM).is_ok();
+            }
+        }
+        if tokio::time::Instant::now() > deadline {
+            return Err(UserError::new(
+                ErrorCode::OwnerRunning,
+                format!("the owner did not end within {} s", END_WITHIN.as_secs()),
+                format!("Try again; its log is {}.", folders.owner_log().display()),
+            ));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(found)
 }
 
 /// Connects to the owner if one runs.
@@ -99,7 +155,7 @@ pub(crate) fn address(folders: &Folders) -> Option<OwnerAddress> {
     serde_json::from_slice(&std::fs::read(folders.owner_file()).ok()?).ok()
 }
 
-fn start(environment: &Environment, folders: &Folders) -> Result<(), UserError> {
+fn start(environment: &Environment, folders: &Folders) -> Result<Child, UserError> {
     let trouble = |error: &std::io::Error| {
         UserError::new(
             ErrorCode::OwnerUnreachable,
@@ -116,15 +172,36 @@ fn start(environment: &Environment, folders: &Folders) -> Result<(), UserError> 
         .map_err(|error| trouble(&error))?;
     let executable = environment.executable.as_deref().unwrap_or(Path::new("nightshift"));
     Command::new(executable)
-        .arg("serve")
+        .args(["serve", "--json"])
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        // It says nothing there but why it cannot start.
+        .stdout(Stdio::piped())
         .stderr(log)
         // A session of its own: closing the terminal that happened to start it must not end it.
         .process_group(0)
         .spawn()
-        .map_err(|error| trouble(&error))?;
-    Ok(())
+        .map_err(|error| trouble(&error))
+}
+
+/// Why a started owner is gone, or `None` while it is there.
+fn gone(owner: &mut Child, folders: &Folders) -> Option<UserError> {
+    #[derive(serde::Deserialize)]
+    struct Said {
+        error: UserError,
+    }
+    let status = owner.try_wait().ok()??;
+    let mut said = String::new();
+    if let Some(output) = owner.stdout.take() {
+        let _what_was_read_counts = output.take(64 * 1024).read_to_string(&mut said);
+    }
+    let said = said.lines().find_map(|line| serde_json::from_str::<Said>(line).ok());
+    Some(said.map(|said| said.error).unwrap_or_else(|| {
+        UserError::new(
+            ErrorCode::OwnerUnreachable,
+            format!("the owner was started and ended at once: {status}"),
+            format!("Its log is {}.", folders.owner_log().display()),
+        )
+    }))
 }
 
 /// Runs the owner until it is told to end.
@@ -242,6 +319,7 @@ async fn assemble(
             })?;
             let mut settings = AnthropicSettings::new(key, Arc::clone(&clock), Arc::clone(entropy));
             settings.proxy.clone_from(&environment.proxy);
+            settings.no_proxy.clone_from(&environment.no_proxy);
             if let Some(url) = &environment.anthropic_url {
                 settings.base_url.clone_from(url);
             }
@@ -295,6 +373,11 @@ fn host_memory_mib() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib / 1024)
+}
+
+/// Whether an owner holds the lock.
+fn is_held(folders: &Folders) -> bool {
+    File::open(folders.owner_lock()).is_ok_and(|lock| lock.try_lock_shared().is_err())
 }
 
 /// Holds the lock that makes this the only owner of its folders.
@@ -356,7 +439,9 @@ mod tests {
         let folders = folders_in(folder.path());
         let first = take_lock(&folders).unwrap();
         assert_eq!(take_lock(&folders).unwrap_err().code, ErrorCode::OwnerRunning);
+        assert!(is_held(&folders));
         drop(first);
+        assert!(!is_held(&folders));
         assert!(take_lock(&folders).is_ok());
     }
 

@@ -196,7 +196,8 @@ async fn a_nearly_full_disk_refuses_a_task_and_loses_nothing() {
         repository = repository.display(),
     );
     let mut command = bench.command(&[]);
-    let environment: Vec<_> = command.get_envs().map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned))).collect();
+    let environment: Vec<_> =
+        command.get_envs().map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned))).collect();
     command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]).stdin(Stdio::null());
     for (name, value) in environment {
@@ -241,4 +242,30 @@ async fn a_misspelt_configuration_keeps_the_owner_from_starting_and_is_named() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("modle"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_that_cannot_start_tells_why_to_whoever_wanted_it() {
+    let bench = Bench::new().await;
+    std::fs::write(bench.home.path().join("config.toml"), "modle = \"x\"\n").unwrap();
+    let output = bench.run(&["tasks"]).await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("modle") && said.contains("what to do:"), "{said}");
+    let log = std::fs::read_to_string(bench.home.path().join("data/owner.log")).unwrap();
+    assert!(log.contains("modle"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_stop_returns_the_owner_has_let_its_folders_go() {
+    let bench = Bench::new().await;
+    bench.run(&["tasks"]).await;
+    let lock = std::fs::File::open(bench.home.path().join("data/owner.lock")).unwrap();
+    assert!(lock.try_lock().is_err());
+    let stopped = bench.run(&["stop", "--json"]).await;
+    assert_eq!(String::from_utf8_lossy(&stopped.stdout).trim(), r#"{"stopped":true}"#);
+    lock.try_lock().unwrap();
+    drop(lock);
+    let again = bench.run(&["stop", "--json"]).await;
+    assert_eq!(String::from_utf8_lossy(&again.stdout).trim(), r#"{"stopped":false}"#);
 }
