@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use nightshift_protocol::{
-    ErrorCode, Event, EventBody, Live, LiveBody, RunDetail, RunState, RunSummary, UserError,
+    ErrorCode, Event, EventBody, Live, LiveBody, RunDetail, RunId, RunState, UserError,
 };
 
 use crate::client::{Arrived, Client, Follow};
@@ -66,7 +66,7 @@ const FRUITLESS: u32 = 5;
 /// events go on where they stopped.
 pub(crate) async fn follow(
     mut client: Client,
-    reconnect: impl AsyncFn(&RunSummary) -> Result<Client, UserError>,
+    reconnect: impl AsyncFn(&RunId) -> Result<Client, UserError>,
     named: &str,
     output: Output,
 ) -> Result<Ended, UserError> {
@@ -81,19 +81,19 @@ pub(crate) async fn follow(
         }
         fruitless = if watcher.last_seq > after { 0 } else { fruitless + 1 };
         if fruitless > FRUITLESS {
-            return Err(stopped.err().unwrap_or_else(|| broken_off(&summary)));
+            return Err(stopped.err().unwrap_or_else(|| broken_off(&summary.run)));
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
-        client = reconnect(&summary).await?;
+        client = reconnect(&summary.run).await?;
     }
     watcher.bar.finish_and_clear();
     Ok(watcher.stands.unwrap_or(Ended::Failed))
 }
 
-fn broken_off(run: &RunSummary) -> UserError {
+fn broken_off(run: &RunId) -> UserError {
     UserError::new(
         ErrorCode::Internal,
-        format!("the owner ends the stream of {} again and again", run.run),
+        format!("the owner ends the stream of {run} again and again"),
         "The run itself may be well: `nightshift show` tells. The reason is in owner.log in the data folder.",
     )
 }

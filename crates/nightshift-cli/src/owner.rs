@@ -12,7 +12,7 @@ use std::time::Duration;
 use nightshift_api::Api;
 use nightshift_forge::{Forge, Git};
 use nightshift_model::{Anthropic, AnthropicSettings, Key, Model};
-use nightshift_protocol::{Clock, Entropy, ErrorCode, OffsetDateTime, OwnerAddress, RunSummary, UserError};
+use nightshift_protocol::{Clock, Entropy, ErrorCode, OffsetDateTime, OwnerAddress, RunId, UserError};
 use nightshift_qemu::{QemuDriver, QemuProgram, QemuSettings};
 use nightshift_sandbox::MachineSize;
 use nightshift_server::Guard;
@@ -104,13 +104,13 @@ pub(crate) async fn connect(environment: &Environment) -> Result<Client, UserErr
 }
 
 /// Connects again while `run` is followed. An owner that crashed is started again; one that was stopped stays so.
-pub(crate) async fn reconnect(environment: &Environment, run: &RunSummary) -> Result<Client, UserError> {
+pub(crate) async fn reconnect(environment: &Environment, run: &RunId) -> Result<Client, UserError> {
     // An owner that ends as it was told takes its address away.
     if !folders(environment)?.owner_file().exists() {
         return Err(UserError::new(
             ErrorCode::OwnerUnreachable,
-            format!("the owner was stopped while {} was followed", run.run),
-            format!("The run is kept. `nightshift watch {}` starts the owner and the run goes on.", run.run),
+            format!("the owner was stopped while {run} was followed"),
+            format!("The run is kept. `nightshift watch {run}` starts the owner and the run goes on."),
         ));
     }
     connect(environment).await
@@ -120,16 +120,24 @@ pub(crate) async fn reconnect(environment: &Environment, run: &RunSummary) -> Re
 pub(crate) async fn stop(environment: &Environment) -> Result<bool, UserError> {
     let folders = folders(environment)?;
     let deadline = tokio::time::Instant::now() + END_WITHIN;
-    let mut told = false;
+    let mut told: Option<OwnerAddress> = None;
     let mut found = false;
     while is_held(&folders) {
         found = true;
-        if !told && running(&folders).await.is_some() {
-            let pid = address(&folders).and_then(|address| i32::try_from(address.pid).ok());
-            if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
-                // It answered a moment ago at the address it wrote, so the process is the owner and not a later one.
-                told = rustix::process::kill_process(pid, rustix::process::Signal::TERM).is_ok();
+        let answers = running(&folders).await.and_then(|_| address(&folders));
+        match (&told, answers) {
+            (None, Some(owner)) => {
+                let pid = i32::try_from(owner.pid).ok().and_then(rustix::process::Pid::from_raw);
+                if let Some(pid) = pid {
+                    // It answered a moment ago at the address it wrote, so the process is the owner and not a later
+                    // one.
+                    let _already_gone = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+                }
+                told = Some(owner);
             }
+            // Somebody has started another one since.
+            (Some(told), Some(owner)) if *told != owner => return Ok(true),
+            _ => {}
         }
         if tokio::time::Instant::now() > deadline {
             return Err(UserError::new(
@@ -195,13 +203,14 @@ fn gone(owner: &mut Child, folders: &Folders) -> Option<UserError> {
         let _what_was_read_counts = output.take(64 * 1024).read_to_string(&mut said);
     }
     let said = said.lines().find_map(|line| serde_json::from_str::<Said>(line).ok());
-    Some(said.map(|said| said.error).unwrap_or_else(|| {
+    let unsaid = || {
         UserError::new(
             ErrorCode::OwnerUnreachable,
             format!("the owner was started and ended at once: {status}"),
             format!("Its log is {}.", folders.owner_log().display()),
         )
-    }))
+    };
+    Some(said.map_or_else(unsaid, |said| said.error))
 }
 
 /// Runs the owner until it is told to end.
@@ -443,6 +452,19 @@ mod tests {
         drop(first);
         assert!(!is_held(&folders));
         assert!(take_lock(&folders).is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_owner_that_was_stopped_is_not_started_again_by_those_who_follow() {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = Environment {
+            nightshift_home: Some(folder.path().to_path_buf()),
+            home: Some("/".into()),
+            ..Environment::default()
+        };
+        let error = reconnect(&environment, &"run-0000000000".parse().unwrap()).await.unwrap_err();
+        assert_eq!(error.message, "the owner was stopped while run-0000000000 was followed");
+        assert!(!folder.path().join("data").exists());
     }
 
     #[test]

@@ -155,12 +155,9 @@ async fn a_model_server_that_is_down_is_named_and_no_key_at_all_too() {
     assert!(error["hint"].as_str().unwrap().contains("ANTHROPIC_API_KEY"), "{error}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn without_qemu_the_run_fails_before_an_image_is_built_and_says_how_to_install_it() {
-    let mut bench = Bench::new().await;
-    let folder = tempfile::tempdir().unwrap();
-    let repository = repository(folder.path());
-    let programs = folder.path().join("bin");
+/// A folder with what the owner needs, but no QEMU.
+fn programs(into: &Path) -> PathBuf {
+    let programs = into.join("bin");
     std::fs::create_dir(&programs).unwrap();
     for program in ["git", "sh", "bash", "env"] {
         let found = std::env::split_paths(&std::env::var_os("PATH").unwrap())
@@ -169,7 +166,15 @@ async fn without_qemu_the_run_fails_before_an_image_is_built_and_says_how_to_ins
             .unwrap();
         std::os::unix::fs::symlink(found, programs.join(program)).unwrap();
     }
-    bench.path = Some(programs);
+    programs
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_qemu_the_run_fails_before_an_image_is_built_and_says_how_to_install_it() {
+    let mut bench = Bench::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let repository = repository(folder.path());
+    bench.path = Some(programs(folder.path()));
     let output = bench.run(&["exec", "Fix it", "--repo", repository.to_str().unwrap()]).await;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
@@ -178,6 +183,25 @@ async fn without_qemu_the_run_fails_before_an_image_is_built_and_says_how_to_ins
     let doctor = bench.run(&["doctor"]).await;
     assert_eq!(doctor.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&doctor.stdout).contains("[bad]  acceleration"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_for_scripts_is_alone_on_standard_output_and_a_failure_is_told_beside_it() {
+    let mut bench = Bench::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let repository = repository(folder.path());
+    bench.path = Some(programs(folder.path()));
+    let output =
+        bench.run(&["exec", "Fix it", "--result-json", "--repo", repository.to_str().unwrap()]).await;
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((result["state"].as_str(), output.status.code()), (Some("failed"), Some(1)));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("error: qemu-system-x86_64 is not installed"), "{said}");
+    assert!(said.contains("what to do:"), "{said}");
+    // What is decided already is shown, and not waited for.
+    let watched = bench.run(&["watch", result["run"].as_str().unwrap()]).await;
+    assert_eq!(watched.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&watched.stdout).contains("· failed: "));
 }
 
 #[tokio::test(flavor = "multi_thread")]
