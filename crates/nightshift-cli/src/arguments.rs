@@ -64,7 +64,7 @@ Ctrl+C stops the waiting, not the run: it goes on, and `nightshift watch` shows 
         /// Return the run's id at once and let it work.
         #[arg(long)]
         background: bool,
-        /// Print the result as one line of JSON at the end.
+        /// Print only the result, as one line of JSON; what goes on is told on standard error.
         #[arg(long)]
         result_json: bool,
     },
