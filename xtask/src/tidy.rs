@@ -161,7 +161,7 @@ fn check_source(file: &Path, text: &str) -> Vec<Breach> {
     }
     for (number, line) in text.lines().enumerate() {
         if let Some(name) = declared(line)
-            && FORBIDDEN_ENDINGS.iter().any(|ending| name.ends_with(ending))
+            && FORBIDDEN_ENDINGS.iter().any(|ending| name.len() > ending.len() && name.ends_with(ending))
         {
             found.push(breach(format!("line {}: {name} names a role and not a thing", number + 1)));
         }

@@ -5,10 +5,17 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::find::{NotFound, resolve};
+use super::find::{NotFound, resolve, shows};
 use super::police::{Breach, COMPUTER_MEMBERS, Checked};
 use super::script::{Expectation, ScriptedCall, ScriptedTurn};
-use super::wire::{Block, Request, Tool, joined};
+use super::wire::{Block, Request, Role, Tool, joined};
+
+/// How often a model looks again before it gives up.
+const MOST_LOOKS: usize = 60;
+
+/// What tells the calls of looking again from those of the script.
+const LOOK: &str = "look";
+const LOOK_ID: &str = "toolu_look";
 
 /// How many characters a piece of streamed text has.
 const PIECE: usize = 24;
@@ -59,11 +66,21 @@ pub(super) fn check_expectations(turn: &ScriptedTurn, request: &Request) -> Resu
 }
 
 /// Plays a turn. The error is a script that does not fit the request.
-pub(super) fn play(turn: &ScriptedTurn, request: &Request, checked: &Checked) -> Result<Answer, Breach> {
+pub(super) fn play(
+    turn: &ScriptedTurn,
+    request: &Request,
+    checked: &Checked,
+    place: &Place,
+) -> Result<Answer, Breach> {
     let seed = seed(request, checked.answers);
+    if let Some(target) = turn.look_for.as_ref().filter(|_| place.looks < MOST_LOOKS)
+        && matches!(shows(target, checked.newest_image.as_deref()), Err(NotFound::NotThere { .. }))
+    {
+        return look_again(request, &seed);
+    }
     let mut blocks = Vec::new();
     for (index, call) in turn.calls.iter().enumerate() {
-        match call_block(call, index, &seed, request, checked.newest_image.as_deref())? {
+        match call_block(call, index, &seed, request, checked.newest_image.as_deref(), &place.turns)? {
             Ok(block) => blocks.push(block),
             Err(not_found) => return Ok(not_found_answer(&not_found, request, &seed)),
         }
@@ -83,6 +100,48 @@ pub(super) fn play(turn: &ScriptedTurn, request: &Request, checked: &Checked) ->
         (None, None) => ("tool_use", Value::Null),
     };
     Ok(Answer { events: events(&blocks, stop, &details, request, &seed), breach: None })
+}
+
+/// Waits a little: the answer that stands between scripted turns while something is not on the screen yet.
+fn look_again(request: &Request, seed: &str) -> Result<Answer, Breach> {
+    let mut input = Map::new();
+    input.insert("action".to_owned(), json!("wait"));
+    input.insert("duration".to_owned(), json!(2));
+    let call = ScriptedCall { tool: "computer".to_owned(), input, raw_input: None };
+    let seed = format!("{LOOK}{seed}");
+    match call_block(&call, 0, &seed, request, None, &[])? {
+        Ok(block) => {
+            Ok(Answer { events: events(&[block], "tool_use", &Value::Null, request, &seed), breach: None })
+        }
+        Err(not_found) => Ok(not_found_answer(&not_found, request, &seed)),
+    }
+}
+
+/// Where a conversation is in its script. It follows from the conversation alone.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The number of the answer, from 1, that each scripted turn so far came to be.
+    pub(super) turns: Vec<usize>,
+    /// How often was looked again since the last of them.
+    pub(super) looks: usize,
+}
+
+impl Place {
+    pub(super) fn of(request: &Request) -> Self {
+        let mut place = Self { turns: Vec::new(), looks: 0 };
+        let answers = request.messages.iter().filter(|message| message.role == Role::Assistant);
+        for (number, answer) in (1..).zip(answers) {
+            let looked =
+                matches!(answer.content.first(), Some(Block::ToolUse { id, .. }) if id.starts_with(LOOK_ID));
+            if looked {
+                place.looks += 1;
+            } else {
+                place.turns.push(number);
+                place.looks = 0;
+            }
+        }
+        place
+    }
 }
 
 fn not_found_answer(not_found: &NotFound, request: &Request, seed: &str) -> Answer {
@@ -107,8 +166,9 @@ fn call_block(
     seed: &str,
     request: &Request,
     newest_image: Option<&[u8]>,
+    turns: &[usize],
 ) -> Result<Result<Value, NotFound>, Breach> {
-    let mut input = match resolve(&call.input, newest_image) {
+    let mut input = match resolve(&call.input, newest_image, turns) {
         Ok(input) => input,
         Err(not_found) => return Ok(Err(not_found)),
     };

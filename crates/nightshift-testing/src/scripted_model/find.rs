@@ -45,6 +45,8 @@ pub(super) enum NotFound {
     Unreadable(png::DecodingError),
     #[error("The newest picture is too large to look at.")]
     TooLarge,
+    #[error("The script's $step is not valid: {0}.")]
+    InvalidStep(Value),
     #[error("The colour #{:02x}{:02x}{:02x} is not in the newest picture.", .color[0], .color[1], .color[2])]
     NotThere { color: [u8; 3] },
 }
@@ -57,26 +59,46 @@ struct Picture {
     pixels: Vec<[u8; 3]>,
 }
 
-/// Replaces each `{"$find": …}` in an input by the `[x, y]` of what it looks for in `newest`, the bytes of a PNG.
+/// Replaces each `{"$find": …}` in an input by the `[x, y]` of what it looks for in `newest`, the bytes of a PNG, and
+/// each `{"$step": "TURN.CALL"}` by the step's real number: `turns` has the number of the answer to each scripted turn.
 pub(super) fn resolve(
     input: &Map<String, Value>,
     newest: Option<&[u8]>,
+    turns: &[usize],
 ) -> Result<Map<String, Value>, NotFound> {
     let mut picture = None;
     let mut input = input.clone();
-    input.values_mut().try_for_each(|value| resolve_in(value, newest, &mut picture))?;
+    input.values_mut().try_for_each(|value| resolve_in(value, newest, turns, &mut picture))?;
     Ok(input)
+}
+
+/// Whether `newest` shows what a script looks for.
+pub(super) fn shows(target: &Value, newest: Option<&[u8]>) -> Result<(), NotFound> {
+    let mut value = json!({ "$find": target });
+    resolve_in(&mut value, newest, &[], &mut None)
+}
+
+/// The step that a script's `TURN.CALL` came to be.
+fn step(given: &Value, turns: &[usize]) -> Option<Value> {
+    let (turn, call) = given.as_str()?.split_once('.')?;
+    let turn = turns.get(turn.parse::<usize>().ok()?.checked_sub(1)?)?;
+    Some(json!(format!("{turn}.{call}")))
 }
 
 fn resolve_in(
     value: &mut Value,
     newest: Option<&[u8]>,
+    turns: &[usize],
     picture: &mut Option<Picture>,
 ) -> Result<(), NotFound> {
     match value {
         Value::Object(fields) => {
+            if let Some(given) = fields.get("$step") {
+                *value = step(given, turns).ok_or_else(|| NotFound::InvalidStep(given.clone()))?;
+                return Ok(());
+            }
             let Some(target) = fields.get("$find") else {
-                return fields.values_mut().try_for_each(|value| resolve_in(value, newest, picture));
+                return fields.values_mut().try_for_each(|value| resolve_in(value, newest, turns, picture));
             };
             let target = Target::deserialize(target).map_err(NotFound::InvalidTarget)?;
             let picture = match picture {
@@ -87,7 +109,9 @@ fn resolve_in(
             *value = json!([x + target.offset[0], y + target.offset[1]]);
             Ok(())
         }
-        Value::Array(values) => values.iter_mut().try_for_each(|value| resolve_in(value, newest, picture)),
+        Value::Array(values) => {
+            values.iter_mut().try_for_each(|value| resolve_in(value, newest, turns, picture))
+        }
         _ => Ok(()),
     }
 }
@@ -177,7 +201,7 @@ mod tests {
     /// The place, or the sentence that says why there is none.
     fn find(target: Value, picture: Option<&[u8]>) -> Result<Value, String> {
         let input = json!({"action": "left_click", "deep": [{"coordinate": {"$find": target}}]});
-        let found = resolve(input.as_object().unwrap(), picture);
+        let found = resolve(input.as_object().unwrap(), picture, &[]);
         found.map(|input| input["deep"][0]["coordinate"].clone()).map_err(|error| error.to_string())
     }
 

@@ -66,6 +66,10 @@ pub struct ScriptedTurn {
     /// What the request has to hold for the script to go on; anything else is a breach.
     #[serde(default)]
     pub expect: Vec<Expectation>,
+    /// What the newest picture has to show before the turn is played, in the form of `$find`. Until it does, the model
+    /// waits two seconds and looks again, at most 60 times, as one that sees would wait for a slow page.
+    #[serde(default)]
+    pub look_for: Option<Value>,
     /// Something that goes wrong first.
     #[serde(default)]
     pub fault: Option<Fault>,
@@ -87,7 +91,8 @@ pub struct ScriptedCall {
     /// The tool. Calls of `computer` take the provider's trained form where the request offers it.
     pub tool: String,
     /// The input. `{"$find": {"color": "#7c3aed", "tolerance": 12, "offset": [0, 0]}}` anywhere in it becomes the
-    /// `[x, y]` centre of the largest blob of that colour in the newest picture of the request.
+    /// `[x, y]` centre of the largest blob of that colour in the newest picture of the request, and `{"$step": "8.3"}`
+    /// becomes the step of the script's eighth turn's third call, however often was looked again before it.
     #[serde(default)]
     pub input: Map<String, Value>,
     /// The input as text, sent as it is: for JSON that is none.

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::answer::{Event, check_expectations, play, prompt_tokens};
+use super::answer::{Event, Place, check_expectations, play, prompt_tokens};
 use super::police::{self, Breach, unknown_tool};
 use super::script::{FaultKind, Script, ScriptedTurn};
 use super::wire::{Block, Request, Role, Tool, joined};
@@ -286,7 +286,8 @@ fn plan(shared: &Shared, headers: &HeaderMap, json: Option<&Value>) -> Result<Pl
     let checked = police::check(&request).map_err(Reply::breach_of)?;
     refuse_as_provider(&shared.script, &request)?;
 
-    let number = checked.answers;
+    let place = Place::of(&request);
+    let number = place.turns.len();
     let first = request.messages.first().map(|message| joined(&message.content)).unwrap_or_default();
     let (conversation, turns) = shared.script.turns_of(&joined(&request.system), &first);
     let Some(turn) = turns.get(number) else {
@@ -297,9 +298,9 @@ fn plan(shared: &Shared, headers: &HeaderMap, json: Option<&Value>) -> Result<Pl
     };
     let reply = match shared.fault(conversation, number, turn) {
         Some(FaultKind::Status { status, retry_after }) => status_reply(status, retry_after),
-        fault => check_thinking_came_back(turns, &request)
+        fault => check_thinking_came_back(turns, &place, &request)
             .and_then(|()| check_expectations(turn, &request))
-            .and_then(|()| play(turn, &request, &checked))
+            .and_then(|()| play(turn, &request, &checked, &place))
             .map_or_else(Reply::breach_of, |answer| with_fault(answer.events, fault, answer.breach)),
     };
     Ok(Planned { turn: Some(number), delay: Duration::from_millis(turn.delay_ms), reply })
@@ -347,9 +348,13 @@ fn check_headers(script: &Script, headers: &HeaderMap) -> Result<(), Reply> {
 }
 
 /// Reasoning that was sent in the newest answer has to come back in front of it.
-fn check_thinking_came_back(turns: &[ScriptedTurn], request: &Request) -> Result<(), Breach> {
+fn check_thinking_came_back(turns: &[ScriptedTurn], place: &Place, request: &Request) -> Result<(), Breach> {
     let answers = request.messages.iter().filter(|message| message.role == Role::Assistant);
-    let Some((number, newest)) = answers.enumerate().last() else { return Ok(()) };
+    let Some((number, newest)) = place.turns.len().checked_sub(1).zip(answers.last()) else { return Ok(()) };
+    // Between scripted turns stand only looks, which are made without reasoning.
+    if place.looks > 0 {
+        return Ok(());
+    }
     let sent = turns.get(number).is_some_and(|turn| turn.thinking.is_some());
     if sent && !matches!(newest.content.first(), Some(Block::Thinking { .. })) {
         return Err(Breach(format!("answer {number}: expected `thinking` as its first block")));
