@@ -14,6 +14,9 @@ struct Target {
     /// How far each of red, green and blue may be off.
     #[serde(default)]
     tolerance: u8,
+    /// The fewest pixels that count: edges of other things may have a few of the colour.
+    #[serde(default)]
+    area: usize,
     /// Added to the place that is found.
     #[serde(default)]
     offset: [i64; 2],
@@ -145,7 +148,7 @@ impl Picture {
                 continue;
             }
             let (area, centre) = self.flood(start, &mut unseen);
-            if area > largest.0 {
+            if area > largest.0 && area >= target.area {
                 largest = (area, Some(centre));
             }
         }
@@ -225,6 +228,23 @@ mod tests {
             find(json!({"color": "#7c3aed", "tolerance": 11}), Some(&picture)),
             Err("The colour #7c3aed is not in the newest picture.".to_owned())
         );
+    }
+
+    #[test]
+    fn a_few_pixels_of_the_colour_are_no_blob_of_the_area_asked_for() {
+        let picture = picture(&[([20, 10, 22, 12], VIOLET)]);
+        assert!(shows(&json!({"color": "#7c3aed", "area": 4}), Some(&picture)).is_ok());
+        assert!(shows(&json!({"color": "#7c3aed", "area": 5}), Some(&picture)).is_err());
+    }
+
+    #[test]
+    fn a_scripted_step_becomes_the_step_it_really_was() {
+        let input = json!({"step": {"$step": "2.3"}, "claim": "x"});
+        let resolved = resolve(input.as_object().unwrap(), None, &[1, 4]).unwrap();
+        assert_eq!(Value::Object(resolved), json!({"step": "4.3", "claim": "x"}));
+        let missing =
+            resolve(json!({"step": {"$step": "3.1"}}).as_object().unwrap(), None, &[1, 4]).unwrap_err();
+        assert_eq!(missing.to_string(), "The script's $step is not valid: \"3.1\".");
     }
 
     #[test]
