@@ -233,8 +233,8 @@ mod tests {
     #[test]
     fn a_few_pixels_of_the_colour_are_no_blob_of_the_area_asked_for() {
         let picture = picture(&[([20, 10, 22, 12], VIOLET)]);
-        assert!(shows(&json!({"color": "#7c3aed", "area": 4}), Some(&picture)).is_ok());
-        assert!(shows(&json!({"color": "#7c3aed", "area": 5}), Some(&picture)).is_err());
+        assert!(shows(&json!({"color": "#7c3aed", "area": 9}), Some(&picture)).is_ok());
+        assert!(shows(&json!({"color": "#7c3aed", "area": 10}), Some(&picture)).is_err());
     }
 
     #[test]
