@@ -172,8 +172,14 @@ fn recipe_hash(folder: &Path) -> std::io::Result<String> {
     let mut hash = Sha256::new();
     for file in files {
         let name = file.strip_prefix(folder).unwrap_or(&file).as_os_str().as_encoded_bytes().to_vec();
-        let content = std::fs::read(&file)?;
-        let executable = std::fs::metadata(&file)?.permissions().mode() & 0o111 != 0;
+        let facts = std::fs::symlink_metadata(&file)?;
+        // A link of the guest leads somewhere in the guest: where to is its content.
+        let content = if facts.is_symlink() {
+            std::fs::read_link(&file)?.into_os_string().into_encoded_bytes()
+        } else {
+            std::fs::read(&file)?
+        };
+        let executable = facts.permissions().mode() & 0o111 != 0;
         hash.update((name.len() as u64).to_le_bytes());
         hash.update(&name);
         hash.update([u8::from(executable)]);
@@ -266,6 +272,17 @@ mod tests {
         assert_ne!(other_mode, first);
         std::fs::write(recipe.join("build"), "false\n").unwrap();
         assert_ne!(recipe_hash(&recipe).unwrap(), other_mode);
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_on_this_host_is_hashed_by_where_it_leads() {
+        let (folder, _images) = recipe("true\n");
+        let recipe = folder.path().join("vm-images");
+        std::os::unix::fs::symlink("/only/in/the/guest", recipe.join("link")).unwrap();
+        let first = recipe_hash(&recipe).unwrap();
+        std::fs::remove_file(recipe.join("link")).unwrap();
+        std::os::unix::fs::symlink("/elsewhere", recipe.join("link")).unwrap();
+        assert_ne!(recipe_hash(&recipe).unwrap(), first);
     }
 
     #[test]
