@@ -136,7 +136,7 @@ impl Api {
             let source = repository.source().to_string();
             list.extend(found.iter().map(|pull_request| pull_request.summary(&source)));
         }
-        list.sort_by(|left: &PullRequestSummary, right| right.created_at.cmp(&left.created_at));
+        list.sort_by_key(|pull_request: &PullRequestSummary| std::cmp::Reverse(pull_request.created_at));
         Ok(list)
     }
 

@@ -155,7 +155,6 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
     use nightshift_protocol::LiveBody;
 
     use super::*;

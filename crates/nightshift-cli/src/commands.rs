@@ -389,7 +389,6 @@ async fn doctor(environment: &Environment, json: bool) -> Status {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
     use super::*;
 
     #[test]

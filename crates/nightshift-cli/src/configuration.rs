@@ -75,7 +75,6 @@ fn check(configuration: &Configuration) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
     use super::*;
 
     fn read_text(text: &str) -> Result<Configuration, UserError> {

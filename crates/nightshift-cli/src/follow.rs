@@ -204,7 +204,6 @@ pub(crate) fn beside(line: &str) {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
     use nightshift_protocol::{OffsetDateTime, PauseReason, PullRequestId};
 
     use super::*;

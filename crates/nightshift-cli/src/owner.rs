@@ -426,7 +426,6 @@ fn private_folder(path: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;

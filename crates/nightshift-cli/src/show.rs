@@ -316,7 +316,6 @@ pub(crate) fn exit_code(code: ErrorCode) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
     use nightshift_protocol::PullRequestId;
     use serde_json::json;
 

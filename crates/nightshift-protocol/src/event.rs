@@ -255,7 +255,6 @@ pub struct SandboxFacts {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
     use super::*;
     use crate::{PreparingPhase, QueueReason};
 

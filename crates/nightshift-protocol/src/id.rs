@@ -234,7 +234,6 @@ impl FromStr for PullRequestId {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
     use super::*;
 
     struct Zeroes;

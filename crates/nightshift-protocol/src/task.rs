@@ -68,7 +68,6 @@ impl Default for Limits {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
     use super::*;
 
     fn task(description: &str) -> Task {

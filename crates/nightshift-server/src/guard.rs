@@ -81,7 +81,6 @@ pub(crate) async fn check(State(guard): State<Guard>, request: Request, next: Ne
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
     use super::*;
 
     fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {

@@ -201,7 +201,6 @@ pub(crate) async fn lock(path: PathBuf) -> std::io::Result<std::fs::File> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
     use std::os::unix::fs::PermissionsExt;
     use std::sync::Mutex;
 

@@ -380,7 +380,6 @@ fn found(progress: &RunProgress) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
     use super::*;
 
     #[test]

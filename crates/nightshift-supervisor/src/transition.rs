@@ -148,7 +148,6 @@ pub(crate) fn transition(state: &RunState, trigger: Trigger) -> Result<RunState,
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
     use nightshift_protocol::ErrorCode;
     use proptest::prelude::*;
 

@@ -127,12 +127,9 @@ impl Night {
             let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
             let folder = std::fs::read_link(entry.path().join("cwd")).unwrap_or_default();
             let named = command.windows(needle.len()).any(|window| window == needle);
-            if command.starts_with(b"qemu")
-                || command.windows(12).take(64).any(|window| window == b"qemu-system-")
-            {
-                if named || folder.starts_with(&sandboxes) {
-                    found.push(pid);
-                }
+            let is_qemu = command.windows(12).take(64).any(|window| window == b"qemu-system-");
+            if is_qemu && (named || folder.starts_with(&sandboxes)) {
+                found.push(pid);
             }
         }
         found

@@ -17,10 +17,9 @@ const TASK: &str = "Add a dark mode toggle that persists to localStorage";
 async fn pictures(night: &Night, run: &str, into: &Path) -> Vec<(String, Picture)> {
     night.said(&["review", "show", run, "--pictures", into.to_str().unwrap()]).await;
     let detail = night.json(&["review", "show", run, "--json"]).await;
-    let labels = detail["evidence"].as_array().unwrap().iter().filter_map(|evidence| {
-        (evidence["source"]["type"] == "screenshot")
-            .then(|| evidence["source"]["label"].as_str().unwrap().to_owned())
-    });
+    let evidence = detail["evidence"].as_array().unwrap().iter();
+    let screenshots = evidence.filter(|evidence| evidence["source"]["type"] == "screenshot");
+    let labels = screenshots.map(|evidence| evidence["source"]["label"].as_str().unwrap().to_owned());
     let mut files: Vec<_> = std::fs::read_dir(into).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     labels.zip(files).map(|(label, file)| (label, Picture::read(&file))).collect()

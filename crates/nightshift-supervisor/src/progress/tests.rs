@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
-
 use nightshift_protocol::{
     AssistantBlock, Limits, Message, PreparingPhase, QueueReason, SandboxFacts, StopReason, UserPart,
 };

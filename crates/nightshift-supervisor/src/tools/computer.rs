@@ -268,7 +268,6 @@ fn cut(error: &dyn std::fmt::Display) -> StepTrouble {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
     use super::*;
 
     #[test]

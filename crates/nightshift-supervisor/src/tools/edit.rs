@@ -203,7 +203,6 @@ fn absolute(folder: &str, path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
     use super::*;
 
     fn artifact(digit: &str) -> ArtifactId {

@@ -349,8 +349,8 @@ fn check_headers(script: &Script, headers: &HeaderMap) -> Result<(), Reply> {
 
 /// Reasoning that was sent in the newest answer has to come back in front of it.
 fn check_thinking_came_back(turns: &[ScriptedTurn], place: &Place, request: &Request) -> Result<(), Breach> {
-    let answers = request.messages.iter().filter(|message| message.role == Role::Assistant);
-    let Some((number, newest)) = place.turns.len().checked_sub(1).zip(answers.last()) else { return Ok(()) };
+    let newest = request.messages.iter().rfind(|message| message.role == Role::Assistant);
+    let Some((number, newest)) = place.turns.len().checked_sub(1).zip(newest) else { return Ok(()) };
     // Between scripted turns stand only looks, which are made without reasoning.
     if place.looks > 0 {
         return Ok(());
