@@ -10,6 +10,11 @@
 //!        ◀──calls── player ◀──gestures── Screen ──asks for copies──▶ │              │
 //!                                          └──reads: size, damage, tiles, settle ◀──┘
 //! ```
+//!
+//! Measured at 1280x800 with two busy cores, QEMU 10.0 and its translator (no KVM), optimised as in the development
+//! profile: a frame is copied in 0.1-0.2 ms; QEMU's report that the whole screen was written becomes known damage after
+//! 1.2-1.9 ms, one of a letter's size after 0.3-0.6 ms; a desktop with a terminal becomes a PNG of 125 KB in 2-4 ms; the
+//! first frame is there 6-26 ms after the start of attaching (once 184 ms on a host that was overloaded).
 
 mod activity;
 mod compare;

@@ -38,7 +38,14 @@ impl SharedPicture {
 
     /// Copies the pixels of `rect`, which lies in the picture, as blue, green, red, 255.
     pub(crate) fn copy(&self, rect: Rect) -> io::Result<Vec<u8>> {
-        self.layout.copy(rect, |to, offset| self.file.read_exact_at(to, offset))
+        let mut pixels = Vec::new();
+        self.copy_into(rect, &mut pixels)?;
+        Ok(pixels)
+    }
+
+    /// The same into a buffer that may have been used before; it holds the pixels and nothing else after.
+    pub(crate) fn copy_into(&self, rect: Rect, pixels: &mut Vec<u8>) -> io::Result<()> {
+        self.layout.copy(rect, pixels, |to, offset| self.file.read_exact_at(to, offset))
     }
 }
 

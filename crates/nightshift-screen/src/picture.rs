@@ -95,10 +95,12 @@ impl Picture {
     pub(crate) fn look(&mut self, rect: Rect) -> io::Result<Change> {
         let Self::Lit { size, pixels, memory: Some(memory) } = self else { return Ok(Change::None) };
         let mut changed = Vec::new();
-        // Band by band: what was just read is still in the processor's cache when it is compared, and the largest
-        // screen needs no second copy of itself.
+        // Band by band in the same buffer: what was just read is still in the processor's cache when it is compared,
+        // and the largest screen needs no second copy of itself.
+        let mut buffer = Vec::new();
         for band in bands(rect) {
-            replace(pixels, *size, band, &memory.copy(band)?, &mut changed);
+            memory.copy_into(band, &mut buffer)?;
+            replace(pixels, *size, band, &buffer, &mut changed);
         }
         Ok(Change::of(changed))
     }
@@ -149,11 +151,11 @@ fn replace(pixels: &mut [u8], size: Size, band: Rect, new: &[u8], changed: &mut 
         for (tile, seen) in (first..).zip(&mut tiles) {
             let (left, right) = (band.x().max(tile * TILE), band.right().min((tile + 1) * TILE));
             let part = (left - band.x()) as usize * 4..(right - band.x()) as usize * 4;
-            let pairs =
-                || (left..).zip(old[part.clone()].chunks_exact(4).zip(new[part.clone()].chunks_exact(4)));
-            let mut differing = pairs().filter(|(_, (old, new))| old != new).map(|(x, _)| x);
-            if let Some(from) = differing.next() {
-                let to = differing.last().unwrap_or(from) + 1;
+            let pairs = || old[part.clone()].chunks_exact(4).zip(new[part.clone()].chunks_exact(4));
+            if let Some(first) = pairs().position(|(old, new)| old != new) {
+                let last = pairs().rposition(|(old, new)| old != new).unwrap_or(first);
+                // A tile has 64 columns.
+                let (from, to) = (left + first as u32, left + last as u32 + 1);
                 let [left, right, top, _] = seen.unwrap_or([from, to, y, y]);
                 *seen = Some([left.min(from), right.max(to), top, y + 1]);
             }

@@ -140,24 +140,25 @@ impl Layout {
         self.size
     }
 
-    /// Copies the pixels of `rect`, which lies in the picture, as blue, green, red, 255.
+    /// Fills `pixels` with those of `rect`, which lies in the picture, as blue, green, red, 255.
     ///
     /// `read` fills a slice whole from a byte offset, or fails.
     pub(crate) fn copy(
         &self,
         rect: Rect,
+        pixels: &mut Vec<u8>,
         mut read: impl FnMut(&mut [u8], u64) -> io::Result<()>,
-    ) -> io::Result<Vec<u8>> {
+    ) -> io::Result<()> {
         let bytes = self.format.bytes();
         let row = (rect.width() * bytes) as usize;
         let start = |y: u32| {
             self.offset + u64::from(self.stride) * u64::from(y) + u64::from(rect.x()) * u64::from(bytes)
         };
-        let mut pixels = vec![0; rect.area() as usize * 4];
+        pixels.resize(rect.area() as usize * 4, 0);
         if self.format == PixelFormat::Bgrx {
             // One read instead of hundreds: the case of a whole desktop.
             if row == self.stride as usize {
-                read(&mut pixels, start(rect.y()))?;
+                read(pixels, start(rect.y()))?;
             } else {
                 for (y, to) in (rect.y()..).zip(pixels.chunks_exact_mut(row)) {
                     read(to, start(y))?;
@@ -174,16 +175,18 @@ impl Layout {
                 self.format.convert(&from, to);
             }
         }
-        Ok(pixels)
+        Ok(())
     }
 
     /// Copies the pixels of `rect` out of `memory`, of which `checked` was told the length.
     pub(crate) fn copy_from_slice(&self, rect: Rect, memory: &[u8]) -> io::Result<Vec<u8>> {
-        self.copy(rect, |to, offset| {
+        let mut pixels = Vec::new();
+        self.copy(rect, &mut pixels, |to, offset| {
             let from = usize::try_from(offset).ok().and_then(|offset| memory.get(offset..offset + to.len()));
             to.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
             Ok(())
-        })
+        })?;
+        Ok(pixels)
     }
 }
 

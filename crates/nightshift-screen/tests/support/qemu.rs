@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
+use std::time::Duration;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde_json::{Value, json};
@@ -108,7 +109,8 @@ impl Qemu {
 
     async fn debug(&mut self, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
-        self.keys.read_exact(&mut bytes).await.unwrap();
+        let read = tokio::time::timeout(Duration::from_secs(30), self.keys.read_exact(&mut bytes));
+        read.await.expect("the machine has seen fewer keys").unwrap();
         bytes
     }
 
