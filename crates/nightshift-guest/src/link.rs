@@ -12,7 +12,7 @@ use nightshift_channel::wire::greeting::{Hello, Welcome, session_of};
 use nightshift_channel::wire::session::{Event, Session, Violation};
 
 use crate::bell::Bell;
-use crate::port::{self, Arrived, PortReader, PortWriter, Written};
+use crate::port::{self, Arrived, PortReader, PortWriter};
 use crate::stream::{Stream, User};
 
 /// How much is read or written at once, in bytes.
@@ -67,7 +67,7 @@ pub(crate) struct State {
 
 impl Link {
     /// Takes what arrives until the port is closed.
-    fn read(&self, mut reader: PortReader, boot_id: &str, serve_stream: &dyn Fn(Stream)) -> io::Result<()> {
+    fn read(&self, reader: PortReader, boot_id: &str, serve_stream: &dyn Fn(Stream)) -> io::Result<()> {
         let mut decoder = Decoder::new(End::Guest);
         let mut buffer = vec![0; BATCH_BYTES];
         // A host that talked to an earlier instance of this program learns that its session is over.
@@ -75,11 +75,6 @@ impl Link {
         loop {
             match reader.read(&mut buffer)? {
                 Arrived::Bytes(length) => decoder.push(buffer.get(..length).unwrap_or_default()),
-                Arrived::HungUp => {
-                    self.give_up();
-                    decoder.hunt();
-                    decoder.forget();
-                }
                 Arrived::Closed => return Ok(()),
             }
             loop {
@@ -150,7 +145,7 @@ impl Link {
         self.outgoing.ring();
     }
 
-    /// Ends the session because nobody is there to have it with.
+    /// Ends the session.
     fn give_up(&self) {
         let before = self.due().live.take();
         if let Some(before) = before {
@@ -163,26 +158,18 @@ impl Link {
         let mut batch = Vec::new();
         while !self.finished.load(Ordering::Acquire) {
             batch.clear();
-            let live = self.fill(&mut batch);
+            self.fill(&mut batch);
             if batch.is_empty() {
                 self.outgoing.wait();
-                continue;
-            }
-            match writer.write(&batch) {
-                Ok(Written::Whole) => {}
-                // The reader notices on its own and ends the session; another may have begun since.
-                Ok(Written::HungUp) => {
-                    if let Some(live) = live {
-                        live.finish();
-                    }
-                }
-                Err(_) => return,
+            } else if writer.write(&batch).is_err() {
+                // The port is gone, and the reader meets the same.
+                return;
             }
         }
     }
 
-    /// Encodes what is due into `out`, up to a batch; returns the session it is from.
-    fn fill(&self, out: &mut Vec<u8>) -> Option<Arc<Live>> {
+    /// Encodes what is due into `out`, up to a batch.
+    fn fill(&self, out: &mut Vec<u8>) {
         let live = {
             let mut due = self.due();
             if std::mem::take(&mut due.no_session) {
@@ -195,10 +182,9 @@ impl Link {
             }
             due.live.clone()
         };
-        if let Some(live) = &live {
+        if let Some(live) = live {
             live.fill(out);
         }
-        live
     }
 
     fn due(&self) -> MutexGuard<'_, Due> {

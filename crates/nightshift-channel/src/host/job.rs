@@ -51,7 +51,8 @@ pub enum Input {
     None,
     /// These bytes, all of which are in the guest before the job starts; at most 64 MiB.
     Bytes(Vec<u8>),
-    /// What [`Job::send_input`] sends. A channel that closes ends the input.
+    /// What [`Job::send_input`] sends. It ends when the guest learns that this channel is closed: at the latest when
+    /// another is opened.
     Stream,
 }
 

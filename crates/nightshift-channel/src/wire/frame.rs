@@ -343,20 +343,9 @@ impl Decoder {
         self.phase = Phase::Locked(session);
     }
 
-    /// Whether it is locked to a session.
-    pub fn is_locked(&self) -> bool {
-        matches!(self.phase, Phase::Locked(_))
-    }
-
-    /// Looks for a greeting again. With [`Decoder::forget`] it also drops what it holds.
+    /// Looks for a greeting again.
     pub fn hunt(&mut self) {
         self.phase = Phase::Hunting;
-    }
-
-    /// Drops the beginning of a frame it may hold: the other end is gone and will not send the rest.
-    pub fn forget(&mut self) {
-        self.buffer.clear();
-        self.taken = 0;
     }
 
     /// Returns the next frame, or `None` when more bytes are needed.
