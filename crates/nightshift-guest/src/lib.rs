@@ -2,9 +2,9 @@
 //! serial port.
 //!
 //! ```text
-//!   port ──▶ reader ──▶ Session ──▶ a thread for each stream ──▶ jobs, files, trees, ports, identity
-//!   port ◀── writer ◀── Session ◀──────────┘                       │
-//!                                                            a thread for each job: its output goes to a spool on disk
+//!   port ◀──▶ a thread with the Session ◀──▶ a thread for each stream ──▶ files, trees, ports, identity
+//!                                                     │
+//!                                                     └──▶ jobs, with a thread each: output goes to a spool on disk
 //! ```
 //!
 //! Jobs belong to the machine, not to the session: the host may vanish and come back, and finds them by their ids.

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nightshift_channel::wire::VERSION;
@@ -11,8 +10,7 @@ use nightshift_channel::wire::frame::{Body, Decoder, End, Frame, FrameError, Ses
 use nightshift_channel::wire::greeting::{Hello, Welcome, session_of};
 use nightshift_channel::wire::session::{Event, Session, Violation};
 
-use crate::bell::Bell;
-use crate::port::{self, Arrived, PortReader, PortWriter};
+use crate::port::{Arrived, Doorbell, Port, Woken};
 use crate::stream::{Stream, User};
 
 /// How much is read or written at once, in bytes.
@@ -20,43 +18,41 @@ const BATCH_BYTES: usize = 64 * 1024;
 
 /// Serves one port until the host hangs up for good; each stream the host opens goes to `serve_stream`.
 pub(crate) fn serve(port: OwnedFd, boot_id: &str, serve_stream: &dyn Fn(Stream)) -> io::Result<()> {
-    let (reader, writer) = port::split(port)?;
-    let link = Arc::new(Link::default());
-    let writing = std::thread::Builder::new().name("writer".to_owned()).spawn({
-        let link = Arc::clone(&link);
-        move || link.write(&writer)
-    })?;
-    let result = link.read(reader, boot_id, serve_stream);
+    let doorbell = Arc::new(Doorbell::new()?);
+    let mut link = Link {
+        boot_id,
+        serve_stream,
+        doorbell: Arc::clone(&doorbell),
+        decoder: Decoder::new(End::Guest),
+        live: None,
+        // A host that talked to an earlier life of this program learns that its session is over.
+        no_session_due: true,
+        welcome_due: None,
+        unsent: Vec::new(),
+    };
+    let result = Port::new(port, &doorbell).and_then(|port| link.run(&port));
     link.give_up();
-    link.finished.store(true, Ordering::Release);
-    link.outgoing.ring();
-    // A writer that panicked has nothing to say: the program aborts on panic.
-    let _ = writing.join();
     result
 }
 
-/// What reader and writer share.
-#[derive(Default)]
-struct Link {
-    due: Mutex<Due>,
-    /// Rung when there may be something to write.
-    outgoing: Arc<Bell>,
-    finished: AtomicBool,
-}
-
-/// What the writer has to send, and for whom.
-#[derive(Default)]
-struct Due {
+/// What the thread that serves the port knows.
+struct Link<'a> {
+    boot_id: &'a str,
+    serve_stream: &'a dyn Fn(Stream),
+    doorbell: Arc<Doorbell>,
+    decoder: Decoder,
     live: Option<Arc<Live>>,
-    no_session: bool,
-    welcome: Option<Frame>,
+    no_session_due: bool,
+    welcome_due: Option<Frame>,
+    /// What the port has no room for yet.
+    unsent: Vec<u8>,
 }
 
 /// A session that goes on, or is over.
 pub(crate) struct Live {
     nonce: [u8; 16],
     state: Mutex<State>,
-    outgoing: Arc<Bell>,
+    doorbell: Arc<Doorbell>,
 }
 
 pub(crate) struct State {
@@ -65,144 +61,124 @@ pub(crate) struct State {
     pub(crate) over: bool,
 }
 
-impl Link {
-    /// Takes what arrives until the port is closed.
-    fn read(&self, reader: PortReader, boot_id: &str, serve_stream: &dyn Fn(Stream)) -> io::Result<()> {
-        let mut decoder = Decoder::new(End::Guest);
+impl Link<'_> {
+    /// Moves bytes both ways until the port is closed.
+    fn run(&mut self, port: &Port<'_>) -> io::Result<()> {
         let mut buffer = vec![0; BATCH_BYTES];
-        // A host that talked to an earlier instance of this program learns that its session is over.
-        self.say_no_session();
+        let (mut may_read, mut may_write) = (true, true);
         loop {
-            match reader.read(&mut buffer)? {
-                Arrived::Bytes(length) => decoder.push(buffer.get(..length).unwrap_or_default()),
-                Arrived::Closed => return Ok(()),
-            }
-            loop {
-                match decoder.next_frame() {
-                    Ok(None) => break,
-                    Ok(Some(Frame { session: _, body: Body::Hello(payload) })) => {
-                        if let Some(session) = self.greet(&payload, boot_id) {
-                            decoder.lock(session);
-                        }
+            let mut moved = false;
+            if may_read {
+                match port.read(&mut buffer)? {
+                    Arrived::Bytes(length) => {
+                        self.take_bytes(buffer.get(..length).unwrap_or_default());
+                        moved = true;
                     }
-                    Ok(Some(frame)) => {
-                        if self.take(frame, serve_stream).is_err() {
-                            self.lose(&mut decoder);
-                        }
-                    }
-                    Err(
-                        FrameError::NotAFrame
-                        | FrameError::UnknownForm { .. }
-                        | FrameError::TooLong { .. }
-                        | FrameError::OtherSession
-                        | FrameError::Torn,
-                    ) => self.lose(&mut decoder),
+                    Arrived::Nothing => may_read = false,
+                    Arrived::Closed => return Ok(()),
                 }
+            }
+            if self.unsent.is_empty() {
+                self.fill();
+            }
+            if may_write && !self.unsent.is_empty() {
+                match port.write(&self.unsent)? {
+                    Some(length) => {
+                        self.unsent.drain(..length);
+                        moved = true;
+                    }
+                    None => may_write = false,
+                }
+            }
+            if !moved && port.wait()? == Woken::ByPort {
+                (may_read, may_write) = (true, true);
+            }
+        }
+    }
+
+    fn take_bytes(&mut self, bytes: &[u8]) {
+        self.decoder.push(bytes);
+        loop {
+            let taken = match self.decoder.next_frame() {
+                Ok(None) => return,
+                Ok(Some(Frame { session: _, body: Body::Hello(payload) })) => {
+                    self.greet(&payload);
+                    Ok(())
+                }
+                Ok(Some(frame)) => self.take(frame).map_err(drop),
+                Err(
+                    FrameError::NotAFrame
+                    | FrameError::UnknownForm { .. }
+                    | FrameError::TooLong { .. }
+                    | FrameError::OtherSession
+                    | FrameError::Torn,
+                ) => Err(()),
+            };
+            if taken.is_err() {
+                self.give_up();
+                self.decoder.hunt();
+                self.no_session_due = true;
             }
         }
     }
 
     /// Answers a hello. The first with its nonce ends the session before it and begins a new one.
-    fn greet(&self, payload: &[u8], boot_id: &str) -> Option<SessionId> {
-        let hello = Hello::read(payload)?;
-        let session = session_of(&hello.nonce);
-        let welcome = Welcome::answering(&hello, boot_id).frame();
-        let before = {
-            let mut due = self.due();
-            due.welcome = Some(welcome);
-            if hello.version == VERSION && due.live.as_ref().is_none_or(|live| live.nonce != hello.nonce) {
-                due.live.replace(Arc::new(Live::new(hello.nonce, Arc::clone(&self.outgoing))))
-            } else {
-                None
+    fn greet(&mut self, payload: &[u8]) {
+        let Some(hello) = Hello::read(payload) else { return };
+        self.welcome_due = Some(Welcome::answering(&hello, self.boot_id).frame());
+        if hello.version == VERSION {
+            self.decoder.lock(session_of(&hello.nonce));
+            if self.live.as_ref().is_none_or(|live| live.nonce != hello.nonce) {
+                self.give_up();
+                self.live = Some(Arc::new(Live::new(hello.nonce, Arc::clone(&self.doorbell))));
             }
-        };
-        if let Some(before) = before {
-            before.finish();
         }
-        self.outgoing.ring();
-        (hello.version == VERSION).then_some(session)
     }
 
-    fn take(&self, frame: Frame, serve_stream: &dyn Fn(Stream)) -> Result<(), Violation> {
-        let live = self.due().live.clone();
-        let Some(live) = live else { return Ok(()) };
+    fn take(&self, frame: Frame) -> Result<(), Violation> {
+        let Some(live) = &self.live else { return Ok(()) };
         let opened = live.change(|state| state.take(frame.body)).transpose()?.flatten();
         if let Some(opened) = opened {
-            serve_stream(Stream::new(Arc::clone(&live), opened));
+            (self.serve_stream)(Stream::new(Arc::clone(live), opened));
         }
         Ok(())
     }
 
-    /// Ends the session because what arrived made no sense, and tells the host.
-    fn lose(&self, decoder: &mut Decoder) {
-        self.give_up();
-        decoder.hunt();
-        self.say_no_session();
-    }
-
-    fn say_no_session(&self) {
-        self.due().no_session = true;
-        self.outgoing.ring();
-    }
-
     /// Ends the session.
-    fn give_up(&self) {
-        let before = self.due().live.take();
-        if let Some(before) = before {
-            before.finish();
+    fn give_up(&mut self) {
+        if let Some(live) = self.live.take() {
+            live.finish();
         }
     }
 
-    /// Writes what is due until the port is closed.
-    fn write(&self, writer: &PortWriter) {
-        let mut batch = Vec::new();
-        while !self.finished.load(Ordering::Acquire) {
-            batch.clear();
-            self.fill(&mut batch);
-            if batch.is_empty() {
-                self.outgoing.wait();
-            } else if writer.write(&batch).is_err() {
-                // The port is gone, and the reader meets the same.
-                return;
-            }
+    /// Encodes what is due, up to a batch.
+    fn fill(&mut self) {
+        let out = &mut self.unsent;
+        if std::mem::take(&mut self.no_session_due) {
+            // A host in the middle of a frame takes the padding for its rest, and finds the frame torn.
+            Frame { session: SessionId(0), body: Body::NoSession }.encode(out);
+            out.extend_from_slice(&padding());
         }
-    }
-
-    /// Encodes what is due into `out`, up to a batch.
-    fn fill(&self, out: &mut Vec<u8>) {
-        let live = {
-            let mut due = self.due();
-            if std::mem::take(&mut due.no_session) {
-                // A host in the middle of a frame takes the padding for its rest, and finds the frame torn.
-                Frame { session: SessionId(0), body: Body::NoSession }.encode(out);
-                out.extend_from_slice(&padding());
-            }
-            if let Some(welcome) = due.welcome.take() {
-                welcome.encode(out);
-            }
-            due.live.clone()
-        };
-        if let Some(live) = live {
+        if let Some(welcome) = self.welcome_due.take() {
+            welcome.encode(out);
+        }
+        if let Some(live) = &self.live {
             live.fill(out);
         }
-    }
-
-    fn due(&self) -> MutexGuard<'_, Due> {
-        self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Live {
-    fn new(nonce: [u8; 16], outgoing: Arc<Bell>) -> Self {
+    fn new(nonce: [u8; 16], doorbell: Arc<Doorbell>) -> Self {
         let session = Session::new(End::Guest, session_of(&nonce));
-        Self { nonce, state: Mutex::new(State { session, users: HashMap::new(), over: false }), outgoing }
+        Self { nonce, state: Mutex::new(State { session, users: HashMap::new(), over: false }), doorbell }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the session and lets the writer look at it; `None` when it is over.
+    /// Changes the session and lets the port's thread look at it; `None` when it is over.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> Option<T> {
         let mut state = self.lock();
         if state.over {
@@ -210,7 +186,7 @@ impl Live {
         }
         let result = change(&mut state);
         if state.session.wants_to_send() {
-            self.outgoing.ring();
+            self.doorbell.ring();
         }
         Some(result)
     }
