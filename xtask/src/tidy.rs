@@ -16,7 +16,7 @@ const GRAPH: &[(&str, &[&str])] = &[
     ("nightshift-screen", &["nightshift-protocol"]),
     ("nightshift-store", &["nightshift-protocol"]),
     ("nightshift-forge", &["nightshift-protocol"]),
-    ("nightshift-testing", &["nightshift-protocol"]),
+    ("nightshift-testing", &["nightshift-guest", "nightshift-protocol", "nightshift-sandbox"]),
     ("nightshift-guest", &["nightshift-channel"]),
     ("nightshift-qemu", &["nightshift-protocol", "nightshift-sandbox"]),
     (

@@ -51,6 +51,11 @@ pub trait Machine: Send + Sync {
     /// What runs its instructions.
     fn acceleration(&self) -> Acceleration;
 
+    /// The agent's home folder inside, without a slash at its end.
+    fn home(&self) -> &str {
+        "/home/agent"
+    }
+
     /// Opens the byte stream that ends at the guest program. One is open at a time; opening another ends the first.
     async fn channel(&self) -> std::io::Result<Box<dyn ByteStream>>;
 

@@ -193,6 +193,7 @@ impl Acts {
         progress: &RunProgress,
     ) -> Result<Bench, Trouble> {
         let desk = self.desk(sandbox).await?;
+        let folder = repository::folder(desk.machine.home(), &progress.task.repository);
         Ok(Bench {
             run: self.run.clone(),
             step,
@@ -200,7 +201,7 @@ impl Acts {
             desk,
             store: self.shared.store.clone(),
             live: self.shared.live.clone(),
-            folder: repository::folder(&progress.task.repository),
+            folder,
             branch: progress.branch.clone(),
             base: progress.task.base_commit.clone(),
             writes: progress.writes.clone(),
@@ -222,7 +223,7 @@ impl Acts {
             BundleError::Git(error) => Trouble::Pause(trouble::git(&error)),
             other => Trouble::Fail(trouble::internal("packing the repository", &other)),
         })?;
-        let folder = repository::folder(&task.repository);
+        let folder = repository::folder(desk.machine.home(), &task.repository);
         let imported =
             repository::import(&desk.channel, &self.run, &bundle, &folder, branch, &task.base_commit).await;
         let _removed = tokio::fs::remove_file(&bundle).await;
@@ -237,7 +238,7 @@ impl Acts {
         branch: &str,
     ) -> Result<Vec<EventBody>, Trouble> {
         let desk = self.desk(sandbox).await?;
-        let folder = repository::folder(&task.repository);
+        let folder = repository::folder(desk.machine.home(), &task.repository);
         let mut guidance = Vec::new();
         for path in GUIDANCE {
             // A repository without such a file, or with a folder or a picture of that name, has no guidance in it.
@@ -308,7 +309,7 @@ impl Acts {
     ) -> Result<Vec<EventBody>, Trouble> {
         let desk = self.desk(sandbox).await?;
         let bundle = self.scratch("out").await?;
-        let folder = repository::folder(&task.repository);
+        let folder = repository::folder(desk.machine.home(), &task.repository);
         repository::export(&desk.channel, &self.run, &folder, branch, &task.base_commit, &bundle).await?;
         let repository =
             delivery::repository_of(&self.shared.forge, &task.repository).map_err(Trouble::Fail)?;

@@ -48,7 +48,7 @@ impl Images {
 
     /// Returns the image of the present recipe if it was built.
     pub async fn find(&self) -> Result<Option<Image>, UserError> {
-        let image = self.named().await?;
+        let image = self.expected().await?;
         let whole = IMAGE_FILES.iter().all(|name| image.folder.join(name).is_file());
         Ok(whole.then_some(image))
     }
@@ -58,7 +58,7 @@ impl Images {
         if let Some(image) = self.find().await? {
             return Ok(image);
         }
-        let image = self.named().await?;
+        let image = self.expected().await?;
         self.build(&image, on_phase).await?;
         self.find().await?.ok_or_else(|| {
             UserError::new(
@@ -69,7 +69,8 @@ impl Images {
         })
     }
 
-    async fn named(&self) -> Result<Image, UserError> {
+    /// The image of the present recipe, whether it was built or not.
+    pub async fn expected(&self) -> Result<Image, UserError> {
         let recipe = self.recipe.clone();
         let hash = tokio::task::spawn_blocking(move || recipe_hash(&recipe))
             .await

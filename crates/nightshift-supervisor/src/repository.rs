@@ -45,8 +45,8 @@ pub(crate) enum TransferError {
     },
 }
 
-/// The repository's folder in the sandbox, named after the repository.
-pub(crate) fn folder(repository: &str) -> String {
+/// The repository's folder in the sandbox, below the agent's home and named after the repository.
+pub(crate) fn folder(home: &str, repository: &str) -> String {
     let name =
         repository.trim_end_matches('/').rsplit('/').next().unwrap_or_default().trim_end_matches(".git");
     let safe: String = name
@@ -58,7 +58,7 @@ pub(crate) fn folder(repository: &str) -> String {
         )
         .collect();
     let safe = safe.trim_matches(['.', '-']);
-    format!("/home/agent/work/{}", if safe.is_empty() { "repository" } else { safe })
+    format!("{home}/work/{}", if safe.is_empty() { "repository" } else { safe })
 }
 
 /// Clones `bundle` into the sandbox and checks `branch` out at `commit`. Done twice, it begins anew: the agent has
@@ -71,8 +71,8 @@ pub(crate) async fn import(
     branch: &str,
     commit: &CommitId,
 ) -> Result<(), TransferError> {
-    let inside = "/tmp/nightshift-repository.bundle";
-    send_file(channel, run, bundle, inside).await?;
+    let inside = format!("/tmp/{run}-in.bundle");
+    send_file(channel, run, bundle, &inside).await?;
     let author: String = AUTHOR
         .iter()
         .map(|(key, value)| format!("git -C {} config {key} {}\n", quoted(folder), quoted(value)))
@@ -132,14 +132,14 @@ pub(crate) async fn export(
     base: &CommitId,
     to: &Path,
 ) -> Result<(), TransferError> {
-    let inside = "/tmp/nightshift-work.bundle";
+    let inside = format!("/tmp/{run}-out.bundle");
     let script = format!(
         "set -e\ngit -C {folder} bundle create -q {inside} {base}..refs/heads/{branch}\n",
         folder = quoted(folder),
         branch = quoted(branch),
     );
     run_script(channel, run, "export", "packing the work", &script).await?;
-    let bytes = channel.read_file(inside, LARGEST_BUNDLE).await.map_err(|error| match error {
+    let bytes = channel.read_file(&inside, LARGEST_BUNDLE).await.map_err(|error| match error {
         FileError::Channel(error) => TransferError::Cut(error.to_string()),
         refused => TransferError::Guest { what: "reading the packed work", said: refused.to_string() },
     })?;
@@ -224,14 +224,14 @@ mod tests {
 
     #[test]
     fn the_folder_has_the_repository_s_name() {
-        assert_eq!(folder("/home/ada/src/trailhead/"), "/home/agent/work/trailhead");
-        assert_eq!(folder("https://example.org/team/app.git"), "/home/agent/work/app");
+        assert_eq!(folder("/home/agent", "/home/ada/src/trailhead/"), "/home/agent/work/trailhead");
+        assert_eq!(folder("/home/agent", "https://example.org/team/app.git"), "/home/agent/work/app");
     }
 
     #[test]
     fn a_name_that_could_leave_the_folder_or_the_shell_is_tamed() {
-        assert_eq!(folder("/src/.."), "/home/agent/work/repository");
-        assert_eq!(folder("/src/a b;rm -rf $HOME"), "/home/agent/work/a-b-rm--rf--HOME");
+        assert_eq!(folder("/home/agent", "/src/.."), "/home/agent/work/repository");
+        assert_eq!(folder("/home/agent", "/src/a b;rm -rf $HOME"), "/home/agent/work/a-b-rm--rf--HOME");
         assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 

@@ -1,0 +1,267 @@
+//! Sandboxes without a virtual machine: the real guest program on this host, behind the real channel, with a screen
+//! that is drawn here.
+//!
+//! ```text
+//!   supervisor ── guest channel ──▶ socket pair ──▶ nightshift-guest (threads of this process) ──▶ bash, git, files
+//!        └─────── D-Bus display ──▶ socket pair ──▶ a drawn desktop: it answers pointer and keyboard with damage
+//! ```
+//!
+//! A hundred of them start in a second, which is what tests of whole runs and benches of many runs need. They isolate
+//! nothing: a command runs as the user of this process, in a home folder of its own. Nothing else is different on
+//! the wire, so what is above the driver cannot tell.
+
+mod display;
+mod processes;
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use nightshift_guest::{Account, Guest, Kernel, Settings};
+use nightshift_protocol::SandboxId;
+use nightshift_sandbox::{
+    Acceleration, BootRequest, ByteStream, CloneRequest, DisplayEndpoint, Driver, DriverReport, FreezeError,
+    Image, Machine, MachineSize, StartError, Template, TemplateKey,
+};
+use tokio::sync::watch;
+
+use self::display::Display;
+
+/// The size of the drawn desktop unless another is asked for: that of a real sandbox, in pixels.
+pub const SCREEN: (u32, u32) = (1280, 800);
+
+/// Makes sandboxes below a folder. It may outlive several owners, as hypervisors do.
+#[derive(Debug)]
+pub struct HostDriver {
+    folder: PathBuf,
+    screen: (u32, u32),
+    machines: Mutex<HashMap<SandboxId, Arc<HostMachine>>>,
+}
+
+impl HostDriver {
+    /// A driver whose sandboxes are folders below `folder`, with a screen of `screen` pixels.
+    pub fn new(folder: PathBuf, screen: (u32, u32)) -> Self {
+        Self { folder, screen, machines: Mutex::default() }
+    }
+
+    /// A sandbox that runs, for a test that wants to look into it or to end it.
+    pub fn machine(&self, sandbox: &SandboxId) -> Option<Arc<HostMachine>> {
+        self.machines().get(sandbox).filter(|machine| machine.runs()).cloned()
+    }
+
+    fn machines(&self) -> MutexGuard<'_, HashMap<SandboxId, Arc<HostMachine>>> {
+        self.machines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start(&self, sandbox: &SandboxId) -> io::Result<Arc<HostMachine>> {
+        let machine =
+            Arc::new(HostMachine::start(sandbox, &self.folder.join(sandbox.as_str()), self.screen)?);
+        self.machines().insert(sandbox.clone(), Arc::clone(&machine));
+        Ok(machine)
+    }
+}
+
+#[async_trait]
+impl Driver for HostDriver {
+    fn name(&self) -> &'static str {
+        "host"
+    }
+
+    async fn probe(&self) -> Result<DriverReport, StartError> {
+        Ok(DriverReport {
+            acceleration: Acceleration::Kvm,
+            because: "commands run on this host itself".to_owned(),
+            hypervisor: "none".to_owned(),
+        })
+    }
+
+    async fn template_key(&self, _: &Image, _: MachineSize) -> Result<TemplateKey, StartError> {
+        Ok(TemplateKey("host".to_owned()))
+    }
+
+    async fn template(&self, key: &TemplateKey) -> Option<Template> {
+        Some(Template { key: key.clone(), folder: self.folder.clone() })
+    }
+
+    async fn boot(&self, _: BootRequest) -> Result<Arc<dyn Machine>, StartError> {
+        Err(StartError::Refused { what: "a host has no template to boot".to_owned() })
+    }
+
+    async fn freeze(&self, machine: Arc<dyn Machine>) -> Result<Template, FreezeError> {
+        Err(FreezeError::NotFreezable { sandbox: machine.sandbox().clone() })
+    }
+
+    async fn clone_template(&self, request: CloneRequest) -> Result<Arc<dyn Machine>, StartError> {
+        match self.start(&request.sandbox) {
+            Ok(machine) => Ok(machine),
+            Err(source) => Err(StartError::Io { what: "making a sandbox's folder".to_owned(), source }),
+        }
+    }
+
+    async fn find(&self, sandbox: &SandboxId) -> Result<Option<Arc<dyn Machine>>, StartError> {
+        Ok(self.machine(sandbox).map(|machine| machine as Arc<dyn Machine>))
+    }
+
+    async fn list(&self) -> Vec<SandboxId> {
+        let machines = self.machines();
+        machines.iter().filter(|(_, machine)| machine.runs()).map(|(sandbox, _)| sandbox.clone()).collect()
+    }
+}
+
+impl Drop for HostDriver {
+    fn drop(&mut self) {
+        for machine in self.machines().values() {
+            machine.end();
+        }
+    }
+}
+
+/// One sandbox.
+#[derive(Debug)]
+pub struct HostMachine {
+    sandbox: SandboxId,
+    folder: PathBuf,
+    home: String,
+    guest: Arc<Guest>,
+    display: Display,
+    ended: watch::Sender<bool>,
+    /// Our end of the open channel, to cut it.
+    channel: Mutex<Option<UnixStream>>,
+}
+
+impl HostMachine {
+    fn start(sandbox: &SandboxId, folder: &Path, screen: (u32, u32)) -> io::Result<Self> {
+        let home = folder.join("home");
+        for below in ["home", "spool", "root/etc"] {
+            std::fs::create_dir_all(folder.join(below))?;
+        }
+        let agent = Account {
+            name: "agent".to_owned(),
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+            groups: Vec::new(),
+            home: home.clone(),
+            shell: PathBuf::from("/bin/bash"),
+        };
+        let settings = Settings {
+            spool: folder.join("spool"),
+            root: folder.join("root"),
+            agent: Some(agent.clone()),
+            administrator: agent,
+            cgroup: None,
+            boot_id: sandbox.to_string(),
+            output_bytes: 64 * 1024 * 1024,
+            kept_jobs: 1_000,
+        };
+        Ok(Self {
+            sandbox: sandbox.clone(),
+            folder: folder.to_owned(),
+            home: home.to_string_lossy().into_owned(),
+            guest: Guest::new(settings, ThisHost)?,
+            display: Display::new(screen)?,
+            ended: watch::Sender::new(false),
+            channel: Mutex::default(),
+        })
+    }
+
+    /// Whether it was not stopped.
+    pub fn runs(&self) -> bool {
+        !*self.ended.borrow()
+    }
+
+    /// The agent's home folder on this host.
+    pub fn home_folder(&self) -> &Path {
+        Path::new(&self.home)
+    }
+
+    /// Cuts the channel as a host that hangs up does; whoever held it may open another.
+    pub fn cut_channel(&self) {
+        if let Some(socket) = self.channel.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // It may be closed already.
+            let _closed = socket.shutdown(std::net::Shutdown::Both);
+        }
+    }
+
+    /// Ends the sandbox as a crash does: its processes, its channel, its screen.
+    pub fn end(&self) {
+        self.ended.send_replace(true);
+        self.cut_channel();
+        self.display.hang_up();
+        processes::kill_at_home(&self.home);
+        // What a process still writes there is left to whoever removes the driver's folder.
+        let _mostly_gone = std::fs::remove_dir_all(&self.folder);
+    }
+
+    fn gone() -> io::Error {
+        io::Error::new(io::ErrorKind::NotConnected, "the sandbox has ended")
+    }
+}
+
+#[async_trait]
+impl Machine for HostMachine {
+    fn sandbox(&self) -> &SandboxId {
+        &self.sandbox
+    }
+
+    fn acceleration(&self) -> Acceleration {
+        Acceleration::Kvm
+    }
+
+    fn home(&self) -> &str {
+        &self.home
+    }
+
+    async fn channel(&self) -> io::Result<Box<dyn ByteStream>> {
+        if !self.runs() {
+            return Err(Self::gone());
+        }
+        self.cut_channel();
+        let (host, guest) = UnixStream::pair()?;
+        host.set_nonblocking(true)?;
+        *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = Some(host.try_clone()?);
+        let serving = Arc::clone(&self.guest);
+        std::thread::Builder::new().name("guest".to_owned()).spawn(move || {
+            // It ends when the host closes its end.
+            let _closed = serving.serve(OwnedFd::from(guest));
+        })?;
+        Ok(Box::new(tokio::net::UnixStream::from_std(host)?))
+    }
+
+    async fn display(&self) -> io::Result<DisplayEndpoint> {
+        if self.runs() { self.display.open().map(DisplayEndpoint::Dbus) } else { Err(Self::gone()) }
+    }
+
+    async fn stop(&self) -> io::Result<()> {
+        self.end();
+        Ok(())
+    }
+
+    async fn ended(&self) -> String {
+        // The sender lives as long as the machine, so the wait ends by its end alone.
+        let mut ended = self.ended.subscribe();
+        let _ended = ended.wait_for(|ended| *ended).await;
+        "the sandbox was stopped".to_owned()
+    }
+}
+
+/// The kernel of the host, which keeps its name, its clock and its pool.
+#[derive(Debug)]
+struct ThisHost;
+
+impl Kernel for ThisHost {
+    fn set_host_name(&self, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn add_entropy(&self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_clock(&self, _: i64) -> io::Result<()> {
+        Ok(())
+    }
+}

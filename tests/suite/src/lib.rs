@@ -1,0 +1,281 @@
+//! The bench of whole runs: an owner in this process with its real history, forge and model client, a scripted model
+//! on the wire, and sandboxes that are folders of this host (`nightshift_testing::host_sandbox`).
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "a bench of tests: a failed step is a failed test, and the names say what things are"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nightshift_api::Api;
+use nightshift_forge::{Forge, Git};
+use nightshift_model::{Anthropic, AnthropicSettings, Key, RetryPolicy};
+use nightshift_protocol::{
+    Clock, Entropy, Event, EventBody, Limits, OffsetDateTime, RunId, RunState, StepId, SubmitTask,
+    Uncommitted,
+};
+use nightshift_sandbox::MachineSize;
+use nightshift_store::Store;
+use nightshift_supervisor::{Images, Supervisor, SupervisorParts, SupervisorSettings};
+use nightshift_testing::host_sandbox::HostDriver;
+use nightshift_testing::scripted_model::{Script, ScriptedModel};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long anything may take on a busy machine.
+pub const WITHIN: Duration = Duration::from_secs(60);
+
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> OffsetDateTime {
+        OffsetDateTime::now_utc()
+    }
+}
+
+pub struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        rustix::rand::getrandom(bytes, rustix::rand::GetRandomFlags::empty()).unwrap();
+    }
+}
+
+/// An owner with all it works with. What it wrote outlives it: [`Night::owner_restarts`].
+pub struct Night {
+    pub folder: TempDir,
+    pub model: ScriptedModel,
+    pub driver: Arc<HostDriver>,
+    pub owner: Owner,
+    pub screen: (u32, u32),
+}
+
+/// What ends with the owner's process.
+pub struct Owner {
+    pub supervisor: Supervisor,
+    pub store: Store,
+    pub api: Api,
+}
+
+impl Night {
+    /// Begins with a script for the model, a small screen and a patience that fits a test.
+    pub async fn begin(script: Value) -> Self {
+        let script = Script::parse(&script.to_string()).expect("the script is valid");
+        let model = ScriptedModel::start(script).await;
+        // Short, because sockets live below it.
+        let folder = tempfile::Builder::new().prefix("ns").tempdir_in("/tmp").unwrap();
+        let screen = (320, 200);
+        let driver = Arc::new(HostDriver::new(folder.path().join("sandboxes"), screen));
+        let owner = Owner::start(folder.path(), &driver, &model.base_url(), 64).await;
+        Self { folder, model, driver, owner, screen }
+    }
+
+    /// Ends the owner as a crash would, and starts another over the same history and sandboxes.
+    pub async fn owner_restarts(&mut self) {
+        self.owner.supervisor.rest().await;
+        self.owner = Owner::start(self.folder.path(), &self.driver, &self.model.base_url(), 64).await;
+        self.owner.supervisor.resume().await.unwrap();
+    }
+
+    pub fn repository(&self) -> PathBuf {
+        small_repository(self.folder.path())
+    }
+
+    pub async fn submit(&self, description: &str) -> RunId {
+        self.submit_with(description, Limits::default()).await
+    }
+
+    pub async fn submit_with(&self, description: &str, limits: Limits) -> RunId {
+        let request = SubmitTask { limits, ..task(description, &self.repository()) };
+        self.owner.api.submit_task(request).await.unwrap().run
+    }
+
+    pub async fn events(&self, run: &RunId) -> Vec<Event> {
+        self.owner.store.replay(run).await.unwrap()
+    }
+
+    pub async fn state(&self, run: &RunId) -> RunState {
+        self.owner.store.run(run).await.unwrap().unwrap().state
+    }
+
+    /// Waits until the run's events satisfy `enough`, and returns them.
+    pub async fn until(&self, run: &RunId, what: &str, enough: impl Fn(&[Event]) -> bool) -> Vec<Event> {
+        let mut news = self.owner.store.subscribe();
+        let waited = tokio::time::timeout(WITHIN, async {
+            loop {
+                let events = self.events(run).await;
+                if enough(&events) {
+                    return events;
+                }
+                // What was missed is read above.
+                let _news = news.recv().await;
+            }
+        });
+        match waited.await {
+            Ok(events) => events,
+            Err(_) => {
+                let events = self.events(run).await;
+                let last: Vec<_> = events.iter().rev().take(6).rev().map(|event| &event.body).collect();
+                panic!(
+                    "waited in vain for {what}; the model's breaches: {:?}; {last:#?}",
+                    self.model.breaches()
+                );
+            }
+        }
+    }
+
+    /// Waits until the run is in a state that `is` accepts.
+    pub async fn until_state(&self, run: &RunId, what: &str, is: impl Fn(&RunState) -> bool) -> RunState {
+        let newest = |events: &[Event]| {
+            events.iter().rev().find_map(|event| match &event.body {
+                EventBody::StateChanged { state } => Some(state.clone()),
+                _ => None,
+            })
+        };
+        let events = self.until(run, what, |events| newest(events).is_some_and(|state| is(&state))).await;
+        newest(&events).unwrap()
+    }
+
+    pub async fn until_in_review(&self, run: &RunId) -> Vec<Event> {
+        self.until_state(run, "a pull request", |state| matches!(state, RunState::InReview { .. })).await;
+        self.assert_no_breach();
+        self.events(run).await
+    }
+
+    pub async fn until_paused(&self, run: &RunId) -> RunState {
+        self.until_state(run, "a pause", |state| matches!(state, RunState::Paused { .. })).await
+    }
+
+    /// Fails when a request broke the provider's rules.
+    pub fn assert_no_breach(&self) {
+        assert_eq!(self.model.breaches(), Vec::<String>::new());
+    }
+}
+
+impl Owner {
+    pub async fn start(folder: &Path, driver: &Arc<HostDriver>, model_url: &str, sandboxes: u32) -> Self {
+        let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
+            (Arc::new(SystemClock), Arc::new(SystemEntropy));
+        let git = Git::new(std::env::vars_os());
+        let store = Store::open(&folder.join("data")).await.unwrap();
+        let forge = Forge::open(&folder.join("data/repositories"), git.clone()).await.unwrap();
+        let settings = AnthropicSettings {
+            base_url: model_url.to_owned(),
+            retry: impatient(),
+            ..AnthropicSettings::new(Key::new("scripted").unwrap(), Arc::clone(&clock), Arc::clone(&entropy))
+        };
+        let images = images(folder).await;
+        let supervisor = Supervisor::new(
+            SupervisorParts {
+                store: store.clone(),
+                forge: forge.clone(),
+                git,
+                driver: Arc::clone(driver) as Arc<dyn nightshift_sandbox::Driver>,
+                model: Some(Arc::new(Anthropic::new(settings).unwrap())),
+                images,
+                clock,
+                entropy,
+            },
+            SupervisorSettings {
+                default_model: "claude-sonnet-5-5".to_owned(),
+                sandboxes: Some(sandboxes),
+                size: MachineSize::default(),
+                host_memory_mib: None,
+                data: folder.join("data"),
+                cache: folder.join("cache"),
+                scratch: folder.join("data/scratch"),
+            },
+            None,
+        );
+        Self { api: Api::new(supervisor.clone(), store.clone(), forge), supervisor, store }
+    }
+}
+
+/// An image that is whole and that nothing reads: sandboxes of this host boot none.
+async fn images(folder: &Path) -> Images {
+    let recipe = folder.join("recipe");
+    std::fs::create_dir_all(&recipe).unwrap();
+    std::fs::write(recipe.join("build"), "#!/bin/sh\nexit 1\n").unwrap();
+    let images = Images::new(recipe, folder.join("cache/images"));
+    let image = images.expected().await.unwrap();
+    std::fs::create_dir_all(&image.folder).unwrap();
+    for name in ["disk.qcow2", "vmlinux", "initrd.img", "manifest.json"] {
+        std::fs::write(image.folder.join(name), "").unwrap();
+    }
+    images
+}
+
+/// A patience that fits a test: waits of milliseconds.
+pub fn impatient() -> RetryPolicy {
+    RetryPolicy {
+        tries: 4,
+        first_wait: Duration::from_millis(4),
+        longest_wait: Duration::from_millis(8),
+        connect: Duration::from_secs(5),
+        silence: Duration::from_secs(2),
+        total: Duration::from_secs(30),
+    }
+}
+
+pub fn task(description: &str, repository: &Path) -> SubmitTask {
+    SubmitTask {
+        description: description.to_owned(),
+        repository: repository.to_str().unwrap().to_owned(),
+        base_branch: None,
+        model: None,
+        limits: Limits::default(),
+        uncommitted: Uncommitted::Refuse,
+    }
+}
+
+/// Runs git, which must succeed, and returns what it printed.
+pub fn git(folder: &Path, arguments: &[&str]) -> String {
+    let who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "commit.gpgsign=false"];
+    let output = Command::new("git").arg("-C").arg(folder).args(who).args(arguments).output().unwrap();
+    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A repository with one file, made once.
+pub fn small_repository(into: &Path) -> PathBuf {
+    let repository = into.join("small");
+    if !repository.exists() {
+        std::fs::create_dir(&repository).unwrap();
+        std::fs::write(repository.join("notes.txt"), "one\n").unwrap();
+        git(&repository, &["init", "-q", "-b", "trunk"]);
+        git(&repository, &["add", "-A"]);
+        git(&repository, &["commit", "-q", "-m", "Notes"]);
+    }
+    repository
+}
+
+/// The types of events, in order.
+pub fn names(events: &[Event]) -> Vec<&'static str> {
+    events.iter().map(|event| event.body.name()).collect()
+}
+
+/// Fails unless the events are gapless, and each step was intended and finished at most once.
+pub fn assert_exactly_once(events: &[Event]) {
+    let seqs: Vec<u64> = events.iter().map(|event| event.seq).collect();
+    assert_eq!(seqs, (1..=events.len() as u64).collect::<Vec<_>>());
+    let steps = |of: fn(&EventBody) -> Option<StepId>| {
+        let mut steps: Vec<StepId> = events.iter().filter_map(|event| of(&event.body)).collect();
+        let all = steps.len();
+        steps.sort_unstable();
+        steps.dedup();
+        assert_eq!(steps.len(), all, "a step happened twice");
+    };
+    steps(|body| match body {
+        EventBody::StepIntended { step, .. } => Some(*step),
+        _ => None,
+    });
+    steps(|body| match body {
+        EventBody::StepFinished { step, .. } => Some(*step),
+        _ => None,
+    });
+}

@@ -1,0 +1,61 @@
+//! Runs from the task to the pull request and the merge, in sandboxes of this host.
+
+use nightshift_protocol::{EventBody, ResultPart, RunState};
+use serde_json::{Value, json};
+use suite::{Night, assert_exactly_once, git, names};
+
+fn shell(command: &str) -> Value {
+    json!({"tool": "shell", "input": {"command": command}})
+}
+
+fn evidence(claim: &str, step: &str) -> Value {
+    json!({"tool": "evidence", "input": {"claim": claim, "step": step}})
+}
+
+fn finish(title: &str) -> Value {
+    json!({"tool": "finish", "input": {"title": title, "summary": "As asked."}})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_becomes_a_pull_request_and_its_merge_has_the_work() {
+    let night = Night::begin(json!({"turns": [
+        {"calls": [shell("echo two >> notes.txt && git commit -qam 'Add a note' && cat notes.txt")]},
+        {"expect": [{"lastResultContains": "one\ntwo"}], "calls": [
+            {"tool": "computer", "input": {"action": "left_click", "coordinate": [100, 100]}},
+            evidence("There are two notes.", "1.1"),
+            evidence("The screen shows the click.", "2.1"),
+        ]},
+        {"calls": [finish("Add a note")]},
+    ]}))
+    .await;
+    let run = night.submit("Add a note").await;
+    let events = night.until_in_review(&run).await;
+    assert_exactly_once(&events);
+    let pictures = events.iter().filter(|event| match &event.body {
+        EventBody::StepFinished { content, .. } => {
+            content.iter().any(|part| matches!(part, ResultPart::Image { .. }))
+        }
+        _ => false,
+    });
+    assert_eq!(pictures.count(), 1);
+
+    let merged = night.owner.api.merge(run.as_str()).await.unwrap();
+    assert_eq!(git(&merged.bare_repository, &["show", "trunk:notes.txt"]), "one\ntwo\n");
+    assert!(matches!(night.state(&run).await, RunState::Merged { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_under_way_when_the_owner_ends_is_found_again_and_not_repeated() {
+    let mut night = Night::begin(json!({"turns": [
+        {"calls": [shell("echo two >> notes.txt; sleep 1; git commit -qam 'Add a note'; cat notes.txt")]},
+        {"expect": [{"lastResultContains": "one\ntwo"}], "calls": [evidence("Two notes.", "1.1")]},
+        {"calls": [finish("Add a note")]},
+    ]}))
+    .await;
+    let run = night.submit("Add a note").await;
+    night.until(&run, "the command", |events| names(events).contains(&"stepIntended")).await;
+    night.owner_restarts().await;
+    let events = night.until_in_review(&run).await;
+    assert_exactly_once(&events);
+    assert!(names(&events).contains(&"ownerResumed"));
+}
