@@ -10,15 +10,20 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use nightshift_forge::{Forge, PullRequest, PullRequestFilter};
 use nightshift_protocol::{
-    ArtifactId, DoctorReport, ErrorCode, Event, Live, MergeReply, PullRequestDetail, PullRequestSummary,
-    RunDetail, RunId, RunSummary, SubmitReply, SubmitTask, UserError,
+    ArtifactId, ChangedFile, ChangedFiles, CommitId, DoctorReport, ErrorCode, Event, ListRuns, Live,
+    MergeReply, PullRequestDetail, PullRequestSummary, RunDetail, RunId, RunList, RunState, RunSummary,
+    SubmitReply, SubmitTask, Tree, UserError,
 };
-use nightshift_store::{FindError, RunFilter, Store};
+use nightshift_store::{FindError, RunCursor, RunFilter, RunStates, Store};
 use nightshift_supervisor::{Supervisor, trouble};
 use tokio_stream::wrappers::BroadcastStream;
 
-/// Runs of one answer at most.
-const PAGE: u32 = 500;
+/// Runs of one answer if nothing is said, and at most.
+const PAGE: u32 = 100;
+const LARGEST_PAGE: u32 = 500;
+
+/// The largest file of a repository that is given, in bytes.
+const LARGEST_FILE: usize = 16 * 1024 * 1024;
 
 /// The longest diff that is shown, in bytes; of a longer one the rest is named and left out.
 const LONGEST_DIFF: usize = 16 * 1024 * 1024;
@@ -54,10 +59,21 @@ impl Api {
         self.supervisor.submit(request).await
     }
 
-    /// Lists runs, the newest first, at most 500.
-    pub async fn runs(&self) -> Result<Vec<RunSummary>, UserError> {
-        let page = self.store.runs(&RunFilter::default(), None, PAGE).await;
-        Ok(page.map_err(|error| trouble::reading(&error))?.runs)
+    /// Lists runs, the newest submitted first.
+    pub async fn runs(&self, wanted: &ListRuns) -> Result<RunList, UserError> {
+        let limit = wanted.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+        let cursor = wanted.cursor.as_deref().map(|cursor| cursor.parse().map(RunCursor)).transpose();
+        let cursor = cursor.map_err(|_| {
+            let message = "the cursor is none of this list";
+            UserError::new(ErrorCode::InvalidRequest, message, "Begin again without a cursor.")
+        })?;
+        let filter = RunFilter {
+            states: states(wanted.state.as_deref())?,
+            repository: wanted.repository.clone(),
+            task: None,
+        };
+        let page = self.store.runs(&filter, cursor, limit).await.map_err(|error| trouble::reading(&error))?;
+        Ok(RunList { runs: page.runs, next: page.next.map(|RunCursor(position)| position.to_string()) })
     }
 
     /// Shows one run, named by its id or its task's, or by how one of them begins.
@@ -153,13 +169,48 @@ impl Api {
         })
     }
 
-    /// Shows the diff of a run's pull request against its base, as git writes it.
-    pub async fn diff(&self, named: &str) -> Result<String, UserError> {
+    /// Lists the files a run's pull request changes.
+    pub async fn changed_files(&self, named: &str) -> Result<ChangedFiles, UserError> {
         let (pull_request, repository) = self.find_pull_request(named).await?;
-        let diff =
-            repository.diff(&pull_request, LONGEST_DIFF).await.map_err(|error| trouble::git(&error))?;
+        let files = repository.diff_stat(&pull_request).await.map_err(|error| trouble::git(&error))?;
+        let files = files
+            .into_iter()
+            .map(|file| ChangedFile {
+                added: file.lines.map(|lines| lines.added),
+                removed: file.lines.map(|lines| lines.removed),
+                path: file.path,
+            })
+            .collect();
+        Ok(ChangedFiles { base: pull_request.base_commit, head: pull_request.head, files })
+    }
+
+    /// Shows the diff of a run's pull request against its base as git writes it, or of one of its files.
+    pub async fn diff(&self, named: &str, path: Option<&str>) -> Result<String, UserError> {
+        let (pull_request, repository) = self.find_pull_request(named).await?;
+        let diff = match path {
+            Some(path) => repository
+                .file_diff(&pull_request, path, LONGEST_DIFF)
+                .await
+                .map_err(|error| trouble::browsing(&error))?,
+            None => {
+                repository.diff(&pull_request, LONGEST_DIFF).await.map_err(|error| trouble::git(&error))?
+            }
+        };
         let rest = if diff.cut { "\n(the rest is left out: the diff is longer than 16 MiB)\n" } else { "" };
         Ok(diff.text + rest)
+    }
+
+    /// Lists a folder of a run's branch, at its newest delivered commit if none is named.
+    pub async fn tree(&self, named: &str, commit: Option<&str>, path: &str) -> Result<Tree, UserError> {
+        let (repository, commit) = self.commit_of(named, commit).await?;
+        repository.tree(&commit, path).await.map_err(|error| trouble::browsing(&error))
+    }
+
+    /// Gives a file of a run's branch, at its newest delivered commit if none is named.
+    pub async fn blob(&self, named: &str, commit: Option<&str>, path: &str) -> Result<Bytes, UserError> {
+        let (repository, commit) = self.commit_of(named, commit).await?;
+        let blob = repository.blob(&commit, path, LARGEST_FILE).await;
+        blob.map(Bytes::from).map_err(|error| trouble::browsing(&error))
     }
 
     /// Merges a run's pull request into its base branch.
@@ -201,6 +252,29 @@ impl Api {
         self.store.find_run(named).await.map_err(|error| trouble::finding(&error))
     }
 
+    async fn commit_of(
+        &self,
+        named: &str,
+        commit: Option<&str>,
+    ) -> Result<(nightshift_forge::Repository, CommitId), UserError> {
+        let summary = self.find(named).await?;
+        let repository = self.repository(&summary.task.repository)?;
+        if let Some(commit) = commit {
+            let commit = commit.parse().map_err(|error: nightshift_protocol::InvalidId| {
+                UserError::new(ErrorCode::InvalidRequest, error.to_string(), "Commits are named in full.")
+            })?;
+            return Ok((repository, commit));
+        }
+        let progress = self.supervisor.progress(&summary.run).await?;
+        let commit = progress.received.map_or(summary.task.base_commit, |received| received.head);
+        Ok((repository, commit))
+    }
+
+    fn repository(&self, named: &str) -> Result<nightshift_forge::Repository, UserError> {
+        let source = named.parse().map_err(|error| trouble::sourcing(named, &error))?;
+        Ok(self.forge.repository(&source))
+    }
+
     async fn find_pull_request(
         &self,
         named: &str,
@@ -214,15 +288,27 @@ impl Api {
                 format!("It is {}; `nightshift watch {run}` follows it.", summary.state.name()),
             ));
         };
-        let source = summary
-            .task
-            .repository
-            .parse()
-            .map_err(|error| trouble::sourcing(&summary.task.repository, &error))?;
-        let repository = self.forge.repository(&source);
+        let repository = self.repository(&summary.task.repository)?;
         let pull_request =
             repository.pull_request(number).await.map_err(|error| trouble::pull_request(&error))?;
         Ok((pull_request, repository))
+    }
+}
+
+/// Reads which states are wanted.
+fn states(wanted: Option<&str>) -> Result<RunStates, UserError> {
+    let names: Vec<&str> = wanted.into_iter().flat_map(|wanted| wanted.split(',')).map(str::trim).collect();
+    match names.as_slice() {
+        [] | [""] => Ok(RunStates::All),
+        ["unfinished"] => Ok(RunStates::Unfinished),
+        names => match names.iter().find(|name| !RunState::NAMES.contains(name)) {
+            Some(unknown) => Err(UserError::new(
+                ErrorCode::InvalidRequest,
+                format!("no state is named \"{}\"", unknown.chars().take(80).collect::<String>()),
+                format!("The states are {}; or unfinished.", RunState::NAMES.join(", ")),
+            )),
+            None => Ok(RunStates::Named(names.iter().map(|name| (*name).to_owned()).collect())),
+        },
     }
 }
 

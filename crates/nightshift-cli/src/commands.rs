@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use nightshift_protocol::{
     CheckOutcome, DoctorReport, ErrorCode, Event, EventBody, EvidenceSource, Limits, MergeReply,
-    PullRequestDetail, PullRequestState, PullRequestSummary, RunDetail, RunSummary, SubmitReply, SubmitTask,
-    Uncommitted, UserError,
+    PullRequestDetail, PullRequestState, PullRequestSummary, RunDetail, RunList, RunSummary, SubmitReply,
+    SubmitTask, Uncommitted, UserError,
 };
 use serde_json::json;
 
@@ -232,10 +232,9 @@ fn result(detail: &RunDetail, events: &[Event], seconds: f64) -> serde_json::Val
 
 async fn tasks(environment: &Environment, json: bool, all: bool) -> Status {
     let client = owner::connect(environment).await?;
-    let mut runs: Vec<RunSummary> = client.get("/runs").await?;
-    if !all {
-        runs.retain(|run| !run.state.is_final());
-    }
+    let which = if all { "" } else { "&state=unfinished" };
+    let list: RunList = client.get(&format!("/runs?limit=500{which}")).await?;
+    let runs = list.runs;
     print(json, &runs, || show::runs(&runs));
     Ok(0)
 }

@@ -17,6 +17,7 @@
 
 mod body;
 mod branch;
+mod browse;
 mod bundle;
 mod diff;
 mod forge;
@@ -31,6 +32,7 @@ mod source;
 
 pub use body::{BodyFacts, CommandFact, compose_body};
 pub use branch::{BranchName, InvalidBranchName};
+pub use browse::BrowseError;
 pub use bundle::{BundleError, BundleHeader, HeaderError};
 pub use diff::{CommitFacts, DiffText, FileChange, LineCounts};
 pub use forge::{Forge, OpenError, Repository};

@@ -3,13 +3,16 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A stable name of what went wrong, for scripts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum ErrorCode {
     /// The request makes no sense as it is.
     InvalidRequest,
+    /// The request's body is too large.
+    TooLarge,
     /// No or a wrong token.
     NotAuthorized,
     /// Nothing has that id.
@@ -61,7 +64,7 @@ pub enum ErrorCode {
 }
 
 /// What failed, why, and what to do next.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserError {
     /// The stable name.

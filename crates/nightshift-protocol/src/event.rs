@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use crate::{
     ArtifactId, CommitId, Evidence, Message, Plan, PullRequestId, ResultPart, RunId, RunState, SandboxId,
@@ -9,7 +10,7 @@ use crate::{
 };
 
 /// One thing that happened in a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
     /// Place among all events of all runs, from 1, without promise of being gapless.
@@ -28,7 +29,7 @@ pub struct Event {
 
 /// What happened. An effect on the world is written before it is tried (`…Intended`, `…Requested`) and again when
 /// its outcome is known; what has the first and not the second after a crash is reconciled, never repeated blindly.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum EventBody {
     /// The run began to exist. Always its first event.
@@ -212,7 +213,7 @@ impl EventBody {
 }
 
 /// A file as a step is going to leave it. After a crash the file's hash tells whether that happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IntendedWrite {
     /// Absolute path in the sandbox.
@@ -224,7 +225,7 @@ pub struct IntendedWrite {
 }
 
 /// How a step's outcome was found after the owner was restarted in the middle of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Reconciled {
     /// It had happened, or was still running: its outcome was read, nothing was repeated.
@@ -236,7 +237,7 @@ pub enum Reconciled {
 }
 
 /// How a sandbox was made and how long it took.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SandboxFacts {
     /// The driver, for example `qemu`.

@@ -1,11 +1,12 @@
 //! Evidence: what backs a claim in a pull request.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{Image, StepId};
 
 /// One claim and the recorded thing that backs it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Evidence {
     /// The acceptance criterion or statement that is backed, in one sentence.
@@ -15,7 +16,7 @@ pub struct Evidence {
 }
 
 /// What backs a claim. Each kind points at a recorded step of the same run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum EvidenceSource {
     /// A picture of the screen.

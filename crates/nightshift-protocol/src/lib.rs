@@ -11,9 +11,11 @@ mod error;
 mod event;
 mod evidence;
 mod id;
+mod list;
 mod live;
 mod operation;
 mod plan;
+mod review;
 mod run;
 mod task;
 
@@ -25,12 +27,14 @@ pub use error::{ErrorCode, UserError};
 pub use event::{Event, EventBody, IntendedWrite, Reconciled, SandboxFacts};
 pub use evidence::{Evidence, EvidenceSource};
 pub use id::{ArtifactId, CommitId, InvalidId, PullRequestId, RunId, SandboxId, StepId, TaskId};
+pub use list::{ExcerptPart, ListRuns, Overview, RunChanged, RunCounts, RunList, SearchHit, SearchReply};
 pub use live::{Live, LiveBody};
 pub use operation::{
-    Check, CheckOutcome, DoctorReport, MergeReply, OwnerAddress, PullRequestDetail, PullRequestState,
-    PullRequestSummary, RunDetail, SubmitReply, SubmitTask, Uncommitted,
+    Check, CheckOutcome, DoctorReport, Health, MergeReply, OwnerAddress, PullRequestDetail, PullRequestState,
+    PullRequestSummary, RunDetail, SayToRun, SubmitReply, SubmitTask, TemplateReady, Uncommitted,
 };
 pub use plan::{Plan, PlanStep, PlanStepState};
+pub use review::{ChangedFile, ChangedFiles, Tree, TreeEntry, TreeEntryKind};
 pub use run::{FailureReason, PauseReason, PreparingPhase, QueueReason, RunState, RunSummary};
 pub use task::{Limits, Task};
 

@@ -1,11 +1,12 @@
 //! What a watcher sees between events: it is shown and forgotten, and losing it loses nothing.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{RunId, StepId};
 
 /// Something passing in a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Live {
     /// The run.
@@ -16,7 +17,7 @@ pub struct Live {
 }
 
 /// What is passing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum LiveBody {
     /// A long preparation reached a named phase.

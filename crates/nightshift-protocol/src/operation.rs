@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use crate::{CommitId, Evidence, Limits, Plan, PullRequestId, RunId, RunSummary, TaskId, UserError};
 
 /// A wish for a task.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SubmitTask {
     /// What is to be done.
@@ -30,7 +31,7 @@ pub struct SubmitTask {
 }
 
 /// What to do about changes that are not committed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Uncommitted {
     /// Refuse the task.
@@ -41,7 +42,7 @@ pub enum Uncommitted {
 }
 
 /// The task and the run that were made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SubmitReply {
     /// The task.
@@ -53,7 +54,7 @@ pub struct SubmitReply {
 }
 
 /// A run with what a person wants to see of it first.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunDetail {
     /// The run as lists show it.
@@ -67,7 +68,7 @@ pub struct RunDetail {
 }
 
 /// Where a pull request is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum PullRequestState {
     /// Waits for a review.
@@ -82,7 +83,7 @@ pub enum PullRequestState {
 }
 
 /// A pull request as lists show it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PullRequestSummary {
     /// The run that made it; pull requests are named by it across repositories.
@@ -107,7 +108,7 @@ pub struct PullRequestSummary {
 }
 
 /// A pull request with all there is to review.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PullRequestDetail {
     /// As lists show it.
@@ -119,11 +120,12 @@ pub struct PullRequestDetail {
     /// The evidence.
     pub evidence: Vec<Evidence>,
     /// The bare repository that has the branch.
+    #[schema(value_type = String)]
     pub bare_repository: PathBuf,
 }
 
 /// What a merge did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MergeReply {
     /// The merge commit.
@@ -131,11 +133,36 @@ pub struct MergeReply {
     /// The branch it is on.
     pub base: String,
     /// The bare repository that has it.
+    #[schema(value_type = String)]
     pub bare_repository: PathBuf,
 }
 
+/// That an owner is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Health {
+    /// Its version.
+    pub version: String,
+}
+
+/// A template that sandboxes can be cloned from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TemplateReady {
+    /// Its key.
+    pub template: String,
+}
+
+/// What a person says to a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SayToRun {
+    /// The words.
+    pub text: String,
+}
+
 /// What `doctor` found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DoctorReport {
     /// Each check, in the order a person should mend them.
@@ -143,7 +170,7 @@ pub struct DoctorReport {
 }
 
 /// One check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Check {
     /// What was looked at, for example `acceleration`.
@@ -153,7 +180,7 @@ pub struct Check {
 }
 
 /// What a check found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum CheckOutcome {
     /// As it should be.
@@ -176,7 +203,7 @@ pub enum CheckOutcome {
 }
 
 /// Where a running owner listens; kept in a file of mode 0600.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OwnerAddress {
     /// Its process.

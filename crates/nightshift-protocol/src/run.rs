@@ -7,11 +7,12 @@
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use crate::{PullRequestId, RunId, SandboxId, Task, Usage, UserError};
 
 /// Where a run is. The supervisor's `transition` is the only place that makes the next one from it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum RunState {
     /// Waits for room.
@@ -63,6 +64,21 @@ pub enum RunState {
 }
 
 impl RunState {
+    /// The names of all states, in the order of a run's life.
+    pub const NAMES: [&str; 11] = [
+        "queued",
+        "preparing",
+        "working",
+        "waiting",
+        "paused",
+        "delivering",
+        "inReview",
+        "merged",
+        "closed",
+        "cancelled",
+        "failed",
+    ];
+
     /// Whether nothing will happen any more unless a person starts something new.
     pub fn is_final(&self) -> bool {
         match self {
@@ -96,7 +112,7 @@ impl RunState {
 }
 
 /// Why a run has to wait for its start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum QueueReason {
     /// It was just submitted.
@@ -109,7 +125,7 @@ pub enum QueueReason {
 }
 
 /// What is done before the agent can work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum PreparingPhase {
     /// The guest image is built (once).
@@ -123,7 +139,7 @@ pub enum PreparingPhase {
 }
 
 /// Why a run is paused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum PauseReason {
     /// A person asked for it.
@@ -141,7 +157,7 @@ pub enum PauseReason {
 }
 
 /// Why a run cannot go on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FailureReason {
     /// What failed, why, what to do next.
@@ -149,7 +165,7 @@ pub struct FailureReason {
 }
 
 /// A run as lists show it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunSummary {
     /// Its id.

@@ -3,9 +3,10 @@
 //! It decides nothing about tasks or runs, and it never answers a request without the owner's token, with a
 //! foreign `Host` (DNS rebinding) or a foreign `Origin` (another site's page).
 
+mod extract;
 mod guard;
 mod reply;
 mod routes;
 
 pub use guard::Guard;
-pub use routes::router;
+pub use routes::{openapi, router};

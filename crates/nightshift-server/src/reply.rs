@@ -29,6 +29,7 @@ fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::UnknownModel
         | ErrorCode::ModelRefused
         | ErrorCode::DeliveryRefused => StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::NotAuthorized => StatusCode::UNAUTHORIZED,
         ErrorCode::NotFound | ErrorCode::RepositoryNotFound | ErrorCode::BranchNotFound => {
             StatusCode::NOT_FOUND

@@ -1,8 +1,8 @@
 //! What a person is told when something under the supervisor fails: the one place that maps it.
 
 use nightshift_forge::{
-    GitError, ImportError, InspectError, LedgerError, MergeError, OpenError, PullRequestError, ReceiveError,
-    SourceError,
+    BrowseError, GitError, ImportError, InspectError, LedgerError, MergeError, OpenError, PullRequestError,
+    ReceiveError, SourceError,
 };
 use nightshift_protocol::{ErrorCode, UserError};
 use nightshift_store::{AppendError, FindError, GetError, PutError, ReadError, ReplayError};
@@ -116,6 +116,26 @@ pub fn git(error: &GitError) -> UserError {
             ErrorCode::Internal,
             error.to_string(),
             "The owner's log has more; `nightshift doctor` looks for what may be wrong.",
+        ),
+    }
+}
+
+/// A folder or a file of a commit was not read.
+pub fn browsing(error: &BrowseError) -> UserError {
+    match error {
+        BrowseError::Git(error) => git(error),
+        BrowseError::InvalidPath { .. } => UserError::new(
+            ErrorCode::InvalidRequest,
+            error.to_string(),
+            "Paths start at the repository's top and have no \"..\" in them.",
+        ),
+        BrowseError::NotThere { .. } => {
+            UserError::new(ErrorCode::NotFound, error.to_string(), "List its folder to see what is there.")
+        }
+        BrowseError::TooLarge { .. } => UserError::new(
+            ErrorCode::TooLarge,
+            error.to_string(),
+            "Fetch the branch and open the file in a program of yours.",
         ),
     }
 }

@@ -1,0 +1,57 @@
+//! What a request carries, read so that a mistake in it is answered like every other error.
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use nightshift_protocol::{ErrorCode, UserError};
+use serde::de::DeserializeOwned;
+
+use crate::reply::Refusal;
+
+/// The body of a request, JSON.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        Json::<T>::from_request(request, state).await.map(|Json(body)| Self(body)).map_err(|why| body(&why))
+    }
+}
+
+fn body(why: &JsonRejection) -> Refusal {
+    if why.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        return Refusal(UserError::new(
+            ErrorCode::TooLarge,
+            "the request's body is too large",
+            "Put long material into a file of the repository and name it.",
+        ));
+    }
+    let hint = match why {
+        JsonRejection::MissingJsonContentType(_) => {
+            "Send JSON with the header content-type: application/json."
+        }
+        _ => "The document at /api/v1/openapi.json says what the operation takes.",
+    };
+    Refusal(UserError::new(ErrorCode::InvalidRequest, why.body_text(), hint))
+}
+
+/// The parameters behind the `?` of a request.
+pub(crate) struct Parameters<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let read = Query::<T>::from_request_parts(parts, state).await;
+        read.map(|Query(parameters)| Self(parameters)).map_err(|why: QueryRejection| {
+            Refusal(UserError::new(
+                ErrorCode::InvalidRequest,
+                why.body_text(),
+                "The document at /api/v1/openapi.json says which parameters there are.",
+            ))
+        })
+    }
+}

@@ -1,0 +1,119 @@
+//! The routes, one for each operation; the OpenAPI document is made of the same list.
+
+mod host;
+mod reviews;
+mod runs;
+
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::response::IntoResponse;
+use axum::{Json, Router, middleware};
+use nightshift_api::Api;
+use nightshift_protocol::{ErrorCode, UserError};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::guard::{self, Guard};
+use crate::reply::Refusal;
+
+/// The largest body of a request in bytes; a description of a task has 50,000 characters at most.
+const LARGEST_BODY: usize = 1 << 20;
+
+type Answer<T> = Result<Json<T>, Refusal>;
+type Shared = State<Arc<Api>>;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Nightshift",
+        description = "Background coding agents, each in a Linux desktop virtual machine of its own. Every request \
+                       carries the owner's token (`authorization: Bearer …`) or the cookie of a session. Runs may be \
+                       named by their id, by their task's, or by how one of them begins."
+    ),
+    components(schemas(
+        nightshift_protocol::UserError,
+        nightshift_protocol::Event,
+        nightshift_protocol::Live
+    ))
+)]
+struct Document;
+
+fn operations() -> OpenApiRouter<Arc<Api>> {
+    let operations = OpenApiRouter::new()
+        .routes(routes!(host::health))
+        .routes(routes!(host::doctor))
+        .routes(routes!(host::prepare_template))
+        .routes(routes!(host::artifact))
+        .routes(routes!(runs::submit_task))
+        .routes(routes!(runs::runs))
+        .routes(routes!(runs::run))
+        .routes(routes!(runs::events))
+        .routes(routes!(runs::stream))
+        .routes(routes!(runs::cancel))
+        .routes(routes!(runs::pause))
+        .routes(routes!(runs::continue_run))
+        .routes(routes!(runs::say))
+        .routes(routes!(runs::tree))
+        .routes(routes!(runs::blob))
+        .routes(routes!(reviews::pull_requests))
+        .routes(routes!(reviews::pull_request))
+        .routes(routes!(reviews::files))
+        .routes(routes!(reviews::diff))
+        .routes(routes!(reviews::merge))
+        .routes(routes!(reviews::close));
+    OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", operations)
+}
+
+/// The OpenAPI document of everything under `/api/v1`.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    let (_, mut document) = operations().split_for_parts();
+    describe_errors(&mut document);
+    document
+}
+
+/// Every operation may answer with an error, and all errors have one form.
+fn describe_errors(document: &mut utoipa::openapi::OpenApi) {
+    use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete, &mut item.patch];
+        for operation in operations.into_iter().flatten() {
+            let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("UserError"))).build();
+            let response = ResponseBuilder::new()
+                .description("What failed, why, and what to do next.")
+                .content("application/json", content);
+            operation.responses.responses.insert("default".to_owned(), response.build().into());
+        }
+    }
+}
+
+/// Builds the router over the operations of `api`.
+pub fn router(api: Arc<Api>, guard: Guard) -> Router {
+    let document = Arc::new(openapi());
+    let (operations, _) = operations().with_state(api).split_for_parts();
+    let served = move || async move { Json(document.as_ref()).into_response() };
+    operations
+        .route("/api/v1/openapi.json", axum::routing::get(served))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(not_like_this)
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(middleware::from_fn_with_state(guard, guard::check))
+}
+
+async fn nothing_here() -> Refusal {
+    Refusal(UserError::new(
+        ErrorCode::NotFound,
+        "there is no such operation",
+        "The operations are under /api/v1; /api/v1/openapi.json lists them.",
+    ))
+}
+
+async fn not_like_this() -> impl IntoResponse {
+    let error = UserError::new(
+        ErrorCode::InvalidRequest,
+        "the operation is not asked for by this HTTP method",
+        "/api/v1/openapi.json says which method it takes.",
+    );
+    (axum::http::StatusCode::METHOD_NOT_ALLOWED, Json(error))
+}

@@ -1,0 +1,207 @@
+//! Tasks and runs.
+
+use std::convert::Infallible;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use axum::response::sse::{KeepAlive, Sse};
+use futures_util::{Stream, StreamExt};
+use nightshift_api::Happening;
+use nightshift_protocol::{
+    Event, ListRuns, RunDetail, RunList, RunSummary, SayToRun, SubmitReply, SubmitTask, Tree,
+};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::host::inert;
+use super::{Answer, Shared};
+use crate::extract::{Body, Parameters};
+use crate::reply::Refusal;
+
+/// Events of one answer at most.
+const PAGE: u32 = 1_000;
+
+/// Takes a task in. When it answers, the run is in the history and will be worked on.
+#[utoipa::path(
+    post, path = "/tasks", tag = "runs", request_body = SubmitTask,
+    responses((status = 200, body = SubmitReply)),
+)]
+pub(super) async fn submit_task(State(api): Shared, Body(request): Body<SubmitTask>) -> Answer<SubmitReply> {
+    Ok(Json(api.submit_task(request).await?))
+}
+
+/// Lists runs, the newest submitted first.
+#[utoipa::path(get, path = "/runs", tag = "runs", params(ListRuns), responses((status = 200, body = RunList)))]
+pub(super) async fn runs(State(api): Shared, Parameters(wanted): Parameters<ListRuns>) -> Answer<RunList> {
+    Ok(Json(api.runs(&wanted).await?))
+}
+
+/// Shows one run.
+#[utoipa::path(
+    get, path = "/runs/{run}", tag = "runs",
+    params(("run" = String, Path, description = "A run's or task's id, or how one begins")),
+    responses((status = 200, body = RunDetail)),
+)]
+pub(super) async fn run(State(api): Shared, Path(run): Path<String>) -> Answer<RunDetail> {
+    Ok(Json(api.run(&run).await?))
+}
+
+/// Which events are wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct EventRange {
+    /// Only events with a greater `seq`; all if absent.
+    #[serde(default)]
+    after: u64,
+    /// How many at most, from 1 to 1000.
+    limit: Option<u32>,
+}
+
+/// Lists events of a run in order.
+#[utoipa::path(
+    get, path = "/runs/{run}/events", tag = "runs",
+    params(("run" = String, Path, description = "The run"), EventRange),
+    responses((status = 200, body = Vec<Event>)),
+)]
+pub(super) async fn events(
+    State(api): Shared,
+    Path(run): Path<String>,
+    Parameters(range): Parameters<EventRange>,
+) -> Answer<Vec<Event>> {
+    let limit = range.limit.unwrap_or(PAGE).clamp(1, PAGE);
+    Ok(Json(api.events(&run, range.after, limit).await?))
+}
+
+/// Where a stream begins.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct After {
+    /// Only events with a greater `seq`; all if absent.
+    #[serde(default)]
+    after: u64,
+}
+
+/// Follows a run by server-sent events: `event` with an `Event` for what is in the history, `live` with a `Live` for
+/// what passes between. The SSE id of an `event` is its seq: a client that was cut off asks again with it, by
+/// `after` or the header `last-event-id`, and misses nothing.
+#[utoipa::path(
+    get, path = "/runs/{run}/stream", tag = "runs",
+    params(("run" = String, Path, description = "The run"), After),
+    responses((status = 200, content_type = "text/event-stream", body = String)),
+)]
+pub(super) async fn stream(
+    State(api): Shared,
+    Path(run): Path<String>,
+    Parameters(query): Parameters<After>,
+    headers: axum::http::HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<axum::response::sse::Event, Infallible>>>, Refusal> {
+    let after = last_event_id(&headers).unwrap_or(query.after);
+    let happenings = api.follow(&run, after).await?;
+    let frames = happenings.filter_map(|happening| async move { frame(&happening).ok().map(Ok) });
+    Ok(Sse::new(frames).keep_alive(KeepAlive::default()))
+}
+
+/// Where a browser that reconnects by itself says that it was (HTML, "server-sent events").
+pub(super) fn last_event_id(headers: &axum::http::HeaderMap) -> Option<u64> {
+    headers.get("last-event-id")?.to_str().ok()?.parse().ok()
+}
+
+fn frame(happening: &Happening) -> Result<axum::response::sse::Event, axum::Error> {
+    let frame = axum::response::sse::Event::default();
+    match happening {
+        Happening::Event(event) => frame.event("event").id(event.seq.to_string()).json_data(event),
+        Happening::Live(live) => frame.event("live").json_data(live),
+    }
+}
+
+/// Gives a run up.
+#[utoipa::path(
+    post, path = "/runs/{run}/cancel", tag = "runs",
+    params(("run" = String, Path, description = "The run")),
+    responses((status = 200, body = RunSummary)),
+)]
+pub(super) async fn cancel(State(api): Shared, Path(run): Path<String>) -> Answer<RunSummary> {
+    Ok(Json(api.cancel(&run).await?))
+}
+
+/// Stops a run for now; its sandbox is kept.
+#[utoipa::path(
+    post, path = "/runs/{run}/pause", tag = "runs",
+    params(("run" = String, Path, description = "The run")),
+    responses((status = 200, body = RunSummary)),
+)]
+pub(super) async fn pause(State(api): Shared, Path(run): Path<String>) -> Answer<RunSummary> {
+    Ok(Json(api.pause(&run).await?))
+}
+
+/// Lets a paused run go on.
+#[utoipa::path(
+    post, path = "/runs/{run}/continue", tag = "runs",
+    params(("run" = String, Path, description = "The run")),
+    responses((status = 200, body = RunSummary)),
+)]
+pub(super) async fn continue_run(State(api): Shared, Path(run): Path<String>) -> Answer<RunSummary> {
+    Ok(Json(api.continue_run(&run).await?))
+}
+
+/// Writes to a run without stopping it, or answers its question.
+#[utoipa::path(
+    post, path = "/runs/{run}/messages", tag = "runs", request_body = SayToRun,
+    params(("run" = String, Path, description = "The run")),
+    responses((status = 200, body = RunSummary)),
+)]
+pub(super) async fn say(
+    State(api): Shared,
+    Path(run): Path<String>,
+    Body(said): Body<SayToRun>,
+) -> Answer<RunSummary> {
+    Ok(Json(api.say(&run, said.text).await?))
+}
+
+/// Which file or folder is wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct InCommit {
+    /// The path from the repository's top; the top itself if absent.
+    #[serde(default)]
+    path: String,
+    /// The commit; if absent the newest that was delivered, else the one the work started from.
+    commit: Option<String>,
+}
+
+/// Lists a folder of a run's branch.
+#[utoipa::path(
+    get, path = "/runs/{run}/tree", tag = "files",
+    params(("run" = String, Path, description = "The run"), InCommit),
+    responses((status = 200, body = Tree)),
+)]
+pub(super) async fn tree(
+    State(api): Shared,
+    Path(run): Path<String>,
+    Parameters(wanted): Parameters<InCommit>,
+) -> Answer<Tree> {
+    Ok(Json(api.tree(&run, wanted.commit.as_deref(), &wanted.path).await?))
+}
+
+/// Gives a file of a run's branch, at most 16 MiB.
+#[utoipa::path(
+    get, path = "/runs/{run}/blob", tag = "files",
+    params(("run" = String, Path, description = "The run"), InCommit),
+    responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>)),
+)]
+pub(super) async fn blob(
+    State(api): Shared,
+    Path(run): Path<String>,
+    Parameters(wanted): Parameters<InCommit>,
+) -> Result<Response, Refusal> {
+    let bytes = api.blob(&run, wanted.commit.as_deref(), &wanted.path).await?;
+    let media_type = match super::host::media_type(&bytes) {
+        "application/octet-stream" if !bytes.contains(&0) => "text/plain; charset=utf-8",
+        known => known,
+    };
+    Ok(inert(media_type, "private, no-cache", bytes))
+}
