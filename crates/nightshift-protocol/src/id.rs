@@ -106,6 +106,11 @@ random_id!(
     SandboxId,
     "sandbox"
 );
+random_id!(
+    /// Names a checkpoint: the saved disk and memory of a sandbox at one moment.
+    CheckpointId,
+    "checkpoint"
+);
 
 macro_rules! hexadecimal_id {
     ($(#[$doc:meta])* $name:ident, $lengths:expr, $expected:literal) => {

@@ -26,7 +26,9 @@ pub use conversation::{
 pub use error::{ErrorCode, UserError};
 pub use event::{Event, EventBody, IntendedWrite, Reconciled, SandboxFacts};
 pub use evidence::{Evidence, EvidenceSource};
-pub use id::{ArtifactId, CommitId, InvalidId, PullRequestId, RunId, SandboxId, StepId, TaskId};
+pub use id::{
+    ArtifactId, CheckpointId, CommitId, InvalidId, PullRequestId, RunId, SandboxId, StepId, TaskId,
+};
 pub use list::{ExcerptPart, ListRuns, Overview, RunChanged, RunCounts, RunList, SearchHit, SearchReply};
 pub use live::{Live, LiveBody};
 pub use operation::{

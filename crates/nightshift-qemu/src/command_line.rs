@@ -7,6 +7,7 @@
 use nightshift_sandbox::{Acceleration, MachineSize};
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint;
 use crate::folder::name;
 use crate::image::Screen;
 
@@ -58,6 +59,13 @@ pub(crate) enum Start {
     Boot,
     /// It waits for a frozen state, and takes its memory from a file that it never changes.
     Restore,
+    /// It waits for the memory and the state of a checkpoint, and then for being told to go on.
+    Resume {
+        /// How many layers lie below its disk.
+        layers: u32,
+        /// The machine's generation id, a UUID; a new one if `None`.
+        generation: Option<u128>,
+    },
 }
 
 /// Returns QEMU's arguments for a machine called `machine`.
@@ -70,7 +78,7 @@ pub(crate) fn arguments(machine: &str, plan: &MachinePlan, start: Start) -> Vec<
     let memory = name::MEMORY;
     let memory_mapping = match start {
         Start::Boot => "share=on",
-        Start::Restore => "share=off,readonly=on,rom=off",
+        Start::Restore | Start::Resume { .. } => "share=off,readonly=on,rom=off",
     };
     let mut list = Arguments::default();
 
@@ -102,10 +110,24 @@ pub(crate) fn arguments(machine: &str, plan: &MachinePlan, start: Start) -> Vec<
     list.option("-serial", format!("chardev:{CONSOLE}"));
 
     // A sandbox's disk is worth nothing without the memory that belongs to it: the guest's flushes go nowhere.
+    let mut below = String::new();
+    if let Start::Resume { layers, .. } = start {
+        for number in 0..layers {
+            let (node, file) = (format!("layer-{number}"), checkpoint::layer(number));
+            list.option(
+                "-blockdev",
+                format!(
+                    "driver=qcow2,node-name={node},read-only=on,file.driver=file,file.filename={file}{below}"
+                ),
+            );
+            below = format!(",backing={node}");
+        }
+    }
     list.option(
         "-blockdev",
         format!(
-            "driver=qcow2,node-name=disk,discard=unmap,cache.no-flush=on,file.driver=file,file.filename={}",
+            "driver=qcow2,node-name={},discard=unmap,cache.no-flush=on,file.driver=file,file.filename={}{below}",
+            name::DISK_NODE,
             name::DISK
         ),
     );
@@ -128,15 +150,30 @@ pub(crate) fn arguments(machine: &str, plan: &MachinePlan, start: Start) -> Vec<
 
     list.option("-device", "virtio-rng-pci,id=random0");
     // Tells a clone's kernel that it is a clone, so that it reseeds its random numbers.
-    list.option("-device", "vmgenid,id=generation0,guid=auto");
+    let generation = match start {
+        Start::Resume { generation: Some(generation), .. } => uuid(generation),
+        Start::Boot | Start::Restore | Start::Resume { generation: None, .. } => "auto".to_owned(),
+    };
+    list.option("-device", format!("vmgenid,id=generation0,guid={generation}"));
 
     match start {
         Start::Boot => {}
         Start::Restore => {
             list.option("-incoming", "defer");
         }
+        // The state of its devices was saved while it ran, and would let it run as soon as it is loaded.
+        Start::Resume { .. } => {
+            list.option("-incoming", "defer").flag("-S");
+        }
     }
     list.0
+}
+
+/// A UUID as RFC 9562 writes it.
+fn uuid(number: u128) -> String {
+    let digits = format!("{number:032x}");
+    let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
+    parts.join("-")
 }
 
 #[derive(Default)]
@@ -193,6 +230,15 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_brought_back_from_a_checkpoint() {
+        let generation = Some(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+        insta::assert_snapshot!(listed_plan(
+            Processor::translated(),
+            Start::Resume { layers: 3, generation }
+        ));
+    }
+
+    #[test]
     fn a_clone_has_the_devices_of_the_machine_it_is_cloned_from() {
         let devices = |start| {
             let arguments = arguments("sandbox-0123456789", &plan(Processor::translated()), start);
@@ -210,7 +256,7 @@ mod tests {
 
     #[test]
     fn no_machine_has_a_network_card_or_a_path_of_the_host() {
-        for start in [Start::Boot, Start::Restore] {
+        for start in [Start::Boot, Start::Restore, Start::Resume { layers: 2, generation: None }] {
             let text = listed_plan(Processor::translated(), start).replace("root=/dev/vda", "");
             assert!(!text.contains('/') && !text.contains("net"), "{text}");
         }

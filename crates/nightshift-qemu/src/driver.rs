@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_trait::async_trait;
-use nightshift_protocol::SandboxId;
+use nightshift_protocol::{CheckpointId, SandboxId};
 use nightshift_sandbox::{
-    BootRequest, CloneRequest, Driver, DriverReport, FreezeError, Image, Machine, MachineSize, Remedy,
-    StartError, Template, TemplateKey,
+    BootRequest, CheckpointError, CheckpointFacts, Checkpoints, CloneRequest, Driver, DriverReport,
+    FreezeError, Image, Machine, MachineSize, Remedy, RestoreRequest, SaveRequest, StartError, Template,
+    TemplateKey,
 };
+use serde_json::json;
 
 use crate::acceleration::{self, Tester, Trial, Verdict};
 use crate::command_line::{MachinePlan, Start};
@@ -19,7 +21,7 @@ use crate::image::{self, ImageManifest, read_image};
 use crate::machine::QemuMachine;
 use crate::program::{Qemu, QemuProgram};
 use crate::start::{adopt, start};
-use crate::{failure, prepare, template};
+use crate::{checkpoint, failure, prepare, template};
 
 /// What the driver is told by the program that uses it.
 #[derive(Debug, Clone)]
@@ -112,6 +114,88 @@ impl QemuDriver {
             screen: manifest.screen,
             kernel_command_line: manifest.cmdline,
         })
+    }
+
+    /// Makes a machine out of a checkpoint that stands still, exactly as it was saved; [`QemuDriver::go_on`] lets it go
+    /// on.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Checkpoints::restore`].
+    pub async fn restore_standing(&self, request: RestoreRequest) -> Result<Arc<dyn Machine>, StartError> {
+        self.bring_back(request, checkpoint::Guest::StandsStill).await
+    }
+
+    /// Makes a machine's guest stand still.
+    ///
+    /// # Errors
+    ///
+    /// When the machine does not run.
+    pub async fn stand_still(&self, machine: &Arc<dyn Machine>) -> io::Result<()> {
+        let machine = self.own(machine).await.map_err(io::Error::other)?;
+        machine.qmp().execute("stop", json!({})).await.map(drop).map_err(io::Error::other)
+    }
+
+    /// Lets a machine's guest that stands still go on.
+    ///
+    /// # Errors
+    ///
+    /// When the machine does not run.
+    pub async fn go_on(&self, machine: &Arc<dyn Machine>) -> io::Result<()> {
+        let machine = self.own(machine).await.map_err(io::Error::other)?;
+        machine.qmp().execute("cont", json!({})).await.map(drop).map_err(io::Error::other)
+    }
+
+    /// Returns the SHA-256 of all memory of a machine that stands still: the guest's and that of its devices.
+    ///
+    /// # Errors
+    ///
+    /// When the machine has ended or may not be looked into.
+    pub async fn memory_hash(&self, machine: &Arc<dyn Machine>) -> io::Result<String> {
+        let machine = self.own(machine).await.map_err(io::Error::other)?;
+        let (memory, _) = checkpoint::live_memory(&machine).await.map_err(io::Error::other)?;
+        tokio::task::spawn_blocking(move || memory.hash()).await.map_err(io::Error::other)?
+    }
+
+    async fn bring_back(
+        &self,
+        request: RestoreRequest,
+        guest: checkpoint::Guest,
+    ) -> Result<Arc<dyn Machine>, StartError> {
+        let RestoreRequest { sandbox, checkpoint, generation } = request;
+        let qemu = self.qemu().await?;
+        let checkpoints = self.checkpoints_folder();
+        let record =
+            checkpoint::load(&checkpoints, &checkpoint).ok_or_else(|| checkpoint::missing(&checkpoint))?;
+        if record.hypervisor != qemu.version {
+            return Err(StartError::Unsuitable {
+                what: format!(
+                    "{checkpoint} was saved with {}, and here is {}",
+                    record.hypervisor, qemu.version
+                ),
+                remedy: Remedy("Install that version of QEMU again, or submit the task again.".to_owned()),
+            });
+        }
+        let slot = self.slot(&sandbox);
+        let mut machine = slot.lock().await;
+        let sandboxes = self.settings.sandboxes.clone();
+        let (prepared, how) = off_the_runtime(move || {
+            let source = checkpoints.join(checkpoint.as_str());
+            checkpoint::prepare(sandbox, &source, record, generation, guest, &sandboxes)
+        })
+        .await?;
+        Ok(keep(&mut machine, start(&qemu, prepared, how).await?))
+    }
+
+    /// The machine itself, of which the caller holds what all drivers have.
+    async fn own(&self, machine: &Arc<dyn Machine>) -> Result<Arc<QemuMachine>, CheckpointError> {
+        let sandbox = machine.sandbox();
+        let kept = self.slot(sandbox).lock().await.upgrade();
+        kept.ok_or_else(|| CheckpointError::NotRunning { sandbox: sandbox.clone() })
+    }
+
+    fn checkpoints_folder(&self) -> PathBuf {
+        checkpoint::place(&self.settings.sandboxes)
     }
 
     fn slot(&self, sandbox: &SandboxId) -> Arc<Slot> {
@@ -227,6 +311,44 @@ impl Driver for QemuDriver {
             entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
         sandboxes.sort();
         sandboxes
+    }
+
+    fn checkpoints(&self) -> Option<&dyn Checkpoints> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Checkpoints for QemuDriver {
+    async fn save(&self, request: SaveRequest) -> Result<CheckpointFacts, CheckpointError> {
+        let SaveRequest { checkpoint, machine, then } = request;
+        let machine = self.own(&machine).await?;
+        // Carried through whoever stops waiting: a guest must not be left standing.
+        let saving = tokio::spawn(checkpoint::save(machine, checkpoint, then, self.checkpoints_folder()));
+        saving.await.unwrap_or_else(|error| {
+            Err(CheckpointError::Io {
+                what: "the checkpoint was given up".to_owned(),
+                source: io::Error::other(error),
+            })
+        })
+    }
+
+    async fn restore(&self, request: RestoreRequest) -> Result<Arc<dyn Machine>, StartError> {
+        self.bring_back(request, checkpoint::Guest::GoesOn).await
+    }
+
+    async fn find_checkpoint(&self, checkpoint: &CheckpointId) -> Option<CheckpointFacts> {
+        checkpoint::facts(&self.checkpoints_folder(), checkpoint)
+    }
+
+    async fn list_checkpoints(&self) -> Vec<CheckpointId> {
+        checkpoint::list(&self.checkpoints_folder())
+    }
+
+    async fn remove_checkpoint(&self, checkpoint: &CheckpointId) -> io::Result<()> {
+        let (folder, checkpoint) = (self.checkpoints_folder(), checkpoint.clone());
+        let removing = tokio::task::spawn_blocking(move || checkpoint::remove(&folder, &checkpoint));
+        removing.await.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 }
 

@@ -25,6 +25,12 @@ pub(crate) mod name {
     pub(crate) const STATE: &str = "state";
     /// The disk, on top of an image's or a template's.
     pub(crate) const DISK: &str = "disk.qcow2";
+    /// QEMU's name for the disk; that of a layer put on later has its number behind it.
+    pub(crate) const DISK_NODE: &str = "disk";
+    /// The state of the devices, for a moment of a checkpoint.
+    pub(crate) const DEVICES: &str = "devices";
+    /// Is there while the guest may stand still for a checkpoint.
+    pub(crate) const CHECKPOINTING: &str = "checkpointing";
     /// The kernel.
     pub(crate) const KERNEL: &str = "kernel";
     /// The kernel's first root file system, with the guest program.
@@ -62,8 +68,13 @@ pub(crate) struct Record {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub(crate) enum Purpose {
-    /// It is a clone to work in.
-    Work,
+    /// It is a machine to work in: a clone, or brought back from a checkpoint.
+    Work {
+        /// QEMU and its version, as QEMU says it.
+        hypervisor: String,
+        /// The disks below the one in the folder, the lowest first; a relative path begins in the folder.
+        below: Vec<PathBuf>,
+    },
     /// It is to become a template.
     Template {
         /// The template's key.

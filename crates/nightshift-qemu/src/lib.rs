@@ -9,6 +9,7 @@
 
 mod acceleration;
 mod channel;
+mod checkpoint;
 mod command_line;
 mod cpio;
 mod driver;

@@ -31,6 +31,15 @@ const MIGRATION_LIMIT: Duration = Duration::from_secs(60);
 /// How long QEMU may take to close its disk and end.
 const QUIT_LIMIT: Duration = Duration::from_secs(10);
 
+/// Where the guest's memory is when a state is saved or restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Memory {
+    /// In its file: what is shared with a file stays out of the state.
+    InItsFile,
+    /// The state has none at all.
+    Elsewhere,
+}
+
 /// One QEMU, which lives on when this is dropped.
 #[derive(Debug)]
 pub(crate) struct QemuMachine {
@@ -58,6 +67,26 @@ impl QemuMachine {
         Self { record, folder, qmp, process, state, channel: ChannelSlot::default() }
     }
 
+    /// What it is.
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Its folder.
+    pub(crate) fn folder(&self) -> &SandboxFolder {
+        &self.folder
+    }
+
+    /// The connection to QEMU.
+    pub(crate) fn qmp(&self) -> &Qmp {
+        &self.qmp
+    }
+
+    /// Moves its state on, if the event is legal in it.
+    pub(crate) fn apply(&self, event: MachineEvent) -> Result<(), RequestDenied> {
+        apply(&self.state, event)
+    }
+
     /// Notes that the guest runs.
     pub(crate) fn started(&self) {
         self.observe(MachineEvent::Started);
@@ -66,8 +95,14 @@ impl QemuMachine {
     /// Restores the frozen state in the sandbox's folder, and lets the guest run.
     pub(crate) async fn restore(&self) -> Result<(), QmpError> {
         let mut events = self.qmp.events();
-        self.migrate("migrate-incoming", &mut events).await?;
+        self.migrate("migrate-incoming", Memory::InItsFile, &mut events).await?;
         self.qmp.execute("cont", json!({})).await.map(drop)
+    }
+
+    /// Loads the state of the devices in the sandbox's folder into a machine that has its memory already.
+    pub(crate) async fn load_devices(&self) -> Result<(), QmpError> {
+        let mut events = self.qmp.events();
+        self.migrate("migrate-incoming", Memory::Elsewhere, &mut events).await
     }
 
     /// Freezes it into the template it was booted for, and ends it.
@@ -113,7 +148,7 @@ impl QemuMachine {
     async fn save(&self) -> Result<(), QmpError> {
         let mut events = self.qmp.events();
         self.qmp.execute("stop", json!({})).await?;
-        self.migrate("migrate", &mut events).await?;
+        self.migrate("migrate", Memory::InItsFile, &mut events).await?;
         match timeout(QUIT_LIMIT, self.qmp.execute("quit", json!({}))).await {
             // It may end before its answer is read.
             Ok(Ok(_) | Err(QmpError::Closed)) => {}
@@ -126,15 +161,16 @@ impl QemuMachine {
         Ok(())
     }
 
-    /// Saves the state to its file, or restores it, and waits until that is done. Memory that is shared with a
-    /// file stays out of it.
+    /// Saves the state to its file, or restores it, and waits until that is done.
     async fn migrate(
         &self,
         command: &str,
+        memory: Memory,
         events: &mut broadcast::Receiver<QmpEvent>,
     ) -> Result<(), QmpError> {
-        let on = |capability: &str| json!({ "capability": capability, "state": true });
-        let capabilities = json!({ "capabilities": [on("x-ignore-shared"), on("events")] });
+        let ignored = memory == Memory::InItsFile;
+        let set = |capability: &str, state: bool| json!({ "capability": capability, "state": state });
+        let capabilities = json!({ "capabilities": [set("x-ignore-shared", ignored), set("events", true)] });
         self.qmp.execute("migrate-set-capabilities", capabilities).await?;
         self.qmp.execute(command, json!({ "uri": format!("file:{}", name::STATE) })).await?;
         match timeout(MIGRATION_LIMIT, self.migration_ended(events)).await {
@@ -187,7 +223,8 @@ impl QemuMachine {
         self.folder.remove()
     }
 
-    fn observe(&self, event: MachineEvent) {
+    /// Takes note of something seen.
+    pub(crate) fn observe(&self, event: MachineEvent) {
         if let Err(denied) = apply(&self.state, event) {
             tracing::error!(%denied, "an observation was denied");
         }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use nightshift_protocol::SandboxId;
 use nightshift_sandbox::{Image, StartError, TemplateKey};
 
+use crate::checkpoint::Load;
 use crate::command_line::MachinePlan;
 use crate::folder::{Purpose, Record, SandboxFolder, name};
 use crate::start::Unfinished;
@@ -30,6 +31,8 @@ pub(crate) struct Prepared {
     pub(crate) folder: SandboxFolder,
     /// What it is.
     pub(crate) record: Record,
+    /// What is to be put into it before its guest does anything.
+    pub(crate) load: Option<Load>,
     /// What is to be undone if it does not start.
     pub(crate) unfinished: Unfinished,
 }
@@ -96,7 +99,9 @@ pub(crate) fn clone(
     sandboxes: &Path,
 ) -> Result<Prepared, StartError> {
     require_room(sandboxes, CLONE_ROOM)?;
-    let prepared = folder(sandboxes, Record { sandbox, plan: template.plan, purpose: Purpose::Work })?;
+    let below = vec![template.image.join(image::DISK), source.join(name::DISK)];
+    let purpose = Purpose::Work { hypervisor: template.hypervisor, below };
+    let prepared = folder(sandboxes, Record { sandbox, plan: template.plan, purpose })?;
     link(&prepared.folder, name::KERNEL, &template.image.join(image::KERNEL))?;
     for name in [name::INITRD, name::MEMORY, name::STATE] {
         link(&prepared.folder, name, &source.join(name))?;
@@ -107,14 +112,15 @@ pub(crate) fn clone(
     Ok(prepared)
 }
 
-fn folder(sandboxes: &Path, record: Record) -> Result<Prepared, StartError> {
+/// Makes a sandbox's folder with its record.
+pub(crate) fn folder(sandboxes: &Path, record: Record) -> Result<Prepared, StartError> {
     let path = sandboxes.join(record.sandbox.as_str());
     let failed = |source| failure::io(format!("{} could not be made", path.display()), &path, source);
     let folder = SandboxFolder::create(path.clone()).map_err(failed)?;
     let mut unfinished = Unfinished::default();
     unfinished.made(&path);
     folder.write_record(&record).map_err(failed)?;
-    Ok(Prepared { folder, record, unfinished })
+    Ok(Prepared { folder, record, load: None, unfinished })
 }
 
 fn overlay(backing: &Path) -> Result<Vec<u8>, StartError> {
@@ -129,7 +135,8 @@ fn link(folder: &SandboxFolder, name: &str, target: &Path) -> Result<(), StartEr
     folder.link(name, target).map_err(|source| unwritable(&folder.join(name), source))
 }
 
-fn require_room(folder: &Path, bytes: u64) -> Result<(), StartError> {
+/// Fails when less than `bytes` are free where `folder` is.
+pub(crate) fn require_room(folder: &Path, bytes: u64) -> Result<(), StartError> {
     // What does not exist yet will be made where its nearest parent is.
     let Some(existing) = folder.ancestors().find(|folder| folder.exists()) else { return Ok(()) };
     let room = rustix::fs::statvfs(existing)
@@ -140,7 +147,8 @@ fn require_room(folder: &Path, bytes: u64) -> Result<(), StartError> {
     Ok(())
 }
 
-fn unwritable(file: &Path, source: io::Error) -> StartError {
+/// The error for a file that could not be written.
+pub(crate) fn unwritable(file: &Path, source: io::Error) -> StartError {
     failure::io(format!("{} could not be written", file.display()), file, source)
 }
 

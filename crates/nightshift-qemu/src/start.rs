@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nightshift_sandbox::StartError;
+use rustix::process::{PTracer, set_ptracer};
 use tokio::process::Command;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::checkpoint::{self, LoadError};
 use crate::command_line::{Start, arguments};
 use crate::failure;
 use crate::folder::{Purpose, Record, SandboxFolder, name, remove_folder};
@@ -60,7 +62,7 @@ impl Drop for Unfinished {
 /// Starts a machine that has been prepared, and returns it when its guest runs.
 pub(crate) async fn start(qemu: &Qemu, prepared: Prepared, start: Start) -> Result<QemuMachine, StartError> {
     let began = Instant::now();
-    let Prepared { folder, record, mut unfinished } = prepared;
+    let Prepared { folder, record, load, mut unfinished } = prepared;
     let (sandbox, place) = (record.sandbox.clone(), folder.join(name::MONITOR));
     let failed = |what: &str, source| failure::io(what, &place, source);
 
@@ -92,6 +94,14 @@ pub(crate) async fn start(qemu: &Qemu, prepared: Prepared, start: Start) -> Resu
     {
         return Err(explain(error).await);
     }
+    if let Some(load) = load
+        && let Err(error) = checkpoint::load_into(&machine, load).await
+    {
+        return Err(match error {
+            LoadError::Qemu(error) => explain(error).await,
+            LoadError::Other(error) => error,
+        });
+    }
     machine.started();
     unfinished.finished();
     tracing::info!(%sandbox, ?greeted, running = ?began.elapsed(), "a machine runs");
@@ -105,7 +115,22 @@ fn spawn(
     arguments: &[String],
 ) -> io::Result<(Process, oneshot::Receiver<ExitStatus>)> {
     let log = folder.open_log()?;
-    let child = Command::new(&qemu.program)
+    let mut command = Command::new(&qemu.program);
+    #[expect(
+        unsafe_code,
+        reason = "there is no safe way to do something in a child before it becomes a program"
+    )]
+    // SAFETY: between fork and exec the child makes one system call and touches no memory but its stack.
+    unsafe {
+        command.pre_exec(|| {
+            // Where a process may look only into its descendants (Yama, `kernel.yama.ptrace_scope` = 1), an owner that
+            // comes later could save no checkpoint. Others of this user may look then too: what is in a sandbox is no
+            // secret from them. A kernel without Yama knows nothing of this, and allows it.
+            let _ = set_ptracer(PTracer::Any);
+            Ok(())
+        });
+    }
+    let child = command
         .args(arguments)
         .current_dir(folder.path())
         // The owner's environment holds keys.
@@ -187,7 +212,14 @@ async fn take_hold(
     // An answer after the process was taken hold of proves that it is the one that answers: while it lives, its
     // number can go to no other.
     let answer = qmp.execute("query-status", serde_json::json!({})).await?;
-    // QEMU stands still by itself with `io-error` when the disk is full, and can go on.
-    let usable = matches!(answer["status"].as_str(), Some("running" | "io-error"));
+    let usable = match answer["status"].as_str() {
+        // QEMU stands still by itself with `io-error` when the disk is full, and can go on.
+        Some("running" | "io-error") => true,
+        // An owner that died while it saved a checkpoint left the guest standing. Nothing is lost by going on.
+        Some("paused" | "save-vm") if checkpoint::take_mark(folder.path()) => {
+            qmp.execute("cont", serde_json::json!({})).await.is_ok()
+        }
+        _ => false,
+    };
     Ok((qmp, process, usable))
 }

@@ -10,6 +10,8 @@ use nightshift_protocol::SandboxId;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::checkpoint::Checkpoints;
+
 /// Makes sandboxes and finds them again.
 #[async_trait]
 pub trait Driver: Send + Sync {
@@ -40,6 +42,11 @@ pub trait Driver: Send + Sync {
 
     /// The sandboxes whose machines or folders are on this host.
     async fn list(&self) -> Vec<SandboxId>;
+
+    /// Saves machines and brings them back; `None` where this driver or host cannot.
+    fn checkpoints(&self) -> Option<&dyn Checkpoints> {
+        None
+    }
 }
 
 /// One virtual machine.

@@ -1,11 +1,14 @@
 //! A machine's states, what may be asked of it in each, and the one function that moves between them.
 //!
 //! ```text
-//!               Started              FreezeRequested
-//!   Starting ─────────────▶ Running ────────────────▶ Freezing
-//!      │                       │                         │
-//!      │ StopRequested         │ StopRequested           │ StopRequested, StateSaved, SaveFailed
-//!      └───────────────────────┴────────────┬────────────┘
+//!                               CheckpointRequested
+//!                                 ┌───────────▶ Checkpointing ─── StopRequested, or StateSaved and
+//!               Started           │  ◀──────────  StateSaved,     │ nothing is to go on
+//!   Starting ─────────────▶ Running  SaveFailed                   │
+//!      │                       │  │                               │
+//!      │                       │  └─ FreezeRequested ─▶ Freezing  │
+//!      │ StopRequested         │ StopRequested             │ StopRequested, StateSaved, SaveFailed
+//!      └───────────────────────┴────────────┬──────────────┴──────┘
 //!                                           ▼
 //!                                       Stopping
 //!                                           │ ProcessEnded
@@ -13,10 +16,13 @@
 //!      any other ─────ProcessEnded──────▶ Ended
 //! ```
 //!
-//! A freeze ends the machine, whether it succeeds or not: its memory has become the template's.
+//! A freeze ends the machine, whether it succeeds or not: its memory has become the template's. A checkpoint lets it
+//! go on, unless it is saved in order to be suspended; and one that fails always does, because nothing is lost by it.
 //! What arrives late (a `Started` after a stop, a second `ProcessEnded`) changes nothing.
 
 use std::fmt;
+
+use crate::checkpoint::AfterSave;
 
 /// Where a machine is in its life.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +33,11 @@ pub enum MachineState {
     Running,
     /// The guest stands still and its state is being saved.
     Freezing,
+    /// Its memory and disk are being saved; the guest stands still for a moment of it.
+    Checkpointing {
+        /// What becomes of it once it is saved.
+        then: AfterSave,
+    },
     /// It is being ended.
     Stopping {
         /// What will have been the reason once it has ended.
@@ -46,6 +57,8 @@ pub enum EndReason {
     Stopped,
     /// It was frozen into a template.
     Frozen,
+    /// It was saved to be brought back later.
+    Suspended,
     /// It was to be frozen and that failed.
     FreezeFailed {
         /// What went wrong.
@@ -63,6 +76,7 @@ impl fmt::Display for EndReason {
         match self {
             Self::Stopped => formatter.write_str("it was stopped"),
             Self::Frozen => formatter.write_str("it was frozen into a template"),
+            Self::Suspended => formatter.write_str("it was suspended to disk"),
             Self::FreezeFailed { what } => write!(formatter, "it could not be frozen: {what}"),
             Self::Died { what } => formatter.write_str(what),
         }
@@ -72,10 +86,15 @@ impl fmt::Display for EndReason {
 /// Something asked of a machine, or seen to happen to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MachineEvent {
-    /// Somebody asks for its end. Legal while it is starting, running or freezing.
+    /// Somebody asks for its end. Legal while it is starting, running, freezing or being saved.
     StopRequested,
     /// Somebody asks for its state to be saved. Legal while it is running.
     FreezeRequested,
+    /// Somebody asks for a checkpoint. Legal while it is running.
+    CheckpointRequested {
+        /// What is to become of it once it is saved.
+        then: AfterSave,
+    },
     /// Its guest began to run.
     Started,
     /// Its state is saved whole.
@@ -101,6 +120,9 @@ pub enum RequestDenied {
     /// Its state is being saved already.
     #[error("the machine is being frozen already")]
     AlreadyFreezing,
+    /// A checkpoint of it is being saved already.
+    #[error("a checkpoint of the machine is being saved already")]
+    AlreadyCheckpointing,
     /// It is being ended already.
     #[error("the machine is being stopped already")]
     AlreadyStopping,
@@ -119,33 +141,56 @@ impl MachineState {
         use MachineEvent as On;
 
         let next = match (self, event) {
-            (Self::Ended { .. }, On::StopRequested | On::FreezeRequested) => {
+            (
+                Self::Ended { .. },
+                On::StopRequested | On::FreezeRequested | On::CheckpointRequested { .. },
+            ) => {
                 return Err(RequestDenied::AlreadyEnded);
             }
-            (Self::Stopping { .. }, On::StopRequested | On::FreezeRequested) => {
-                return Err(RequestDenied::AlreadyStopping);
+            (
+                Self::Stopping { .. },
+                On::StopRequested | On::FreezeRequested | On::CheckpointRequested { .. },
+            ) => return Err(RequestDenied::AlreadyStopping),
+            (Self::Starting, On::FreezeRequested | On::CheckpointRequested { .. }) => {
+                return Err(RequestDenied::StillStarting);
             }
-            (Self::Starting, On::FreezeRequested) => return Err(RequestDenied::StillStarting),
-            (Self::Freezing, On::FreezeRequested) => return Err(RequestDenied::AlreadyFreezing),
+            (Self::Freezing, On::FreezeRequested | On::CheckpointRequested { .. }) => {
+                return Err(RequestDenied::AlreadyFreezing);
+            }
+            (Self::Checkpointing { .. }, On::FreezeRequested | On::CheckpointRequested { .. }) => {
+                return Err(RequestDenied::AlreadyCheckpointing);
+            }
 
-            (Self::Starting | Self::Running | Self::Freezing, On::StopRequested) => {
-                Self::Stopping { reason: EndReason::Stopped }
-            }
+            (
+                Self::Starting | Self::Running | Self::Freezing | Self::Checkpointing { .. },
+                On::StopRequested,
+            ) => Self::Stopping { reason: EndReason::Stopped },
             (Self::Running, On::FreezeRequested) => Self::Freezing,
+            (Self::Running, On::CheckpointRequested { then }) => Self::Checkpointing { then },
             (Self::Starting, On::Started) => Self::Running,
             (Self::Freezing, On::StateSaved) => Self::Stopping { reason: EndReason::Frozen },
             (Self::Freezing, On::SaveFailed { what }) => {
                 Self::Stopping { reason: EndReason::FreezeFailed { what } }
             }
+            (Self::Checkpointing { then: AfterSave::End }, On::StateSaved) => {
+                Self::Stopping { reason: EndReason::Suspended }
+            }
+            (Self::Checkpointing { then: AfterSave::GoOn }, On::StateSaved)
+            | (Self::Checkpointing { .. }, On::SaveFailed { .. }) => Self::Running,
 
             (Self::Stopping { reason }, On::ProcessEnded { .. }) => Self::Ended { reason: reason.clone() },
-            (Self::Starting | Self::Running | Self::Freezing, On::ProcessEnded { what }) => {
-                Self::Ended { reason: EndReason::Died { what } }
-            }
+            (
+                Self::Starting | Self::Running | Self::Freezing | Self::Checkpointing { .. },
+                On::ProcessEnded { what },
+            ) => Self::Ended { reason: EndReason::Died { what } },
 
             (state @ Self::Ended { .. }, On::ProcessEnded { .. })
             | (
-                state @ (Self::Running | Self::Freezing | Self::Stopping { .. } | Self::Ended { .. }),
+                state @ (Self::Running
+                | Self::Freezing
+                | Self::Checkpointing { .. }
+                | Self::Stopping { .. }
+                | Self::Ended { .. }),
                 On::Started,
             )
             | (
@@ -175,6 +220,8 @@ mod tests {
         prop_oneof![
             Just(MachineEvent::StopRequested),
             Just(MachineEvent::FreezeRequested),
+            Just(MachineEvent::CheckpointRequested { then: AfterSave::GoOn }),
+            Just(MachineEvent::CheckpointRequested { then: AfterSave::End }),
             Just(MachineEvent::Started),
             Just(MachineEvent::StateSaved),
             Just(MachineEvent::SaveFailed { what: "disk full".to_owned() }),
@@ -200,19 +247,49 @@ mod tests {
         }
 
         #[test]
-        fn a_machine_runs_only_between_its_start_and_the_first_request_that_is_granted(
+        fn a_machine_runs_only_after_its_start_and_never_after_a_freeze_was_granted_or_its_end_asked_for(
             events in prop::collection::vec(any_event(), 0..12),
         ) {
-            let runs = run(events.iter().cloned()) == MachineState::Running;
-            let start = events.iter().position(|event| *event == MachineEvent::Started);
-            let expected = start.is_some_and(|start| {
-                let ends = |event: &MachineEvent| {
-                    matches!(event, MachineEvent::StopRequested | MachineEvent::ProcessEnded { .. })
-                };
-                !events[..start].iter().any(ends)
-                    && !events[start..].iter().any(|event| ends(event) || *event == MachineEvent::FreezeRequested)
-            });
-            prop_assert_eq!(runs, expected);
+            let mut state = MachineState::Starting;
+            let (mut started, mut over) = (false, false);
+            for event in events {
+                let Ok(next) = state.after(event.clone()) else { continue };
+                started |= event == MachineEvent::Started && !over;
+                over |= matches!(
+                    event,
+                    MachineEvent::StopRequested | MachineEvent::FreezeRequested | MachineEvent::ProcessEnded { .. }
+                );
+                over |= matches!(next, MachineState::Stopping { .. });
+                state = next;
+                let alive = matches!(state, MachineState::Running | MachineState::Checkpointing { .. });
+                prop_assert_eq!(alive, started && !over, "{:?}", state);
+            }
+        }
+
+        #[test]
+        fn a_checkpoint_that_lets_the_machine_go_on_changes_nothing_of_what_follows(
+            after in prop::collection::vec(any_event(), 0..12),
+            saved in any::<bool>(),
+        ) {
+            let outcome = match saved {
+                true => MachineEvent::StateSaved,
+                false => MachineEvent::SaveFailed { what: "disk full".to_owned() },
+            };
+            let checkpoint = [MachineEvent::CheckpointRequested { then: AfterSave::GoOn }, outcome];
+            let with = [MachineEvent::Started].into_iter().chain(checkpoint).chain(after.clone());
+            let without = [MachineEvent::Started].into_iter().chain(after);
+            prop_assert_eq!(run(with), run(without));
+        }
+
+        #[test]
+        fn a_machine_is_suspended_only_after_its_state_was_saved(
+            events in prop::collection::vec(any_event(), 0..12),
+        ) {
+            if let MachineState::Ended { reason: EndReason::Suspended } = run(events.iter().cloned()) {
+                let asked = MachineEvent::CheckpointRequested { then: AfterSave::End };
+                let asked = events.iter().position(|event| *event == asked);
+                prop_assert!(asked.is_some_and(|at| events[at..].contains(&MachineEvent::StateSaved)));
+            }
         }
 
         #[test]
@@ -232,6 +309,7 @@ mod tests {
         let refusals = [
             MachineState::Starting.after(MachineEvent::FreezeRequested),
             MachineState::Freezing.after(MachineEvent::FreezeRequested),
+            MachineState::Checkpointing { then: AfterSave::GoOn }.after(MachineEvent::FreezeRequested),
             stopping.after(MachineEvent::FreezeRequested),
             stopping.after(MachineEvent::StopRequested),
             gone.after(MachineEvent::FreezeRequested),
@@ -242,6 +320,7 @@ mod tests {
             [
                 Err(RequestDenied::StillStarting),
                 Err(RequestDenied::AlreadyFreezing),
+                Err(RequestDenied::AlreadyCheckpointing),
                 Err(RequestDenied::AlreadyStopping),
                 Err(RequestDenied::AlreadyStopping),
                 Err(RequestDenied::AlreadyEnded),
@@ -254,6 +333,14 @@ mod tests {
     fn a_machine_that_dies_while_it_is_stopped_ended_because_it_was_stopped() {
         let state = run([MachineEvent::Started, MachineEvent::StopRequested, ended("QEMU was killed")]);
         assert_eq!(state, MachineState::Ended { reason: EndReason::Stopped });
+    }
+
+    #[test]
+    fn a_checkpoint_that_fails_lets_the_machine_go_on_even_if_it_was_to_be_suspended() {
+        let then = AfterSave::End;
+        let failed = MachineEvent::SaveFailed { what: "disk full".to_owned() };
+        let state = run([MachineEvent::Started, MachineEvent::CheckpointRequested { then }, failed]);
+        assert_eq!(state, MachineState::Running);
     }
 
     #[test]

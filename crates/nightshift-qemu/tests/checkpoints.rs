@@ -1,0 +1,224 @@
+//! Checkpoints of real QEMU processes, with a guest that counts.
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+mod bench;
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bench::{Bench, SIZE, clone_request, id, wait_until_the_guest_runs};
+use nightshift_protocol::CheckpointId;
+use nightshift_qemu::QemuDriver;
+use nightshift_sandbox::{
+    AfterSave, BootRequest, CheckpointError, CheckpointFacts, Checkpoints, Driver, Generation, Machine,
+    RestoreRequest, SaveRequest, StartError,
+};
+
+fn checkpoint(letter: char) -> CheckpointId {
+    format!("checkpoint-{}", String::from(letter).repeat(10)).parse().unwrap()
+}
+
+async fn save(
+    driver: &QemuDriver,
+    machine: &Arc<dyn Machine>,
+    letter: char,
+    then: AfterSave,
+) -> Result<CheckpointFacts, CheckpointError> {
+    driver.save(SaveRequest { checkpoint: checkpoint(letter), machine: Arc::clone(machine), then }).await
+}
+
+fn restore(sandbox: char, letter: char, generation: Generation) -> RestoreRequest {
+    RestoreRequest { sandbox: id(sandbox), checkpoint: checkpoint(letter), generation }
+}
+
+/// Whether the guest counts: its memory changes while it runs.
+async fn counts(driver: &QemuDriver, machine: &Arc<dyn Machine>) -> bool {
+    driver.stand_still(machine).await.unwrap();
+    let before = driver.memory_hash(machine).await.unwrap();
+    driver.go_on(machine).await.unwrap();
+    driver.stand_still(machine).await.unwrap();
+    let after = driver.memory_hash(machine).await.unwrap();
+    driver.go_on(machine).await.unwrap();
+    before != after
+}
+
+async fn a_clone(bench: &Bench, driver: &QemuDriver) -> Arc<dyn Machine> {
+    let template = bench.template(driver).await;
+    driver.clone_template(clone_request(&id('a'), &template)).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_machine_rewound_again_and_again_has_the_memory_that_was_saved() {
+    let bench = Bench::new();
+    let driver = bench.driver();
+    let machine = a_clone(&bench, &driver).await;
+    driver.stand_still(&machine).await.unwrap();
+    let saved = driver.memory_hash(&machine).await.unwrap();
+    save(&driver, &machine, 'a', AfterSave::GoOn).await.unwrap();
+    assert_eq!(driver.memory_hash(&machine).await.unwrap(), saved);
+    driver.go_on(&machine).await.unwrap();
+    assert!(counts(&driver, &machine).await);
+
+    let mut machine = machine;
+    for _ in 0..3 {
+        machine.stop().await.unwrap();
+        machine = driver.restore_standing(restore('a', 'a', Generation::Kept)).await.unwrap();
+        assert_eq!(driver.memory_hash(&machine).await.unwrap(), saved);
+        driver.go_on(&machine).await.unwrap();
+        assert!(counts(&driver, &machine).await);
+    }
+    machine.stop().await.unwrap();
+    assert!(bench.entries("sandboxes").is_empty());
+}
+
+#[tokio::test]
+async fn a_checkpoint_costs_what_changed_since_the_one_before() {
+    let bench = Bench::new();
+    let driver = bench.driver();
+    let machine = a_clone(&bench, &driver).await;
+    let first = save(&driver, &machine, 'a', AfterSave::GoOn).await.unwrap();
+    let second = save(&driver, &machine, 'b', AfterSave::GoOn).await.unwrap();
+    assert!(first.changed_bytes > second.changed_bytes, "{first:?} {second:?}");
+    // The guest changes one page; all else is the devices' state and bookkeeping.
+    assert_eq!(second.changed_bytes, 4096);
+    assert!(second.written_bytes < 64 * 1024, "{second:?}");
+    assert_eq!(driver.find_checkpoint(&checkpoint('b')).await, Some(second));
+    assert_eq!(driver.list_checkpoints().await, [checkpoint('a'), checkpoint('b')]);
+    machine.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn after_many_checkpoints_the_newest_still_has_all_of_the_memory() {
+    let bench = Bench::new();
+    let driver = bench.driver();
+    let machine = a_clone(&bench, &driver).await;
+    for letter in "0123456789abcdefghjk".chars() {
+        save(&driver, &machine, letter, AfterSave::GoOn).await.unwrap();
+        if letter != 'k' {
+            driver.remove_checkpoint(&checkpoint(letter)).await.unwrap();
+        }
+    }
+    driver.stand_still(&machine).await.unwrap();
+    let saved = driver.memory_hash(&machine).await.unwrap();
+    save(&driver, &machine, 'z', AfterSave::End).await.unwrap();
+    let machine = driver.restore_standing(restore('a', 'z', Generation::Kept)).await.unwrap();
+    assert_eq!(driver.memory_hash(&machine).await.unwrap(), saved);
+    machine.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn forks_run_beside_the_machine_without_its_template_or_its_checkpoint() {
+    let bench = Bench::new();
+    let driver = bench.driver();
+    let machine = a_clone(&bench, &driver).await;
+    save(&driver, &machine, 'a', AfterSave::GoOn).await.unwrap();
+    for entry in bench.entries("templates").iter().filter(|entry| entry.len() == 32) {
+        fs::remove_dir_all(bench.path("templates").join(entry)).unwrap();
+    }
+    fs::remove_file(bench.path("image/disk.qcow2")).unwrap();
+    let (one, two) = tokio::join!(
+        driver.restore(restore('b', 'a', Generation::Fresh)),
+        driver.restore(restore('c', 'a', Generation::Fresh)),
+    );
+    let (one, two) = (one.unwrap(), two.unwrap());
+    driver.remove_checkpoint(&checkpoint('a')).await.unwrap();
+    machine.stop().await.unwrap();
+    for machine in [&one, &two] {
+        assert!(counts(&driver, machine).await);
+    }
+    // A fork of a fork, which has all that its checkpoint needs.
+    save(&driver, &one, 'b', AfterSave::GoOn).await.unwrap();
+    one.stop().await.unwrap();
+    let fork = driver.restore(restore('d', 'b', Generation::Fresh)).await.unwrap();
+    assert!(counts(&driver, &fork).await);
+    fork.stop().await.unwrap();
+    two.stop().await.unwrap();
+    assert!(bench.entries("sandboxes").is_empty());
+}
+
+#[tokio::test]
+async fn a_suspended_machine_is_gone_until_another_owner_brings_it_back() {
+    let bench = Bench::new();
+    let driver = bench.driver();
+    let machine = a_clone(&bench, &driver).await;
+    save(&driver, &machine, 'a', AfterSave::End).await.unwrap();
+    assert_eq!(machine.ended().await, "it was suspended to disk");
+    assert!(bench.entries("sandboxes").is_empty());
+    let refused = save(&driver, &machine, 'b', AfterSave::GoOn).await.unwrap_err();
+    assert!(matches!(refused, CheckpointError::Denied(_)), "{refused:?}");
+    drop(machine);
+
+    let later = bench.driver();
+    assert!(Driver::find(&later, &id('a')).await.unwrap().is_none());
+    let machine = later.restore(restore('a', 'a', Generation::Kept)).await.unwrap();
+    assert!(counts(&later, &machine).await);
+    machine.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_cannot_be_written_lets_the_machine_go_on_and_leaves_nothing() {
+    let bench = Bench::new();
+    let driver = bench.driver();
+    let machine = a_clone(&bench, &driver).await;
+    fs::write(bench.path("checkpoints"), "in the way").unwrap();
+    for then in [AfterSave::GoOn, AfterSave::End] {
+        let refused = save(&driver, &machine, 'a', then).await.unwrap_err();
+        assert!(matches!(refused, CheckpointError::Io { .. }), "{refused:?}");
+        assert!(counts(&driver, &machine).await);
+    }
+    fs::remove_file(bench.path("checkpoints")).unwrap();
+    save(&driver, &machine, 'a', AfterSave::GoOn).await.unwrap();
+    machine.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_guest_left_standing_by_an_owner_that_died_in_a_checkpoint_goes_on() {
+    let bench = Bench::new();
+    let driver = bench.driver();
+    let machine = a_clone(&bench, &driver).await;
+    driver.stand_still(&machine).await.unwrap();
+    fs::write(bench.path("sandboxes").join(id('a').as_str()).join("checkpointing"), "").unwrap();
+    let begun: PathBuf = bench.path("checkpoints").join(format!("{}.partial", checkpoint('a')));
+    fs::create_dir_all(&begun).unwrap();
+    drop(machine);
+
+    let later = bench.driver();
+    let machine = Driver::find(&later, &id('a')).await.unwrap().unwrap();
+    assert!(counts(&later, &machine).await);
+    assert_eq!(later.list_checkpoints().await, [checkpoint('a')]);
+    assert_eq!(later.find_checkpoint(&checkpoint('a')).await, None);
+    // The same checkpoint is asked for again.
+    save(&later, &machine, 'a', AfterSave::GoOn).await.unwrap();
+    assert!(!begun.exists());
+    machine.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_guest_that_stands_for_no_checkpoint_was_never_finished_and_is_removed() {
+    let bench = Bench::new();
+    let driver = bench.driver();
+    let machine = a_clone(&bench, &driver).await;
+    driver.stand_still(&machine).await.unwrap();
+    drop(machine);
+    assert!(Driver::find(&bench.driver(), &id('a')).await.unwrap().is_none());
+    assert!(bench.entries("sandboxes").is_empty());
+}
+
+#[tokio::test]
+async fn a_machine_that_becomes_a_template_and_a_checkpoint_that_is_not_there_are_refused() {
+    let bench = Bench::new();
+    let driver = bench.driver();
+    let image = bench.image();
+    let key = driver.template_key(&image, SIZE).await.unwrap();
+    let machine = driver.boot(BootRequest { sandbox: id('t'), image, key, size: SIZE }).await.unwrap();
+    wait_until_the_guest_runs(&*machine).await;
+    let refused = save(&driver, &machine, 'a', AfterSave::GoOn).await.unwrap_err();
+    assert!(matches!(refused, CheckpointError::Refused { .. }), "{refused:?}");
+    assert!(counts(&driver, &machine).await);
+    machine.stop().await.unwrap();
+
+    let refused = driver.restore(restore('a', 'a', Generation::Kept)).await.map(|_| ()).unwrap_err();
+    assert!(matches!(refused, StartError::Unsuitable { .. }), "{refused:?}");
+    assert!(bench.entries("sandboxes").is_empty());
+}
