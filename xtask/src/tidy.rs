@@ -51,6 +51,17 @@ const GRAPH: &[(&str, &[&str])] = &[
             "nightshift-supervisor",
         ],
     ),
+    (
+        "nightshift-bench",
+        &[
+            "nightshift-channel",
+            "nightshift-protocol",
+            "nightshift-qemu",
+            "nightshift-sandbox",
+            "nightshift-screen",
+            "nightshift-supervisor",
+        ],
+    ),
     ("xtask", &[]),
 ];
 

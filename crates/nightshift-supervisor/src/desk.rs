@@ -17,7 +17,7 @@ const FRAME_WITHIN: Duration = Duration::from_secs(20);
 
 /// A sandbox in use.
 #[derive(Clone)]
-pub(crate) struct Desk {
+pub struct Desk {
     /// The machine.
     pub machine: Arc<dyn Machine>,
     /// The guest channel.
@@ -28,7 +28,7 @@ pub(crate) struct Desk {
 
 /// A sandbox cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum DeskError {
+pub enum DeskError {
     /// The machine is gone.
     #[error("the sandbox has ended: {reason}")]
     Ended {
@@ -54,7 +54,7 @@ pub(crate) enum DeskError {
 
 impl Desk {
     /// Attaches to a running machine.
-    pub(crate) async fn attach(
+    pub async fn attach(
         machine: Arc<dyn Machine>,
         entropy: &dyn Entropy,
         channel_within: Duration,
@@ -68,7 +68,7 @@ impl Desk {
 
     /// Clones a template, gives the clone an identity of its own, and returns it once it shows its desktop and
     /// has answered a shell command.
-    pub(crate) async fn clone_template(
+    pub async fn clone_template(
         driver: &dyn Driver,
         request: CloneRequest,
         clock: &dyn Clock,
@@ -143,7 +143,7 @@ fn identity(name: &str, clock: &dyn Clock, entropy: &dyn Entropy) -> Identity {
 }
 
 /// Runs a short script to its end and returns its output; anything but exit status 0 is an error.
-pub(crate) async fn shell(
+pub async fn shell(
     channel: &Channel,
     job: &str,
     script: &str,

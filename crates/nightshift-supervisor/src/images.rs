@@ -31,7 +31,7 @@ pub struct SetUpPhase {
 }
 
 /// Is told of each phase.
-pub(crate) type OnPhase<'a> = &'a (dyn Fn(SetUpPhase) + Send + Sync);
+pub type OnPhase<'a> = &'a (dyn Fn(SetUpPhase) + Send + Sync);
 
 /// Builds the guest image and finds it again.
 #[derive(Debug, Clone)]

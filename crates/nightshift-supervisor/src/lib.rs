@@ -19,7 +19,9 @@ mod tools;
 mod transition;
 pub mod trouble;
 
-pub use images::{Images, SetUpPhase};
+pub use desk::{Desk, DeskError, shell};
+pub use images::{Images, OnPhase, SetUpPhase};
 pub use progress::RunProgress;
 pub use shared::{SupervisorParts, SupervisorSettings};
 pub use supervisor::Supervisor;
+pub use templates::Templates;

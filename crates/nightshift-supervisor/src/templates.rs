@@ -25,7 +25,7 @@ const WARM_UP: &str = "git --version; node --version; python3 --version; npm --v
     curl --version; rg --version; jq --version; cd /tmp && git init -q warm && rm -rf warm";
 
 /// Makes the template when there is none, and finds it again.
-pub(crate) struct Templates {
+pub struct Templates {
     driver: Arc<dyn Driver>,
     images: Images,
     size: MachineSize,
@@ -36,7 +36,7 @@ pub(crate) struct Templates {
 
 impl Templates {
     /// Templates of `images` by `driver`.
-    pub(crate) fn new(
+    pub fn new(
         driver: Arc<dyn Driver>,
         images: Images,
         size: MachineSize,
@@ -46,43 +46,31 @@ impl Templates {
     }
 
     /// The size of the machines.
-    pub(crate) fn size(&self) -> MachineSize {
+    pub fn size(&self) -> MachineSize {
         self.size
     }
 
     /// Returns the template if image and template are there.
-    pub(crate) async fn find(&self) -> Result<Option<Template>, UserError> {
+    pub async fn find(&self) -> Result<Option<Template>, UserError> {
         let Some(image) = self.images.find().await? else { return Ok(None) };
         let key = self.driver.template_key(&image, self.size).await.map_err(DeskError::from)?;
         Ok(self.driver.template(&key).await)
     }
 
     /// Returns the template, building image and template when they are missing: minutes, once.
-    pub(crate) async fn ensure(&self, on_phase: OnPhase<'_>) -> Result<Template, UserError> {
+    pub async fn ensure(&self, on_phase: OnPhase<'_>) -> Result<Template, UserError> {
         let _making = self.making.lock().await;
         if let Some(template) = self.find().await? {
             return Ok(template);
         }
         // What this host cannot run is not built for minutes first.
         self.driver.probe().await.map_err(DeskError::from)?;
-        let image = self.images.ensure(on_phase).await?;
-        let key = self.driver.template_key(&image, self.size).await.map_err(DeskError::from)?;
-        let report = |number: usize| {
-            on_phase(SetUpPhase {
-                what: "template",
-                phase: PHASES[number].to_owned(),
-                number: u32::try_from(number + 1).unwrap_or(u32::MAX),
-                of: u32::try_from(PHASES.len()).unwrap_or(u32::MAX),
-            });
-        };
-        report(0);
-        let sandbox = SandboxId::new(self.entropy.as_ref());
-        let request = BootRequest { sandbox, image, key, size: self.size };
-        let machine = self.driver.boot(request).await.map_err(DeskError::from)?;
-        match self.warm_up(&machine, &report).await {
+        let report = |number| on_phase(phase(number));
+        let desk = self.boot_desktop(on_phase).await?;
+        match warm_up(&desk, &report).await {
             Ok(()) => {
                 report(3);
-                self.driver.freeze(machine).await.map_err(|error| {
+                self.driver.freeze(desk.machine).await.map_err(|error| {
                     UserError::new(
                         nightshift_protocol::ErrorCode::ImageFailed,
                         format!("the template could not be frozen: {error}"),
@@ -90,50 +78,79 @@ impl Templates {
                     )
                 })
             }
-            Err(error) => {
-                if let Err(stop) = machine.stop().await {
-                    tracing::warn!(%stop, "a template's machine that failed could not be stopped");
-                }
-                Err(error.into())
-            }
+            Err(error) => Err(give_up(&desk.machine, error).await),
         }
     }
 
-    async fn warm_up(
-        &self,
-        machine: &Arc<dyn Machine>,
-        report: &(dyn Fn(usize) + Sync),
-    ) -> Result<(), DeskError> {
-        let desk = Desk::attach(Arc::clone(machine), self.entropy.as_ref(), BOOT_WITHIN).await?;
-        let until_desktop = "until [ -e /run/nightshift/desktop-ready ]; do sleep 0.3; done";
-        shell(&desk.channel, "desktop", until_desktop, GuestUser::Agent, BOOT_WITHIN).await?;
-        report(1);
-        let browser = Command::shell(job_id("browser"), "exec nightshift-browser").user(GuestUser::Agent);
-        desk.channel
-            .start(browser)
-            .await
-            .map_err(|error| DeskError::Silent { what: format!("starting the browser: {error}") })?;
-        // The start page has a title of its own once it is loaded.
-        let until_page = "until curl -sf http://127.0.0.1:9222/json/list | grep -q '\"title\": \"Nightshift\"'; do sleep 0.5; done";
-        shell(&desk.channel, "browser-page", until_page, GuestUser::Agent, BOOT_WITHIN).await?;
-        shell(&desk.channel, "warm-up", WARM_UP, GuestUser::Agent, BOOT_WITHIN).await?;
-        report(2);
-        let limits = SettleLimits {
-            quiet: Duration::from_secs(8),
-            grace: Duration::from_secs(8),
-            ceiling: Duration::from_secs(180),
-            repeats: Repeats::Count,
+    /// Boots a machine like the template's, builds its image first when there is none, and returns it when its
+    /// browser shows the start page. Whoever asks for it stops it.
+    pub async fn boot_desktop(&self, on_phase: OnPhase<'_>) -> Result<Desk, UserError> {
+        let image = self.images.ensure(on_phase).await?;
+        let key = self.driver.template_key(&image, self.size).await.map_err(DeskError::from)?;
+        on_phase(phase(0));
+        let sandbox = SandboxId::new(self.entropy.as_ref());
+        let request = BootRequest { sandbox, image, key, size: self.size };
+        let machine = self.driver.boot(request).await.map_err(DeskError::from)?;
+        let opened = async {
+            let desk = Desk::attach(Arc::clone(&machine), self.entropy.as_ref(), BOOT_WITHIN).await?;
+            open_browser(&desk, &|| on_phase(phase(1))).await?;
+            Ok(desk)
         };
-        desk.screen
-            .damage()
-            .settle(limits)
-            .await
-            .map_err(|error| DeskError::Dark { what: error.to_string() })?;
-        shell(&desk.channel, "quiesce", "sync", GuestUser::Root, BOOT_WITHIN).await?;
-        for job in ["desktop", "browser-page", "warm-up", "quiesce"] {
-            // A clone must be able to use these ids; what cannot be forgotten is only a little disk.
-            let _forgotten = desk.channel.forget(&job_id(job)).await;
+        match opened.await {
+            Ok(desk) => Ok(desk),
+            Err(error) => Err(give_up(&machine, error).await),
         }
-        Ok(())
     }
+}
+
+/// One of the [`PHASES`].
+fn phase(number: usize) -> SetUpPhase {
+    SetUpPhase {
+        what: "template",
+        phase: PHASES[number].to_owned(),
+        number: u32::try_from(number + 1).unwrap_or(u32::MAX),
+        of: u32::try_from(PHASES.len()).unwrap_or(u32::MAX),
+    }
+}
+
+/// Stops a machine that will be no template, and says why.
+async fn give_up(machine: &Arc<dyn Machine>, error: DeskError) -> UserError {
+    if let Err(stop) = machine.stop().await {
+        tracing::warn!(%stop, "a template's machine that failed could not be stopped");
+    }
+    error.into()
+}
+
+/// Waits for the desktop, starts the browser and waits for its start page.
+async fn open_browser(desk: &Desk, at_the_browser: &(dyn Fn() + Sync)) -> Result<(), DeskError> {
+    let until_desktop = "until [ -e /run/nightshift/desktop-ready ]; do sleep 0.3; done";
+    shell(&desk.channel, "desktop", until_desktop, GuestUser::Agent, BOOT_WITHIN).await?;
+    at_the_browser();
+    let browser = Command::shell(job_id("browser"), "exec nightshift-browser").user(GuestUser::Agent);
+    desk.channel
+        .start(browser)
+        .await
+        .map_err(|error| DeskError::Silent { what: format!("starting the browser: {error}") })?;
+    // The start page has a title of its own once it is loaded.
+    let until_page = "until curl -sf http://127.0.0.1:9222/json/list | grep -q '\"title\": \"Nightshift\"'; do sleep 0.5; done";
+    shell(&desk.channel, "browser-page", until_page, GuestUser::Agent, BOOT_WITHIN).await.map(drop)
+}
+
+/// Runs what tasks will run, and waits until the machine is quiet.
+async fn warm_up(desk: &Desk, report: &(dyn Fn(usize) + Sync)) -> Result<(), DeskError> {
+    shell(&desk.channel, "warm-up", WARM_UP, GuestUser::Agent, BOOT_WITHIN).await?;
+    report(2);
+    let limits = SettleLimits {
+        quiet: Duration::from_secs(8),
+        grace: Duration::from_secs(8),
+        ceiling: Duration::from_secs(180),
+        repeats: Repeats::Count,
+    };
+    desk.screen.damage().settle(limits).await.map_err(|error| DeskError::Dark { what: error.to_string() })?;
+    shell(&desk.channel, "quiesce", "sync", GuestUser::Root, BOOT_WITHIN).await?;
+    for job in ["desktop", "browser-page", "warm-up", "quiesce"] {
+        // A clone must be able to use these ids; what cannot be forgotten is only a little disk.
+        let _forgotten = desk.channel.forget(&job_id(job)).await;
+    }
+    Ok(())
 }

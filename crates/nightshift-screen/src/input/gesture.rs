@@ -20,6 +20,10 @@ const DRAG_STOPS: u32 = 8;
 /// The time between two stops of a drag: somewhat more than a frame at 120 Hz, so that each is seen.
 const DRAG_PAUSE: Duration = Duration::from_millis(10);
 
+/// The time between the clicks of a double click. libinput takes a button that is pressed again within 25 ms of its
+/// release for one that bounces, and drops the second press; desktops wait 400 ms and more for the second click.
+const CLICK_PAUSE: Duration = Duration::from_millis(60);
+
 /// How many events the guest's devices are told before the guest must show a sign of life.
 ///
 /// QEMU drops what a device's queue has no room for, without a word. A virtio device has room for 64 entries, of
@@ -141,8 +145,13 @@ impl Gesture {
             Clicks::Double => 2,
             Clicks::Triple => 3,
         };
-        let click = [Tell(ButtonDown(button)), Tell(ButtonUp(button))];
-        let steps = [Tell(Move(at))].into_iter().chain(click.into_iter().cycle().take(2 * count)).collect();
+        let mut steps = vec![Tell(Move(at))];
+        for number in 0..count {
+            if number > 0 {
+                steps.push(Pause(CLICK_PAUSE));
+            }
+            steps.extend([Tell(ButtonDown(button)), Tell(ButtonUp(button))]);
+        }
         Self { steps }
     }
 
@@ -315,7 +324,8 @@ mod tests {
         let at = Point::new(5, 6);
         let gesture = Gesture::click(at, Button::Left, Clicks::Double).holding(&"ctrl".parse().unwrap());
         let (down, up) = (Tell(ButtonDown(Button::Left)), Tell(ButtonUp(Button::Left)));
-        let steps = [Tell(KeyDown(CTRL)), Tell(Move(at)), down, up, down, up, Tell(KeyUp(CTRL))];
+        let pause = Pause(CLICK_PAUSE);
+        let steps = [Tell(KeyDown(CTRL)), Tell(Move(at)), down, up, pause, down, up, Tell(KeyUp(CTRL))];
         assert_eq!(gesture.steps(), steps);
     }
 
