@@ -37,7 +37,7 @@ pub use operation::{
 };
 pub use plan::{Plan, PlanStep, PlanStepState};
 pub use review::{ChangedFile, ChangedFiles, Tree, TreeEntry, TreeEntryKind};
-pub use run::{FailureReason, PauseReason, PreparingPhase, QueueReason, RunState, RunSummary};
+pub use run::{FailureReason, Glance, PauseReason, PreparingPhase, QueueReason, RunState, RunSummary};
 pub use task::{Limits, Task};
 
 pub use time::OffsetDateTime;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::{PullRequestId, RunId, SandboxId, Task, Usage, UserError};
+use crate::{Image, PullRequestId, RunId, SandboxId, Task, Usage, UserError};
 
 /// Where a run is. The supervisor's `transition` is the only place that makes the next one from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -184,9 +184,25 @@ pub struct RunSummary {
     pub steps: u32,
     /// Tokens and money so far.
     pub usage: Usage,
+    /// What a wall of runs shows of it.
+    pub glance: Glance,
     /// The number of its newest event.
     pub last_seq: u64,
     /// When its newest event happened.
     #[serde(with = "time::serde::rfc3339")]
     pub updated_at: OffsetDateTime,
+}
+
+/// What is seen of a run at a glance: how far its plan is, what it does, the newest picture of its screen.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Glance {
+    /// The plan's steps, dropped ones left out.
+    pub plan_steps: u32,
+    /// How many of them are done.
+    pub plan_done: u32,
+    /// The title of the step under way, cut to 200 characters; empty when there is none.
+    pub doing: String,
+    /// The newest recorded picture of the screen.
+    pub screen: Option<Image>,
 }

@@ -1,6 +1,12 @@
 //! From events to the state of a run: one pure function, used when events are appended and when all is replayed.
 
-use nightshift_protocol::{Event, EventBody, QueueReason, RunId, RunState, RunSummary, Usage};
+use nightshift_protocol::{
+    Event, EventBody, Glance, Plan, PlanStepState, QueueReason, ResultPart, RunId, RunState, RunSummary,
+    Usage,
+};
+
+/// The longest title of a plan's step that is kept, in characters.
+const LONGEST_TITLE: usize = 200;
 
 /// An event that cannot stand where it is in its run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +39,7 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
             turns: 0,
             steps: 0,
             usage: Usage::default(),
+            glance: Glance::default(),
             last_seq: 0,
             updated_at: event.at,
         },
@@ -55,14 +62,21 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
         // A call that is asked for again after a crash keeps its number, so it is counted once.
         EventBody::TurnRequested { turn } => run.turns = run.turns.max(*turn),
         EventBody::TurnFinished { usage, .. } => run.usage += *usage,
-        EventBody::StepFinished { .. } => run.steps += 1,
+        EventBody::StepFinished { content, .. } => {
+            run.steps += 1;
+            let picture = content.iter().rev().find_map(|part| match part {
+                ResultPart::Image { image } => Some(image.clone()),
+                ResultPart::Text { .. } => None,
+            });
+            run.glance.screen = picture.or(run.glance.screen);
+        }
+        EventBody::PlanChanged { plan } => glance_at(plan, &mut run.glance),
         EventBody::RunSubmitted { .. }
         | EventBody::SandboxReady { .. }
         | EventBody::RepositoryImported { .. }
         | EventBody::ConversationStarted { .. }
         | EventBody::TurnRetried { .. }
         | EventBody::StepIntended { .. }
-        | EventBody::PlanChanged { .. }
         | EventBody::EvidenceNoted { .. }
         | EventBody::PersonSaid { .. }
         | EventBody::WorkFinished { .. }
@@ -74,4 +88,14 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
     run.last_seq = event.seq;
     run.updated_at = event.at;
     Ok(run)
+}
+
+fn glance_at(plan: &Plan, glance: &mut Glance) {
+    let count = |wanted: fn(PlanStepState) -> bool| {
+        u32::try_from(plan.steps.iter().filter(|step| wanted(step.state)).count()).unwrap_or(u32::MAX)
+    };
+    glance.plan_steps = count(|state| state != PlanStepState::Dropped);
+    glance.plan_done = count(|state| state == PlanStepState::Done);
+    let active = plan.steps.iter().find(|step| step.state == PlanStepState::Active);
+    glance.doing = active.map(|step| step.title.chars().take(LONGEST_TITLE).collect()).unwrap_or_default();
 }

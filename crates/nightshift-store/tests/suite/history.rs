@@ -4,8 +4,8 @@
 use crate::support::{at, run, said, submitted};
 use futures_util::{FutureExt, StreamExt};
 use nightshift_protocol::{
-    Event, EventBody, FailureReason, Message, RunState, RunSummary, SandboxId, StopReason, ToolOutcome,
-    Usage, UserError,
+    Event, EventBody, FailureReason, Glance, Image, Message, Plan, PlanStep, PlanStepState, ResultPart,
+    RunState, RunSummary, SandboxId, StopReason, ToolOutcome, Usage, UserError,
 };
 use nightshift_store::{AppendError, FindError, Misplaced, RunCursor, RunFilter, RunStates, Store};
 use proptest::prelude::*;
@@ -152,16 +152,29 @@ async fn a_run_shows_what_its_events_made_of_it() {
         usage,
         model: "m".to_owned(),
     };
+    let picture = Image {
+        artifact: "a".repeat(64).parse().unwrap(),
+        media_type: "image/png".to_owned(),
+        width: 1280,
+        height: 800,
+    };
     let step = EventBody::StepFinished {
         step: "1.1".parse().unwrap(),
         call: "c".to_owned(),
         outcome: ToolOutcome::Done,
-        content: Vec::new(),
+        content: vec![ResultPart::Image { image: picture.clone() }],
         output: None,
         exit_code: Some(0),
         took_ms: 3,
         reconciled: None,
     };
+    let plan = |title: &str, state| PlanStep { title: title.to_owned(), state };
+    let steps = vec![
+        plan("look", PlanStepState::Done),
+        plan("change", PlanStepState::Active),
+        plan("polish", PlanStepState::Dropped),
+    ];
+    let planned = EventBody::PlanChanged { plan: Plan { steps } };
     let asked = EventBody::TurnRequested { turn: 1 };
     let bodies = [
         submitted(1, "/src/app"),
@@ -171,6 +184,7 @@ async fn a_run_shows_what_its_events_made_of_it() {
         asked,
         answer,
         step,
+        planned,
     ];
     let events = store.append(&run(1), at(5), &bodies).await.unwrap();
     let EventBody::RunSubmitted { task, branch } = &events[0].body else { unreachable!() };
@@ -183,7 +197,8 @@ async fn a_run_shows_what_its_events_made_of_it() {
         turns: 1,
         steps: 1,
         usage,
-        last_seq: 7,
+        glance: Glance { plan_steps: 2, plan_done: 1, doing: "change".to_owned(), screen: Some(picture) },
+        last_seq: 8,
         updated_at: at(5),
     };
     assert_eq!(store.run(&run(1)).await.unwrap(), Some(expected));
