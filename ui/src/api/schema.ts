@@ -681,6 +681,22 @@ export type components = {
             /** @description What failed, why, what to do next. */
             readonly error: components["schemas"]["UserError"];
         };
+        /** @description What is seen of a run at a glance: how far its plan is, what it does, the newest picture of its screen. */
+        readonly Glance: {
+            /** @description The title of the step under way, cut to 200 characters; empty when there is none. */
+            readonly doing: string;
+            /**
+             * Format: int32
+             * @description How many of them are done.
+             */
+            readonly planDone: number;
+            /**
+             * Format: int32
+             * @description The plan's steps, dropped ones left out.
+             */
+            readonly planSteps: number;
+            readonly screen?: components["schemas"]["Image"] | null;
+        };
         /** @description That an owner is there. */
         readonly Health: {
             /** @description Its version. */
@@ -991,6 +1007,8 @@ export type components = {
         readonly RunSummary: {
             /** @description The branch its work is on. */
             readonly branch: string;
+            /** @description What a wall of runs shows of it. */
+            readonly glance: components["schemas"]["Glance"];
             /**
              * Format: int64
              * @description The number of its newest event.
@@ -1284,6 +1302,7 @@ export type EventBody = components['schemas']['EventBody'];
 export type Evidence = components['schemas']['Evidence'];
 export type EvidenceSource = components['schemas']['EvidenceSource'];
 export type FailureReason = components['schemas']['FailureReason'];
+export type Glance = components['schemas']['Glance'];
 export type Health = components['schemas']['Health'];
 export type Image = components['schemas']['Image'];
 export type IntendedWrite = components['schemas']['IntendedWrite'];
