@@ -178,7 +178,7 @@ hexadecimal_id!(
 /// Names a step within a run: the turn it belongs to and its place in that turn, both from 1.
 ///
 /// It is also the idempotency key of the step's effect: the same step is never carried out twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct StepId {
     /// The model call that asked for the step, from 1.
@@ -186,6 +186,19 @@ pub struct StepId {
     /// The tool call's place among those of its turn, from 1.
     pub call: u32,
 }
+
+// Derived, it would be described as the fields it has here and not as the text it is on the wire.
+impl utoipa::PartialSchema for StepId {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::Type::String)
+            .description(Some("Names a step within a run: `TURN.CALL`, both from 1."))
+            .examples(["4.1"])
+            .into()
+    }
+}
+
+impl ToSchema for StepId {}
 
 impl fmt::Display for StepId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

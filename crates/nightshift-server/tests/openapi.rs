@@ -39,3 +39,25 @@ fn every_schema_that_is_named_is_there_and_no_operation_is_named_twice() {
     assert_eq!(operations.len(), count);
     assert!(count > 15, "{count}");
 }
+
+#[test]
+fn fields_are_named_as_on_the_wire() {
+    let document = serde_json::to_value(nightshift_server::openapi()).unwrap();
+    let mut unread = vec![&document["components"]["schemas"]];
+    while let Some(value) = unread.pop() {
+        if let serde_json::Value::Object(fields) = value {
+            let named = fields.get("properties").and_then(|properties| properties.as_object());
+            for name in named.into_iter().flat_map(|properties| properties.keys()) {
+                assert!(!name.contains('_'), "{name}");
+            }
+        }
+        match value {
+            serde_json::Value::Object(fields) => unread.extend(fields.values()),
+            serde_json::Value::Array(values) => unread.extend(values),
+            _ => {}
+        }
+    }
+    let finished = serde_json::to_string(&document["components"]["schemas"]["EventBody"]).unwrap();
+    assert!(finished.contains("\"exitCode\"") && finished.contains("\"pullRequest\""));
+    assert_eq!(document["components"]["schemas"]["StepId"]["type"], "string");
+}

@@ -544,7 +544,7 @@ export type components = {
              * Format: int64
              * @description How long is waited before the next try, in milliseconds.
              */
-            readonly wait_ms: number;
+            readonly waitMs: number;
         } | {
             /** @description The answer, an assistant's message. */
             readonly message: components["schemas"]["Message"];
@@ -578,7 +578,7 @@ export type components = {
              * Format: int32
              * @description The exit status, where the step ran a command to its end.
              */
-            readonly exit_code?: number | null;
+            readonly exitCode?: number | null;
             /** @description Whether it went well. */
             readonly outcome: components["schemas"]["ToolOutcome"];
             readonly output?: components["schemas"]["ArtifactId"] | null;
@@ -589,7 +589,7 @@ export type components = {
              * Format: int64
              * @description How long it took, in milliseconds.
              */
-            readonly took_ms: number;
+            readonly tookMs: number;
             /** @enum {string} */
             readonly type: "stepFinished";
         } | {
@@ -609,7 +609,7 @@ export type components = {
             readonly type: "personSaid";
         } | {
             /** @description What could not be verified, possibly empty. */
-            readonly not_verified: string;
+            readonly notVerified: string;
             /** @description What was done and why, for its reader. */
             readonly summary: string;
             /** @description Title for the pull request. */
@@ -635,7 +635,7 @@ export type components = {
             readonly type: "branchReceived";
         } | {
             /** @description Its number. */
-            readonly pull_request: components["schemas"]["PullRequestId"];
+            readonly pullRequest: components["schemas"]["PullRequestId"];
             /** @enum {string} */
             readonly type: "pullRequestOpened";
         } | {
@@ -668,9 +668,9 @@ export type components = {
              * Format: int32
              * @description Its exit status; `None` when it was ended by a signal or the time limit.
              */
-            readonly exit_code?: number | null;
+            readonly exitCode?: number | null;
             /** @description The last lines of its output, at most 4,000 characters. */
-            readonly output_tail: string;
+            readonly outputTail: string;
             /** @description The step that ran it. */
             readonly step: components["schemas"]["StepId"];
             /** @enum {string} */
@@ -976,7 +976,7 @@ export type components = {
             readonly type: "delivering";
         } | {
             /** @description Which one. */
-            readonly pull_request: components["schemas"]["PullRequestId"];
+            readonly pullRequest: components["schemas"]["PullRequestId"];
             /** @enum {string} */
             readonly type: "inReview";
         } | {
@@ -986,12 +986,12 @@ export type components = {
             readonly type: "paused";
         } | {
             /** @description Which one. */
-            readonly pull_request: components["schemas"]["PullRequestId"];
+            readonly pullRequest: components["schemas"]["PullRequestId"];
             /** @enum {string} */
             readonly type: "merged";
         } | {
             /** @description Which one. */
-            readonly pull_request: components["schemas"]["PullRequestId"];
+            readonly pullRequest: components["schemas"]["PullRequestId"];
             /** @enum {string} */
             readonly type: "closed";
         } | {
@@ -1071,22 +1071,10 @@ export type components = {
             readonly text: string;
         };
         /**
-         * @description Names a step within a run: the turn it belongs to and its place in that turn, both from 1.
-         *
-         *     It is also the idempotency key of the step's effect: the same step is never carried out twice.
+         * @description Names a step within a run: `TURN.CALL`, both from 1.
+         * @example 4.1
          */
-        readonly StepId: {
-            /**
-             * Format: int32
-             * @description The tool call's place among those of its turn, from 1.
-             */
-            readonly call: number;
-            /**
-             * Format: int32
-             * @description The model call that asked for the step, from 1.
-             */
-            readonly turn: number;
-        };
+        readonly StepId: string;
         /** @description Why the model stopped. */
         readonly StopReason: {
             /** @enum {string} */

@@ -3,6 +3,7 @@
 mod host;
 mod reviews;
 mod runs;
+mod spelling;
 
 use std::sync::Arc;
 
@@ -70,6 +71,7 @@ fn operations() -> OpenApiRouter<Arc<Api>> {
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let (_, mut document) = operations().split_for_parts();
     describe_errors(&mut document);
+    spelling::camel_case(&mut document);
     document
 }
 
