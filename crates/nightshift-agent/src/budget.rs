@@ -38,6 +38,12 @@ impl Budget {
         self.last = usage;
     }
 
+    /// Takes over what another budget of the same task counted, which is spent whatever became of the work.
+    pub(crate) fn carry(&mut self, other: &Self) {
+        let Self { limits, used, seconds, .. } = other;
+        (self.limits, self.used, self.seconds) = (*limits, *used, *seconds);
+    }
+
     /// Takes the wall time worked so far, all together. A figure smaller than one before is an old one.
     pub(crate) fn time_used(&mut self, seconds: u64) {
         self.seconds = self.seconds.max(seconds);

@@ -334,6 +334,12 @@ impl AgentMachine {
         self.budget.used()
     }
 
+    /// Goes back to `earlier`, a state it was in. What was spent since then stays spent.
+    pub fn rewind(&mut self, earlier: &Self) {
+        let budget = std::mem::replace(self, earlier.clone()).budget;
+        self.budget.carry(&budget);
+    }
+
     fn apply(&mut self, event: AgentEvent) {
         if matches!(self.position, Position::Finished(_) | Position::Failed(_) | Position::Cancelled) {
             return;

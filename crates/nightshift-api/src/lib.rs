@@ -10,9 +10,9 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use nightshift_forge::{Forge, PullRequest, PullRequestFilter};
 use nightshift_protocol::{
-    ArtifactId, ChangedFile, ChangedFiles, CommitId, DoctorReport, ErrorCode, Event, ListRuns, Live,
-    MergeReply, PullRequestDetail, PullRequestSummary, RunDetail, RunId, RunList, RunState, RunSummary,
-    SubmitReply, SubmitTask, Tree, UserError,
+    ArtifactId, ChangedFile, ChangedFiles, CheckpointSummary, CommitId, DoctorReport, ErrorCode, Event,
+    ForkReply, ForkRun, ListRuns, Live, MergeReply, PullRequestDetail, PullRequestSummary, RunDetail, RunId,
+    RunList, RunState, RunSummary, SubmitReply, SubmitTask, Tree, UserError,
 };
 use nightshift_store::{FindError, RunCursor, RunFilter, RunStates, Store};
 use nightshift_supervisor::{Supervisor, trouble};
@@ -126,6 +126,48 @@ impl Api {
         let run = self.find(named).await?.run;
         self.supervisor.continue_run(&run).await?;
         self.find(run.as_str()).await
+    }
+
+    /// Lists a run's checkpoints, the oldest first.
+    pub async fn checkpoints(&self, named: &str) -> Result<Vec<CheckpointSummary>, UserError> {
+        let run = self.find(named).await?.run;
+        Ok(self.supervisor.progress(&run).await?.checkpoints.list())
+    }
+
+    /// Saves a checkpoint of a run, and returns when that is done.
+    pub async fn save_checkpoint(&self, named: &str) -> Result<CheckpointSummary, UserError> {
+        let run = self.find(named).await?.run;
+        self.supervisor.save_checkpoint(&run).await
+    }
+
+    /// Suspends the sandbox of a run that rests to disk, and returns when its memory is given back.
+    pub async fn suspend(&self, named: &str) -> Result<CheckpointSummary, UserError> {
+        let run = self.find(named).await?.run;
+        self.supervisor.suspend(&run).await
+    }
+
+    /// Lets a run go back to a checkpoint.
+    pub async fn rewind(&self, named: &str, checkpoint: &str) -> Result<RunSummary, UserError> {
+        let run = self.find(named).await?.run;
+        self.supervisor.rewind(&run, checkpoint).await?;
+        self.find(run.as_str()).await
+    }
+
+    /// Makes runs that go on from a checkpoint, beside the run.
+    pub async fn fork(&self, named: &str, wish: ForkRun) -> Result<ForkReply, UserError> {
+        let run = self.find(named).await?.run;
+        Ok(ForkReply { runs: self.supervisor.fork(&run, wish).await? })
+    }
+
+    /// Removes a checkpoint of a run, and returns those that are left.
+    pub async fn remove_checkpoint(
+        &self,
+        named: &str,
+        checkpoint: &str,
+    ) -> Result<Vec<CheckpointSummary>, UserError> {
+        let run = self.find(named).await?.run;
+        self.supervisor.remove_checkpoint(&run, checkpoint).await?;
+        self.checkpoints(run.as_str()).await
     }
 
     /// Writes to a run, or answers its question.

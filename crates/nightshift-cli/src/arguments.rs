@@ -104,6 +104,20 @@ Ctrl+C stops the waiting, not the run: it goes on, and `nightshift watch` shows 
         /// The run's or task's id, or how it begins.
         run: String,
     },
+    /// Suspend the sandbox of a paused run to disk: it gives its memory back, and `continue` brings it back.
+    #[command(after_help = "\
+A run that has waited for ten minutes is suspended by itself. A suspended sandbox survives a restart of this machine.
+Example:
+  nightshift pause run-4k2 && nightshift suspend run-4k2")]
+    Suspend {
+        /// The run's or task's id, or how it begins.
+        run: String,
+    },
+    /// Save a run's sandbox, go back to a moment that was saved, or try something else from there.
+    Checkpoint {
+        #[command(subcommand)]
+        command: Checkpoint,
+    },
     /// Give a run up and remove its sandbox.
     Cancel {
         /// The run's or task's id, or how it begins.
@@ -168,4 +182,54 @@ pub(crate) enum Review {
 pub(crate) enum Template {
     /// Build image and template if they are missing (minutes, once).
     Build,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Checkpoint {
+    /// List a run's checkpoints.
+    List {
+        /// The run's or task's id, or how it begins.
+        run: String,
+    },
+    /// Save memory, disk and browser of a run's sandbox as they are after the step that is being taken.
+    Save {
+        /// The run's or task's id, or how it begins.
+        run: String,
+    },
+    /// Let a run go back to a checkpoint: sandbox and conversation are what they were then.
+    #[command(after_help = "\
+What happened since stays in the history. A paused run stays paused, so that it can be told something first.
+Examples:
+  nightshift checkpoint rewind run-4k2 7.1
+  nightshift pause run-4k2 && nightshift checkpoint rewind run-4k2 checkpoint-9d && \\
+    nightshift steer run-4k2 \"Do not touch the parser\" && nightshift continue run-4k2")]
+    Rewind {
+        /// The run's or task's id, or how it begins.
+        run: String,
+        /// The checkpoint's id, how it begins, or the step after which it was saved.
+        checkpoint: String,
+    },
+    /// Start new runs from a checkpoint, each with a sandbox and a branch of its own; the run itself goes on.
+    #[command(after_help = "\
+Example:
+  nightshift checkpoint fork run-4k2 7.1 --count 3 --say \"Try it without a new dependency\"")]
+    Fork {
+        /// The run's or task's id, or how it begins.
+        run: String,
+        /// The checkpoint's id, how it begins, or the step after which it was saved.
+        checkpoint: String,
+        /// How many runs, 16 at most.
+        #[arg(long, default_value_t = 1)]
+        count: u32,
+        /// What to tell their agents.
+        #[arg(long, value_name = "TEXT")]
+        say: Option<String>,
+    },
+    /// Remove a checkpoint.
+    Remove {
+        /// The run's or task's id, or how it begins.
+        run: String,
+        /// The checkpoint's id, how it begins, or the step after which it was saved.
+        checkpoint: String,
+    },
 }

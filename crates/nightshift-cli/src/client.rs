@@ -52,6 +52,11 @@ impl Client {
         response.json().await.map_err(|error| unreachable(&error))
     }
 
+    pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, UserError> {
+        let response = self.send(self.http.delete(self.url(path))).await?;
+        response.json().await.map_err(|error| unreachable(&error))
+    }
+
     pub(crate) async fn bytes(&self, path: &str) -> Result<Vec<u8>, UserError> {
         let response = self.send(self.http.get(self.url(path))).await?;
         Ok(response.bytes().await.map_err(|error| unreachable(&error))?.to_vec())

@@ -17,6 +17,8 @@ use crate::folders::Environment;
 use crate::follow::{Ended, Output, beside, follow, out, spinner};
 use crate::{owner, show};
 
+mod checkpoints;
+
 /// What a command ended with, if not with an error.
 type Status = Result<u8, UserError>;
 
@@ -93,6 +95,8 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
         }
         Command::Pause { run } => act(environment, json, &run, "pause", &json!({})).await,
         Command::Continue { run } => act(environment, json, &run, "continue", &json!({})).await,
+        Command::Suspend { run } => checkpoints::suspend(environment, json, &run).await,
+        Command::Checkpoint { command } => checkpoints::checkpoint(environment, json, command).await,
         Command::Cancel { run } => act(environment, json, &run, "cancel", &json!({})).await,
         Command::Review { command } => review(environment, json, command).await,
         Command::Template { command: Template::Build } => build_template(environment, json).await,

@@ -1,9 +1,9 @@
 //! Text for people: what runs, pull requests and events look like in a terminal.
 
 use nightshift_protocol::{
-    CheckOutcome, DoctorReport, ErrorCode, Event, EventBody, EvidenceSource, PauseReason, PlanStepState,
-    PreparingPhase, PullRequestDetail, PullRequestState, PullRequestSummary, QueueReason, ResultPart,
-    RunDetail, RunState, RunSummary, ToolCall, ToolOutcome, UserError,
+    CheckOutcome, CheckpointSummary, DoctorReport, ErrorCode, Event, EventBody, EvidenceSource, PauseReason,
+    PlanStepState, PreparingPhase, PullRequestDetail, PullRequestState, PullRequestSummary, QueueReason,
+    ResultPart, RunDetail, RunState, RunSummary, ToolCall, ToolOutcome, UserError,
 };
 
 /// The longest line of an event.
@@ -254,6 +254,33 @@ pub(crate) fn call(call: &ToolCall) -> String {
     line(&what)
 }
 
+/// A checkpoint in one line.
+pub(crate) fn checkpoint(checkpoint: &CheckpointSummary) -> String {
+    let step = checkpoint.step.map_or_else(|| "-".to_owned(), |step| step.to_string());
+    let CheckpointSummary { cost, cause, .. } = checkpoint;
+    format!(
+        "{}  step {step:<6}  {:<15}  {} changed, {} written, stood still for {} ms",
+        checkpoint.checkpoint,
+        cause.words(),
+        mebibytes(cost.changed_bytes),
+        mebibytes(cost.written_bytes),
+        cost.paused_ms
+    )
+}
+
+/// Checkpoints, one a line.
+pub(crate) fn checkpoints(list: &[CheckpointSummary]) -> String {
+    if list.is_empty() {
+        return "There are no checkpoints. Some are saved as the agent works; `nightshift checkpoint save` saves one now."
+            .to_owned();
+    }
+    list.iter().map(checkpoint).collect::<Vec<_>>().join("\n")
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
 /// An event in one line, or nothing where a person need not see it.
 pub(crate) fn event(event: &Event) -> Option<String> {
     match &event.body {
@@ -281,7 +308,26 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         EventBody::PersonSaid { text } => Some(format!("> {}", line(text))),
         EventBody::BranchReceived { branch, commits, .. } => Some(format!("· {commits} commits on {branch}")),
         EventBody::OwnerResumed { found } => Some(format!("· the owner was restarted: {}", line(found))),
-        EventBody::SandboxRequested { .. }
+        EventBody::CheckpointSaved { checkpoint, cause, cost } => Some(format!(
+            "· {checkpoint} saved ({}; {} changed, the sandbox stood still for {} ms)",
+            cause.words(),
+            mebibytes(cost.changed_bytes),
+            cost.paused_ms
+        )),
+        EventBody::CheckpointFailed { reason, .. } => {
+            Some(format!("· the checkpoint was not saved: {}", line(reason)))
+        }
+        EventBody::Rewound { checkpoint } => Some(format!("· back at {checkpoint}")),
+        EventBody::RewindIntended { reason, .. } => Some(format!("· going back: {}", line(reason))),
+        EventBody::SandboxRestored { checkpoint, took_ms, .. } => {
+            Some(format!("· sandbox brought back from {checkpoint} in {took_ms} ms"))
+        }
+        EventBody::RunForked { from, checkpoint, .. } => {
+            Some(format!("· forked from {from} at {checkpoint}"))
+        }
+        EventBody::CheckpointIntended { .. }
+        | EventBody::CheckpointRemoved { .. }
+        | EventBody::SandboxRequested { .. }
         | EventBody::RepositoryImported { .. }
         | EventBody::ConversationStarted { .. }
         | EventBody::TurnRequested { .. }

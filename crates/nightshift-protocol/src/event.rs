@@ -5,8 +5,9 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::{
-    ArtifactId, CommitId, Evidence, Message, Plan, PullRequestId, ResultPart, RunId, RunState, SandboxId,
-    StepId, StopReason, Task, ToolCall, ToolOutcome, Usage,
+    ArtifactId, CheckpointCause, CheckpointCost, CheckpointId, CommitId, Evidence, Message, Plan,
+    PullRequestId, ResultPart, RunId, RunState, SandboxId, StepId, StopReason, Task, ToolCall, ToolOutcome,
+    Usage,
 };
 
 /// One thing that happened in a run.
@@ -177,6 +178,69 @@ pub enum EventBody {
         /// Its number.
         pull_request: PullRequestId,
     },
+    /// A checkpoint of the sandbox is going to be saved.
+    CheckpointIntended {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// Why it is saved. One that is saved in order to suspend the sandbox ends its virtual machine.
+        cause: CheckpointCause,
+    },
+    /// The checkpoint is saved: the run can go back to this moment, and be forked from it.
+    CheckpointSaved {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// Why it was saved.
+        cause: CheckpointCause,
+        /// What it cost.
+        cost: CheckpointCost,
+    },
+    /// The checkpoint could not be saved. The sandbox goes on as if it had not been tried.
+    CheckpointFailed {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// What went wrong, in one sentence.
+        reason: String,
+    },
+    /// A checkpoint that is no longer needed was removed.
+    CheckpointRemoved {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// The run is going to go back to a checkpoint.
+    RewindIntended {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// Why, in one sentence.
+        reason: String,
+    },
+    /// The run is back at a checkpoint: what happened since is history, but no part of the conversation any more, and
+    /// step numbers begin again from there.
+    Rewound {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// A suspended sandbox is there again, or a fork's is for the first time.
+    SandboxRestored {
+        /// The sandbox.
+        sandbox: SandboxId,
+        /// What it was brought back from.
+        checkpoint: CheckpointId,
+        /// How long that took, in milliseconds.
+        took_ms: u64,
+    },
+    /// The run is a fork: the events before this one were copied from another run's history.
+    RunForked {
+        /// The other run.
+        from: RunId,
+        /// The checkpoint of it that this run goes on from.
+        checkpoint: CheckpointId,
+        /// The sandbox that is to be made from it.
+        sandbox: SandboxId,
+        /// This run's own copy of the checkpoint.
+        own: CheckpointId,
+        /// The branch as it is called in the sandbox so far.
+        branch: String,
+    },
     /// An owner took the run over after the one before it ended.
     OwnerResumed {
         /// What the new owner found, in one sentence.
@@ -207,6 +271,14 @@ impl EventBody {
             Self::DeliveryIntended { .. } => "deliveryIntended",
             Self::BranchReceived { .. } => "branchReceived",
             Self::PullRequestOpened { .. } => "pullRequestOpened",
+            Self::CheckpointIntended { .. } => "checkpointIntended",
+            Self::CheckpointSaved { .. } => "checkpointSaved",
+            Self::CheckpointFailed { .. } => "checkpointFailed",
+            Self::CheckpointRemoved { .. } => "checkpointRemoved",
+            Self::RewindIntended { .. } => "rewindIntended",
+            Self::Rewound { .. } => "rewound",
+            Self::SandboxRestored { .. } => "sandboxRestored",
+            Self::RunForked { .. } => "runForked",
             Self::OwnerResumed { .. } => "ownerResumed",
         }
     }
@@ -252,6 +324,9 @@ pub struct SandboxFacts {
     pub shell_ms: u64,
     /// Request to both, in milliseconds.
     pub ready_ms: u64,
+    /// Whether checkpoints of it can be saved.
+    #[serde(default)]
+    pub checkpoints: bool,
 }
 
 #[cfg(test)]

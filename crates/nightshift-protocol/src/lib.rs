@@ -6,6 +6,7 @@
 //! One convention for all of it on the wire: `camelCase` fields, enums tagged by `type`, ids as strings with a
 //! prefix that names their kind, times as RFC 3339 in UTC.
 
+mod checkpoint;
 mod conversation;
 mod error;
 mod event;
@@ -19,6 +20,7 @@ mod review;
 mod run;
 mod task;
 
+pub use checkpoint::{CheckpointCause, CheckpointCost, CheckpointSummary, ForkReply, ForkRun, RewindRun};
 pub use conversation::{
     AssistantBlock, Image, Message, ResultPart, StopReason, ToolCall, ToolDefinition, ToolOutcome,
     ToolResult, Usage, UserPart,

@@ -341,6 +341,12 @@ impl Checkpoints for QemuDriver {
         checkpoint::facts(&self.checkpoints_folder(), checkpoint)
     }
 
+    async fn copy(&self, from: &CheckpointId, to: &CheckpointId) -> io::Result<CheckpointFacts> {
+        let (folder, from, to) = (self.checkpoints_folder(), from.clone(), to.clone());
+        let copying = tokio::task::spawn_blocking(move || checkpoint::copy(&folder, &from, &to));
+        copying.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+
     async fn list_checkpoints(&self) -> Vec<CheckpointId> {
         checkpoint::list(&self.checkpoints_folder())
     }

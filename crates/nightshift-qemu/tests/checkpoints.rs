@@ -122,8 +122,12 @@ async fn forks_run_beside_the_machine_without_its_template_or_its_checkpoint() {
         driver.restore(restore('c', 'a', Generation::Fresh)),
     );
     let (one, two) = (one.unwrap(), two.unwrap());
+    driver.copy(&checkpoint('a'), &checkpoint('e')).await.unwrap();
     driver.remove_checkpoint(&checkpoint('a')).await.unwrap();
     machine.stop().await.unwrap();
+    let copied = driver.restore(restore('e', 'e', Generation::Fresh)).await.unwrap();
+    assert!(counts(&driver, &copied).await);
+    copied.stop().await.unwrap();
     for machine in [&one, &two] {
         assert!(counts(&driver, machine).await);
     }

@@ -54,6 +54,9 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
     match &event.body {
         EventBody::StateChanged { state } => run.state = state.clone(),
         EventBody::SandboxRequested { sandbox } => run.sandbox = Some(sandbox.clone()),
+        EventBody::SandboxRestored { sandbox, .. } | EventBody::RunForked { sandbox, .. } => {
+            run.sandbox = Some(sandbox.clone());
+        }
         EventBody::SandboxStopped { sandbox, .. } => {
             if run.sandbox.as_ref() == Some(sandbox) {
                 run.sandbox = None;
@@ -83,6 +86,12 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
         | EventBody::DeliveryIntended { .. }
         | EventBody::BranchReceived { .. }
         | EventBody::PullRequestOpened { .. }
+        | EventBody::CheckpointIntended { .. }
+        | EventBody::CheckpointSaved { .. }
+        | EventBody::CheckpointFailed { .. }
+        | EventBody::CheckpointRemoved { .. }
+        | EventBody::RewindIntended { .. }
+        | EventBody::Rewound { .. }
         | EventBody::OwnerResumed { .. } => {}
     }
     run.last_seq = event.seq;

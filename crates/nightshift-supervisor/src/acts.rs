@@ -26,6 +26,10 @@ use crate::supervisor::to_its_end;
 use crate::tools::{Bench, Pace, StepTrouble};
 use crate::trouble;
 
+mod checkpoints;
+
+pub(crate) use checkpoints::{Rename, cost};
+
 /// Files whose text the agent is given as the repository's guidance, in this order.
 const GUIDANCE: [&str; 2] = ["AGENTS.md", "CLAUDE.md"];
 
@@ -86,6 +90,8 @@ pub(crate) struct Acts {
     shared: Arc<Shared>,
     run: RunId,
     desk: Mutex<Option<Desk>>,
+    /// Held while a checkpoint is saved, which goes on when nobody waits for it any more.
+    saving: Mutex<()>,
     aside: mpsc::UnboundedSender<EventBody>,
     asides: Arc<Mutex<mpsc::UnboundedReceiver<EventBody>>>,
 }
@@ -93,7 +99,14 @@ pub(crate) struct Acts {
 impl Acts {
     pub(crate) fn new(shared: Arc<Shared>, run: RunId) -> Self {
         let (aside, asides) = mpsc::unbounded_channel();
-        Self { shared, run, desk: Mutex::new(None), aside, asides: Arc::new(Mutex::new(asides)) }
+        Self {
+            shared,
+            run,
+            desk: Mutex::new(None),
+            saving: Mutex::new(()),
+            aside,
+            asides: Arc::new(Mutex::new(asides)),
+        }
     }
 
     /// Events that an act has to tell before it is over.

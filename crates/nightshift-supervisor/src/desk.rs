@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nightshift_channel::{Channel, Command, Completed, GuestUser, Identity, JobStatus};
 use nightshift_protocol::{Clock, Entropy, ErrorCode, SandboxFacts, UserError};
-use nightshift_sandbox::{CloneRequest, DisplayEndpoint, Driver, Machine, StartError};
+use nightshift_sandbox::{CloneRequest, DisplayEndpoint, Driver, Machine, RestoreRequest, StartError};
 use nightshift_screen::Screen;
 
 use crate::tools::job_id;
@@ -99,6 +99,7 @@ impl Desk {
         let ((screen, first_frame), (channel, shell)) = tokio::try_join!(shown, answered)?;
         let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let facts = SandboxFacts {
+            checkpoints: driver.checkpoints().is_some(),
             driver: driver.name().to_owned(),
             acceleration: machine.acceleration().to_string(),
             template,
@@ -107,6 +108,30 @@ impl Desk {
             ready_ms: milliseconds(first_frame.max(shell)),
         };
         Ok((Self { machine, channel, screen }, facts))
+    }
+}
+
+impl Desk {
+    /// Brings a sandbox back from a checkpoint and gives it fresh randomness, the time and its name, before anything
+    /// else is done in it.
+    pub(crate) async fn restore(
+        driver: &dyn Driver,
+        request: RestoreRequest,
+        clock: &dyn Clock,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, DeskError> {
+        let sandbox = request.sandbox.clone();
+        let checkpoints = driver.checkpoints().ok_or_else(|| DeskError::Ended {
+            reason: format!("the driver {} has no checkpoints", driver.name()),
+        })?;
+        let machine = checkpoints.restore(request).await?;
+        let desk = Self::attach(machine, entropy, CHANNEL_WITHIN).await?;
+        let identity = identity(sandbox.as_str(), clock, entropy);
+        desk.channel
+            .set_identity(identity)
+            .await
+            .map_err(|error| DeskError::Silent { what: format!("giving it an identity: {error}") })?;
+        Ok(desk)
     }
 }
 

@@ -21,7 +21,7 @@ pub mod trouble;
 
 pub use desk::{Desk, DeskError, shell};
 pub use images::{Images, OnPhase, SetUpPhase};
-pub use progress::RunProgress;
+pub use progress::{RunCheckpoints, RunProgress};
 pub use shared::{SupervisorParts, SupervisorSettings};
 pub use supervisor::Supervisor;
 pub use templates::Templates;

@@ -5,15 +5,20 @@
 
 use nightshift_agent::{AgentEvent, AgentMachine, AgentSettings, Effect, ToolRequest};
 use nightshift_protocol::{
-    CommitId, ErrorCode, Event, EventBody, Evidence, IntendedWrite, OffsetDateTime, PauseReason, Plan,
-    PullRequestId, ResultPart, RunId, RunState, SandboxId, StepId, Task, ToolCall, ToolOutcome, Usage,
-    UserError,
+    CheckpointCause, CheckpointId, CommitId, ErrorCode, Event, EventBody, Evidence, IntendedWrite,
+    OffsetDateTime, PauseReason, Plan, PullRequestId, ResultPart, RunId, RunState, SandboxId, StepId, Task,
+    ToolCall, ToolOutcome, Usage, UserError,
 };
 
 use crate::transition::Stage;
 
+mod checkpoints;
+
+pub use checkpoints::RunCheckpoints;
+pub(crate) use checkpoints::road_to;
+
 /// A run, as its events tell it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RunProgress {
     /// Its id.
     pub run: RunId,
@@ -35,6 +40,8 @@ pub struct RunProgress {
     pub open_turn: Option<u32>,
     /// The step that was intended and has no outcome.
     pub open_step: Option<OpenStep>,
+    /// Its checkpoints.
+    pub checkpoints: RunCheckpoints,
     /// The agent's plan.
     pub plan: Plan,
     /// The evidence so far.
@@ -69,12 +76,14 @@ pub struct Sandbox {
 }
 
 /// Whether a sandbox was seen ready.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
     /// It was asked for.
     Requested,
     /// It showed its desktop and answered.
     Ready,
+    /// It is no virtual machine now, and can be brought back from that checkpoint.
+    Suspended(CheckpointId),
 }
 
 /// A step that was intended and has no outcome.
@@ -179,6 +188,26 @@ pub(crate) enum Action {
     AwaitReview(PullRequestId),
     /// The sandbox is no longer needed.
     StopSandbox(SandboxId),
+    /// Give a checkpoint an id and write it down.
+    BeginCheckpoint(CheckpointCause),
+    /// Save the sandbox, or find that it was saved.
+    SaveCheckpoint {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// Why.
+        cause: CheckpointCause,
+    },
+    /// Remove a checkpoint that is no longer needed.
+    RemoveCheckpoint(CheckpointId),
+    /// Bring a suspended sandbox back.
+    RestoreSandbox {
+        /// The sandbox.
+        sandbox: SandboxId,
+        /// What it is brought back from.
+        checkpoint: CheckpointId,
+    },
+    /// Make the sandbox what it was at a checkpoint.
+    Rewind(CheckpointId),
     /// Wait for a person.
     AwaitPerson,
     /// All is done.
@@ -223,6 +252,7 @@ impl RunProgress {
             conversation_started: false,
             open_turn: None,
             open_step: None,
+            checkpoints: RunCheckpoints::default(),
             plan: Plan::default(),
             evidence: Vec::new(),
             writes: Vec::new(),
@@ -242,6 +272,7 @@ impl RunProgress {
     pub fn apply(&mut self, event: &Event) {
         self.count_time(event);
         self.last_seq = event.seq;
+        self.apply_to_checkpoints(event);
         match &event.body {
             EventBody::StateChanged { state } => self.enter(state),
             EventBody::SandboxRequested { sandbox } => {
@@ -308,6 +339,14 @@ impl RunProgress {
             EventBody::RunSubmitted { .. }
             | EventBody::TurnRetried { .. }
             | EventBody::DeliveryIntended { .. }
+            | EventBody::CheckpointIntended { .. }
+            | EventBody::CheckpointSaved { .. }
+            | EventBody::CheckpointFailed { .. }
+            | EventBody::CheckpointRemoved { .. }
+            | EventBody::RewindIntended { .. }
+            | EventBody::Rewound { .. }
+            | EventBody::SandboxRestored { .. }
+            | EventBody::RunForked { .. }
             | EventBody::OwnerResumed { .. } => {}
         }
     }
@@ -328,7 +367,7 @@ impl RunProgress {
 
     /// How far the work is, for a run that was paused or waits for room.
     pub(crate) fn stage(&self) -> Stage {
-        let ready = self.sandbox.as_ref().is_some_and(|sandbox| sandbox.readiness == Readiness::Ready);
+        let ready = self.sandbox.as_ref().is_some_and(|sandbox| sandbox.readiness != Readiness::Requested);
         if self.finished.is_some() {
             Stage::Finished
         } else if ready && self.conversation_started {
@@ -379,6 +418,9 @@ impl RunProgress {
 
 /// Decides what is to be done next. The only place that does.
 pub(crate) fn next(progress: &RunProgress) -> Action {
+    if let Some(action) = progress.next_for_checkpoints() {
+        return action;
+    }
     match &progress.state {
         RunState::Queued { .. } => Action::Admit(progress.stage()),
         RunState::Preparing { .. } => match &progress.sandbox {

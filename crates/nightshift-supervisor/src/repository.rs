@@ -214,7 +214,7 @@ async fn run_script(
 }
 
 /// Quotes a text for a POSIX shell.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 

@@ -10,19 +10,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nightshift_protocol::{
-    ErrorCode, Event, EventBody, PauseReason, PreparingPhase, QueueReason, RunState, SandboxId, StepId,
-    ToolCall, UserError,
+    CheckpointCause, CheckpointId, ErrorCode, Event, EventBody, PauseReason, PreparingPhase, QueueReason,
+    RunState, SandboxId, StepId, ToolCall, UserError,
 };
 use nightshift_store::AppendError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::acts::{Acts, Trouble};
 use crate::delivery::DeliveredWork;
-use crate::progress::{Action, Finished, Intention, RunProgress, next};
+use crate::progress::{Action, Finished, Intention, Readiness, RunProgress, Sandbox, next};
+
 use crate::shared::Shared;
 use crate::tools::{self, StepEnd};
 use crate::transition::{Stage, Trigger, transition};
 use crate::trouble;
+
+mod checkpoints;
 
 /// How often the channel or the screen may be cut in a row before the run pauses.
 const CUTS: u32 = 3;
@@ -32,6 +35,9 @@ const DISK_FULL_WAIT: Duration = Duration::from_secs(3);
 
 /// How long the sandbox may take to give out a file that is to be edited.
 const FILES_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long a run waits for a person before its sandbox gives its memory back.
+const RESTS: Duration = Duration::from_secs(600);
 
 /// How long a run that rests is kept in memory.
 const IDLE: Duration = Duration::from_secs(5);
@@ -45,6 +51,10 @@ pub(crate) enum Wish {
     Cancel,
     Merge,
     Close,
+    Checkpoint,
+    Suspend,
+    GoBack(CheckpointId),
+    RemoveCheckpoint(CheckpointId),
 }
 
 /// A wish and where its answer goes.
@@ -101,11 +111,15 @@ impl Driver {
                         Ok(None) | Err(_) => return Ok(()),
                     }
                 }
-                Action::AwaitPerson => match self.next_request().await {
-                    Some(request) => {
+                Action::AwaitPerson => match tokio::time::timeout(RESTS, self.next_request()).await {
+                    Ok(Some(request)) => {
                         self.take(request).await?;
                     }
-                    None => return Ok(()),
+                    Ok(None) => return Ok(()),
+                    Err(_) if self.progress.may_be_suspended() => {
+                        self.intend_checkpoint(CheckpointCause::Suspended).await?;
+                    }
+                    Err(_) => {}
                 },
                 action => self.carry_out(action).await?,
             }
@@ -113,16 +127,22 @@ impl Driver {
     }
 
     async fn next_request(&mut self) -> Option<Request> {
-        if self.progress.sandbox.is_none() {
+        if !self.uses_memory() {
             // It uses no memory, so others may have its room.
             self.room = None;
         }
         self.requests.recv().await
     }
 
+    /// Whether there is a virtual machine for it.
+    fn uses_memory(&self) -> bool {
+        let suspended = |sandbox: &Sandbox| matches!(sandbox.readiness, Readiness::Suspended(_));
+        self.progress.sandbox.as_ref().is_some_and(|sandbox| !suspended(sandbox))
+    }
+
     /// A run that has a sandbox from an earlier owner uses its room already.
     async fn take_room_again(&mut self) {
-        if self.progress.sandbox.is_some() && !matches!(self.progress.state, RunState::Queued { .. }) {
+        if self.uses_memory() && !matches!(self.progress.state, RunState::Queued { .. }) {
             self.room = Arc::clone(&self.shared.room).try_acquire_owned().ok();
         }
     }
@@ -174,6 +194,11 @@ impl Driver {
         let acts = Arc::clone(&self.acts);
         Ok(match action {
             Action::Rest | Action::AwaitPerson => None,
+            action @ (Action::BeginCheckpoint(_)
+            | Action::SaveCheckpoint { .. }
+            | Action::RemoveCheckpoint(_)
+            | Action::Rewind(_)
+            | Action::RestoreSandbox { .. }) => return self.begin_checkpoint(action).await,
             Action::Admit(stage) => {
                 self.admit(stage).await?;
                 None
@@ -379,6 +404,11 @@ impl Driver {
             Wish::Pause => (Trigger::Pause(PauseReason::Person), Flow::Interrupted),
             Wish::Continue => (Trigger::Continue, Flow::GoesOn),
             Wish::Cancel => (Trigger::Cancel, Flow::Interrupted),
+            wish @ (Wish::Checkpoint | Wish::Suspend | Wish::GoBack(_) | Wish::RemoveCheckpoint(_)) => {
+                let (answer, flow) = self.take_checkpoint_wish(wish).await?;
+                let _asker_gone = request.answer.send(answer);
+                return Ok(flow);
+            }
             Wish::Merge => (Trigger::Merge, Flow::GoesOn),
             Wish::Close => (Trigger::Close, Flow::GoesOn),
         };
@@ -439,6 +469,14 @@ impl Driver {
             }
             Trouble::Pause(error) => self.step_to(Trigger::Pause(PauseReason::Trouble { error })).await,
             Trouble::Fail(error) => self.step_to(Trigger::Fail(error)).await,
+            // What was done since the newest checkpoint is done again.
+            Trouble::SandboxLost { reason, .. }
+                if let Some(checkpoint) = self.progress.checkpoints.refuge() =>
+            {
+                self.acts.detach().await;
+                let reason = format!("the sandbox ended: {reason}");
+                self.append(vec![EventBody::RewindIntended { checkpoint, reason }]).await
+            }
             Trouble::SandboxLost { sandbox, reason } => {
                 let error = UserError::new(
                     ErrorCode::SandboxFailed,

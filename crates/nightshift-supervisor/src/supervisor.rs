@@ -22,10 +22,12 @@ use crate::acts::no_key;
 use crate::delivery;
 use crate::doctor;
 use crate::images::SetUpPhase;
-use crate::progress::RunProgress;
+use crate::progress::{Readiness, RunProgress};
 use crate::run::{Driver, Request, Wish};
 use crate::shared::{Shared, SupervisorParts, SupervisorSettings};
 use crate::trouble;
+
+mod checkpoints;
 
 /// Wishes that wait for a run's driver at most.
 const WISHES: usize = 16;
@@ -373,6 +375,9 @@ fn found(progress: &RunProgress) -> String {
     match (&progress.open_step, progress.open_turn, &progress.sandbox) {
         (Some(open), ..) => format!("step {} was under way; it is looked at, not repeated", open.step),
         (None, Some(turn), _) => format!("model call {turn} was under way; it is asked again"),
+        (None, None, Some(sandbox)) if matches!(sandbox.readiness, Readiness::Suspended(_)) => {
+            "its sandbox is suspended to disk".to_owned()
+        }
         (None, None, Some(_)) => "the run goes on in its sandbox".to_owned(),
         (None, None, None) => "the run goes on".to_owned(),
     }

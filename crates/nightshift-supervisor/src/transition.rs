@@ -4,7 +4,7 @@
 //! queued ─Admit▶ preparing ─Begin▶ working ⇄ waiting
 //!                                   │ FinishWork
 //!                                   ▼
-//!                               delivering ─Open▶ inReview ─Merge▶ merged
+//!          working ◀GoBack─     delivering ─Open▶ inReview ─Merge▶ merged
 //!                                                     └────Close▶ closed
 //! queued, preparing, working, waiting, delivering ─Pause▶ paused ─Continue▶ queued
 //! anything before review ─Cancel▶ cancelled         anything before review ─Fail▶ failed
@@ -29,6 +29,8 @@ pub(crate) enum Trigger {
     Ask(String),
     /// The person answered.
     Answer,
+    /// It goes back to a moment in which the agent worked.
+    GoBack,
     /// The agent finished.
     FinishWork,
     /// The pull request is open.
@@ -110,6 +112,10 @@ pub(crate) fn transition(state: &RunState, trigger: Trigger) -> Result<RunState,
             RunState::Waiting { .. } => Ok(RunState::Working),
             _ => denied,
         },
+        Trigger::GoBack => match state {
+            RunState::Waiting { .. } | RunState::Delivering => Ok(RunState::Working),
+            _ => denied,
+        },
         Trigger::FinishWork => match state {
             RunState::Working => Ok(RunState::Delivering),
             _ => denied,
@@ -167,6 +173,7 @@ mod tests {
             Just(Trigger::Begin),
             Just(Trigger::Ask("which port?".to_owned())),
             Just(Trigger::Answer),
+            Just(Trigger::GoBack),
             Just(Trigger::FinishWork),
             Just(Trigger::Open(PullRequestId(1))),
             Just(Trigger::Merge),

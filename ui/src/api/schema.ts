@@ -225,6 +225,41 @@ export type paths = {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/runs/{run}/checkpoints": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Lists a run's checkpoints, the oldest first. */
+        readonly get: operations["checkpoints"];
+        readonly put?: never;
+        /** Saves a checkpoint, after the step that is being taken; answers when that is done. */
+        readonly post: operations["save_checkpoint"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/runs/{run}/checkpoints/{checkpoint}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        readonly post?: never;
+        /** Removes a checkpoint that the run does not rest on; answers with those that are left. */
+        readonly delete: operations["remove_checkpoint"];
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/runs/{run}/continue": {
         readonly parameters: {
             readonly query?: never;
@@ -253,6 +288,23 @@ export type paths = {
         readonly get: operations["events"];
         readonly put?: never;
         readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/runs/{run}/fork": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Makes runs that go on from a checkpoint, each with a sandbox and a branch of its own. */
+        readonly post: operations["fork"];
         readonly delete?: never;
         readonly options?: never;
         readonly head?: never;
@@ -293,6 +345,23 @@ export type paths = {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/runs/{run}/rewind": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Lets a run go back to a checkpoint: sandbox, files and conversation are what they were then. */
+        readonly post: operations["rewind"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/runs/{run}/stream": {
         readonly parameters: {
             readonly query?: never;
@@ -308,6 +377,23 @@ export type paths = {
         readonly get: operations["stream"];
         readonly put?: never;
         readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/runs/{run}/suspend": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Suspends the sandbox of a paused run to disk; answers when its memory is given back. `continue` brings it back. */
+        readonly post: operations["suspend"];
         readonly delete?: never;
         readonly options?: never;
         readonly head?: never;
@@ -442,6 +528,56 @@ export type components = {
             readonly error: components["schemas"]["UserError"];
             /** @enum {string} */
             readonly type: "bad";
+        };
+        /**
+         * @description Why a checkpoint is saved.
+         * @enum {string}
+         */
+        readonly CheckpointCause: "asked" | "steps" | "paused" | "beforeDelivery" | "failed" | "suspended";
+        /** @description What a checkpoint cost. */
+        readonly CheckpointCost: {
+            /**
+             * Format: int64
+             * @description Memory that changed since the checkpoint before it, or since the template, in bytes.
+             */
+            readonly changedBytes: number;
+            /**
+             * Format: int64
+             * @description How long the guest stood still, in milliseconds.
+             */
+            readonly pausedMs: number;
+            /**
+             * Format: int64
+             * @description How long all of it took, in milliseconds.
+             */
+            readonly tookMs: number;
+            /**
+             * Format: int64
+             * @description What was written to disk for it, in bytes.
+             */
+            readonly writtenBytes: number;
+        };
+        /** @description Names a checkpoint: the saved disk and memory of a sandbox at one moment. */
+        readonly CheckpointId: string;
+        /** @description A checkpoint as lists show it. */
+        readonly CheckpointSummary: {
+            /**
+             * Format: date-time
+             * @description When it was saved.
+             */
+            readonly at: string;
+            /** @description Why it was saved. */
+            readonly cause: components["schemas"]["CheckpointCause"];
+            /** @description Its id. */
+            readonly checkpoint: components["schemas"]["CheckpointId"];
+            /** @description What it cost. */
+            readonly cost: components["schemas"]["CheckpointCost"];
+            /**
+             * Format: int64
+             * @description The number of the event that says it is saved.
+             */
+            readonly seq: number;
+            readonly step?: components["schemas"]["StepId"] | null;
         };
         /** @description Names a git commit by its full object name (SHA-1, or SHA-256 in repositories that use it). */
         readonly CommitId: string;
@@ -639,6 +775,71 @@ export type components = {
             /** @enum {string} */
             readonly type: "pullRequestOpened";
         } | {
+            /** @description Why it is saved. One that is saved in order to suspend the sandbox ends its virtual machine. */
+            readonly cause: components["schemas"]["CheckpointCause"];
+            /** @description The checkpoint. */
+            readonly checkpoint: components["schemas"]["CheckpointId"];
+            /** @enum {string} */
+            readonly type: "checkpointIntended";
+        } | {
+            /** @description Why it was saved. */
+            readonly cause: components["schemas"]["CheckpointCause"];
+            /** @description The checkpoint. */
+            readonly checkpoint: components["schemas"]["CheckpointId"];
+            /** @description What it cost. */
+            readonly cost: components["schemas"]["CheckpointCost"];
+            /** @enum {string} */
+            readonly type: "checkpointSaved";
+        } | {
+            /** @description The checkpoint. */
+            readonly checkpoint: components["schemas"]["CheckpointId"];
+            /** @description What went wrong, in one sentence. */
+            readonly reason: string;
+            /** @enum {string} */
+            readonly type: "checkpointFailed";
+        } | {
+            /** @description The checkpoint. */
+            readonly checkpoint: components["schemas"]["CheckpointId"];
+            /** @enum {string} */
+            readonly type: "checkpointRemoved";
+        } | {
+            /** @description The checkpoint. */
+            readonly checkpoint: components["schemas"]["CheckpointId"];
+            /** @description Why, in one sentence. */
+            readonly reason: string;
+            /** @enum {string} */
+            readonly type: "rewindIntended";
+        } | {
+            /** @description The checkpoint. */
+            readonly checkpoint: components["schemas"]["CheckpointId"];
+            /** @enum {string} */
+            readonly type: "rewound";
+        } | {
+            /** @description What it was brought back from. */
+            readonly checkpoint: components["schemas"]["CheckpointId"];
+            /** @description The sandbox. */
+            readonly sandbox: components["schemas"]["SandboxId"];
+            /**
+             * Format: int64
+             * @description How long that took, in milliseconds.
+             */
+            readonly tookMs: number;
+            /** @enum {string} */
+            readonly type: "sandboxRestored";
+        } | {
+            /** @description The branch as it is called in the sandbox so far. */
+            readonly branch: string;
+            /** @description The checkpoint of it that this run goes on from. */
+            readonly checkpoint: components["schemas"]["CheckpointId"];
+            /** @description The other run. */
+            readonly from: components["schemas"]["RunId"];
+            /** @description This run's own copy of the checkpoint. */
+            readonly own: components["schemas"]["CheckpointId"];
+            /** @description The sandbox that is to be made from it. */
+            readonly sandbox: components["schemas"]["SandboxId"];
+            /** @enum {string} */
+            readonly type: "runForked";
+        } | {
             /** @description What the new owner found, in one sentence. */
             readonly found: string;
             /** @enum {string} */
@@ -680,6 +881,23 @@ export type components = {
         readonly FailureReason: {
             /** @description What failed, why, what to do next. */
             readonly error: components["schemas"]["UserError"];
+        };
+        /** @description The runs that were made. */
+        readonly ForkReply: {
+            /** @description Their ids. */
+            readonly runs: readonly components["schemas"]["RunId"][];
+        };
+        /** @description A wish for runs that go on from a checkpoint of this one, beside it. */
+        readonly ForkRun: {
+            /** @description The checkpoint, by its id, how that begins, or the step after which it was saved. */
+            readonly checkpoint: string;
+            /**
+             * Format: int32
+             * @description How many; one if absent, sixteen at most.
+             */
+            readonly count?: number;
+            /** @description What to tell their agents. */
+            readonly text?: string | null;
         };
         /** @description What is seen of a run at a glance: how far its plan is, what it does, the newest picture of its screen. */
         readonly Glance: {
@@ -933,6 +1151,11 @@ export type components = {
             /** @enum {string} */
             readonly type: "image";
         };
+        /** @description A wish to go back to a checkpoint. */
+        readonly RewindRun: {
+            /** @description The checkpoint, by its id, how that begins, or the step after which it was saved. */
+            readonly checkpoint: string;
+        };
         /** @description A run with what a person wants to see of it first. */
         readonly RunDetail: {
             /** @description The evidence noted so far. */
@@ -1043,6 +1266,8 @@ export type components = {
         readonly SandboxFacts: {
             /** @description `kvm` or `tcg`. */
             readonly acceleration: string;
+            /** @description Whether checkpoints of it can be saved. */
+            readonly checkpoints?: boolean;
             /** @description The driver, for example `qemu`. */
             readonly driver: string;
             /**
@@ -1282,6 +1507,10 @@ export type ChangedFile = components['schemas']['ChangedFile'];
 export type ChangedFiles = components['schemas']['ChangedFiles'];
 export type Check = components['schemas']['Check'];
 export type CheckOutcome = components['schemas']['CheckOutcome'];
+export type CheckpointCause = components['schemas']['CheckpointCause'];
+export type CheckpointCost = components['schemas']['CheckpointCost'];
+export type CheckpointId = components['schemas']['CheckpointId'];
+export type CheckpointSummary = components['schemas']['CheckpointSummary'];
 export type CommitId = components['schemas']['CommitId'];
 export type DoctorReport = components['schemas']['DoctorReport'];
 export type ErrorCode = components['schemas']['ErrorCode'];
@@ -1290,6 +1519,8 @@ export type EventBody = components['schemas']['EventBody'];
 export type Evidence = components['schemas']['Evidence'];
 export type EvidenceSource = components['schemas']['EvidenceSource'];
 export type FailureReason = components['schemas']['FailureReason'];
+export type ForkReply = components['schemas']['ForkReply'];
+export type ForkRun = components['schemas']['ForkRun'];
 export type Glance = components['schemas']['Glance'];
 export type Health = components['schemas']['Health'];
 export type Image = components['schemas']['Image'];
@@ -1311,6 +1542,7 @@ export type PullRequestSummary = components['schemas']['PullRequestSummary'];
 export type QueueReason = components['schemas']['QueueReason'];
 export type Reconciled = components['schemas']['Reconciled'];
 export type ResultPart = components['schemas']['ResultPart'];
+export type RewindRun = components['schemas']['RewindRun'];
 export type RunDetail = components['schemas']['RunDetail'];
 export type RunId = components['schemas']['RunId'];
 export type RunList = components['schemas']['RunList'];
@@ -1749,6 +1981,101 @@ export interface operations {
             };
         };
     };
+    readonly checkpoints: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description The run */
+                readonly run: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": readonly components["schemas"]["CheckpointSummary"][];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly save_checkpoint: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description The run */
+                readonly run: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["CheckpointSummary"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly remove_checkpoint: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description The checkpoint's id, how it begins, or its step */
+                readonly checkpoint: string;
+                /** @description The run */
+                readonly run: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": readonly components["schemas"]["CheckpointSummary"][];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
     readonly continue_run: {
         readonly parameters: {
             readonly query?: never;
@@ -1803,6 +2130,41 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": readonly components["schemas"]["Event"][];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly fork: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description The run */
+                readonly run: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["ForkRun"];
+            };
+        };
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ForkReply"];
                 };
             };
             /** @description What failed, why, and what to do next. */
@@ -1882,6 +2244,41 @@ export interface operations {
             };
         };
     };
+    readonly rewind: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description The run */
+                readonly run: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["RewindRun"];
+            };
+        };
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["RunSummary"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
     readonly stream: {
         readonly parameters: {
             readonly query?: {
@@ -1903,6 +2300,37 @@ export interface operations {
                 };
                 content: {
                     readonly "text/event-stream": string;
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly suspend: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description The run */
+                readonly run: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["CheckpointSummary"];
                 };
             };
             /** @description What failed, why, and what to do next. */

@@ -138,6 +138,25 @@ pub(crate) fn list(checkpoints: &Path) -> Vec<CheckpointId> {
     list
 }
 
+/// Makes another checkpoint of all that one has.
+pub(crate) fn copy(
+    checkpoints: &Path,
+    from: &CheckpointId,
+    to: &CheckpointId,
+) -> io::Result<CheckpointFacts> {
+    let mut record = load(checkpoints, from).ok_or(io::ErrorKind::NotFound)?;
+    record.checkpoint = to.clone();
+    let staging = Staging::create(checkpoints, to)?;
+    for entry in fs::read_dir(checkpoints.join(from.as_str()))? {
+        let entry = entry?;
+        if entry.file_name() != RECORD {
+            share(&entry.path(), &staging.folder.join(entry.file_name()))?;
+        }
+    }
+    staging.publish(&record)?;
+    Ok(record.facts())
+}
+
 /// Removes a checkpoint, whole or not.
 pub(crate) fn remove(checkpoints: &Path, checkpoint: &CheckpointId) -> io::Result<()> {
     let folder = checkpoints.join(checkpoint.as_str());

@@ -1,5 +1,6 @@
 //! The routes, one for each operation; the OpenAPI document is made of the same list.
 
+mod checkpoints;
 mod host;
 mod reviews;
 mod runs;
@@ -56,6 +57,11 @@ fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(runs::pause))
         .routes(routes!(runs::continue_run))
         .routes(routes!(runs::say))
+        .routes(routes!(checkpoints::checkpoints, checkpoints::save_checkpoint))
+        .routes(routes!(checkpoints::remove_checkpoint))
+        .routes(routes!(checkpoints::rewind))
+        .routes(routes!(checkpoints::fork))
+        .routes(routes!(checkpoints::suspend))
         .routes(routes!(runs::tree))
         .routes(routes!(runs::blob))
         .routes(routes!(reviews::pull_requests))

@@ -26,11 +26,11 @@ fn commit() -> CommitId {
     "b".repeat(40).parse().unwrap()
 }
 
-fn state(state: RunState) -> EventBody {
+pub(super) fn state(state: RunState) -> EventBody {
     EventBody::StateChanged { state }
 }
 
-fn answer(turn: u32, calls: &[(&str, &str, serde_json::Value)]) -> EventBody {
+pub(super) fn answer(turn: u32, calls: &[(&str, &str, serde_json::Value)]) -> EventBody {
     let blocks = calls.iter().map(|(id, name, input)| AssistantBlock::ToolCall {
         call: ToolCall {
             id: (*id).to_owned(),
@@ -48,7 +48,7 @@ fn answer(turn: u32, calls: &[(&str, &str, serde_json::Value)]) -> EventBody {
     }
 }
 
-fn intended(
+pub(super) fn intended(
     step: &str,
     id: &str,
     name: &str,
@@ -59,7 +59,7 @@ fn intended(
     EventBody::StepIntended { step: step.parse().unwrap(), call, write }
 }
 
-fn finished(step: &str, id: &str, exit_code: Option<i32>) -> EventBody {
+pub(super) fn finished(step: &str, id: &str, exit_code: Option<i32>) -> EventBody {
     EventBody::StepFinished {
         step: step.parse().unwrap(),
         call: id.to_owned(),
@@ -73,8 +73,9 @@ fn finished(step: &str, id: &str, exit_code: Option<i32>) -> EventBody {
 }
 
 /// The events of a run up to the conversation's first call of the model.
-fn begun() -> Vec<EventBody> {
+pub(super) fn begun() -> Vec<EventBody> {
     let facts = SandboxFacts {
+        checkpoints: false,
         driver: "qemu".to_owned(),
         acceleration: "tcg".to_owned(),
         template: "t".to_owned(),
@@ -95,7 +96,18 @@ fn begun() -> Vec<EventBody> {
     ]
 }
 
-fn events(bodies: Vec<EventBody>) -> Vec<Event> {
+/// The same in a sandbox that can be saved.
+pub(super) fn begun_able() -> Vec<EventBody> {
+    let mut bodies = begun();
+    for body in &mut bodies {
+        if let EventBody::SandboxReady { facts, .. } = body {
+            facts.checkpoints = true;
+        }
+    }
+    bodies
+}
+
+pub(super) fn events(bodies: Vec<EventBody>) -> Vec<Event> {
     let numbered = (1..).zip(bodies);
     let event = |(seq, body): (u64, EventBody)| Event {
         position: seq,
@@ -107,7 +119,7 @@ fn events(bodies: Vec<EventBody>) -> Vec<Event> {
     numbered.map(event).collect()
 }
 
-fn fold(bodies: Vec<EventBody>) -> RunProgress {
+pub(super) fn fold(bodies: Vec<EventBody>) -> RunProgress {
     let events = events(bodies);
     let (first, rest) = events.split_first().unwrap();
     let mut progress = RunProgress::begin(first, AgentSettings::default()).unwrap();

@@ -1,0 +1,107 @@
+//! Checkpoints of a run: its sandbox's memory and disk as they were at one moment, to go back to or to fork from.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use crate::{CheckpointId, RunId, StepId};
+
+/// Why a checkpoint is saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum CheckpointCause {
+    /// A person asked for it.
+    Asked,
+    /// The agent has taken several steps since the one before.
+    Steps,
+    /// The run was paused.
+    Paused,
+    /// The work is about to be delivered.
+    BeforeDelivery,
+    /// The run failed, and its sandbox is removed: the work in it is kept here.
+    Failed,
+    /// The run rests, and its sandbox gives its memory back: it is suspended to disk.
+    Suspended,
+}
+
+impl CheckpointCause {
+    /// The cause in a few words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Asked => "asked for",
+            Self::Steps => "after steps",
+            Self::Paused => "on pause",
+            Self::BeforeDelivery => "before delivery",
+            Self::Failed => "on failure",
+            Self::Suspended => "suspended",
+        }
+    }
+}
+
+/// What a checkpoint cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckpointCost {
+    /// Memory that changed since the checkpoint before it, or since the template, in bytes.
+    pub changed_bytes: u64,
+    /// What was written to disk for it, in bytes.
+    pub written_bytes: u64,
+    /// How long the guest stood still, in milliseconds.
+    pub paused_ms: u64,
+    /// How long all of it took, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// A checkpoint as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckpointSummary {
+    /// Its id.
+    pub checkpoint: CheckpointId,
+    /// Why it was saved.
+    pub cause: CheckpointCause,
+    /// The last step that had ended by then; `None` before the first.
+    pub step: Option<StepId>,
+    /// The number of the event that says it is saved.
+    pub seq: u64,
+    /// When it was saved.
+    #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    pub at: OffsetDateTime,
+    /// What it cost.
+    pub cost: CheckpointCost,
+}
+
+/// A wish to go back to a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RewindRun {
+    /// The checkpoint, by its id, how that begins, or the step after which it was saved.
+    pub checkpoint: String,
+}
+
+/// A wish for runs that go on from a checkpoint of this one, beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ForkRun {
+    /// The checkpoint, by its id, how that begins, or the step after which it was saved.
+    pub checkpoint: String,
+    /// How many; one if absent, sixteen at most.
+    #[serde(default = "one")]
+    pub count: u32,
+    /// What to tell their agents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// The runs that were made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ForkReply {
+    /// Their ids.
+    pub runs: Vec<RunId>,
+}

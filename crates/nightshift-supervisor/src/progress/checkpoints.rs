@@ -1,0 +1,311 @@
+//! The checkpoints of a run, folded from its events: which there are, when one is due, which may go, and what the run
+//! was at each.
+//!
+//! ```text
+//!   checkpointIntended ─▶ saved ─▶ (rewindIntended ─▶ rewound) ─▶ removed
+//!          └────────────▶ failed
+//! ```
+
+use nightshift_protocol::{
+    CheckpointCause, CheckpointId, CheckpointSummary, Event, EventBody, PauseReason, RunState, StepId,
+};
+
+use super::{Action, Readiness, RunProgress, Sandbox};
+
+/// Steps that change something between two checkpoints that nobody asks for.
+const EVERY: u32 = 8;
+
+/// RunCheckpoints that nobody asked for and that are kept: the newest so many.
+const KEPT: usize = 4;
+
+/// A run's checkpoints.
+#[derive(Debug, Clone, Default)]
+pub struct RunCheckpoints {
+    /// Whether the run's sandbox can be saved.
+    able: bool,
+    /// Those that are there, the oldest first.
+    saved: Vec<Saved>,
+    /// The one that was intended and has no outcome.
+    open: Option<(CheckpointId, CheckpointCause)>,
+    /// The one that the run is going back to.
+    rewinding: Option<CheckpointId>,
+    /// Steps since the newest was saved, or failed to be.
+    steps: u32,
+    last_step: Option<StepId>,
+    /// The name that the branch of a fork had when its sandbox was saved.
+    branch_in_sandbox: Option<String>,
+    /// The checkpoint the run came back to, until the agent has done something since.
+    returned: Option<CheckpointId>,
+}
+
+/// A checkpoint with what the run was at that moment.
+#[derive(Debug, Clone)]
+struct Saved {
+    summary: CheckpointSummary,
+    then: Box<RunProgress>,
+}
+
+impl RunCheckpoints {
+    /// Those that are there, the oldest first.
+    pub fn list(&self) -> Vec<CheckpointSummary> {
+        self.saved.iter().map(|saved| saved.summary.clone()).collect()
+    }
+
+    /// The name that the branch of a fork had when its sandbox was saved.
+    pub(crate) fn branch_in_sandbox(&self) -> Option<&str> {
+        self.branch_in_sandbox.as_deref()
+    }
+
+    /// The newest one that a run whose sandbox was lost can go back to. One that it came back to just now and lost the
+    /// sandbox again is none.
+    pub(crate) fn refuge(&self) -> Option<CheckpointId> {
+        let newest = &self.saved.last()?.summary.checkpoint;
+        (self.returned.as_ref() != Some(newest)).then(|| newest.clone())
+    }
+}
+
+impl RunProgress {
+    /// Takes in what an event says about checkpoints.
+    pub(super) fn apply_to_checkpoints(&mut self, event: &Event) {
+        match &event.body {
+            EventBody::SandboxReady { facts, .. } => self.checkpoints.able = facts.checkpoints,
+            EventBody::StepFinished { step, .. } => {
+                self.checkpoints.last_step = Some(*step);
+                self.checkpoints.steps += 1;
+                self.checkpoints.returned = None;
+            }
+            EventBody::CheckpointIntended { checkpoint, cause } => {
+                self.checkpoints.open = Some((checkpoint.clone(), *cause));
+            }
+            EventBody::CheckpointFailed { .. } => {
+                self.checkpoints.open = None;
+                self.checkpoints.steps = 0;
+            }
+            EventBody::CheckpointSaved { checkpoint, cause, cost } => {
+                self.checkpoints.open = None;
+                self.checkpoints.steps = 0;
+                if *cause == CheckpointCause::Suspended
+                    && let Some(sandbox) = &mut self.sandbox
+                {
+                    sandbox.readiness = Readiness::Suspended(checkpoint.clone());
+                }
+                let summary = CheckpointSummary {
+                    checkpoint: checkpoint.clone(),
+                    cause: *cause,
+                    step: self.checkpoints.last_step,
+                    seq: event.seq,
+                    at: event.at,
+                    cost: *cost,
+                };
+                let mut then = Box::new(self.clone());
+                // What was saved before is known anyway, and would be kept as often as there are checkpoints.
+                then.checkpoints.saved = Vec::new();
+                self.checkpoints.saved.push(Saved { summary, then });
+            }
+            EventBody::CheckpointRemoved { checkpoint } => {
+                self.checkpoints.saved.retain(|saved| saved.summary.checkpoint != *checkpoint);
+                // Also when it was to be gone back to and was not on the disk any more.
+                self.checkpoints.rewinding.take_if(|rewinding| rewinding == checkpoint);
+            }
+            EventBody::RewindIntended { checkpoint, .. } => {
+                self.checkpoints.rewinding = Some(checkpoint.clone());
+            }
+            EventBody::Rewound { checkpoint } => self.rewind(checkpoint),
+            EventBody::SandboxRestored { sandbox, .. } => {
+                self.sandbox = Some(Sandbox { id: sandbox.clone(), readiness: Readiness::Ready });
+            }
+            EventBody::RunForked { sandbox, own, branch, .. } => {
+                self.checkpoints.able = true;
+                self.checkpoints.branch_in_sandbox = Some(branch.clone());
+                let readiness = Readiness::Suspended(own.clone());
+                self.sandbox = Some(Sandbox { id: sandbox.clone(), readiness });
+            }
+            EventBody::StateChanged { state } if state.is_final() => self.checkpoints.rewinding = None,
+            EventBody::RunSubmitted { .. }
+            | EventBody::StateChanged { .. }
+            | EventBody::SandboxRequested { .. }
+            | EventBody::SandboxStopped { .. }
+            | EventBody::RepositoryImported { .. }
+            | EventBody::ConversationStarted { .. }
+            | EventBody::TurnRequested { .. }
+            | EventBody::TurnRetried { .. }
+            | EventBody::TurnFinished { .. }
+            | EventBody::StepIntended { .. }
+            | EventBody::PlanChanged { .. }
+            | EventBody::EvidenceNoted { .. }
+            | EventBody::PersonSaid { .. }
+            | EventBody::WorkFinished { .. }
+            | EventBody::DeliveryIntended { .. }
+            | EventBody::BranchReceived { .. }
+            | EventBody::PullRequestOpened { .. }
+            | EventBody::OwnerResumed { .. } => {}
+        }
+    }
+
+    /// Becomes what it was at a checkpoint, but for what cannot be taken back: its state, what was used, the sandbox.
+    fn rewind(&mut self, checkpoint: &CheckpointId) {
+        self.checkpoints.rewinding = None;
+        let saved = self.checkpoints.saved.iter().find(|saved| saved.summary.checkpoint == *checkpoint);
+        let Some(then) = saved.map(|saved| saved.then.clone()) else { return };
+        let mut agent = self.agent.clone();
+        agent.rewind(&then.agent);
+        let mut checkpoints = std::mem::take(&mut self.checkpoints);
+        checkpoints.steps = 0;
+        checkpoints.last_step = then.checkpoints.last_step;
+        checkpoints.returned = Some(checkpoint.clone());
+        let id = self.sandbox.take().or_else(|| then.sandbox.clone()).map(|sandbox| sandbox.id);
+        let state = self.state.clone();
+        *self = Self {
+            run: self.run.clone(),
+            task: self.task.clone(),
+            branch: self.branch.clone(),
+            sandbox: id.map(|id| Sandbox { id, readiness: Readiness::Suspended(checkpoint.clone()) }),
+            agent,
+            checkpoints,
+            usage: self.usage,
+            last_seq: self.last_seq,
+            last_at: self.last_at,
+            worked: self.worked,
+            ..*then
+        };
+        // The agent was told of pauses up to then; now it is told where the run is.
+        self.enter(&state);
+    }
+
+    /// Whether the agent had finished by the time of a checkpoint.
+    pub(crate) fn was_finished_at(&self, checkpoint: &CheckpointId) -> bool {
+        let mut saved = self.checkpoints.saved.iter();
+        saved.any(|saved| saved.summary.checkpoint == *checkpoint && saved.then.finished.is_some())
+    }
+
+    /// Whether the sandbox is nowhere but in a checkpoint, or the run is going back there.
+    pub(crate) fn rests_on(&self, checkpoint: &CheckpointId) -> bool {
+        let suspended = match &self.sandbox {
+            Some(Sandbox { readiness: Readiness::Suspended(on), .. }) => on == checkpoint,
+            Some(_) | None => false,
+        };
+        suspended || self.checkpoints.rewinding.as_ref() == Some(checkpoint)
+    }
+
+    /// What is to be done about checkpoints before anything else, if anything is.
+    pub(super) fn next_for_checkpoints(&self) -> Option<Action> {
+        let checkpoints = &self.checkpoints;
+        if let Some(checkpoint) = &checkpoints.rewinding {
+            return Some(Action::Rewind(checkpoint.clone()));
+        }
+        if let Some((checkpoint, cause)) = &checkpoints.open {
+            return Some(Action::SaveCheckpoint { checkpoint: checkpoint.clone(), cause: *cause });
+        }
+        if let Some(checkpoint) = self.superseded() {
+            return Some(Action::RemoveCheckpoint(checkpoint));
+        }
+        match &self.sandbox {
+            Some(Sandbox { id, readiness: Readiness::Suspended(checkpoint) })
+                if matches!(self.state, RunState::Working | RunState::Delivering) =>
+            {
+                Some(Action::RestoreSandbox { sandbox: id.clone(), checkpoint: checkpoint.clone() })
+            }
+            Some(Sandbox { readiness: Readiness::Ready, .. }) => self.due().map(Action::BeginCheckpoint),
+            Some(_) | None => None,
+        }
+    }
+
+    /// Why a checkpoint should be saved now, if one should.
+    fn due(&self) -> Option<CheckpointCause> {
+        let steps = self.checkpoints.steps;
+        if !self.checkpoints.able || steps == 0 {
+            return None;
+        }
+        match &self.state {
+            RunState::Working if steps >= EVERY && self.open_step.is_none() && self.open_turn.is_none() => {
+                Some(CheckpointCause::Steps)
+            }
+            RunState::Delivering if self.received.is_none() => Some(CheckpointCause::BeforeDelivery),
+            // The sandbox goes, and what was worked in it must not.
+            RunState::Failed { .. } => Some(CheckpointCause::Failed),
+            // A sandbox that makes trouble is not saved as it is.
+            RunState::Paused { reason: PauseReason::Person | PauseReason::Limit { .. } } => {
+                Some(CheckpointCause::Paused)
+            }
+            RunState::Queued { .. }
+            | RunState::Preparing { .. }
+            | RunState::Working
+            | RunState::Waiting { .. }
+            | RunState::Delivering
+            | RunState::InReview { .. }
+            | RunState::Paused { .. }
+            | RunState::Merged { .. }
+            | RunState::Closed { .. }
+            | RunState::Cancelled => None,
+        }
+    }
+
+    /// A checkpoint that nothing rests on any more.
+    ///
+    /// Work that was not delivered is in the sandbox, and if that is gone or suspended, in the newest checkpoint: that
+    /// one stays, whatever became of the run, until a pull request was decided on.
+    fn superseded(&self) -> Option<CheckpointId> {
+        let decided = matches!(self.state, RunState::Merged { .. } | RunState::Closed { .. });
+        let list = &self.checkpoints.saved;
+        let mut unasked = list.iter().filter(|saved| saved.summary.cause != CheckpointCause::Asked).count();
+        let candidates = if decided { list } else { &list[..list.len().saturating_sub(1)] };
+        for saved in candidates {
+            let id = &saved.summary.checkpoint;
+            let asked = saved.summary.cause == CheckpointCause::Asked;
+            let over = self.state.is_final() || matches!(self.state, RunState::InReview { .. });
+            let goes = decided || !asked && (over || unasked > KEPT);
+            if goes && !self.rests_on(id) {
+                return Some(id.clone());
+            }
+            if !asked {
+                unasked -= 1;
+            }
+        }
+        None
+    }
+
+    /// Whether its sandbox may be suspended: nothing happens in the run unless a person does something.
+    pub(crate) fn may_be_suspended(&self) -> bool {
+        let rests = matches!(self.state, RunState::Paused { .. } | RunState::Waiting { .. });
+        let ready = matches!(&self.sandbox, Some(Sandbox { readiness: Readiness::Ready, .. }));
+        rests && ready && self.checkpoints.able && self.checkpoints.open.is_none()
+    }
+
+    /// Whether a checkpoint can be saved now on demand.
+    pub(crate) fn may_be_saved(&self) -> bool {
+        let ready = matches!(&self.sandbox, Some(Sandbox { readiness: Readiness::Ready, .. }));
+        ready && self.checkpoints.able && self.conversation_started && self.checkpoints.open.is_none()
+    }
+
+    /// Whether the run can go back to a checkpoint now.
+    pub(crate) fn may_go_back(&self) -> bool {
+        let place = matches!(
+            self.state,
+            RunState::Working | RunState::Waiting { .. } | RunState::Paused { .. } | RunState::Delivering
+        );
+        place && self.sandbox.is_some() && self.checkpoints.rewinding.is_none()
+    }
+}
+
+/// The events of a run that lead to one of its checkpoints: without those that it went back behind.
+pub(crate) fn road_to<'a>(events: &'a [Event], checkpoint: &CheckpointId) -> Option<Vec<&'a Event>> {
+    let mut road: Vec<&Event> = Vec::new();
+    let mut lengths = std::collections::HashMap::new();
+    for event in events {
+        road.push(event);
+        match &event.body {
+            EventBody::CheckpointSaved { checkpoint: saved, .. } => {
+                lengths.insert(saved, road.len());
+                if saved == checkpoint {
+                    return Some(road);
+                }
+            }
+            EventBody::Rewound { checkpoint } => road.truncate(*lengths.get(checkpoint)?),
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

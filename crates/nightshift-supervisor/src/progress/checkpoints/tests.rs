@@ -1,0 +1,209 @@
+use nightshift_protocol::{CheckpointCost, PullRequestId, QueueReason};
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::super::next;
+use super::super::tests::{answer, begun_able, events, finished, fold, intended, state};
+use super::*;
+
+fn id(number: usize) -> CheckpointId {
+    format!("checkpoint-{number:010}").parse().unwrap()
+}
+
+fn saved(number: usize, cause: CheckpointCause) -> [EventBody; 2] {
+    let cost = CheckpointCost { changed_bytes: 4096, written_bytes: 5000, paused_ms: 20, took_ms: 100 };
+    [
+        EventBody::CheckpointIntended { checkpoint: id(number), cause },
+        EventBody::CheckpointSaved { checkpoint: id(number), cause, cost },
+    ]
+}
+
+/// A turn with one shell command that ran to its end.
+fn turn(number: u32) -> [EventBody; 4] {
+    let (step, call) = (format!("{number}.1"), format!("call{number}"));
+    let input = json!({ "command": format!("echo {number} > {number}") });
+    [
+        EventBody::TurnRequested { turn: number },
+        answer(number, &[(&call, "shell", input.clone())]),
+        intended(&step, &call, "shell", input, None),
+        finished(&step, &call, Some(0)),
+    ]
+}
+
+fn paused() -> EventBody {
+    state(RunState::Paused { reason: PauseReason::Person })
+}
+
+fn go_on() -> [EventBody; 2] {
+    [state(RunState::Queued { reason: QueueReason::Submitted }), state(RunState::Working)]
+}
+
+#[test]
+fn a_checkpoint_is_due_after_some_steps_and_not_again_once_it_is_saved_or_failed() {
+    let mut bodies = begun_able();
+    bodies.extend((1..EVERY).flat_map(turn));
+    assert!(matches!(next(&fold(bodies.clone())), Action::AskModel { .. }));
+    bodies.extend(turn(EVERY));
+    assert_eq!(next(&fold(bodies.clone())), Action::BeginCheckpoint(CheckpointCause::Steps));
+    let cause = CheckpointCause::Steps;
+    bodies.push(EventBody::CheckpointIntended { checkpoint: id(1), cause });
+    assert_eq!(next(&fold(bodies.clone())), Action::SaveCheckpoint { checkpoint: id(1), cause });
+    let failed = EventBody::CheckpointFailed { checkpoint: id(1), reason: "the disk is full".to_owned() };
+    for outcome in [failed, saved(1, cause)[1].clone()] {
+        let bodies: Vec<_> = bodies.iter().cloned().chain([outcome]).collect();
+        assert!(matches!(next(&fold(bodies.clone())), Action::AskModel { .. }));
+    }
+}
+
+#[test]
+fn a_sandbox_that_cannot_be_saved_is_never_tried() {
+    let mut bodies = super::super::tests::begun();
+    bodies.extend((1..=EVERY).flat_map(turn));
+    assert!(matches!(next(&fold(bodies.clone())), Action::AskModel { .. }));
+    bodies.push(paused());
+    assert_eq!(next(&fold(bodies.clone())), Action::AwaitPerson);
+}
+
+#[test]
+fn a_run_that_goes_back_has_the_conversation_of_then_and_has_spent_what_it_spent() {
+    let mut bodies = begun_able();
+    bodies.extend(turn(1));
+    let before = fold(bodies.clone());
+    bodies.extend(saved(1, CheckpointCause::Asked));
+    bodies.extend(turn(2));
+    bodies.extend(turn(3));
+    let spent = fold(bodies.clone()).usage;
+    bodies.push(EventBody::RewindIntended { checkpoint: id(1), reason: "a person asked for it".to_owned() });
+    assert_eq!(next(&fold(bodies.clone())), Action::Rewind(id(1)));
+    bodies.push(EventBody::Rewound { checkpoint: id(1) });
+
+    let back = fold(bodies.clone());
+    assert_eq!(back.agent.conversation().messages, before.agent.conversation().messages);
+    assert_eq!((back.turns, back.commands.clone()), (before.turns, before.commands));
+    assert_eq!((back.usage, back.agent.used()), (spent, spent));
+    let sandbox = back.sandbox.clone().unwrap().id;
+    assert_eq!(next(&back), Action::RestoreSandbox { sandbox: sandbox.clone(), checkpoint: id(1) });
+
+    bodies.push(EventBody::SandboxRestored { sandbox, checkpoint: id(1), took_ms: 300 });
+    let expected = Action::AskModel { turn: 2, intention: super::super::Intention::New };
+    assert_eq!(next(&fold(bodies.clone())), expected);
+    // The same step is taken once more, and it is another one.
+    bodies.extend(turn(2));
+    assert!(matches!(next(&fold(bodies.clone())), Action::AskModel { turn: 3, .. }));
+}
+
+#[test]
+fn a_suspended_run_is_brought_back_when_it_goes_on_and_not_before() {
+    let mut bodies = begun_able();
+    bodies.extend(turn(1));
+    bodies.push(paused());
+    assert_eq!(next(&fold(bodies.clone())), Action::BeginCheckpoint(CheckpointCause::Paused));
+    assert!(fold(bodies.clone()).may_be_suspended());
+    bodies.extend(saved(1, CheckpointCause::Suspended));
+    assert_eq!(next(&fold(bodies.clone())), Action::AwaitPerson);
+    assert!(!fold(bodies.clone()).may_be_suspended());
+    bodies.extend(go_on());
+    let sandbox = fold(bodies.clone()).sandbox.unwrap().id;
+    assert_eq!(next(&fold(bodies.clone())), Action::RestoreSandbox { sandbox, checkpoint: id(1) });
+}
+
+#[test]
+fn a_checkpoint_that_was_lost_is_given_up_and_the_run_stays_where_it_is() {
+    let mut bodies = begun_able();
+    bodies.extend(turn(1));
+    bodies.extend(saved(1, CheckpointCause::Asked));
+    bodies.extend(turn(2));
+    bodies.push(EventBody::RewindIntended { checkpoint: id(1), reason: "a person asked for it".to_owned() });
+    bodies.push(EventBody::CheckpointRemoved { checkpoint: id(1) });
+    assert!(matches!(next(&fold(bodies.clone())), Action::AskModel { turn: 3, .. }));
+}
+
+#[test]
+fn a_sandbox_lost_twice_at_the_same_place_has_no_refuge_there() {
+    let mut bodies = begun_able();
+    bodies.extend(turn(1));
+    bodies.extend(saved(1, CheckpointCause::Steps));
+    assert_eq!(fold(bodies.clone()).checkpoints.refuge(), Some(id(1)));
+    bodies.push(EventBody::Rewound { checkpoint: id(1) });
+    assert_eq!(fold(bodies.clone()).checkpoints.refuge(), None);
+    bodies.extend(turn(2));
+    assert_eq!(fold(bodies.clone()).checkpoints.refuge(), Some(id(1)));
+}
+
+#[test]
+fn the_work_of_a_run_that_failed_is_saved_before_its_sandbox_goes() {
+    let mut bodies = begun_able();
+    bodies.extend(turn(1));
+    let error = nightshift_protocol::UserError::new(nightshift_protocol::ErrorCode::Internal, "broken", "");
+    bodies.push(state(RunState::Failed { reason: nightshift_protocol::FailureReason { error } }));
+    assert_eq!(next(&fold(bodies.clone())), Action::BeginCheckpoint(CheckpointCause::Failed));
+    bodies.extend(saved(1, CheckpointCause::Failed));
+    assert!(matches!(next(&fold(bodies.clone())), Action::StopSandbox(_)));
+}
+
+#[test]
+fn the_road_to_a_checkpoint_leaves_out_what_the_run_went_back_behind() {
+    let mut bodies = begun_able();
+    let begin = bodies.len();
+    bodies.extend(saved(1, CheckpointCause::Asked));
+    bodies.extend(turn(1));
+    bodies.push(EventBody::Rewound { checkpoint: id(1) });
+    bodies.extend(saved(2, CheckpointCause::Asked));
+    let events = events(bodies.clone());
+    let road = road_to(&events, &id(2)).unwrap();
+    let names: Vec<_> = road[begin..].iter().map(|event| event.body.name()).collect();
+    assert_eq!(names, ["checkpointIntended", "checkpointSaved", "checkpointIntended", "checkpointSaved"]);
+    assert!(road_to(&events, &id(3)).is_none());
+}
+
+fn any_state() -> impl Strategy<Value = RunState> {
+    let error = nightshift_protocol::UserError::new(nightshift_protocol::ErrorCode::Internal, "broken", "");
+    prop_oneof![
+        Just(RunState::Working),
+        Just(RunState::Paused { reason: PauseReason::Person }),
+        Just(RunState::Waiting { question: "which?".to_owned() }),
+        Just(RunState::InReview { pull_request: PullRequestId(1) }),
+        Just(RunState::Merged { pull_request: PullRequestId(1) }),
+        Just(RunState::Cancelled),
+        Just(RunState::Failed { reason: nightshift_protocol::FailureReason { error } }),
+    ]
+}
+
+fn any_cause() -> impl Strategy<Value = CheckpointCause> {
+    prop_oneof![
+        Just(CheckpointCause::Asked),
+        Just(CheckpointCause::Steps),
+        Just(CheckpointCause::Paused),
+        Just(CheckpointCause::Suspended),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn what_is_removed_is_never_the_newest_of_a_run_nobody_decided_on_nor_what_it_rests_on(
+        causes in prop::collection::vec(any_cause(), 0..12),
+        end in any_state(),
+    ) {
+        let mut bodies = begun_able();
+        for (number, cause) in causes.iter().enumerate() {
+            bodies.extend(saved(number, *cause));
+        }
+        bodies.push(state(end.clone()));
+        let mut progress = fold(bodies.clone());
+        let newest = progress.checkpoints.list().last().map(|summary| summary.checkpoint.clone());
+        while let Some(checkpoint) = progress.superseded() {
+            prop_assert!(!progress.rests_on(&checkpoint));
+            let decided = matches!(end, RunState::Merged { .. });
+            prop_assert!(decided || Some(&checkpoint) != newest.as_ref());
+            bodies.push(EventBody::CheckpointRemoved { checkpoint });
+            progress = fold(bodies.clone());
+        }
+        let left = progress.checkpoints.list();
+        let asked = |list: &[CheckpointCause]| list.iter().filter(|cause| **cause == CheckpointCause::Asked).count();
+        let kept: Vec<_> = left.iter().map(|summary| summary.cause).collect();
+        prop_assert!(kept.len() - asked(&kept) <= KEPT + 1);
+        if !matches!(end, RunState::Merged { .. }) {
+            prop_assert_eq!(asked(&kept), asked(&causes));
+        }
+    }
+}

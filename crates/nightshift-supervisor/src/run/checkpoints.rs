@@ -1,0 +1,145 @@
+//! What the driver of a run does about its checkpoints.
+
+use std::sync::Arc;
+
+use nightshift_protocol::{CheckpointCause, CheckpointId, ErrorCode, EventBody, RunState, UserError};
+use nightshift_store::AppendError;
+
+use super::{Driver, Effect, Flow, Wish};
+use crate::acts::Rename;
+use crate::progress::Action;
+use crate::transition::Trigger;
+
+impl Driver {
+    /// Begins an action about checkpoints.
+    pub(super) async fn begin_checkpoint(&mut self, action: Action) -> Result<Option<Effect>, AppendError> {
+        let acts = Arc::clone(&self.acts);
+        let sandbox = self.progress.sandbox.as_ref().map(|sandbox| sandbox.id.clone());
+        Ok(match (action, sandbox) {
+            (Action::BeginCheckpoint(cause), _) => {
+                self.intend_checkpoint(cause).await?;
+                None
+            }
+            (Action::SaveCheckpoint { checkpoint, cause }, Some(sandbox)) => {
+                Some(Box::pin(acts.save_checkpoint(sandbox, checkpoint, cause)))
+            }
+            (Action::SaveCheckpoint { checkpoint, .. }, None) => {
+                let reason = "the run has no sandbox any more".to_owned();
+                self.append(vec![EventBody::CheckpointFailed { checkpoint, reason }]).await?;
+                None
+            }
+            (Action::RemoveCheckpoint(checkpoint), _) => {
+                Some(Box::pin(async move { Ok(vec![acts.remove_checkpoint(checkpoint).await]) }))
+            }
+            (Action::Rewind(checkpoint), sandbox) => {
+                let finished = self.progress.was_finished_at(&checkpoint);
+                let back = match self.progress.state {
+                    RunState::Waiting { .. } => self.changed(Trigger::GoBack),
+                    RunState::Delivering if !finished => self.changed(Trigger::GoBack),
+                    _ => None,
+                };
+                Some(Box::pin(async move {
+                    let mut bodies = acts.go_back(sandbox, checkpoint).await?;
+                    if matches!(bodies[..], [EventBody::Rewound { .. }]) {
+                        bodies.extend(back);
+                    }
+                    Ok(bodies)
+                }))
+            }
+            (Action::RestoreSandbox { sandbox, checkpoint }, _) => {
+                if !self.take_room().await? {
+                    return Ok(None);
+                }
+                let rename = self.progress.checkpoints.branch_in_sandbox().map(|from| Rename {
+                    folder_of: self.progress.task.repository.clone(),
+                    from: from.to_owned(),
+                    to: self.progress.branch.clone(),
+                });
+                Some(Box::pin(async move { acts.restore_sandbox(sandbox, checkpoint, rename).await }))
+            }
+            (other, _) => {
+                tracing::error!(?other, "this is no action about checkpoints");
+                None
+            }
+        })
+    }
+
+    pub(super) async fn intend_checkpoint(&mut self, cause: CheckpointCause) -> Result<(), AppendError> {
+        let checkpoint = CheckpointId::new(self.shared.entropy.as_ref());
+        self.append(vec![EventBody::CheckpointIntended { checkpoint, cause }]).await
+    }
+
+    /// Waits for room; `false` when a wish came first, after which it is decided anew what is to be done.
+    async fn take_room(&mut self) -> Result<bool, AppendError> {
+        if self.room.is_some() {
+            return Ok(true);
+        }
+        let room = Arc::clone(&self.shared.room).acquire_owned();
+        tokio::select! {
+            room = room => {
+                self.room = room.ok();
+                Ok(true)
+            }
+            Some(request) = self.requests.recv() => {
+                self.take(request).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Takes a wish about checkpoints.
+    pub(super) async fn take_checkpoint_wish(
+        &mut self,
+        wish: Wish,
+    ) -> Result<(Result<(), UserError>, Flow), AppendError> {
+        let state = self.progress.state.name();
+        let refused = |what: &str, hint: &str| {
+            let message = format!("a run that is {state} {what}");
+            Ok((Err(UserError::new(ErrorCode::Conflict, message, hint)), Flow::GoesOn))
+        };
+        let known = |checkpoint: &CheckpointId, driver: &Self| {
+            let list = driver.progress.checkpoints.list();
+            list.iter().any(|summary| summary.checkpoint == *checkpoint)
+        };
+        match wish {
+            Wish::Checkpoint => {
+                if !self.progress.may_be_saved() {
+                    return refused(
+                        "cannot be saved now",
+                        "It needs a sandbox in which the agent has begun.",
+                    );
+                }
+                self.intend_checkpoint(CheckpointCause::Asked).await?;
+                Ok((Ok(()), Flow::GoesOn))
+            }
+            Wish::Suspend => {
+                if !self.progress.may_be_suspended() {
+                    return refused("cannot be suspended", "Pause it first: `nightshift pause`.");
+                }
+                self.intend_checkpoint(CheckpointCause::Suspended).await?;
+                Ok((Ok(()), Flow::GoesOn))
+            }
+            Wish::GoBack(checkpoint) => {
+                if !known(&checkpoint, self) || !self.progress.may_go_back() {
+                    let hint = "Fork it instead: `nightshift checkpoint fork` makes a new run from there.";
+                    return refused("cannot go back to that checkpoint", hint);
+                }
+                let reason = "a person asked for it".to_owned();
+                self.append(vec![EventBody::RewindIntended { checkpoint, reason }]).await?;
+                Ok((Ok(()), Flow::Interrupted))
+            }
+            Wish::RemoveCheckpoint(checkpoint) => {
+                if self.progress.rests_on(&checkpoint) {
+                    return refused("rests on that checkpoint", "Let it go on first: `nightshift continue`.");
+                }
+                // Nothing waits for it but the asker, and it is gone in a moment.
+                let removed = self.acts.remove_checkpoint(checkpoint).await;
+                self.append(vec![removed]).await?;
+                Ok((Ok(()), Flow::GoesOn))
+            }
+            Wish::Say(_) | Wish::Pause | Wish::Continue | Wish::Cancel | Wish::Merge | Wish::Close => {
+                refused("was asked for something else", "Please report it.")
+            }
+        }
+    }
+}

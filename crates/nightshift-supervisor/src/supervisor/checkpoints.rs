@@ -1,0 +1,204 @@
+//! What people ask of a run's checkpoints.
+
+use futures_util::StreamExt;
+use nightshift_forge::BranchName;
+use nightshift_protocol::{
+    CheckpointCause, CheckpointId, CheckpointSummary, ErrorCode, Event, EventBody, ForkRun, QueueReason,
+    RunId, RunState, SandboxId, Usage, UserError,
+};
+
+use super::{Supervisor, to_its_end};
+use crate::acts::cost;
+use crate::progress::road_to;
+use crate::run::Wish;
+use crate::trouble;
+
+/// The most runs that are made of one checkpoint at once.
+const MOST_FORKS: u32 = 16;
+
+impl Supervisor {
+    /// Saves a run's sandbox, and returns when that is done.
+    pub async fn save_checkpoint(&self, run: &RunId) -> Result<CheckpointSummary, UserError> {
+        self.saved(run, Wish::Checkpoint, CheckpointCause::Asked).await
+    }
+
+    /// Suspends the sandbox of a run that rests, and returns when its memory is given back.
+    pub async fn suspend(&self, run: &RunId) -> Result<CheckpointSummary, UserError> {
+        self.saved(run, Wish::Suspend, CheckpointCause::Suspended).await
+    }
+
+    async fn saved(
+        &self,
+        run: &RunId,
+        wish: Wish,
+        wanted: CheckpointCause,
+    ) -> Result<CheckpointSummary, UserError> {
+        let after = self.progress(run).await?.last_seq;
+        self.wish(run, wish).await?;
+        let mut events = self.shared.store.follow(run, after);
+        while let Some(event) = events.next().await {
+            let event = event.map_err(|error| trouble::reading(&error))?;
+            match event.body {
+                EventBody::CheckpointSaved { checkpoint, cause, .. } if cause == wanted => {
+                    let list = self.progress(run).await?.checkpoints.list();
+                    let summary = list.into_iter().find(|summary| summary.checkpoint == checkpoint);
+                    return summary.ok_or_else(|| missing(checkpoint.as_str()));
+                }
+                EventBody::CheckpointFailed { reason, .. } => {
+                    return Err(UserError::new(
+                        ErrorCode::SandboxFailed,
+                        format!("the checkpoint was not saved: {reason}"),
+                        "The run goes on as if it had not been tried; `nightshift doctor` looks for the cause.",
+                    ));
+                }
+                _ => {}
+            }
+        }
+        Err(UserError::new(ErrorCode::Conflict, "the owner is ending", "Try again."))
+    }
+
+    /// Lets a run go back to a checkpoint, named by its id, how that begins, or its step.
+    pub async fn rewind(&self, run: &RunId, named: &str) -> Result<(), UserError> {
+        let checkpoint = self.find_checkpoint(run, named).await?;
+        self.wish(run, Wish::GoBack(checkpoint)).await
+    }
+
+    /// Removes a checkpoint.
+    pub async fn remove_checkpoint(&self, run: &RunId, named: &str) -> Result<(), UserError> {
+        let checkpoint = self.find_checkpoint(run, named).await?;
+        self.wish(run, Wish::RemoveCheckpoint(checkpoint)).await
+    }
+
+    /// Makes runs that go on from a checkpoint, each in a sandbox of its own.
+    pub async fn fork(&self, run: &RunId, wish: ForkRun) -> Result<Vec<RunId>, UserError> {
+        let (this, run) = (self.clone(), run.clone());
+        to_its_end(async move { this.fork_now(&run, wish).await }).await
+    }
+
+    async fn fork_now(&self, run: &RunId, wish: ForkRun) -> Result<Vec<RunId>, UserError> {
+        if !(1..=MOST_FORKS).contains(&wish.count) {
+            let message = format!("{} forks were asked for", wish.count);
+            return Err(UserError::new(ErrorCode::InvalidRequest, message, "Ask for 1 to 16."));
+        }
+        let checkpoint = self.find_checkpoint(run, &wish.checkpoint).await?;
+        let events = self.shared.store.replay(run).await.map_err(|error| trouble::replaying(&error))?;
+        let road = road_to(&events, &checkpoint).ok_or_else(|| missing(checkpoint.as_str()))?;
+        let mut runs = Vec::new();
+        for _ in 0..wish.count {
+            runs.push(self.fork_once(run, &checkpoint, &road, wish.text.as_deref()).await?);
+        }
+        Ok(runs)
+    }
+
+    async fn fork_once(
+        &self,
+        from: &RunId,
+        checkpoint: &CheckpointId,
+        road: &[&Event],
+        text: Option<&str>,
+    ) -> Result<RunId, UserError> {
+        let entropy = self.shared.entropy.as_ref();
+        let (run, own, sandbox) = (RunId::new(entropy), CheckpointId::new(entropy), SandboxId::new(entropy));
+        let checkpoints = self.shared.driver.checkpoints().ok_or_else(|| missing(checkpoint.as_str()))?;
+        // A copy of its own, which costs nothing: what becomes of the other run's checkpoints is no matter then.
+        let facts = checkpoints.copy(checkpoint, &own).await.map_err(|error| {
+            trouble::disk_or(ErrorCode::SandboxFailed, "taking a checkpoint for a fork", &error)
+        })?;
+        let Some(EventBody::RunSubmitted { task, branch: before }) = road.first().map(|event| &event.body)
+        else {
+            return Err(missing(checkpoint.as_str()));
+        };
+        let branch = BranchName::for_run(&task.title(), &run).to_string();
+        let mut bodies = vec![EventBody::RunSubmitted { task: task.clone(), branch: branch.clone() }];
+        bodies.extend(road.iter().filter_map(|event| carried(&event.body)));
+        let (from, checkpoint) = (from.clone(), checkpoint.clone());
+        let renamed = before.clone();
+        let copied = own.clone();
+        bodies.push(EventBody::RunForked { from, checkpoint, sandbox, own, branch: renamed });
+        let cause = CheckpointCause::Asked;
+        bodies.push(EventBody::CheckpointSaved { checkpoint: copied, cause, cost: cost(&facts) });
+        let mut words = format!("(This run is a fork: its branch is now {branch}, no longer {before}.)");
+        if let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) {
+            words = format!("{words}\n{text}");
+        }
+        bodies.push(EventBody::PersonSaid { text: words });
+        let queued = RunState::Queued { reason: QueueReason::Submitted };
+        bodies.push(EventBody::StateChanged { state: queued });
+        let now = self.shared.clock.now();
+        self.shared.store.append(&run, now, &bodies).await.map_err(|error| trouble::appending(&error))?;
+        self.wishes_of(&run).await?;
+        Ok(run)
+    }
+
+    async fn find_checkpoint(&self, run: &RunId, named: &str) -> Result<CheckpointId, UserError> {
+        let list = self.progress(run).await?.checkpoints.list();
+        let with_prefix = |summary: &&CheckpointSummary| {
+            let id = summary.checkpoint.as_str();
+            !named.is_empty()
+                && (id.starts_with(named) || id.trim_start_matches("checkpoint-").starts_with(named))
+        };
+        // A step is asked for by its number; of several after the same step, the newest.
+        let by_step =
+            list.iter().rev().find(|summary| summary.step.is_some_and(|step| step.to_string() == named));
+        let mut by_id = list.iter().filter(with_prefix);
+        match (by_step, by_id.next(), by_id.next()) {
+            (Some(found), ..) | (None, Some(found), None) => Ok(found.checkpoint.clone()),
+            (None, Some(_), Some(_)) => Err(UserError::new(
+                ErrorCode::InvalidRequest,
+                format!("several checkpoints begin with {named}"),
+                format!("`nightshift checkpoint list {run}` shows them."),
+            )),
+            (None, None, _) => Err(UserError::new(
+                ErrorCode::NotFound,
+                format!("{run} has no checkpoint {named}"),
+                format!("`nightshift checkpoint list {run}` shows those that are there."),
+            )),
+        }
+    }
+}
+
+/// What of a run's history a fork has too: the conversation and what came of it, and what it cost no second time.
+fn carried(body: &EventBody) -> Option<EventBody> {
+    match body {
+        EventBody::TurnFinished { turn, message, stop, usage, model } => {
+            let usage = Usage { cost_microdollars: 0, ..*usage };
+            let (turn, message, stop, model) = (*turn, message.clone(), stop.clone(), model.clone());
+            Some(EventBody::TurnFinished { turn, message, stop, usage, model })
+        }
+        EventBody::RepositoryImported { .. }
+        | EventBody::ConversationStarted { .. }
+        | EventBody::TurnRequested { .. }
+        | EventBody::StepIntended { .. }
+        | EventBody::StepFinished { .. }
+        | EventBody::PlanChanged { .. }
+        | EventBody::EvidenceNoted { .. }
+        | EventBody::PersonSaid { .. }
+        | EventBody::WorkFinished { .. } => Some(body.clone()),
+        EventBody::RunSubmitted { .. }
+        | EventBody::StateChanged { .. }
+        | EventBody::SandboxRequested { .. }
+        | EventBody::SandboxReady { .. }
+        | EventBody::SandboxStopped { .. }
+        | EventBody::TurnRetried { .. }
+        | EventBody::DeliveryIntended { .. }
+        | EventBody::BranchReceived { .. }
+        | EventBody::PullRequestOpened { .. }
+        | EventBody::CheckpointIntended { .. }
+        | EventBody::CheckpointSaved { .. }
+        | EventBody::CheckpointFailed { .. }
+        | EventBody::CheckpointRemoved { .. }
+        | EventBody::RewindIntended { .. }
+        | EventBody::Rewound { .. }
+        | EventBody::SandboxRestored { .. }
+        | EventBody::RunForked { .. }
+        | EventBody::OwnerResumed { .. } => None,
+    }
+}
+
+fn missing(checkpoint: &str) -> UserError {
+    UserError::new(
+        ErrorCode::NotFound,
+        format!("there is no checkpoint {checkpoint}"),
+        "`nightshift checkpoint list` shows those that are there.",
+    )
+}
