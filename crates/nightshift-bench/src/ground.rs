@@ -122,6 +122,11 @@ impl Ground {
         &self.driver
     }
 
+    /// The machines' size.
+    pub(crate) fn size(&self) -> MachineSize {
+        self.templates.size()
+    }
+
     pub(crate) fn entropy(&self) -> &dyn Entropy {
         self.entropy.as_ref()
     }

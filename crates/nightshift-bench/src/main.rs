@@ -13,6 +13,7 @@ mod benches;
 mod figure;
 mod ground;
 mod host;
+mod monitor;
 mod report;
 mod savevm;
 

@@ -5,20 +5,19 @@
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use nightshift_protocol::SandboxId;
 use nightshift_sandbox::Driver;
 use nightshift_supervisor::Desk;
-use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use serde_json::json;
 
 use crate::bench::BenchError;
 use crate::ground::Ground;
+use crate::monitor::{Monitor, SOCKET};
 
-const MONITOR: &str = "monitor.sock";
 const SNAPSHOT: &str = "bench";
 
 /// A machine saved in its disk.
@@ -61,7 +60,7 @@ impl Saved {
     pub(crate) async fn load(&self, ground: &Ground) -> Result<Desk, BenchError> {
         // A socket's path may have at most 107 bytes.
         let folder = File::open(&self.folder).map_err(BenchError::io("opening the machine's folder"))?;
-        for left in [MONITOR, "channel.sock", "pid"] {
+        for left in [SOCKET, "channel.sock", "pid"] {
             match std::fs::remove_file(self.folder.join(left)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(BenchError::io("removing what the last QEMU left")(error));
@@ -69,7 +68,7 @@ impl Saved {
                 _ => {}
             }
         }
-        let listener = UnixListener::bind(format!("/proc/self/fd/{}/{MONITOR}", folder.as_raw_fd()))
+        let listener = UnixListener::bind(format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd()))
             .map_err(BenchError::io("making the monitor's socket"))?;
         let log = File::options()
             .append(true)
@@ -158,61 +157,6 @@ fn restoring(command_line: &[u8]) -> Result<Vec<String>, BenchError> {
     }
     arguments.extend(["-loadvm".to_owned(), SNAPSHOT.to_owned()]);
     Ok(arguments)
-}
-
-/// A connection to QEMU's monitor, for a few commands one after the other.
-struct Monitor {
-    stream: BufReader<tokio::net::UnixStream>,
-}
-
-impl Monitor {
-    async fn connect(folder: &Path) -> Result<Self, BenchError> {
-        let folder = File::open(folder).map_err(BenchError::io("opening the machine's folder"))?;
-        let stream = UnixStream::connect(format!("/proc/self/fd/{}/{MONITOR}", folder.as_raw_fd()))
-            .and_then(|stream| {
-                stream.set_nonblocking(true)?;
-                tokio::net::UnixStream::from_std(stream)
-            })
-            .map_err(BenchError::io("connecting to QEMU's monitor"))?;
-        let mut monitor = Self { stream: BufReader::new(stream) };
-        monitor.ask("qmp_capabilities", json!({})).await?;
-        Ok(monitor)
-    }
-
-    async fn ask(&mut self, command: &str, arguments: Value) -> Result<Value, BenchError> {
-        let line = format!("{}\n", json!({ "execute": command, "arguments": arguments }));
-        self.stream
-            .write_all(line.as_bytes())
-            .await
-            .map_err(BenchError::during(format!("asking QEMU to {command}")))?;
-        loop {
-            let mut line = String::new();
-            let count =
-                self.stream.read_line(&mut line).await.map_err(BenchError::io("reading QEMU's answer"))?;
-            if count == 0 {
-                return Err(BenchError::Unexpected(format!("QEMU ended instead of answering to {command}")));
-            }
-            let mut answer: Value =
-                serde_json::from_str(&line).map_err(BenchError::during("reading QEMU's answer"))?;
-            if let Some(refusal) = answer.get("error") {
-                return Err(BenchError::Unexpected(format!("QEMU refused to {command}: {refusal}")));
-            }
-            // Its greeting and its events are none.
-            if let Some(value) = answer.get_mut("return") {
-                return Ok(value.take());
-            }
-        }
-    }
-
-    /// Returns when QEMU has closed the connection.
-    async fn ended(mut self) -> Result<(), BenchError> {
-        let mut rest = Vec::new();
-        match tokio::io::AsyncReadExt::read_to_end(&mut self.stream, &mut rest).await {
-            // It ended with something of ours unread.
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(()),
-            result => result.map(drop).map_err(BenchError::io("waiting for QEMU's end")),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -264,6 +264,10 @@ impl Machine for QemuMachine {
         self.remove()
     }
 
+    fn processor_time(&self) -> Option<Duration> {
+        self.process.processor_time()
+    }
+
     async fn ended(&self) -> String {
         let mut state = self.state.subscribe();
         let ended = state.wait_for(|state| matches!(state, MachineState::Ended { .. })).await;

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
@@ -13,6 +14,7 @@ use tokio::sync::oneshot;
 /// A running process, or one that has ended.
 #[derive(Debug)]
 pub(crate) struct Process {
+    id: Pid,
     handle: AsyncFd<OwnedFd>,
 }
 
@@ -35,7 +37,7 @@ impl Process {
         )]
         // SAFETY: the descriptor is open, and `AsyncFd` owns it until it closes it; nobody else can.
         let handle = unsafe { AsyncFd::register_with_interest(handle, Interest::READABLE) }?;
-        Ok(Self { handle })
+        Ok(Self { id, handle })
     }
 
     /// Takes hold of a child and sees to it that it is reaped; the receiver is told how it ended.
@@ -58,6 +60,21 @@ impl Process {
         // A descriptor of a process becomes readable when the process ends, and stays so (pidfd_open(2)).
         // It cannot fail but by the runtime's end, and then nobody asks.
         let _ = self.handle.readable().await;
+    }
+
+    /// The processor time its threads have asked for: what they ran and what they waited for a processor, as the first
+    /// two numbers of `schedstat` tell (Documentation/scheduler/sched-stats.rst in Linux). `None` when it has ended, or
+    /// when the kernel does not count.
+    pub(crate) fn processor_time(&self) -> Option<Duration> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.id.as_raw_nonzero())).ok()?;
+        let of_thread = |path: std::path::PathBuf| -> Option<u64> {
+            let text = std::fs::read_to_string(path.join("schedstat")).ok()?;
+            let mut numbers = text.split_whitespace().map(|number| number.parse::<u64>().unwrap_or(0));
+            Some(numbers.next()?.saturating_add(numbers.next()?))
+        };
+        // A thread that ends meanwhile takes its time along; one look too much sees no work, and the next one is right.
+        let nanoseconds = threads.flatten().filter_map(|thread| of_thread(thread.path())).sum();
+        (nanoseconds > 0).then(|| Duration::from_nanos(nanoseconds))
     }
 
     /// Ends it at once. What has ended already stays ended.
@@ -89,6 +106,25 @@ mod tests {
         assert_eq!(status.await.unwrap().signal(), Some(9));
         process.kill();
         process.ended().await;
+    }
+
+    #[tokio::test]
+    async fn a_process_that_computes_asks_for_processor_time_and_one_that_sleeps_for_none() {
+        let busy =
+            Command::new("sh").args(["-c", "while :; do :; done"]).stdin(Stdio::null()).spawn().unwrap();
+        let (busy, _) = Process::of_child(busy).unwrap();
+        let (idle, _) = Process::of_child(sleeping()).unwrap();
+        // Until it sleeps, it asks for some.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let before = [busy.processor_time().unwrap(), idle.processor_time().unwrap()];
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let after = [busy.processor_time().unwrap(), idle.processor_time().unwrap()];
+        busy.kill();
+        idle.kill();
+        assert!(after[0] - before[0] > Duration::from_millis(100), "{:?}", after[0] - before[0]);
+        assert!(after[1] - before[1] < Duration::from_millis(20), "{:?}", after[1] - before[1]);
+        busy.ended().await;
+        assert_eq!(busy.processor_time().filter(|time| *time > after[0] * 2), None);
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use nightshift_protocol::SandboxId;
@@ -79,6 +80,13 @@ pub trait Machine: Send + Sync {
     /// none. It comes from the guest and may hold anything.
     async fn console(&self) -> std::io::Result<String> {
         Ok(String::new())
+    }
+
+    /// The processor time it has asked the host for since its start, got or not; `None` where that is not known.
+    ///
+    /// Cheap enough to be asked every few milliseconds: a guest that asks for none rests.
+    fn processor_time(&self) -> Option<Duration> {
+        None
     }
 }
 

@@ -1,5 +1,7 @@
 //! Following the screen's changes.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -41,19 +43,36 @@ impl DamageReceiver {
     /// Make the receiver before the action whose effect is waited for: a fast guest repaints before the action's
     /// future returns.
     pub async fn settle(&mut self, limits: SettleLimits) -> Result<Settled, Ended> {
+        self.settle_while(limits, &|| None).await
+    }
+
+    /// The same, with somebody who tells how much processor time the guest has asked for since its start, as long as
+    /// that is known; see [`crate::AtRest`].
+    pub async fn settle_while(
+        &mut self,
+        limits: SettleLimits,
+        asked_for: &(dyn Fn() -> Option<Duration> + Sync),
+    ) -> Result<Settled, Ended> {
         let start = Instant::now();
         let mut settle = Settle::new(limits);
+        let mut work = limits.at_rest.and_then(|_| Some(Work { asked_for: asked_for()?, looked: start }));
         loop {
+            let worked = work.as_mut().is_some_and(|work| work.look(asked_for));
             let changes = self.take(|activity, seen| activity.changes_since(seen))?;
             let now = start.elapsed();
-            let events = changes.into_iter().map(SettleEvent::Changed).chain([SettleEvent::Tick]);
+            // Without somebody who tells, the guest never rests.
+            let worked = (worked || work.is_none()).then_some(SettleEvent::Worked);
+            let events =
+                changes.into_iter().map(SettleEvent::Changed).chain(worked).chain([SettleEvent::Tick]);
             // Later events repeat the verdict once it has fallen, so the last one is the verdict.
             let verdict = events.fold(Verdict::WaitUntil(now), |_, event| settle.handle(event, now));
             match verdict {
                 Verdict::Settled(settled) => return Ok(settled),
                 Verdict::WaitUntil(deadline) => {
+                    let next_look = work.as_ref().map(|work| work.looked + LOOK_PAUSE);
+                    let deadline = next_look.map_or(start + deadline, |look| look.min(start + deadline));
                     // Whether a change or the deadline woke us is seen above.
-                    let _woken = tokio::time::timeout_at(start + deadline, self.wait()).await;
+                    let _woken = tokio::time::timeout_at(deadline, self.wait()).await;
                 }
             }
         }
@@ -75,5 +94,33 @@ impl DamageReceiver {
             // The task that owns the frame was torn down without a word, as when its runtime stops.
             std::future::pending::<()>().await;
         }
+    }
+}
+
+/// The time between two looks at the guest's processors.
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
+
+/// A guest that asks for less than one part in so many of the time works on nothing that will be seen.
+const RESTS_BELOW: u32 = 5;
+
+/// What was last seen of the guest's processors.
+struct Work {
+    asked_for: Duration,
+    looked: Instant,
+}
+
+impl Work {
+    /// Whether they have worked since the last look; too soon after it there is nothing to see yet.
+    fn look(&mut self, asked_for: &(dyn Fn() -> Option<Duration> + Sync)) -> bool {
+        let now = Instant::now();
+        let passed = now.duration_since(self.looked);
+        if passed < LOOK_PAUSE {
+            return false;
+        }
+        // A machine that has ended tells nothing; the screen will say so.
+        let Some(total) = asked_for() else { return false };
+        let worked = total.saturating_sub(self.asked_for);
+        *self = Self { asked_for: total, looked: now };
+        worked * RESTS_BELOW > passed
     }
 }

@@ -41,4 +41,4 @@ pub use input::{
     TypeError,
 };
 pub use screen::{FrameError, Screen};
-pub use settle::{Repeats, Settle, SettleEvent, SettleLimits, SettleReason, Settled, Verdict};
+pub use settle::{AtRest, Repeats, Settle, SettleEvent, SettleLimits, SettleReason, Settled, Verdict};

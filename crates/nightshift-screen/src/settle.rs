@@ -14,6 +14,10 @@
 //! ceiling, which is right for a page that is loading; with [`Repeats::Ignore`] small changes that keep coming at
 //! the same place are taken for decoration after a few times and no longer start the quiet anew. A blinking caret
 //! (twice a second) is slower than any sensible quiet and needs neither.
+//!
+//! How long a quiet must be depends on how long the guest may compute between two paints, which under emulation is a
+//! third of a second and more. Whoever can tell that the guest's processors work tells so, and then shorter times are
+//! enough while they rest ([`AtRest`]): a guest that computes nothing is about to paint nothing.
 
 use std::time::Duration;
 
@@ -33,6 +37,17 @@ pub struct SettleLimits {
     pub ceiling: Duration,
     /// What small changes at the same place mean.
     pub repeats: Repeats,
+    /// What is enough while the guest's processors rest; `None` where nobody tells.
+    pub at_rest: Option<AtRest>,
+}
+
+/// Times that are enough while the guest's processors rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AtRest {
+    /// Instead of [`SettleLimits::quiet`], counted from the last change or the last work, whichever was later.
+    pub quiet: Duration,
+    /// Instead of [`SettleLimits::grace`], counted from the last work.
+    pub grace: Duration,
 }
 
 impl Default for SettleLimits {
@@ -43,6 +58,7 @@ impl Default for SettleLimits {
             grace: Duration::from_millis(250),
             ceiling: Duration::from_secs(3),
             repeats: Repeats::Count,
+            at_rest: None,
         }
     }
 }
@@ -88,6 +104,8 @@ pub struct Settled {
 pub enum SettleEvent {
     /// The screen changed there.
     Changed(Rect),
+    /// The guest's processors have worked until now.
+    Worked,
     /// Time has passed.
     Tick,
 }
@@ -106,6 +124,8 @@ pub enum Verdict {
 pub struct Settle {
     limits: SettleLimits,
     state: State,
+    /// When the guest's processors were last seen at work.
+    worked: Duration,
     places: Vec<Place>,
 }
 
@@ -126,7 +146,7 @@ struct Place {
 impl Settle {
     /// Starts a wait at time zero.
     pub fn new(limits: SettleLimits) -> Self {
-        Self { limits, state: State::Waiting, places: Vec::new() }
+        Self { limits, state: State::Waiting, worked: Duration::ZERO, places: Vec::new() }
     }
 
     /// Tells the machine what happened at `at`. Tell it of changes before ticks of the same time.
@@ -141,15 +161,26 @@ impl Settle {
                 let last = if self.is_decoration(rect) { last } else { at };
                 State::Moving { changed: changed.union(rect), last }
             }
+            (state @ (State::Waiting | State::Moving { .. }), SettleEvent::Worked) => {
+                self.worked = at;
+                state
+            }
             (state @ (State::Waiting | State::Moving { .. }), SettleEvent::Tick) => state,
         };
-        let (changed, deadline, reason) = match self.state {
+        let (changed, since, patience, at_rest, reason) = match self.state {
             State::Settled(settled) => return Verdict::Settled(settled),
-            State::Waiting => (None, self.limits.grace, SettleReason::Untouched),
+            State::Waiting => {
+                let at_rest = self.limits.at_rest.map(|at_rest| at_rest.grace);
+                (None, Duration::ZERO, self.limits.grace, at_rest, SettleReason::Untouched)
+            }
             State::Moving { changed, last } => {
-                (Some(changed), last.saturating_add(self.limits.quiet), SettleReason::Quiet)
+                let at_rest = self.limits.at_rest.map(|at_rest| at_rest.quiet);
+                (Some(changed), last, self.limits.quiet, at_rest, SettleReason::Quiet)
             }
         };
+        let patient = since.saturating_add(patience);
+        let at_rest = at_rest.map(|at_rest| since.max(self.worked).saturating_add(at_rest));
+        let deadline = at_rest.map_or(patient, |at_rest| at_rest.min(patient));
         let reason = if at >= deadline {
             reason
         } else if at >= self.limits.ceiling {
@@ -196,6 +227,7 @@ mod tests {
         grace: Duration::from_millis(250),
         ceiling: Duration::from_millis(3000),
         repeats: Repeats::Count,
+        at_rest: None,
     };
 
     fn ms(milliseconds: u64) -> Duration {
@@ -272,6 +304,52 @@ mod tests {
         let mut settle = Settle::new(LIMITS);
         let first = settle.handle(SettleEvent::Tick, ms(250));
         assert_eq!(settle.handle(SettleEvent::Changed(at(0)), ms(260)), first);
+    }
+
+    const SLOW: SettleLimits = SettleLimits {
+        quiet: Duration::from_millis(350),
+        grace: Duration::from_millis(1800),
+        at_rest: Some(AtRest { quiet: Duration::from_millis(50), grace: Duration::from_millis(200) }),
+        ..LIMITS
+    };
+
+    /// Tells a machine of events at their times, and answers the last verdict.
+    fn tell(limits: SettleLimits, events: &[(SettleEvent, u64)]) -> Verdict {
+        let mut settle = Settle::new(limits);
+        let told = events.iter().map(|(event, time)| settle.handle(*event, ms(*time)));
+        told.last().unwrap()
+    }
+
+    #[test]
+    fn a_guest_that_rests_has_settled_long_before_the_patient_quiet_is_over() {
+        let events =
+            [(SettleEvent::Worked, 20), (SettleEvent::Changed(at(0)), 30), (SettleEvent::Worked, 40)];
+        assert_eq!(tell(SLOW, &events), Verdict::WaitUntil(ms(90)));
+        let settled = Settled { changed: Some(at(0)), waited: ms(90), reason: SettleReason::Quiet };
+        assert_eq!(
+            tell(SLOW, &[&events[..], &[(SettleEvent::Tick, 90)]].concat()),
+            Verdict::Settled(settled)
+        );
+    }
+
+    #[test]
+    fn a_guest_that_computes_between_two_paints_is_waited_for_but_not_for_ever() {
+        let mut events = vec![(SettleEvent::Changed(at(0)), 30)];
+        events.extend((2..19).map(|i| (SettleEvent::Worked, i * 20)));
+        // The patient quiet ends it: a guest that always computes may never paint again.
+        assert_eq!(tell(SLOW, &events), Verdict::WaitUntil(ms(380)));
+    }
+
+    #[test]
+    fn an_action_without_effect_on_a_resting_guest_is_soon_over() {
+        let settled = Settled { changed: None, waited: ms(200), reason: SettleReason::Untouched };
+        assert_eq!(play(SLOW, &[]), settled);
+        assert_eq!(tell(SLOW, &[(SettleEvent::Worked, 190)]), Verdict::WaitUntil(ms(390)));
+    }
+
+    #[test]
+    fn work_means_nothing_where_no_rest_is_asked_for() {
+        assert_eq!(tell(LIMITS, &[(SettleEvent::Worked, 100)]), Verdict::WaitUntil(ms(250)));
     }
 
     proptest! {

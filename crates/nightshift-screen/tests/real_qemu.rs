@@ -20,6 +20,7 @@ const LIMITS: SettleLimits = SettleLimits {
     grace: Duration::from_secs(3),
     ceiling: Duration::from_secs(10),
     repeats: Repeats::Count,
+    at_rest: None,
 };
 
 /// The VGA text mode of QEMU's adapters: 80x25 letters of 9x16.

@@ -23,7 +23,7 @@ use crate::progress::RunProgress;
 use crate::repository::{self, TransferError};
 use crate::shared::Shared;
 use crate::supervisor::to_its_end;
-use crate::tools::{Bench, Pace, StepTrouble};
+use crate::tools::{Bench, StepTrouble};
 use crate::trouble;
 
 mod checkpoints;
@@ -210,7 +210,6 @@ impl Acts {
         Ok(Bench {
             run: self.run.clone(),
             step,
-            pace: Pace::of(desk.machine.acceleration()),
             desk,
             store: self.shared.store.clone(),
             live: self.shared.live.clone(),

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use nightshift_channel::{Channel, Command, Completed, GuestUser, Identity, JobStatus};
 use nightshift_protocol::{Clock, Entropy, ErrorCode, SandboxFacts, UserError};
 use nightshift_sandbox::{CloneRequest, DisplayEndpoint, Driver, Machine, RestoreRequest, StartError};
-use nightshift_screen::Screen;
+use nightshift_screen::{DamageReceiver, Ended, Screen, Settled};
 
+use crate::pace;
 use crate::tools::job_id;
 
 /// How long a guest may take to answer after its machine runs. Cloned guests answer in tens of milliseconds;
@@ -66,6 +67,12 @@ impl Desk {
         Ok(Self { machine, channel: channel?, screen: screen? })
     }
 
+    /// Waits until the screen has settled after an action, of which `damage` has followed the effects since before.
+    pub async fn settle(&self, damage: &mut DamageReceiver) -> Result<Settled, Ended> {
+        let limits = pace::limits(self.machine.acceleration());
+        damage.settle_while(limits, &|| self.machine.processor_time()).await
+    }
+
     /// Clones a template, gives the clone an identity of its own, and returns it once it shows its desktop and
     /// has answered a shell command.
     pub async fn clone_template(
@@ -78,8 +85,10 @@ impl Desk {
         let template = request.template.key.to_string();
         let sandbox = request.sandbox.clone();
         let machine = driver.clone_template(request).await?;
+        tracing::debug!(after = ?began.elapsed(), "the clone runs");
         let shown = async {
             let screen = open_screen(machine.as_ref()).await?;
+            tracing::debug!(after = ?began.elapsed(), "the clone's display is attached");
             screen
                 .first_frame(FRAME_WITHIN)
                 .await
@@ -88,12 +97,20 @@ impl Desk {
         };
         let answered = async {
             let channel = open_channel(machine.as_ref(), entropy, CHANNEL_WITHIN).await?;
-            let identity = identity(sandbox.as_str(), clock, entropy);
-            channel
-                .set_identity(identity)
-                .await
-                .map_err(|error| DeskError::Silent { what: format!("giving it an identity: {error}") })?;
-            shell(&channel, "first-answer", "true", GuestUser::Agent, Duration::from_secs(20)).await?;
+            tracing::debug!(after = ?began.elapsed(), "the clone's guest program answers");
+            let identified = async {
+                let identity = identity(sandbox.as_str(), clock, entropy);
+                channel
+                    .set_identity(identity)
+                    .await
+                    .map_err(|error| DeskError::Silent { what: format!("giving it an identity: {error}") })?;
+                tracing::debug!(after = ?began.elapsed(), "the clone has an identity");
+                Ok(())
+            };
+            // The first command is ours and does nothing, so it need not wait for the identity: the guest has two
+            // processors.
+            let answer = shell(&channel, "first-answer", "true", GuestUser::Agent, Duration::from_secs(20));
+            tokio::try_join!(identified, answer)?;
             Ok::<_, DeskError>((channel, began.elapsed()))
         };
         let ((screen, first_frame), (channel, shell)) = tokio::try_join!(shown, answered)?;

@@ -9,6 +9,7 @@ mod delivery;
 mod desk;
 mod doctor;
 mod images;
+mod pace;
 mod progress;
 mod repository;
 mod run;

@@ -145,6 +145,7 @@ async fn warm_up(desk: &Desk, report: &(dyn Fn(usize) + Sync)) -> Result<(), Des
         grace: Duration::from_secs(8),
         ceiling: Duration::from_secs(180),
         repeats: Repeats::Count,
+        at_rest: None,
     };
     desk.screen.damage().settle(limits).await.map_err(|error| DeskError::Dark { what: error.to_string() })?;
     shell(&desk.channel, "quiesce", "sync", GuestUser::Root, BOOT_WITHIN).await?;

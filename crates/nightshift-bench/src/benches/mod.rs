@@ -1,11 +1,15 @@
 //! The benches there are.
 
+mod action;
+mod density;
 mod sandbox;
+mod screen;
 
 use crate::bench::Bench;
 
 /// All of them, in the order they are listed.
-pub(crate) const ALL: &[&dyn Bench] = &[&sandbox::Sandbox];
+pub(crate) const ALL: &[&dyn Bench] =
+    &[&sandbox::Sandbox, &density::Density, &screen::ScreenBench, &action::Action];
 
 /// The bench of that name.
 pub(crate) fn find(name: &str) -> Option<&'static dyn Bench> {

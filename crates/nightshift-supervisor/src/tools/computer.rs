@@ -5,47 +5,12 @@ use std::time::Duration;
 use nightshift_agent::{ClickCount, ComputerAction, MouseButton, Region, ScrollDirection};
 use nightshift_channel::{Command, GuestUser, Input, JobStatus, StartJobError};
 use nightshift_protocol::{Image, Reconciled, ResultPart};
-use nightshift_sandbox::Acceleration;
 use nightshift_screen::{
-    Button, Clicks, Frame, Gesture, GestureRefused, InputError, KeyError, NotOnKeyboard, Point, Rect,
-    Repeats, Scroll, SettleLimits,
+    Button, Clicks, Frame, Gesture, GestureRefused, InputError, KeyError, NotOnKeyboard, Point, Rect, Scroll,
 };
 
 use super::{Bench, StepEnd, StepTrouble};
 use crate::progress::Intention;
-
-/// How long things take on the sandbox's screen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pace {
-    /// At the processor's speed.
-    Native,
-    /// Under emulation: several times slower.
-    Emulated,
-}
-
-impl Pace {
-    pub(crate) fn of(acceleration: Acceleration) -> Self {
-        match acceleration {
-            Acceleration::Kvm => Self::Native,
-            Acceleration::Tcg => Self::Emulated,
-        }
-    }
-
-    /// When the screen counts as settled after an action.
-    fn limits(self) -> SettleLimits {
-        // Something small that keeps moving (a spinner in a tab) is not waited for.
-        let repeats = Repeats::Ignore { area: 64 * 64, times: 8 };
-        match self {
-            Self::Native => SettleLimits { repeats, ..SettleLimits::default() },
-            Self::Emulated => SettleLimits {
-                quiet: Duration::from_millis(350),
-                grace: Duration::from_millis(1_800),
-                ceiling: Duration::from_secs(10),
-                repeats,
-            },
-        }
-    }
-}
 
 /// Whether an action may be done a second time without harm.
 fn is_repeatable(action: &ComputerAction) -> bool {
@@ -102,7 +67,7 @@ pub(super) async fn act(
             let mut damage = bench.desk.screen.damage();
             match perform(bench, action).await {
                 Ok(()) => {
-                    damage.settle(bench.pace.limits()).await.map_err(|error| cut(&error))?;
+                    bench.desk.settle(&mut damage).await.map_err(|error| cut(&error))?;
                     picture(bench, None).await?
                 }
                 Err(Refused::Ended(what)) => return Err(StepTrouble::Cut(what)),
@@ -297,10 +262,5 @@ mod tests {
     fn a_key_that_does_not_exist_is_refused_by_name() {
         let refused = gesture(&ComputerAction::Key { keys: "ctrl+nonsense".to_owned() }, None).unwrap_err();
         assert!(refused.to_string().contains("nonsense"), "{refused}");
-    }
-
-    #[test]
-    fn an_emulated_screen_is_waited_for_longer() {
-        assert!(Pace::of(Acceleration::Tcg).limits().quiet > Pace::of(Acceleration::Kvm).limits().quiet);
     }
 }

@@ -40,8 +40,6 @@ pub(crate) struct Bench {
     pub(crate) base: CommitId,
     /// The writes of this run that are not undone, oldest first.
     pub(crate) writes: Vec<IntendedWrite>,
-    /// How fast the sandbox is, which tells how long to wait for its screen.
-    pub(crate) pace: Pace,
 }
 
 impl Bench {
@@ -130,7 +128,6 @@ pub(crate) async fn intended_write(
     }
 }
 
-pub(crate) use computer::Pace;
 pub(crate) use edit::Prepared;
 
 /// Carries a step out, or finds out how it ended.
