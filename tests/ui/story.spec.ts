@@ -1,0 +1,102 @@
+import { expect, test } from '@playwright/test';
+import type { RunEvent } from '../../ui/src/backend/types';
+import { filesAt } from '../../ui/src/story/files';
+import { wordsOf } from '../../ui/src/story/step';
+import { asOf, emptyStory, lastAt, tell, upTo, workedMs } from '../../ui/src/story/story';
+
+const at = (second: number) => new Date(Date.UTC(2026, 10, 1, 0, 0, second)).toISOString();
+
+function event(seq: number, body: Record<string, unknown>): RunEvent {
+  return { position: seq, run: 'run-0000000000', seq, at: at(seq), ...body } as unknown as RunEvent;
+}
+
+const intended = (seq: number, step: string, name: string, input: unknown, write?: unknown) => event(seq, { type: 'stepIntended', step, call: { id: `c${step}`, name, input }, ...(write === undefined ? {} : { write }) });
+const finished = (seq: number, step: string, more: Record<string, unknown> = {}) => event(seq, { type: 'stepFinished', step, call: `c${step}`, outcome: 'done', content: [], tookMs: 5, ...more });
+
+test('events that are known already and events that come too early change nothing', () => {
+  const story = emptyStory();
+  expect(tell(story, event(1, { type: 'personSaid', text: 'one' }))).toBe('taken');
+  expect(tell(story, event(1, { type: 'personSaid', text: 'one' }))).toBe('known');
+  expect(tell(story, event(3, { type: 'personSaid', text: 'three' }))).toBe('gap');
+  expect(story.said.map((said) => said.text)).toEqual(['one']);
+  expect(story.lastSeq).toBe(1);
+});
+
+test('any way of cutting and repeating a stream tells the same story', () => {
+  const events = Array.from({ length: 30 }, (_, index) => event(index + 1, { type: 'personSaid', text: `word ${index}` }));
+  const whole = emptyStory();
+  for (const each of events) tell(whole, each);
+  for (let seed = 1; seed < 40; seed += 1) {
+    const story = emptyStory();
+    let random = seed;
+    while (story.lastSeq < events.length) {
+      random = (random * 1_103_515_245 + 12_345) % 2_147_483_648;
+      const from = Math.max(0, story.lastSeq - (random % 4));
+      for (const each of events.slice(from, from + (random % 7) + 4)) tell(story, each);
+    }
+    expect(story.said).toEqual(whole.said);
+  }
+});
+
+test('a step has its outcome, and its picture is a moment of the screen', () => {
+  const story = emptyStory();
+  const image = { artifact: 'a'.repeat(64), mediaType: 'image/png', width: 1280, height: 800 };
+  tell(story, intended(1, '1.1', 'computer', { action: 'left_click', coordinate: [10, 20] }));
+  expect(story.steps[0]).toMatchObject({ id: '1.1', outcome: null, verb: 'Click', point: { x: 10, y: 20 } });
+  tell(story, finished(2, '1.1', { content: [{ type: 'image', image }], exitCode: 3 }));
+  expect(story.steps[0]).toMatchObject({ outcome: 'done', exitCode: 3, endSeq: 2, image });
+  expect(story.shots.map((shot) => shot.seq)).toEqual([2]);
+  tell(story, intended(3, '1.2', 'computer', { action: 'zoom', region: [0, 0, 5, 5] }));
+  tell(story, finished(4, '1.2', { content: [{ type: 'image', image }] }));
+  expect(story.shots).toHaveLength(1);
+});
+
+test('an outcome without its step, and an event of a newer owner, are passed over', () => {
+  const story = emptyStory();
+  tell(story, finished(1, '9.9'));
+  tell(story, event(2, { type: 'somethingNew', with: 'fields' }));
+  expect([story.lastSeq, story.steps.length]).toEqual([2, 0]);
+});
+
+test('the newest item at a moment is found, also before the first and after the last', () => {
+  const items = [{ seq: 2 }, { seq: 5 }, { seq: 9 }];
+  expect([1, 2, 4, 5, 8, 100].map((seq) => lastAt(items, seq))).toEqual([-1, 0, 0, 1, 1, 2]);
+  expect(asOf(items, 1)).toBe(null);
+  expect(asOf(items, null)).toEqual({ seq: 9 });
+  expect(upTo(items, 5)).toEqual([{ seq: 2 }, { seq: 5 }]);
+});
+
+test('time in a queue or a pause is no working time', () => {
+  const states = [
+    { seq: 1, at: at(0), state: { type: 'queued', reason: { type: 'submitted' } } as const },
+    { seq: 2, at: at(100), state: { type: 'working' } as const },
+    { seq: 3, at: at(160), state: { type: 'paused', reason: { type: 'person' } } as const },
+    { seq: 4, at: at(400), state: { type: 'working' } as const },
+  ];
+  expect(workedMs(states, Date.parse(at(410)))).toBe(70_000);
+});
+
+test('a file is shown as the last finished step before the moment left it', () => {
+  const story = emptyStory();
+  const write = (before: string | null, after: string | null) => ({ path: '/home/agent/app/a.txt', before, after });
+  tell(story, intended(1, '1.1', 'edit', { action: 'create', path: 'a.txt' }, write(null, 'one')));
+  tell(story, finished(2, '1.1'));
+  tell(story, intended(3, '1.2', 'edit', { action: 'replace', path: 'a.txt' }, write('one', 'two')));
+  expect(filesAt(story.steps, null).map((file) => file.after)).toEqual(['one']);
+  tell(story, finished(4, '1.2'));
+  expect(filesAt(story.steps, null)[0]).toMatchObject({ before: null, after: 'two', changes: 2 });
+  expect(filesAt(story.steps, 2)[0]).toMatchObject({ after: 'one', changes: 1 });
+  tell(story, intended(5, '1.3', 'edit', { action: 'undo', path: 'a.txt' }, write('two', null)));
+  tell(story, finished(6, '1.3'));
+  expect(filesAt(story.steps, null)).toEqual([]);
+});
+
+test('input of any shape has words', () => {
+  for (const input of [null, 7, 'text', [], {}, { action: 5, coordinate: ['x', 'y'], command: { nested: true } }]) {
+    for (const tool of ['shell', 'edit', 'computer', 'browser', 'plan', 'evidence', 'ask', 'finish', 'a_new_tool']) {
+      const words = wordsOf(tool, input);
+      expect(typeof words.verb).toBe('string');
+      expect(words.point).toBe(null);
+    }
+  }
+});

@@ -1,0 +1,49 @@
+// Every operation the interface uses, as one object: places never know about HTTP.
+
+import * as http from './http';
+import type * as T from './types';
+
+/** A run that changed, as the stream of everything tells it. */
+export interface RunChanged {
+  position: number;
+  run: T.RunSummary;
+}
+
+export interface RunQuery {
+  state?: string;
+  repository?: string;
+  cursor?: string;
+  limit?: number;
+}
+
+const of = (run: string) => `/runs/${encodeURIComponent(run)}`;
+const pull = (run: string) => `/pull-requests/${encodeURIComponent(run)}`;
+
+export const backend = {
+  health: (signal?: AbortSignal) => http.getJson<{ version: string }>('/health', signal),
+  overview: (signal?: AbortSignal) => http.getJson<T.Overview>('/overview', signal),
+  search: (query: string, cursor: string, signal?: AbortSignal) => http.getJson<T.SearchReply>(http.withQuery('/search', { q: query, cursor }), signal),
+  doctor: () => http.getJson<T.DoctorReport>('/doctor'),
+  prepareTemplate: () => http.send<{ template: string }>('POST', '/template'),
+
+  runs: (query: RunQuery, signal?: AbortSignal) => http.getJson<T.RunList>(http.withQuery('/runs', { ...query }), signal),
+  run: (run: string, signal?: AbortSignal) => http.getJson<T.RunDetail>(of(run), signal),
+  events: (run: string, after: number, signal?: AbortSignal) => http.getJson<T.RunEvent[]>(http.withQuery(`${of(run)}/events`, { after }), signal),
+  submit: (task: T.SubmitTask) => http.send<T.SubmitReply>('POST', '/tasks', task),
+  say: (run: string, text: string) => http.send<T.RunSummary>('POST', `${of(run)}/messages`, { text }),
+  pause: (run: string) => http.send<T.RunSummary>('POST', `${of(run)}/pause`),
+  continueRun: (run: string) => http.send<T.RunSummary>('POST', `${of(run)}/continue`),
+  cancel: (run: string) => http.send<T.RunSummary>('POST', `${of(run)}/cancel`),
+  tree: (run: string, path: string, signal?: AbortSignal) => http.getJson<T.Tree>(http.withQuery(`${of(run)}/tree`, { path }), signal),
+  blob: (run: string, path: string, signal?: AbortSignal) => http.getBytes(http.withQuery(`${of(run)}/blob`, { path }), signal),
+
+  pullRequests: (signal?: AbortSignal) => http.getJson<T.PullRequestSummary[]>('/pull-requests', signal),
+  pullRequest: (run: string, signal?: AbortSignal) => http.getJson<T.PullRequestDetail>(pull(run), signal),
+  changedFiles: (run: string, signal?: AbortSignal) => http.getJson<T.ChangedFiles>(`${pull(run)}/files`, signal),
+  diff: (run: string, signal?: AbortSignal) => http.getText(`${pull(run)}/diff`, signal),
+  merge: (run: string) => http.send<T.MergeReply>('POST', `${pull(run)}/merge`),
+  close: (run: string) => http.send<T.PullRequestSummary>('POST', `${pull(run)}/close`),
+
+  artifactAddress: (id: string) => http.address(`/artifacts/${id}`),
+  artifact: (id: string, signal?: AbortSignal) => http.getBytes(`/artifacts/${id}`, signal),
+};

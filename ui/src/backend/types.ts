@@ -1,0 +1,59 @@
+// What crosses the API, by the names the interface uses. All of it is generated from the owner's own types.
+import type { components, paths } from '@/api/schema';
+
+type Schemas = components['schemas'];
+
+export type Artifact = Schemas['ArtifactId'];
+export type ChangedFile = Schemas['ChangedFile'];
+export type ChangedFiles = Schemas['ChangedFiles'];
+export type Check = Schemas['Check'];
+export type DoctorReport = Schemas['DoctorReport'];
+export type ErrorCode = Schemas['ErrorCode'];
+export type RunEvent = Schemas['Event'];
+export type Evidence = Schemas['Evidence'];
+export type Image = Schemas['Image'];
+export type IntendedWrite = Schemas['IntendedWrite'];
+export type Limits = Schemas['Limits'];
+export type Live = Schemas['Live'];
+export type MergeReply = Schemas['MergeReply'];
+export type Plan = Schemas['Plan'];
+export type PlanStepState = Schemas['PlanStepState'];
+export type PullRequestDetail = Schemas['PullRequestDetail'];
+export type PullRequestSummary = Schemas['PullRequestSummary'];
+export type ResultPart = Schemas['ResultPart'];
+export type RunDetail = Schemas['RunDetail'];
+export type RunList = Schemas['RunList'];
+export type RunState = Schemas['RunState'];
+export type RunSummary = Schemas['RunSummary'];
+export type SubmitReply = Schemas['SubmitReply'];
+export type SubmitTask = Schemas['SubmitTask'];
+export type Task = Schemas['Task'];
+export type Tree = Schemas['Tree'];
+export type Usage = Schemas['Usage'];
+export type UserError = Schemas['UserError'];
+
+export interface ExcerptPart {
+  text: string;
+  isMatch: boolean;
+}
+
+export interface SearchHit {
+  run: string;
+  title: string;
+  seq: number;
+  kind: string;
+  at: string;
+  excerpt: readonly ExcerptPart[];
+}
+
+export interface SearchReply {
+  hits: readonly SearchHit[];
+  next?: string | null;
+}
+
+export interface Overview {
+  position: number;
+}
+
+export type StateName = RunState['type'];
+export type Paths = paths;

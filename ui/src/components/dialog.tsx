@@ -1,0 +1,49 @@
+import clsx from 'clsx';
+import { type ReactNode, useEffect, useId, useRef } from 'react';
+
+/** A modal dialog on the browser's own element: it keeps the focus inside, closes on Escape and gives the focus back. */
+export function Dialog({
+  open,
+  onClose,
+  title,
+  hideTitle = false,
+  className,
+  children,
+}: {
+  open: boolean;
+  onClose: () => void;
+  title: string;
+  hideTitle?: boolean;
+  className?: string;
+  children: ReactNode;
+}) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const heading = useId();
+  useEffect(() => {
+    const element = dialog.current;
+    if (element === null) return;
+    if (open && !element.open) element.showModal();
+    if (!open && element.open) element.close();
+  }, [open]);
+  return (
+    // The keyboard's way to close it is Escape, which the element does itself.
+    <dialog
+      ref={dialog}
+      aria-labelledby={heading}
+      onClose={onClose}
+      onMouseDown={(event) => {
+        if (event.target === dialog.current) onClose();
+      }}
+      className={clsx('m-auto max-h-[85dvh] rounded-lg border border-line-strong bg-raised p-0 text-ink shadow-float', className)}
+    >
+      {open && (
+        <div className="flex max-h-[85dvh] flex-col">
+          <h2 id={heading} className={hideTitle ? 'sr-only' : 'px-5 pt-4 pb-1 text-large font-semibold'}>
+            {title}
+          </h2>
+          {children}
+        </div>
+      )}
+    </dialog>
+  );
+}

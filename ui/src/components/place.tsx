@@ -1,0 +1,35 @@
+import clsx from 'clsx';
+import { type ReactNode, useEffect } from 'react';
+
+/** The frame of a place: a bar with what it is and what can be done, and the content below. */
+export function Place({ title, bar, actions, children, scrolls = true, name }: { title: ReactNode; bar?: ReactNode; actions?: ReactNode; children: ReactNode; scrolls?: boolean; name: string }) {
+  useEffect(() => {
+    document.title = `${name} · Nightshift`;
+  }, [name]);
+  return (
+    <main className="flex h-full min-w-0 flex-1 flex-col">
+      <header className="flex h-12 shrink-0 items-center gap-3 border-b border-line bg-page pr-4 pl-5">
+        <div className="flex min-w-0 flex-1 items-center gap-3">
+          {typeof title === 'string' ? <h1 className="truncate text-large font-semibold">{title}</h1> : title}
+          {bar}
+        </div>
+        {actions !== undefined && <div className="flex shrink-0 items-center gap-2">{actions}</div>}
+      </header>
+      <div className={clsx('min-h-0 flex-1', scrolls ? 'overflow-y-auto' : 'overflow-hidden')}>{children}</div>
+    </main>
+  );
+}
+
+/** A titled part of a place. */
+export function Section({ title, count, aside, children, className }: { title: ReactNode; count?: number; aside?: ReactNode; children: ReactNode; className?: string }) {
+  return (
+    <section className={className}>
+      <div className="mb-2 flex h-6 items-center gap-2">
+        <h2 className="font-semibold">{title}</h2>
+        {count !== undefined && <span className="figures text-small text-faint">{count}</span>}
+        {aside !== undefined && <div className="ml-auto flex items-center gap-2 text-small text-faint">{aside}</div>}
+      </div>
+      {children}
+    </section>
+  );
+}

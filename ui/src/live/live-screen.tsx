@@ -1,0 +1,109 @@
+import clsx from 'clsx';
+import { ClipboardCopy, Hand, Monitor, Undo2 } from 'lucide-react';
+import { type ReactNode, type Ref, useEffect, useImperativeHandle, useRef, useState, useSyncExternalStore } from 'react';
+import { sentence } from '@/backend/problem';
+import { Button } from '@/components/button';
+import { TextInput } from '@/components/field';
+import { tellDone, tellProblem } from '@/components/toasts';
+import { problemOf } from '@/backend/problem';
+import { sendInput } from './input';
+import { ScreenViewer } from './viewer';
+
+export interface LiveHandle {
+  /** Takes over, or hands back. */
+  toggle: () => void;
+}
+
+/** A run's screen as it is now, with the pointer and the last press drawn on it, and mouse and keyboard to take over. */
+export function LiveScreen({ run, takes, last, ref }: { run: string; takes: boolean; /** What is shown while there is no picture: the last recorded one. */ last: ReactNode; ref?: Ref<LiveHandle> }) {
+  const [viewer] = useState(() => new ScreenViewer(run));
+  const state = useSyncExternalStore(viewer.subscribe, viewer.snapshot);
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const [note, setNote] = useState('');
+  useEffect(() => {
+    const element = canvas.current;
+    if (element === null) return undefined;
+    viewer.open(element);
+    return () => viewer.close();
+  }, [viewer]);
+  const mine = state.holder === 'you';
+  useEffect(() => {
+    const element = canvas.current;
+    if (!mine || element === null) return undefined;
+    element.focus();
+    return sendInput(element, viewer);
+  }, [mine, viewer]);
+  const handBack = () => {
+    viewer.handBack(note);
+    setNote('');
+  };
+  useImperativeHandle(ref, () => ({ toggle: () => (viewer.state.holder === 'you' ? handBack() : viewer.takeOver()) }));
+  const copy = async () => {
+    try {
+      const text = await viewer.clipboard();
+      await navigator.clipboard.writeText(text);
+      tellDone('The sandbox’s clipboard is copied');
+    } catch (thrown) {
+      tellProblem(problemOf(thrown));
+    }
+  };
+  const { size } = state;
+  const live = state.status === 'live' && size !== null;
+  return (
+    <div className="flex h-full min-h-0 flex-col">
+      <div className="relative flex min-h-0 flex-1 items-center justify-center p-3">
+        <div className={clsx('max-h-full max-w-full overflow-hidden rounded-md ring-1', mine ? 'ring-2 ring-lamp' : 'ring-line', live ? 'relative' : 'invisible absolute')} style={{ aspectRatio: size === null ? '16 / 10' : `${size.width} / ${size.height}`, height: `min(100%, calc((100cqw - 24px) / ${size === null ? 1.6 : size.width / size.height}))` }}>
+          <canvas ref={canvas} tabIndex={mine ? 0 : -1} data-takes-keys={mine ? '' : undefined} aria-label={mine ? 'The sandbox’s screen; your keyboard and mouse go there' : 'The sandbox’s screen, live'} role="img" className={clsx('size-full', mine ? 'cursor-crosshair outline-none' : 'pointer-events-none')} />
+          {size !== null && state.pointer !== null && !mine && <Pointer x={state.pointer.x / size.width} y={state.pointer.y / size.height} />}
+          {size !== null && state.press !== null && <Press key={state.press.at} x={state.press.x / size.width} y={state.press.y / size.height} />}
+        </div>
+        {!live && (
+          <>
+            <div className="absolute inset-0 opacity-45">{last}</div>
+            <p role="status" className="foreign relative flex max-w-96 items-center gap-2 rounded-full border border-line-strong bg-raised px-3.5 py-1.5 text-soft shadow-float">
+              <Monitor aria-hidden className={clsx('size-4 shrink-0 stroke-[1.6] text-faint', (state.status === 'connecting' || state.status === 'cut') && 'animate-breathe')} />
+              {state.status === 'connecting' ? 'Connecting to the screen' : state.status === 'cut' ? 'The screen does not answer; asking again' : sentence(state.reason) || 'There is no screen to show.'}
+            </p>
+          </>
+        )}
+      </div>
+      {takes && (live || mine) && (
+        <div className={clsx('flex h-10 shrink-0 items-center gap-2.5 border-t px-3', mine ? 'border-lamp/40 bg-lamp-soft' : 'border-line')}>
+          {mine ? (
+            <>
+              <span className="shrink-0 font-medium text-lamp-text">You have mouse and keyboard. The agent waits.</span>
+              <TextInput aria-label="What the agent should know" placeholder="What the agent should know" value={note} onChange={(event) => setNote(event.target.value)} onKeyDown={(event) => event.key === 'Enter' && handBack()} className="h-7! min-w-0 flex-1" />
+              <Button size="small" aria-label="Copy the sandbox’s clipboard" icon={<ClipboardCopy aria-hidden className="size-3.5" />} onClick={() => void copy()} />
+              <Button look="main" icon={<Undo2 aria-hidden className="size-3.5" />} onClick={handBack}>
+                Hand back
+              </Button>
+            </>
+          ) : (
+            <>
+              <span className="foreign min-w-0 flex-1 truncate text-small text-faint">
+                {state.refused !== null ? `${sentence(state.refused.message)} ${sentence(state.refused.hint)}` : state.holder === 'somebody' ? 'Somebody else has mouse and keyboard.' : 'You watch. The agent has mouse and keyboard.'}
+              </span>
+              <Button size="small" icon={<Hand aria-hidden className="size-3.5" />} disabled={state.holder === 'somebody'} onClick={() => viewer.takeOver()} shortcut="o">
+                Take over
+              </Button>
+            </>
+          )}
+        </div>
+      )}
+    </div>
+  );
+}
+
+const place = (x: number, y: number) => ({ left: `${x * 100}%`, top: `${y * 100}%` });
+
+function Pointer({ x, y }: { x: number; y: number }) {
+  return (
+    <svg aria-hidden viewBox="0 0 16 20" className="pointer-events-none absolute w-4 drop-shadow transition-[left,top] duration-75" style={place(x, y)}>
+      <path d="M1 1v15l4-3.6L7.6 18l2.6-1.2-2.5-5.4H13Z" fill="var(--lamp)" stroke="var(--lamp-ink)" strokeWidth="1.2" strokeLinejoin="round" />
+    </svg>
+  );
+}
+
+function Press({ x, y }: { x: number; y: number }) {
+  return <span aria-hidden className="press pointer-events-none absolute size-8 -translate-x-1/2 -translate-y-1/2 rounded-full border-2 border-lamp" style={place(x, y)} />;
+}

@@ -1,0 +1,186 @@
+// The connection to one run's screen: draws what comes, in order, and sends what a person does while they have taken over.
+
+import { socketAddress } from '@/backend/http';
+import { waitBefore } from '@/backend/follow';
+import { readUpdate, type Update } from './update';
+
+export type Holder = 'agent' | 'you' | 'somebody';
+
+export interface ViewerState {
+  /** `dark` has nothing to show, and says why. */
+  status: 'connecting' | 'live' | 'dark' | 'over' | 'cut';
+  reason: string;
+  holder: Holder;
+  size: { width: number; height: number } | null;
+  pointer: { x: number; y: number } | null;
+  press: { x: number; y: number; at: number } | null;
+  /** Why what was asked was not done. */
+  refused: { message: string; hint: string } | null;
+}
+
+type Said =
+  | { type: 'dark'; reason: string; over: boolean }
+  | { type: 'pointer' | 'press'; x: number; y: number }
+  | { type: 'lease'; holder: Holder }
+  | { type: 'clipboard'; text: string }
+  | { type: 'refused'; error: { message: string; hint: string } };
+
+const BEGIN: ViewerState = { status: 'connecting', reason: '', holder: 'agent', size: null, pointer: null, press: null, refused: null };
+
+/** Draws an update. Decoding is not immediate, and a later update must not overtake it, so the caller waits. */
+async function draw(context: CanvasRenderingContext2D, update: Update): Promise<void> {
+  const { canvas } = context;
+  const decoded = await Promise.all(
+    update.rectangles.map((rectangle) =>
+      rectangle.encoding === 'plain' ? null : createImageBitmap(new Blob([rectangle.pixels], { type: `image/${rectangle.encoding}` })).catch(() => null),
+    ),
+  );
+  if (canvas.width !== update.width || canvas.height !== update.height) {
+    canvas.width = update.width;
+    canvas.height = update.height;
+  }
+  for (const [index, rectangle] of update.rectangles.entries()) {
+    const { x, y, width, height, pixels } = rectangle;
+    if (rectangle.encoding === 'plain') {
+      const data = new Uint8ClampedArray(pixels.buffer, pixels.byteOffset, pixels.byteLength);
+      context.putImageData(new ImageData(data, width, height), x, y);
+      continue;
+    }
+    const bitmap = decoded[index];
+    if (bitmap === null || bitmap === undefined) continue;
+    context.drawImage(bitmap, x, y, width, height);
+    bitmap.close();
+  }
+}
+
+/** A viewer of a run's screen; a store that React can subscribe to. */
+export class ScreenViewer {
+  state: ViewerState = BEGIN;
+  #context: CanvasRenderingContext2D | null = null;
+  #socket: WebSocket | null = null;
+  #listeners = new Set<() => void>();
+  #drawn: Promise<void> = Promise.resolve();
+  #attempt = 0;
+  #timer: ReturnType<typeof setTimeout> | null = null;
+  #closed = false;
+  #clipboard: ((text: string) => void) | null = null;
+
+  constructor(readonly run: string) {}
+
+  subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  };
+
+  snapshot = (): ViewerState => this.state;
+
+  /** Shows the screen on a canvas until `close`. */
+  open(canvas: HTMLCanvasElement): void {
+    this.#closed = false;
+    this.#context = canvas.getContext('2d', { alpha: false });
+    this.#connect();
+  }
+
+  close(): void {
+    this.#closed = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#socket?.close();
+    this.#socket = null;
+    this.#context = null;
+  }
+
+  say(message: Record<string, unknown>): void {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
+  }
+
+  takeOver(): void {
+    this.#change({ refused: null });
+    this.say({ type: 'takeOver' });
+  }
+
+  handBack(note: string): void {
+    this.say(note.trim() === '' ? { type: 'handBack' } : { type: 'handBack', note: note.trim() });
+  }
+
+  /** The sandbox's clipboard; rejected when it does not answer within two seconds. */
+  clipboard(): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error('the sandbox did not give its clipboard')), 2_000);
+      this.#clipboard = (text) => {
+        clearTimeout(timer);
+        resolve(text);
+      };
+      this.say({ type: 'getClipboard' });
+    });
+  }
+
+  #change(to: Partial<ViewerState>): void {
+    this.state = { ...this.state, ...to };
+    for (const listener of this.#listeners) listener();
+  }
+
+  #connect(): void {
+    const socket = new WebSocket(socketAddress(`/runs/${encodeURIComponent(this.run)}/screen`));
+    socket.binaryType = 'arraybuffer';
+    this.#socket = socket;
+    socket.onopen = () => {
+      this.#attempt = 0;
+    };
+    socket.onmessage = ({ data }: MessageEvent<ArrayBuffer | string>) => {
+      if (typeof data === 'string') this.#heard(JSON.parse(data) as Said);
+      else this.#picture(data, socket);
+    };
+    socket.onclose = () => {
+      if (this.#socket !== socket || this.#closed) return;
+      if (this.state.status === 'over') return;
+      this.#change({ status: this.#attempt === 0 && this.state.size === null ? 'connecting' : 'cut', holder: 'agent' });
+      this.#attempt += 1;
+      this.#timer = setTimeout(() => this.#connect(), waitBefore(this.#attempt));
+    };
+  }
+
+  #picture(message: ArrayBuffer, socket: WebSocket): void {
+    this.#drawn = this.#drawn.then(async () => {
+      const context = this.#context;
+      if (context === null || this.#socket !== socket) return;
+      try {
+        const update = readUpdate(message);
+        if (update === null) return;
+        await draw(context, update);
+        if (this.#socket !== socket) return;
+        if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: 'acknowledge', sequence: update.sequence }));
+        const { size, status } = this.state;
+        if (status !== 'live' || size?.width !== update.width || size.height !== update.height) this.#change({ status: 'live', reason: '', size: { width: update.width, height: update.height } });
+      } catch {
+        // No update of ours: begin anew rather than show half of something.
+        socket.close();
+      }
+    });
+  }
+
+  #heard(said: Said): void {
+    switch (said.type) {
+      case 'dark':
+        this.#change({ status: said.over ? 'over' : 'dark', reason: said.reason, pointer: null, press: null });
+        break;
+      case 'pointer':
+        this.#change({ pointer: { x: said.x, y: said.y } });
+        break;
+      case 'press':
+        this.#change({ pointer: { x: said.x, y: said.y }, press: { x: said.x, y: said.y, at: Date.now() } });
+        break;
+      case 'lease':
+        this.#change({ holder: said.holder, refused: null });
+        break;
+      case 'clipboard':
+        this.#clipboard?.(said.text);
+        this.#clipboard = null;
+        break;
+      case 'refused':
+        this.#change({ refused: said.error });
+        break;
+      default:
+        break;
+    }
+  }
+}

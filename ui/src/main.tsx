@@ -1,0 +1,40 @@
+import './styles/app.css';
+import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
+import { Tooltip } from 'radix-ui';
+import { StrictMode } from 'react';
+import { createRoot } from 'react-dom/client';
+import { App } from './app';
+import { Problem } from './backend/problem';
+import { takeTicket } from './backend/session';
+import { ActionsRoot } from './shell/actions';
+
+const client = new QueryClient({
+  defaultOptions: {
+    queries: {
+      // Streams say what changes; asking on focus too would only add work.
+      refetchOnWindowFocus: false,
+      staleTime: 15_000,
+      retry: (times, error) => times < 2 && error instanceof Problem && error.passes,
+      retryDelay: (attempt) => Math.min(400 * 2 ** attempt, 4_000),
+    },
+  },
+});
+
+async function begin(): Promise<void> {
+  const root = document.getElementById('root');
+  if (root === null) return;
+  await takeTicket();
+  createRoot(root).render(
+    <StrictMode>
+      <QueryClientProvider client={client}>
+        <Tooltip.Provider delayDuration={450} skipDelayDuration={200}>
+          <ActionsRoot>
+            <App />
+          </ActionsRoot>
+        </Tooltip.Provider>
+      </QueryClientProvider>
+    </StrictMode>,
+  );
+}
+
+void begin();

@@ -1,0 +1,229 @@
+import { useInfiniteQuery } from '@tanstack/react-query';
+import { useVirtualizer } from '@tanstack/react-virtual';
+import { Search } from 'lucide-react';
+import { useEffect, useMemo, useRef, useState } from 'react';
+import { Link, useLocation, useSearch } from 'wouter';
+import { backend } from '@/backend/backend';
+import { problemOf } from '@/backend/problem';
+import type { RunSummary, SearchHit, StateName } from '@/backend/types';
+import { Button } from '@/components/button';
+import { Empty, Waiting } from '@/components/empty';
+import { Select, TextInput } from '@/components/field';
+import { Place } from '@/components/place';
+import { ProblemBox } from '@/components/problem-box';
+import { StateMark, stateWords } from '@/components/state-mark';
+import { useKeys } from '@/hooks/use-keys';
+import { useListKeys } from '@/hooks/use-list-keys';
+import { useCoarseNow } from '@/hooks/use-now';
+import { useRunPages } from '@/hooks/use-runs';
+import { ago, count, money, repositoryName, titleOf } from '@/text/format';
+
+const STATES: StateName[] = ['working', 'preparing', 'queued', 'waiting', 'paused', 'delivering', 'inReview', 'merged', 'closed', 'failed', 'cancelled'];
+
+/** Everything that ever ran, and a search over all that was said and done in it. */
+export function HistoryPlace() {
+  const search = useSearch();
+  const [, go] = useLocation();
+  const parameters = new URLSearchParams(search);
+  const state = parameters.get('state') ?? '';
+  const repository = parameters.get('repository') ?? '';
+  const query = parameters.get('q') ?? '';
+  const [typed, setTyped] = useState(query);
+  const field = useRef<HTMLInputElement>(null);
+  useKeys({ '/': () => field.current?.focus() });
+  const show = (change: Record<string, string>) => {
+    const next = new URLSearchParams(search);
+    for (const [name, value] of Object.entries(change)) {
+      if (value === '') next.delete(name);
+      else next.set(name, value);
+    }
+    go(next.size > 0 ? `/history?${next.toString()}` : '/history', { replace: true });
+  };
+  const showing = useRef(show);
+  showing.current = show;
+  useEffect(() => {
+    if (typed === query) return;
+    const timer = setTimeout(() => showing.current({ q: typed }), 180);
+    return () => clearTimeout(timer);
+  }, [typed, query]);
+  return (
+    <Place
+      title="History"
+      name="History"
+      scrolls={false}
+      bar={
+        <div className="flex min-w-0 flex-1 items-center gap-2 pl-4">
+          <span className="relative w-full max-w-[30rem]">
+            <Search aria-hidden className="absolute top-2 left-2.5 size-3.5 text-faint" />
+            <TextInput ref={field} type="search" aria-label="Search everything" placeholder="Search descriptions, commands, output, what was said" value={typed} onChange={(event) => setTyped(event.target.value)} className="h-[30px]! pl-8!" />
+          </span>
+          <Select aria-label="State" value={state} onChange={(event) => show({ state: event.target.value })} className="h-[30px]! w-auto!" disabled={query !== ''}>
+            <option value="">All states</option>
+            {STATES.map((each) => (
+              <option key={each} value={each}>
+                {stateWords(each).name}
+              </option>
+            ))}
+          </Select>
+          {repository !== '' && query === '' && (
+            <Button size="small" onClick={() => show({ repository: '' })} title={repository}>
+              {repositoryName(repository)} ×
+            </Button>
+          )}
+        </div>
+      }
+    >
+      {query === '' ? <RunTable state={state} repository={repository} /> : <Hits query={query} />}
+    </Place>
+  );
+}
+
+function RunTable({ state, repository }: { state: string; repository: string }) {
+  const pages = useRunPages({ ...(state === '' ? {} : { state }), ...(repository === '' ? {} : { repository }) });
+  const runs = useMemo(() => pages.data?.pages.flatMap((page) => page.runs) ?? [], [pages.data]);
+  const list = useListKeys<HTMLDivElement>();
+  const rows = useVirtualizer({ count: runs.length, getScrollElement: () => list.current, estimateSize: () => 36, overscan: 20 });
+  const items = rows.getVirtualItems();
+  const last = items.at(-1)?.index ?? 0;
+  const { hasNextPage, isFetchingNextPage, fetchNextPage } = pages;
+  useEffect(() => {
+    if (last >= runs.length - 30 && hasNextPage && !isFetchingNextPage) void fetchNextPage();
+  }, [last, runs.length, hasNextPage, isFetchingNextPage, fetchNextPage]);
+  if (pages.error !== null) {
+    return (
+      <div className="p-5">
+        <ProblemBox problem={problemOf(pages.error)} retry={() => void pages.refetch()} />
+      </div>
+    );
+  }
+  if (pages.data === undefined) return <Waiting rows={12} className="pt-1" />;
+  if (runs.length === 0) {
+    return (
+      <Empty title="No such run">{state === '' && repository === '' ? 'What has run is listed here.' : 'Nothing fits what you filter by.'}</Empty>
+    );
+  }
+  return (
+    <div className="flex h-full flex-col">
+      <div aria-hidden className={`${COLUMNS} h-8 shrink-0 border-b border-line px-5 text-small text-faint`}>
+        <span />
+        <span>Task</span>
+        <span>Repository</span>
+        <span className="text-right">Steps</span>
+        <span className="text-right">Cost</span>
+        <span className="text-right">Submitted</span>
+      </div>
+      <div ref={list} tabIndex={-1} className="min-h-0 flex-1 overflow-y-auto">
+        <ul aria-label="Runs" className="relative" style={{ height: rows.getTotalSize() }}>
+          {items.map((item) => {
+            const run = runs[item.index];
+            return run === undefined ? null : (
+              <li key={run.run} className="absolute inset-x-0 top-0" style={{ height: item.size, transform: `translateY(${item.start}px)` }}>
+                <RunRow run={run} />
+              </li>
+            );
+          })}
+        </ul>
+      </div>
+      <p role="status" className="figures h-7 shrink-0 border-t border-line px-5 leading-7 text-small text-faint">
+        {count(runs.length)} {runs.length === 1 ? 'run' : 'runs'}
+        {hasNextPage && ', more below'}
+      </p>
+    </div>
+  );
+}
+
+const COLUMNS = 'grid grid-cols-[92px_minmax(0,1fr)_160px_56px_72px_92px] items-center gap-4';
+
+function RunRow({ run }: { run: RunSummary }) {
+  const now = useCoarseNow();
+  const reviewed = run.state.type === 'merged' || run.state.type === 'closed' || run.state.type === 'inReview';
+  const words = stateWords(run.state.type);
+  return (
+    <Link href={reviewed ? `/review/${run.run}` : `/runs/${run.run}`} data-row className={`${COLUMNS} h-full border-b border-line/50 px-5 hover:bg-hover focus-visible:bg-hover focus-visible:outline-offset-[-2px]`}>
+      <span className={`flex items-center gap-2 text-small ${words.tone}`}>
+        <StateMark state={run.state.type} />
+        {words.name}
+      </span>
+      <span className="foreign truncate">{titleOf(run.task.description)}</span>
+      <span className="foreign truncate text-small text-soft">{repositoryName(run.task.repository)}</span>
+      <span className="figures text-right text-small text-faint">{count(run.steps)}</span>
+      <span className="figures text-right text-small text-faint">{money(run.usage.costMicrodollars)}</span>
+      <span className="figures text-right text-small text-faint">{ago(Date.parse(run.task.createdAt), now)}</span>
+    </Link>
+  );
+}
+
+const KINDS: Record<string, string> = {
+  runSubmitted: 'Description',
+  personSaid: 'You said',
+  turnFinished: 'The agent said',
+  stepIntended: 'Step',
+  stepFinished: 'Output',
+  workFinished: 'Summary',
+  evidenceNoted: 'Evidence',
+  planChanged: 'Plan',
+  stateChanged: 'State',
+};
+
+function Hits({ query }: { query: string }) {
+  const list = useListKeys<HTMLDivElement>();
+  const pages = useInfiniteQuery({
+    queryKey: ['search', query],
+    queryFn: ({ signal, pageParam }) => backend.search(query, pageParam, signal),
+    initialPageParam: '',
+    getNextPageParam: (last) => last.next ?? null,
+    placeholderData: (before) => before,
+  });
+  if (pages.error !== null) {
+    return (
+      <div className="p-5">
+        <ProblemBox problem={problemOf(pages.error)} retry={() => void pages.refetch()} />
+      </div>
+    );
+  }
+  if (pages.data === undefined) return <Waiting rows={12} className="pt-1" />;
+  const hits = pages.data.pages.flatMap((page) => page.hits);
+  if (hits.length === 0) return <Empty title="Nothing found">Every word has to be in it. Fewer words, or only their beginnings, find more.</Empty>;
+  return (
+    <div ref={list} className="h-full overflow-y-auto">
+      <ul aria-label="Finds">
+        {hits.map((hit) => (
+          <li key={`${hit.run}${hit.seq}`}>
+            <HitRow hit={hit} />
+          </li>
+        ))}
+      </ul>
+      {pages.hasNextPage && (
+        <div className="flex justify-center py-4">
+          <Button busy={pages.isFetchingNextPage} onClick={() => void pages.fetchNextPage()}>
+            More
+          </Button>
+        </div>
+      )}
+    </div>
+  );
+}
+
+function HitRow({ hit }: { hit: SearchHit }) {
+  const now = useCoarseNow();
+  return (
+    <Link href={hit.kind === 'runSubmitted' ? `/runs/${hit.run}` : `/runs/${hit.run}?at=${hit.seq}`} data-row className="block border-b border-line/50 px-5 py-2.5 hover:bg-hover focus-visible:bg-hover focus-visible:outline-offset-[-2px]">
+      <span className="flex items-baseline gap-3">
+        <span className="foreign truncate font-medium">{hit.title}</span>
+        <span className="shrink-0 text-small text-faint">{KINDS[hit.kind] ?? hit.kind}</span>
+        <span className="figures ml-auto shrink-0 text-small text-faint">{ago(Date.parse(hit.at), now)}</span>
+      </span>
+      <span className="foreign mt-0.5 line-clamp-2 text-small text-soft">
+        {hit.excerpt.map((part, index) =>
+          part.isMatch ? (
+            <mark key={index} className="rounded-sm bg-lamp-soft px-0.5 font-medium text-lamp-text">
+              {part.text}
+            </mark>
+          ) : (
+            part.text
+          ),
+        )}
+      </span>
+    </Link>
+  );
+}

@@ -1,0 +1,214 @@
+import { useQueryClient } from '@tanstack/react-query';
+import { CircleAlert, CircleCheck, Hand } from 'lucide-react';
+import { type FormEvent, type KeyboardEvent, useEffect, useMemo, useState } from 'react';
+import { useLocation } from 'wouter';
+import { backend } from '@/backend/backend';
+import { type Problem, problemOf } from '@/backend/problem';
+import type { Limits, SubmitTask } from '@/backend/types';
+import { Button } from '@/components/button';
+import { Field, TextArea, TextInput } from '@/components/field';
+import { Place } from '@/components/place';
+import { ProblemBox } from '@/components/problem-box';
+import { tellDone } from '@/components/toasts';
+import { useFinished, useUnfinished } from '@/hooks/use-runs';
+import { describe, type Draft, type Hint, triage, type Verdict } from '@/text/triage';
+
+interface Form extends Draft {
+  repository: string;
+  branch: string;
+  model: string;
+  dollars: string;
+  minutes: string;
+}
+
+const EMPTY: Form = { what: '', criteria: '', tests: '', constraints: '', repository: '', branch: '', model: '', dollars: '10', minutes: '120' };
+const KEY = 'nightshift.new-task';
+
+/** A draft survives a closed window, and a refusal: what was typed is never lost. */
+function useForm(): [Form, (change: Partial<Form>) => void, () => void] {
+  const [form, setForm] = useState<Form>(() => {
+    try {
+      return { ...EMPTY, ...(JSON.parse(localStorage.getItem(KEY) ?? '{}') as Partial<Form>) };
+    } catch {
+      return EMPTY;
+    }
+  });
+  useEffect(() => {
+    try {
+      localStorage.setItem(KEY, JSON.stringify(form));
+    } catch {
+      // It holds until the page is closed.
+    }
+  }, [form]);
+  return [form, (change) => setForm((before) => ({ ...before, ...change })), () => setForm((before) => ({ ...EMPTY, repository: before.repository, model: before.model, dollars: before.dollars, minutes: before.minutes }))];
+}
+
+/** Limits the form has no field for: those of the owner's `Limits::default`. */
+const DEFAULT_LIMITS: Limits = { turns: 200, tokens: 20_000_000, costMicrodollars: 10_000_000, seconds: 7_200 };
+
+function requestOf(form: Form, leaveOut: boolean): SubmitTask {
+  return {
+    description: describe(form),
+    repository: form.repository.trim(),
+    baseBranch: form.branch.trim() === '' ? null : form.branch.trim(),
+    model: form.model.trim() === '' ? null : form.model.trim(),
+    limits: { ...DEFAULT_LIMITS, costMicrodollars: Math.round(Number(form.dollars) * 1_000_000), seconds: Math.round(Number(form.minutes) * 60) },
+    uncommitted: leaveOut ? 'leaveOut' : 'refuse',
+  };
+}
+
+const positive = (text: string) => Number.isFinite(Number(text)) && Number(text) > 0;
+
+export function NewTask() {
+  const [form, change, clear] = useForm();
+  const [, go] = useLocation();
+  const client = useQueryClient();
+  const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState<Problem | null>(null);
+  const judged = useMemo(() => triage(form), [form]);
+  const { data: unfinished } = useUnfinished();
+  const { data: finished } = useFinished();
+  const known = useMemo(() => {
+    const runs = [...(unfinished ?? []), ...(finished ?? [])];
+    return { repositories: [...new Set(runs.map((run) => run.task.repository))].slice(0, 12), models: [...new Set(runs.map((run) => run.task.model))] };
+  }, [unfinished, finished]);
+  const ready = form.what.trim() !== '' && form.repository.trim() !== '' && positive(form.dollars) && positive(form.minutes);
+
+  const submit = async (leaveOut: boolean) => {
+    setBusy(true);
+    setProblem(null);
+    try {
+      const reply = await backend.submit(requestOf(form, leaveOut));
+      clear();
+      void client.invalidateQueries({ queryKey: ['runs'] });
+      tellDone('Submitted. You can leave; it goes on by itself.');
+      go(`/runs/${reply.run}`);
+    } catch (thrown) {
+      setProblem(problemOf(thrown));
+      setBusy(false);
+    }
+  };
+  const onSubmit = (event: FormEvent) => {
+    event.preventDefault();
+    if (ready && !busy) void submit(false);
+  };
+  const onKey = (event: KeyboardEvent) => {
+    if (event.key === 'Enter' && (event.ctrlKey || event.metaKey) && ready && !busy) {
+      event.preventDefault();
+      void submit(false);
+    }
+  };
+  const uncommitted = problem?.code === 'conflict' && problem.message.includes('not committed');
+  return (
+    <Place title="New task" name="New task">
+      <form onSubmit={onSubmit} onKeyDown={onKey} className="mx-auto grid max-w-[1080px] gap-x-10 gap-y-6 px-6 pt-6 pb-10 lg:grid-cols-[minmax(0,1fr)_300px]">
+        <div className="space-y-5">
+          <Field label="What is to be done?" help="A sentence or two, as you would tell a colleague. The first line becomes the title.">
+            {(ids) => <TextArea {...ids} autoFocus rows={3} placeholder="Add a dark mode toggle that persists to localStorage" value={form.what} onChange={(event) => change({ what: event.target.value })} className="text-large! leading-[1.45]!" />}
+          </Field>
+          <Field label="Acceptance criteria" help="One on each line. Each is answered with a screenshot or a command when the work comes back.">
+            {(ids) => <TextArea {...ids} rows={3} placeholder={'The header has a button that switches the theme\nThe choice is still there after a reload'} value={form.criteria} onChange={(event) => change({ criteria: event.target.value })} />}
+          </Field>
+          <div className="grid gap-5 sm:grid-cols-2">
+            <Field label="Tests to run" optional>
+              {(ids) => <TextArea {...ids} rows={2} placeholder="npm test" value={form.tests} onChange={(event) => change({ tests: event.target.value })} className="font-mono text-small" />}
+            </Field>
+            <Field label="Constraints" optional>
+              {(ids) => <TextArea {...ids} rows={2} placeholder="No new dependencies" value={form.constraints} onChange={(event) => change({ constraints: event.target.value })} />}
+            </Field>
+          </div>
+          <div className="grid gap-5 border-t border-line pt-5 sm:grid-cols-[minmax(0,1fr)_180px]">
+            <Field label="Repository" help="A folder on this machine, or a URL. It is only read; work arrives as a branch beside it.">
+              {(ids) => (
+                <>
+                  <TextInput {...ids} mono list="repositories" placeholder="/home/you/src/app" value={form.repository} onChange={(event) => change({ repository: event.target.value })} />
+                  <datalist id="repositories">
+                    {known.repositories.map((each) => (
+                      <option key={each} value={each} />
+                    ))}
+                  </datalist>
+                </>
+              )}
+            </Field>
+            <Field label="From branch" optional help="The checked-out one if empty.">
+              {(ids) => <TextInput {...ids} mono placeholder="main" value={form.branch} onChange={(event) => change({ branch: event.target.value })} />}
+            </Field>
+          </div>
+          {problem !== null && (
+            <ProblemBox problem={problem}>
+              {uncommitted && (
+                <div className="pt-2">
+                  <Button size="small" onClick={() => void submit(true)}>
+                    Start from the last commit
+                  </Button>
+                </div>
+              )}
+            </ProblemBox>
+          )}
+          <div className="flex items-center gap-3">
+            <Button type="submit" look="main" size="large" busy={busy} disabled={!ready} shortcut="ctrl+enter">
+              Start in the background
+            </Button>
+            <span className="text-small text-faint">The draft is kept while you type.</span>
+          </div>
+        </div>
+        <aside className="space-y-6">
+          <Judgement verdict={judged.verdict} hints={judged.hints} />
+          <section className="space-y-4">
+            <h2 className="font-semibold">Limits</h2>
+            <div className="grid grid-cols-2 gap-3">
+              <Field label="US dollars" {...(positive(form.dollars) ? {} : { error: 'A number above 0' })}>
+                {(ids) => <TextInput {...ids} inputMode="decimal" value={form.dollars} onChange={(event) => change({ dollars: event.target.value })} className="figures" />}
+              </Field>
+              <Field label="Minutes" {...(positive(form.minutes) ? {} : { error: 'A number above 0' })}>
+                {(ids) => <TextInput {...ids} inputMode="numeric" value={form.minutes} onChange={(event) => change({ minutes: event.target.value })} className="figures" />}
+              </Field>
+            </div>
+            <p className="text-small text-faint">The next call is refused before a limit is passed. The run pauses then and asks; nothing is lost.</p>
+            <Field label="Model" optional help="The configured one if empty.">
+              {(ids) => (
+                <>
+                  <TextInput {...ids} mono list="models" placeholder="claude-sonnet-5-5" value={form.model} onChange={(event) => change({ model: event.target.value })} />
+                  <datalist id="models">
+                    {known.models.map((each) => (
+                      <option key={each} value={each} />
+                    ))}
+                  </datalist>
+                </>
+              )}
+            </Field>
+          </section>
+        </aside>
+      </form>
+    </Place>
+  );
+}
+
+const VERDICTS: Record<Verdict, { title: string; tone: string }> = {
+  empty: { title: 'Is it for the background?', tone: 'text-faint' },
+  background: { title: 'Good for the background', tone: 'text-good' },
+  afterAnswers: { title: 'Better with a little more', tone: 'text-lamp-text' },
+  keep: { title: 'Think about doing it together', tone: 'text-lamp-text' },
+};
+
+function Judgement({ verdict, hints }: { verdict: Verdict; hints: readonly Hint[] }) {
+  const words = VERDICTS[verdict];
+  const icons = { good: <CircleCheck aria-hidden className="mt-0.5 size-4 shrink-0 text-good" />, missing: <CircleAlert aria-hidden className="mt-0.5 size-4 shrink-0 text-lamp-text" />, keep: <Hand aria-hidden className="mt-0.5 size-4 shrink-0 text-lamp-text" /> };
+  return (
+    <section aria-live="polite" className="min-h-[152px] rounded-lg border border-line bg-raised p-4">
+      <h2 className={`font-semibold ${words.tone}`}>{words.title}</h2>
+      {verdict === 'empty' ? (
+        <p className="mt-1.5 text-soft">Well-scoped work of half an hour to two hours is. Hints appear here while you write.</p>
+      ) : (
+        <ul className="mt-2 space-y-1.5">
+          {hints.map((hint) => (
+            <li key={hint.text} className="flex gap-2 text-soft">
+              {icons[hint.tone]}
+              {hint.text}
+            </li>
+          ))}
+        </ul>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,72 @@
+import { Trash2 } from 'lucide-react';
+import { type KeyboardEvent, useState } from 'react';
+import { Button } from '@/components/button';
+import { TextArea } from '@/components/field';
+
+/** A remark on a line, kept in this browser until it is sent. */
+export interface Comment {
+  id: number;
+  /** File and line, as `lineKey` names them. */
+  at: string;
+  path: string;
+  line: number;
+  side: 'before' | 'after';
+  /** The line's text, so that the agent knows what was meant. */
+  quote: string;
+  text: string;
+}
+
+/** The message that carries a review's words to the agent. */
+export function composeReview(summary: string, comments: readonly Comment[]): string {
+  const remarks = comments.map(({ path, line, side, quote, text }) => {
+    const where = side === 'before' ? `${path}, removed line ${line}` : `${path}:${line}`;
+    const cut = quote.trim().length > 200 ? `${quote.trim().slice(0, 199)}…` : quote.trim();
+    return `${where}\n${cut === '' ? '' : `> ${cut}\n`}${text.trim()}`;
+  });
+  const begin = summary.trim() === '' ? 'I reviewed the pull request and ask for changes.' : summary.trim();
+  return [begin, ...remarks].join('\n\n');
+}
+
+export function CommentThread({ comments, editing, onSave, onCancel, onRemove }: { comments: readonly Comment[]; editing: boolean; onSave: (text: string) => void; onCancel: () => void; onRemove: (id: number) => void }) {
+  return (
+    <div className="border-y border-line bg-page px-4 py-2.5 pl-28">
+      <div className="max-w-[44rem] space-y-2">
+        {comments.map((comment) => (
+          <div key={comment.id} className="group flex items-start gap-2 rounded-md border border-line bg-raised px-3 py-2">
+            <p className="foreign min-w-0 flex-1 whitespace-pre-wrap">{comment.text}</p>
+            <span className="text-tiny text-lamp-text">not sent yet</span>
+            <Button look="quiet" size="small" aria-label="Remove this comment" icon={<Trash2 aria-hidden className="size-3.5" />} onClick={() => onRemove(comment.id)} />
+          </div>
+        ))}
+        {editing && <Editor onSave={onSave} onCancel={onCancel} />}
+      </div>
+    </div>
+  );
+}
+
+function Editor({ onSave, onCancel }: { onSave: (text: string) => void; onCancel: () => void }) {
+  const [text, setText] = useState('');
+  const save = () => {
+    if (text.trim() !== '') onSave(text);
+  };
+  const keys = (event: KeyboardEvent) => {
+    if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      save();
+    }
+    if (event.key === 'Escape' && text.trim() === '') onCancel();
+  };
+  return (
+    <div className="space-y-2">
+      <TextArea aria-label="Comment" placeholder="What should be different here?" autoFocus rows={2} value={text} onChange={(event) => setText(event.target.value)} onKeyDown={keys} />
+      <div className="flex justify-end gap-2">
+        <Button look="quiet" size="small" onClick={onCancel}>
+          Discard
+        </Button>
+        <Button size="small" onClick={save} disabled={text.trim() === ''} shortcut="ctrl+enter">
+          Add comment
+        </Button>
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,252 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { Columns2, GitMerge, MessageSquareText, Rows2 } from 'lucide-react';
+import { useCallback, useMemo, useRef, useState } from 'react';
+import { Link, useLocation } from 'wouter';
+import { backend } from '@/backend/backend';
+import { problemOf } from '@/backend/problem';
+import { Button } from '@/components/button';
+import { Confirm } from '@/components/confirm';
+import { type DiffHandle, DiffList } from '@/components/diff-list';
+import { Empty, Waiting } from '@/components/empty';
+import { Place } from '@/components/place';
+import { ProblemBox } from '@/components/problem-box';
+import { StateChip } from '@/components/state-mark';
+import { Tip } from '@/components/tip';
+import { tellDone } from '@/components/toasts';
+import type { DiffLine, FileDiff } from '@/diff/parse';
+import { parseDiff } from '@/diff/parse';
+import { useKeys } from '@/hooks/use-keys';
+import { prefer, usePreferences } from '@/hooks/use-settings';
+import { useOffer } from '@/shell/actions';
+import { criteriaIn } from '@/text/triage';
+import { repositoryName } from '@/text/format';
+import { upright } from '@/text/visible';
+import { AskForChanges } from './ask-for-changes';
+import { type Comment, CommentThread } from './comments';
+import { Compare } from './compare';
+import { picturesOf } from './criteria';
+import { EvidenceList } from './evidence';
+import { ReviewNav } from './review-nav';
+import { Summary } from './summary';
+import { useDraft } from './use-draft';
+
+/** One pull request: the evidence first, then the changes, then the decision. */
+export function ReviewPlace({ run }: { run: string }) {
+  const [, go] = useLocation();
+  const client = useQueryClient();
+  const { splitDiff } = usePreferences();
+  const { draft, change, clear } = useDraft(run);
+  const [editing, setEditing] = useState<{ at: string; file: FileDiff; line: DiffLine } | null>(null);
+  const [merging, setMerging] = useState(false);
+  const [closing, setClosing] = useState(false);
+  const [asking, setAsking] = useState(false);
+  const [currentFile, setCurrentFile] = useState(0);
+  const diffList = useRef<DiffHandle>(null);
+  const head = useRef<HTMLDivElement>(null);
+  const { data, error, refetch } = useQuery({ queryKey: ['pull-request', run], queryFn: ({ signal }) => backend.pullRequest(run, signal) });
+  const detail = useQuery({ queryKey: ['run', run], queryFn: ({ signal }) => backend.run(run, signal) });
+  const diff = useQuery({ queryKey: ['diff', run, data?.summary.head], queryFn: ({ signal }) => backend.diff(run, signal), enabled: data !== undefined, staleTime: Number.POSITIVE_INFINITY });
+  const files = useMemo(() => parseDiff(diff.data ?? ''), [diff.data]);
+  const task = detail.data?.summary.task;
+  const criteria = useMemo(() => criteriaIn(task?.description ?? ''), [task?.description]);
+  const pictures = useMemo(() => picturesOf(data?.evidence ?? []), [data?.evidence]);
+  const open = data?.summary.state.type === 'open';
+  const toFile = (index: number) => diffList.current?.toFile(Math.min(files.length - 1, Math.max(0, index)));
+  const toTop = () => head.current?.scrollIntoView({ block: 'start' });
+
+  useKeys({
+    j: () => toFile(currentFile + 1),
+    k: () => (currentFile === 0 ? toTop() : toFile(currentFile - 1)),
+    e: toTop,
+    d: () => toFile(0),
+    s: () => prefer({ splitDiff: !splitDiff }),
+  });
+  useOffer(`${run} ${String(open)}`, [
+    ...(open
+      ? [
+          { name: 'Merge this pull request', icon: <GitMerge aria-hidden />, act: () => setMerging(true) },
+          { name: 'Ask for changes', icon: <MessageSquareText aria-hidden />, act: () => setAsking(true) },
+        ]
+      : []),
+    { name: splitDiff ? 'Show the diff unified' : 'Show the diff split', icon: <Columns2 aria-hidden />, keys: 's', act: () => prefer({ splitDiff: !splitDiff }) },
+  ]);
+
+  const onComment = useCallback((at: string, file: FileDiff, line: DiffLine) => setEditing({ at, file, line }), []);
+  const below = useMemo(() => {
+    const lines = new Set(draft.comments.map((comment) => comment.at));
+    if (editing !== null) lines.add(editing.at);
+    return {
+      lines,
+      render: (at: string, file: FileDiff, line: DiffLine) => (
+        <CommentThread
+          comments={draft.comments.filter((comment) => comment.at === at)}
+          editing={editing?.at === at}
+          onCancel={() => setEditing(null)}
+          onRemove={(id) => change({ comments: draft.comments.filter((comment) => comment.id !== id) })}
+          onSave={(text) => {
+            const side = line.after === null ? 'before' : 'after';
+            const comment: Comment = { id: Date.now(), at, path: file.path, line: line.after ?? line.before ?? 0, side, quote: line.text, text };
+            change({ comments: [...draft.comments, comment] });
+            setEditing(null);
+          }}
+        />
+      ),
+    };
+  }, [draft.comments, editing, change]);
+
+  const decided = async () => {
+    await Promise.all([client.invalidateQueries({ queryKey: ['pull-request', run] }), client.invalidateQueries({ queryKey: ['pull-requests'] }), client.invalidateQueries({ queryKey: ['runs'] })]);
+  };
+
+  if (error !== null) {
+    const problem = problemOf(error);
+    return (
+      <Place title="Review" name="Review">
+        {problem.status === 404 ? (
+          <Empty title="There is no such pull request" action={<Button onClick={() => go(`/runs/${run}`)}>Look at the run</Button>}>
+            {problem.message}
+          </Empty>
+        ) : (
+          <div className="p-6">
+            <ProblemBox problem={problem} retry={() => void refetch()} />
+          </div>
+        )}
+      </Place>
+    );
+  }
+  const summary = data?.summary;
+  const added = files.reduce((sum, file) => sum + file.added, 0);
+  const removed = files.reduce((sum, file) => sum + file.removed, 0);
+  return (
+    <Place
+      name={summary?.title ?? 'Review'}
+      scrolls={false}
+      title={
+        <div className="flex min-w-0 items-center gap-2.5">
+          {summary !== undefined && <StateChip state={summary.state.type === 'open' ? 'inReview' : summary.state.type} big />}
+          <h1 className="foreign truncate text-large font-semibold" title={upright(summary?.title ?? '')}>
+            {upright(summary?.title ?? '')}
+          </h1>
+          {summary !== undefined && (
+            <Link href={`/runs/${run}`} className="foreign max-w-48 shrink-0 truncate rounded-sm text-small text-faint hover:text-ink">
+              {repositoryName(summary.repository)} #{summary.number}
+            </Link>
+          )}
+        </div>
+      }
+      actions={
+        summary !== undefined && (
+          <>
+            <Tip text={splitDiff ? 'Show the diff unified' : 'Show the diff split'} shortcut="s">
+              <Button look="quiet" aria-label={splitDiff ? 'Show the diff unified' : 'Show the diff split'} icon={splitDiff ? <Rows2 aria-hidden className="size-4" /> : <Columns2 aria-hidden className="size-4" />} onClick={() => prefer({ splitDiff: !splitDiff })} />
+            </Tip>
+            <Button onClick={() => go(`/runs/${run}`)}>Run</Button>
+            {open && (
+              <>
+                <Button look="quiet" onClick={() => setClosing(true)}>
+                  Close
+                </Button>
+                <Button onClick={() => setAsking(true)}>
+                  Ask for changes
+                  {draft.comments.length > 0 && <span className="figures rounded-full bg-lamp px-1.5 text-tiny font-semibold text-lamp-ink">{draft.comments.length}</span>}
+                </Button>
+                <Button look="main" icon={<GitMerge aria-hidden className="size-3.5" />} onClick={() => setMerging(true)}>
+                  Approve and merge
+                </Button>
+              </>
+            )}
+          </>
+        )
+      }
+    >
+      {data === undefined || summary === undefined ? (
+        <Waiting rows={8} className="pt-3" />
+      ) : (
+        <div className="flex h-full min-h-0">
+          <ReviewNav files={files} loading={diff.data === undefined} current={currentFile} evidence={data.evidence.length} comments={draft.comments} onTop={toTop} onFile={toFile} />
+          <div className="min-w-0 flex-1">
+            <DiffList
+              ref={diffList}
+              files={files}
+              split={splitDiff}
+              below={below}
+              onFile={setCurrentFile}
+              {...(open ? { onComment } : {})}
+              header={
+                <div ref={head} className="mx-auto max-w-[1180px] space-y-6 px-6 pt-5 pb-6">
+                  <Summary detail={data} run={detail.data ?? null} added={added} removed={removed} files={files.length} />
+                  <section>
+                    <h2 className="mb-2.5 text-large font-semibold">Evidence</h2>
+                    <EvidenceList run={run} criteria={criteria} evidence={data.evidence} />
+                  </section>
+                  {pictures.length >= 2 && (
+                    <section>
+                      <h2 className="mb-2.5 text-large font-semibold">Before and after</h2>
+                      <Compare pictures={pictures} />
+                    </section>
+                  )}
+                  <h2 className="flex items-baseline gap-3 text-large font-semibold">
+                    Changes
+                    {diff.data !== undefined && (
+                      <span className="figures text-small font-normal text-faint">
+                        {files.length} {files.length === 1 ? 'file' : 'files'}, <span className="text-good">+{added}</span> <span className="text-bad">−{removed}</span>
+                      </span>
+                    )}
+                  </h2>
+                  {diff.error !== null && <ProblemBox problem={problemOf(diff.error)} retry={() => void diff.refetch()} />}
+                  {diff.data === undefined && diff.error === null && <Waiting rows={4} />}
+                  {diff.data !== undefined && files.length === 0 && <p className="text-soft">No file differs.</p>}
+                </div>
+              }
+            />
+          </div>
+        </div>
+      )}
+      <Confirm
+        open={merging}
+        onClose={() => setMerging(false)}
+        title="Merge this pull request?"
+        action="Merge"
+        act={async () => {
+          const merged = await backend.merge(run);
+          await decided();
+          tellDone(`Merged into ${merged.base} as ${merged.commit.slice(0, 8)}`);
+        }}
+      >
+        <p>
+          {summary?.branch} goes into {summary?.base} in Nightshift's copy of the repository. Your own checkout stays as it is; take the work with:
+        </p>
+        <pre className="mt-2 overflow-x-auto rounded-md bg-well px-2.5 py-1.5 text-small">git pull {data?.bareRepository} {summary?.base}</pre>
+        {draft.comments.length > 0 && <p className="mt-2 text-lamp-text">You have comments that were not sent.</p>}
+      </Confirm>
+      <Confirm
+        open={closing}
+        onClose={() => setClosing(false)}
+        title="Close without merging?"
+        action="Close it"
+        danger
+        act={async () => {
+          await backend.close(run);
+          await decided();
+          tellDone('Closed; the branch is kept');
+        }}
+      >
+        The run ends here. Its branch is kept in Nightshift's copy of the repository.
+      </Confirm>
+      <AskForChanges
+        open={asking}
+        onClose={() => setAsking(false)}
+        run={run}
+        summary={draft.summary}
+        comments={draft.comments}
+        onSummary={(text) => change({ summary: text })}
+        onSent={() => {
+          clear();
+          setAsking(false);
+          tellDone('Sent to the agent');
+          void decided();
+        }}
+      />
+    </Place>
+  );
+}

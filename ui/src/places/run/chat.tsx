@@ -1,0 +1,130 @@
+import clsx from 'clsx';
+import { ArrowUp } from 'lucide-react';
+import { type KeyboardEvent, type Ref, useEffect, useImperativeHandle, useRef, useState } from 'react';
+import { backend } from '@/backend/backend';
+import { type Problem, problemOf } from '@/backend/problem';
+import type { RunState } from '@/backend/types';
+import { Button } from '@/components/button';
+import { TextArea } from '@/components/field';
+import { Markdown } from '@/components/markdown';
+import { ProblemBox } from '@/components/problem-box';
+import { isFinal, stateWords } from '@/components/state-mark';
+import type { Said } from '@/story/story';
+import { timeOfDay } from '@/text/format';
+
+export interface ChatHandle {
+  focus: () => void;
+}
+
+interface Props {
+  run: string;
+  said: readonly Said[];
+  /** Words of the model that are arriving. */
+  words: string;
+  state: RunState | null;
+  moment: number | null;
+  onMoment: (seq: number) => void;
+  ref?: Ref<ChatHandle>;
+}
+
+/** What was said, and a line to steer with. */
+export function Chat({ run, said, words, state, moment, onMoment, ref }: Props) {
+  const scroller = useRef<HTMLDivElement>(null);
+  const atEnd = useRef(true);
+  useEffect(() => {
+    const element = scroller.current;
+    if (element !== null && atEnd.current) element.scrollTop = element.scrollHeight;
+  }, [said.length, words]);
+  return (
+    <aside aria-label="Chat with the agent" className="flex h-full w-[320px] shrink-0 flex-col border-l border-line 2xl:w-[380px]">
+      <div
+        ref={scroller}
+        tabIndex={0}
+        role="log"
+        aria-label="What was said"
+        onScroll={(event) => {
+          const { scrollTop, scrollHeight, clientHeight } = event.currentTarget;
+          atEnd.current = scrollHeight - scrollTop - clientHeight < 60;
+        }}
+        className="min-h-0 flex-1 space-y-3.5 overflow-y-auto px-4 py-3.5 focus-visible:outline-offset-[-2px]"
+      >
+        {said.length === 0 && words === '' && <p className="pt-6 text-center text-faint">What you and the agent say to each other stands here.</p>}
+        {said.map((entry) => (
+          <Entry key={entry.seq} said={entry} faded={moment !== null && entry.seq > moment} onMoment={onMoment} />
+        ))}
+        {words !== '' && moment === null && (
+          <div className="foreign whitespace-pre-wrap text-soft" aria-hidden>
+            {words}
+            <span className="ml-0.5 inline-block h-3.5 w-[6px] translate-y-0.5 animate-breathe bg-work" />
+          </div>
+        )}
+      </div>
+      <Composer run={run} state={state} {...(ref === undefined ? {} : { handle: ref })} />
+    </aside>
+  );
+}
+
+function Entry({ said, faded, onMoment }: { said: Said; faded: boolean; onMoment: (seq: number) => void }) {
+  const names = { person: 'You', agent: 'Agent', question: 'Agent asks' } as const;
+  return (
+    <article className={clsx('group', faded && 'opacity-40', said.who === 'person' && 'rounded-lg bg-hover px-3 py-2', said.who === 'question' && 'rounded-lg border border-lamp/40 bg-lamp-soft px-3 py-2')}>
+      <header className="mb-0.5 flex items-baseline gap-2 text-small">
+        <span className={clsx('font-medium', said.who === 'agent' ? 'text-faint' : 'text-ink')}>{names[said.who]}</span>
+        <button type="button" onClick={() => onMoment(said.seq)} className="figures rounded-sm text-tiny text-faint hover:text-ink" title="Go back to this moment">
+          {timeOfDay(Date.parse(said.at))}
+        </button>
+      </header>
+      {said.who === 'person' ? <p className="foreign whitespace-pre-wrap">{said.text}</p> : <Markdown text={said.text} />}
+    </article>
+  );
+}
+
+/** What can be written now, and what becomes of it. */
+function role(state: RunState | null): { label: string; help: string; possible: boolean } {
+  if (state === null) return { label: 'Write to the agent', help: '', possible: false };
+  if (state.type === 'waiting') return { label: 'Answer', help: 'The run goes on with your answer.', possible: true };
+  if (isFinal(state)) return { label: 'Write to the agent', help: `The run is ${stateWords(state.type).name.toLowerCase()}: nobody reads here any more.`, possible: false };
+  if (state.type === 'inReview') return { label: 'Write to the agent', help: 'It takes the work up again with what you write.', possible: true };
+  if (state.type === 'paused' || state.type === 'queued') return { label: 'Write to the agent', help: 'It reads this when it goes on.', possible: true };
+  return { label: 'Steer the agent', help: 'It reads this before its next step; nothing is lost.', possible: true };
+}
+
+function Composer({ run, state, handle }: { run: string; state: RunState | null; handle?: Ref<ChatHandle> }) {
+  const [text, setText] = useState('');
+  const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState<Problem | null>(null);
+  const box = useRef<HTMLDivElement>(null);
+  useImperativeHandle(handle, () => ({ focus: () => box.current?.querySelector('textarea')?.focus() }));
+  const { label, help, possible } = role(state);
+  const send = async () => {
+    if (text.trim() === '' || busy) return;
+    setBusy(true);
+    setProblem(null);
+    try {
+      await backend.say(run, text);
+      setText('');
+    } catch (thrown) {
+      // The words stay where they are: nothing that was typed is lost.
+      setProblem(problemOf(thrown));
+    } finally {
+      setBusy(false);
+    }
+  };
+  const keys = (event: KeyboardEvent) => {
+    if (event.key === 'Enter' && !event.shiftKey && !event.nativeEvent.isComposing) {
+      event.preventDefault();
+      void send();
+    }
+    if (event.key === 'Escape') (event.target as HTMLElement).blur();
+  };
+  return (
+    <div ref={box} className="space-y-2 border-t border-line px-3 pt-3 pb-2.5">
+      {problem !== null && <ProblemBox problem={problem} />}
+      <div className="relative">
+        <TextArea aria-label={label} placeholder={possible ? label : ''} rows={2} value={text} disabled={!possible} onChange={(event) => setText(event.target.value)} onKeyDown={keys} className="pr-10!" />
+        <Button look="main" size="small" aria-label="Send" busy={busy} disabled={!possible || text.trim() === ''} onClick={() => void send()} icon={<ArrowUp aria-hidden className="size-3.5 stroke-[2.2]" />} className="absolute right-1.5 bottom-1.5" />
+      </div>
+      <p className="min-h-[18px] text-small text-faint">{help}</p>
+    </div>
+  );
+}

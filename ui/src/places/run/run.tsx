@@ -1,0 +1,248 @@
+import { useQuery } from '@tanstack/react-query';
+import clsx from 'clsx';
+import { FileDiff as FileDiffIcon, FolderTree, GitPullRequest, Maximize2, MessageSquare, Monitor, Pause, Play, SquareTerminal, X } from 'lucide-react';
+import { type ReactNode, useEffect, useMemo, useRef, useState } from 'react';
+import { Link, useLocation, useSearch } from 'wouter';
+import { backend } from '@/backend/backend';
+import { problemOf } from '@/backend/problem';
+import { Button } from '@/components/button';
+import { Confirm } from '@/components/confirm';
+import { Empty, Waiting } from '@/components/empty';
+import { Place } from '@/components/place';
+import { ProblemBox } from '@/components/problem-box';
+import { isFinal, isRunning, StateChip, stateReason } from '@/components/state-mark';
+import { Tip } from '@/components/tip';
+import { tellProblem } from '@/components/toasts';
+import { useKeys } from '@/hooks/use-keys';
+import { useStory } from '@/hooks/use-story';
+import { useOffer } from '@/shell/actions';
+import { asOf, lastAt } from '@/story/story';
+import { repositoryName, titleOf } from '@/text/format';
+import { Chat, type ChatHandle } from './chat';
+import { DiffView } from './diff-view';
+import { FilesView } from './files-view';
+import { PlanPanel } from './plan-panel';
+import { RunFacts } from './run-facts';
+import { LiveScreen, type LiveHandle } from '@/live/live-screen';
+import { RecordedScreen } from './screen-view';
+import { Scrubber } from './scrubber';
+import { TerminalView } from './terminal-view';
+import { endOf, Timeline } from './timeline';
+
+type View = 'screen' | 'terminal' | 'diff' | 'files';
+
+const VIEWS: { view: View; name: string; icon: ReactNode; key: string }[] = [
+  { view: 'screen', name: 'Screen', icon: <Monitor aria-hidden />, key: '1' },
+  { view: 'terminal', name: 'Terminal', icon: <SquareTerminal aria-hidden />, key: '2' },
+  { view: 'diff', name: 'Diff', icon: <FileDiffIcon aria-hidden />, key: '3' },
+  { view: 'files', name: 'Files', icon: <FolderTree aria-hidden />, key: '4' },
+];
+
+/** What is shown and when, kept in the address so that a moment can be linked to. */
+function useMoment(): { view: View; moment: number | null; show: (change: { view?: View; moment?: number | null }) => void } {
+  const search = useSearch();
+  const [path, go] = useLocation();
+  const parameters = new URLSearchParams(search);
+  const at = Number(parameters.get('at'));
+  const moment = Number.isSafeInteger(at) && at > 0 ? at : null;
+  const wanted = parameters.get('view');
+  const view = VIEWS.find((each) => each.view === wanted)?.view ?? 'screen';
+  const show = (change: { view?: View; moment?: number | null }) => {
+    const next = new URLSearchParams();
+    const nextView = change.view ?? view;
+    const nextMoment = change.moment === undefined ? moment : change.moment;
+    if (nextView !== 'screen') next.set('view', nextView);
+    if (nextMoment !== null) next.set('at', String(nextMoment));
+    go(next.size > 0 ? `${path}?${next.toString()}` : path, { replace: true });
+  };
+  return { view, moment, show };
+}
+
+function stepIn(search: string): string | null {
+  return new URLSearchParams(search).get('step');
+}
+
+export function RunPlace({ run }: { run: string }) {
+  const { story, passing, refused, caughtUp } = useStory(run);
+  const { view, moment, show } = useMoment();
+  const [, go] = useLocation();
+  const [cancelling, setCancelling] = useState(false);
+  const [busy, setBusy] = useState(false);
+  const chat = useRef<ChatHandle>(null);
+  const live = useRef<LiveHandle>(null);
+  const centre = useRef<HTMLDivElement>(null);
+  const { data: detail } = useQuery({ queryKey: ['run', run], queryFn: ({ signal }) => backend.run(run, signal) });
+  const { rows, version, state, hasSandbox } = story;
+
+  const act = async (what: () => Promise<unknown>) => {
+    setBusy(true);
+    try {
+      await what();
+    } catch (thrown) {
+      tellProblem(problemOf(thrown));
+    } finally {
+      setBusy(false);
+    }
+  };
+  const step = (by: 1 | -1) => {
+    const at = moment === null ? rows.length - 1 : lastAt(rows, moment);
+    const next = rows[at + by];
+    if (next === undefined) {
+      if (by > 0) show({ moment: null });
+      return;
+    }
+    show({ moment: endOf(next) });
+  };
+  const pauses = state !== null && !isFinal(state) && state.type !== 'inReview' && state.type !== 'paused';
+  const continues = state?.type === 'paused';
+  const cancels = state !== null && !isFinal(state) && state.type !== 'inReview';
+  const reviews = story.pullRequest !== null;
+  const toggle = () => {
+    if (pauses) void act(() => backend.pause(run));
+    else if (continues) void act(() => backend.continueRun(run));
+  };
+  const fullScreen = () => {
+    if (document.fullscreenElement === null) void centre.current?.requestFullscreen();
+    else void document.exitFullscreen();
+  };
+  useKeys({
+    '1': () => show({ view: 'screen' }),
+    '2': () => show({ view: 'terminal' }),
+    '3': () => show({ view: 'diff' }),
+    '4': () => show({ view: 'files' }),
+    j: () => step(1),
+    k: () => step(-1),
+    l: () => show({ moment: null }),
+    m: () => chat.current?.focus(),
+    p: toggle,
+    o: () => live.current?.toggle(),
+    f: fullScreen,
+  });
+  useOffer(`${run} ${state?.type ?? ''} ${String(reviews)}`, [
+    ...(pauses ? [{ name: 'Pause this run', icon: <Pause aria-hidden />, keys: 'p', act: toggle }] : []),
+    ...(continues ? [{ name: 'Continue this run', icon: <Play aria-hidden />, keys: 'p', act: toggle }] : []),
+    ...(reviews ? [{ name: 'Review its pull request', icon: <GitPullRequest aria-hidden />, act: () => go(`/review/${run}`) }] : []),
+    { name: 'Write to the agent', icon: <MessageSquare aria-hidden />, keys: 'm', act: () => chat.current?.focus() },
+    ...(cancels ? [{ name: 'Cancel this run', icon: <X aria-hidden />, act: () => setCancelling(true) }] : []),
+  ]);
+  // Where there is a machine, its screen is shown as it is; everywhere else and at every earlier moment, what was recorded.
+  const isLive = moment === null && state !== null && !isFinal(state) && hasSandbox;
+  // Evidence names a step; the address then names the moment at which it was over.
+  const wantedStep = stepIn(useSearch());
+  const found = wantedStep === null ? undefined : story.byId.get(wantedStep);
+  useEffect(() => {
+    if (found !== undefined) show({ moment: found.endSeq ?? found.seq, view: found.kind === 'command' ? 'terminal' : 'screen' });
+  }, [found]);
+  const plan = useMemo(() => asOf(story.plans, moment)?.plan ?? null, [story, moment, version]);
+
+  if (refused !== null) {
+    return (
+      <Place title="Run" name="Run">
+        {refused.status === 404 ? (
+          <Empty title="There is no such run" action={<Button onClick={() => go('/history')}>Search the history</Button>}>
+            No run's or task's id begins with <code className="foreign">{run}</code>.
+          </Empty>
+        ) : (
+          <div className="p-6">
+            <ProblemBox problem={refused} />
+          </div>
+        )}
+      </Place>
+    );
+  }
+  const title = story.task === null ? '' : titleOf(story.task.description);
+  const why = state === null ? '' : state.type === 'queued' || state.type === 'preparing' || state.type === 'paused' || state.type === 'failed' ? stateReason(state) : '';
+  return (
+    <Place
+      name={title || 'Run'}
+      scrolls={false}
+      title={
+        <div className="flex min-w-0 items-center gap-2.5">
+          {state !== null && <StateChip state={state.type} big />}
+          <h1 className="foreign truncate text-large font-semibold" title={title}>
+            {title}
+          </h1>
+          {story.task !== null && (
+            <Link href={`/history?repository=${encodeURIComponent(story.task.repository)}`} className="foreign max-w-40 shrink-0 truncate text-small text-faint hover:text-ink" title={story.task.repository}>
+              {repositoryName(story.task.repository)}
+            </Link>
+          )}
+        </div>
+      }
+      actions={
+        <>
+          <RunFacts story={story} />
+          {pauses && (
+            <Tip text="Pause" shortcut="p">
+              <Button aria-label="Pause" busy={busy} icon={<Pause aria-hidden className="size-3.5" />} onClick={toggle} />
+            </Tip>
+          )}
+          {continues && (
+            <Button look="main" busy={busy} icon={<Play aria-hidden className="size-3.5" />} onClick={toggle} shortcut="p">
+              Continue
+            </Button>
+          )}
+          {cancels && (
+            <Tip text="Cancel this run">
+              <Button aria-label="Cancel this run" icon={<X aria-hidden className="size-4" />} onClick={() => setCancelling(true)} />
+            </Tip>
+          )}
+          {reviews && (
+            <Button look={state?.type === 'inReview' ? 'main' : 'plain'} icon={<GitPullRequest aria-hidden className="size-3.5" />} onClick={() => go(`/review/${run}`)}>
+              Review
+            </Button>
+          )}
+        </>
+      }
+    >
+      <div className="flex h-full min-h-0">
+        <aside aria-label="Plan and timeline" className="flex w-[272px] shrink-0 flex-col border-r border-line 2xl:w-[320px]">
+          <h2 className="px-4 pt-3 pb-1 font-semibold">Plan</h2>
+          <div className="max-h-[34%] shrink-0 overflow-y-auto" tabIndex={0} role="region" aria-label="Plan">
+            <PlanPanel plan={plan} />
+          </div>
+          <h2 className="border-t border-line px-4 pt-2.5 pb-1 font-semibold">Timeline</h2>
+          {!caughtUp && rows.length === 0 ? <Waiting rows={6} /> : <Timeline rows={rows} version={version} moment={moment} onMoment={(seq) => show({ moment: seq })} />}
+        </aside>
+        <section aria-label="What the agent sees and does" className="flex min-w-0 flex-1 flex-col">
+          <div className="flex h-9 shrink-0 items-center gap-1 border-b border-line px-2">
+            <div role="tablist" aria-label="View" className="flex gap-0.5">
+              {VIEWS.map((each) => (
+                <button
+                  key={each.view}
+                  type="button"
+                  role="tab"
+                  id={`tab-${each.view}`}
+                  aria-controls="view"
+                  aria-selected={view === each.view}
+                  onClick={() => show({ view: each.view })}
+                  className={clsx('flex h-7 items-center gap-1.5 rounded-md px-2.5 [&_svg]:size-3.5 [&_svg]:stroke-[1.7]', view === each.view ? 'bg-hover font-medium text-ink' : 'text-soft hover:bg-hover hover:text-ink')}
+                >
+                  {each.icon}
+                  {each.name}
+                </button>
+              ))}
+            </div>
+            <span className="foreign ml-2 min-w-0 flex-1 truncate text-small text-faint" title={why}>
+              {passing.setUp !== null ? `${passing.setUp.what}: ${passing.setUp.phase} (${passing.setUp.number} of ${passing.setUp.of})` : why}
+            </span>
+            <Tip text="Full screen" shortcut="f">
+              <Button look="quiet" size="small" aria-label="Full screen" icon={<Maximize2 aria-hidden className="size-3.5" />} onClick={fullScreen} />
+            </Tip>
+          </div>
+          <div ref={centre} id="view" role="tabpanel" aria-labelledby={`tab-${view}`} className="@container min-h-0 flex-1 bg-page">
+            {view === 'screen' && (isLive ? <LiveScreen ref={live} run={run} takes={state?.type === 'working' || state?.type === 'waiting'} last={story.shots.length === 0 ? null : <RecordedScreen shots={story.shots} steps={story.steps} moment={null} />} /> : <RecordedScreen shots={story.shots} steps={story.steps} moment={moment} />)}
+            {view === 'terminal' && <TerminalView steps={story.steps} moment={moment} output={passing.output} version={version} />}
+            {view === 'diff' && <DiffView steps={story.steps} moment={moment} version={version} repository={story.task?.repository ?? ''} />}
+            {view === 'files' && <FilesView run={run} steps={story.steps} moment={moment} version={version} repository={story.task?.repository ?? ''} />}
+          </div>
+          <Scrubber rows={rows} moment={moment} live={state !== null && isRunning(state)} onMoment={(seq) => show({ moment: seq })} onStep={step} />
+        </section>
+        <Chat ref={chat} run={run} said={story.said} words={passing.words} state={state ?? detail?.summary.state ?? null} moment={moment} onMoment={(seq) => show({ moment: seq })} />
+      </div>
+      <Confirm open={cancelling} onClose={() => setCancelling(false)} title="Cancel this run?" action="Cancel the run" danger act={() => backend.cancel(run)}>
+        The agent stops and its sandbox is removed, with everything in it that was not delivered. Its history is kept. To stop it for now, pause it instead.
+      </Confirm>
+    </Place>
+  );
+}

@@ -1,0 +1,104 @@
+import { Command } from 'cmdk';
+import type { ReactNode } from 'react';
+import { Blocks, GitPullRequest, History, House, Moon, Plus, Settings, Stethoscope } from 'lucide-react';
+import { useEffect, useState } from 'react';
+import { useLocation } from 'wouter';
+import type { RunSummary } from '@/backend/types';
+import { Dialog } from '@/components/dialog';
+import { Key } from '@/components/key';
+import { StateMark } from '@/components/state-mark';
+import { currentPreferences, prefer } from '@/hooks/use-settings';
+import { repositoryName, titleOf } from '@/text/format';
+import { useActions } from './actions';
+
+export function toggleTheme(): void {
+  const dark = document.documentElement.dataset['theme'] === 'dark';
+  void currentPreferences();
+  prefer({ theme: dark ? 'light' : 'dark' });
+}
+
+const ITEM = 'flex h-9 items-center gap-2.5 rounded-md px-2.5 data-[selected=true]:bg-hover [&_svg]:size-4 [&_svg]:shrink-0 [&_svg]:text-faint';
+const GROUP = '[&_[cmdk-group-heading]]:px-2.5 [&_[cmdk-group-heading]]:pt-2 [&_[cmdk-group-heading]]:pb-1 [&_[cmdk-group-heading]]:text-tiny [&_[cmdk-group-heading]]:font-medium [&_[cmdk-group-heading]]:text-faint';
+
+/** Everything there is to go to or do, by typing. */
+export function Palette({ open, onClose, runs }: { open: boolean; onClose: () => void; runs: readonly RunSummary[] }) {
+  const [, go] = useLocation();
+  const [search, setSearch] = useState('');
+  const actions = useActions();
+  useEffect(() => {
+    if (open) setSearch('');
+  }, [open]);
+  const act = (what: () => void) => () => {
+    onClose();
+    what();
+  };
+  const way = (name: string, href: string, icon: ReactNode, keys: string) => (
+    <Command.Item value={`go ${name}`} onSelect={act(() => go(href))} className={ITEM}>
+      {icon}
+      {name}
+      <span className="ml-auto">
+        <Key name={keys} />
+      </span>
+    </Command.Item>
+  );
+  return (
+    <Dialog open={open} onClose={onClose} title="Go to or do" hideTitle className="mt-[12vh] w-[38rem] max-w-[92vw]">
+      <Command label="Go to or do" className="flex min-h-0 flex-col">
+        <Command.Input
+          value={search}
+          onValueChange={setSearch}
+          autoFocus
+          placeholder="Go to a place or a run, or do something"
+          className="h-11 w-full border-b border-line bg-transparent px-4 text-large outline-none placeholder:text-faint"
+        />
+        <Command.List className="max-h-[24rem] overflow-y-auto p-1.5">
+          <Command.Empty className="px-3 py-8 text-center text-faint">Nothing is called that.</Command.Empty>
+          {actions.length > 0 && (
+            <Command.Group heading="Here" className={GROUP}>
+              {actions.map((action) => (
+                <Command.Item key={action.name} value={`here ${action.name}`} onSelect={act(action.act)} className={ITEM}>
+                  {action.icon}
+                  {action.name}
+                  {action.keys !== undefined && (
+                    <span className="ml-auto">
+                      <Key name={action.keys} />
+                    </span>
+                  )}
+                </Command.Item>
+              ))}
+            </Command.Group>
+          )}
+          <Command.Group heading="Go to" className={GROUP}>
+            {way('New task', '/new', <Plus aria-hidden />, 'n')}
+            {way('Home', '/', <House aria-hidden />, 'g h')}
+            {way('Review', '/review', <GitPullRequest aria-hidden />, 'g r')}
+            {way('History', '/history', <History aria-hidden />, 'g i')}
+            {way('Environments', '/environments', <Blocks aria-hidden />, 'g e')}
+            {way('Doctor', '/doctor', <Stethoscope aria-hidden />, 'g d')}
+            {way('Settings', '/settings', <Settings aria-hidden />, 'g s')}
+          </Command.Group>
+          <Command.Group heading="Appearance" className={GROUP}>
+            <Command.Item value="switch between dark and light" onSelect={act(toggleTheme)} className={ITEM}>
+              <Moon aria-hidden />
+              Switch between dark and light
+              <span className="ml-auto">
+                <Key name="t" />
+              </span>
+            </Command.Item>
+          </Command.Group>
+          {runs.length > 0 && (
+            <Command.Group heading="Runs" className={GROUP}>
+              {runs.slice(0, 60).map((run) => (
+                <Command.Item key={run.run} value={`${titleOf(run.task.description)} ${run.run}`} onSelect={act(() => go(run.state.type === 'inReview' ? `/review/${run.run}` : `/runs/${run.run}`))} className={ITEM}>
+                  <StateMark state={run.state.type} />
+                  <span className="foreign min-w-0 flex-1 truncate">{titleOf(run.task.description)}</span>
+                  <span className="shrink-0 text-small text-faint">{repositoryName(run.task.repository)}</span>
+                </Command.Item>
+              ))}
+            </Command.Group>
+          )}
+        </Command.List>
+      </Command>
+    </Dialog>
+  );
+}

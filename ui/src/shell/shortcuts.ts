@@ -1,0 +1,60 @@
+// Every shortcut, once: the help shows this list, the guide in docs/app.md has the same.
+
+export interface Shortcut {
+  keys: string;
+  does: string;
+}
+
+export const SHORTCUTS: readonly { where: string; list: readonly Shortcut[] }[] = [
+  {
+    where: 'Everywhere',
+    list: [
+      { keys: 'ctrl+k', does: 'Go anywhere, do anything' },
+      { keys: 'n', does: 'New task' },
+      { keys: 'g h', does: 'Home' },
+      { keys: 'g r', does: 'Review' },
+      { keys: 'g i', does: 'History' },
+      { keys: 'g e', does: 'Environments' },
+      { keys: 'g s', does: 'Settings' },
+      { keys: 'g d', does: 'Doctor' },
+      { keys: 't', does: 'Dark or light' },
+      { keys: '?', does: 'These shortcuts' },
+    ],
+  },
+  {
+    where: 'Lists',
+    list: [
+      { keys: 'j', does: 'Next' },
+      { keys: 'k', does: 'Previous' },
+      { keys: 'enter', does: 'Open' },
+      { keys: '/', does: 'Search' },
+    ],
+  },
+  {
+    where: 'Run',
+    list: [
+      { keys: '1', does: 'Screen' },
+      { keys: '2', does: 'Terminal' },
+      { keys: '3', does: 'Diff' },
+      { keys: '4', does: 'Files' },
+      { keys: 'j', does: 'One step on' },
+      { keys: 'k', does: 'One step back' },
+      { keys: 'l', does: 'Back to now' },
+      { keys: 'm', does: 'Write to the agent' },
+      { keys: 'p', does: 'Pause or continue' },
+      { keys: 'o', does: 'Take over or hand back' },
+      { keys: 'f', does: 'Full screen' },
+    ],
+  },
+  {
+    where: 'Review',
+    list: [
+      { keys: 'j', does: 'Next file' },
+      { keys: 'k', does: 'Previous file' },
+      { keys: 'e', does: 'Evidence' },
+      { keys: 'd', does: 'Diff' },
+      { keys: 's', does: 'Split or unified diff' },
+      { keys: 'ctrl+enter', does: 'Send the comment' },
+    ],
+  },
+];

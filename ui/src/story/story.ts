@@ -1,0 +1,291 @@
+// A run as its events tell it: the fold behind the Run place. It never asks the owner, never reads the clock.
+
+import type { Evidence, Image, IntendedWrite, Plan, RunEvent, RunState, Task, Usage } from '@/backend/types';
+import { type Point, type StepKind, wordsOf } from './step';
+
+export interface Step {
+  id: string;
+  /** The event that intended it. */
+  seq: number;
+  at: string;
+  /** The event with its outcome; `null` while it is under way. */
+  endSeq: number | null;
+  turn: number;
+  tool: string;
+  input: unknown;
+  kind: StepKind;
+  verb: string;
+  object: string;
+  point: Point | null;
+  outcome: 'done' | 'failed' | null;
+  exitCode: number | null;
+  tookMs: number | null;
+  /** What the model read of the result. */
+  text: string;
+  image: Image | null;
+  /** The whole output where `text` is shortened. */
+  output: string | null;
+  write: IntendedWrite | null;
+  reconciled: string | null;
+}
+
+export type NoteTone = 'plain' | 'good' | 'bad' | 'lamp';
+
+/** A line of the timeline that is no step. */
+export interface Note {
+  seq: number;
+  at: string;
+  text: string;
+  tone: NoteTone;
+}
+
+export interface Said {
+  seq: number;
+  at: string;
+  who: 'person' | 'agent' | 'question';
+  text: string;
+}
+
+export interface Shot {
+  seq: number;
+  at: string;
+  image: Image;
+  step: Step;
+}
+
+export type Row = { type: 'step'; seq: number; step: Step } | { type: 'note'; seq: number; note: Note } | { type: 'said'; seq: number; said: Said };
+
+/** Everything known of a run. It is changed in place by `tell`, which also raises `version`. */
+export interface Story {
+  version: number;
+  lastSeq: number;
+  task: Task | null;
+  branch: string;
+  state: RunState | null;
+  states: { seq: number; at: string; state: RunState }[];
+  steps: Step[];
+  rows: Row[];
+  plans: { seq: number; plan: Plan }[];
+  shots: Shot[];
+  said: Said[];
+  evidence: { seq: number; evidence: Evidence }[];
+  turns: { seq: number; at: string; turn: number; usage: Usage; model: string }[];
+  finished: { title: string; summary: string; notVerified: string } | null;
+  pullRequest: number | null;
+  /** Whether there is a machine to look at. */
+  hasSandbox: boolean;
+  byId: Map<string, Step>;
+}
+
+export function emptyStory(): Story {
+  return {
+    version: 0,
+    lastSeq: 0,
+    task: null,
+    branch: '',
+    state: null,
+    states: [],
+    steps: [],
+    rows: [],
+    plans: [],
+    shots: [],
+    said: [],
+    evidence: [],
+    turns: [],
+    finished: null,
+    pullRequest: null,
+    hasSandbox: false,
+    byId: new Map(),
+  };
+}
+
+/** What became of an event: taken, known already, or too early because one before it is missing. */
+export type Told = 'taken' | 'known' | 'gap';
+
+const seconds = (ms: number) => (ms < 10_000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 1000)} s`);
+
+function stateNote(state: RunState): { text: string; tone: NoteTone } | null {
+  switch (state.type) {
+    case 'paused':
+      switch (state.reason.type) {
+        case 'person':
+          return { text: 'Paused by you', tone: 'plain' };
+        case 'limit':
+          return { text: `Paused at a limit: ${state.reason.limit}`, tone: 'lamp' };
+        case 'trouble':
+          return { text: `Paused: ${state.reason.error.message}`, tone: 'bad' };
+        default:
+          return { text: 'Paused', tone: 'plain' };
+      }
+    case 'failed':
+      return { text: `Failed: ${state.reason.error.message}`, tone: 'bad' };
+    case 'cancelled':
+      return { text: 'Cancelled', tone: 'plain' };
+    case 'merged':
+      return { text: 'Merged', tone: 'good' };
+    case 'closed':
+      return { text: 'Closed without merging', tone: 'plain' };
+    case 'delivering':
+      return { text: 'Delivering the branch', tone: 'plain' };
+    default:
+      return null;
+  }
+}
+
+function resultText(content: readonly { type: string; text?: string }[]): string {
+  return content.flatMap((part) => (part.type === 'text' && part.text !== undefined ? [part.text] : [])).join('\n');
+}
+
+/** Adds an event. Events come in the order of their seq; others are reported and change nothing. */
+export function tell(story: Story, event: RunEvent): Told {
+  if (event.seq <= story.lastSeq) return 'known';
+  if (event.seq !== story.lastSeq + 1) return 'gap';
+  story.lastSeq = event.seq;
+  story.version += 1;
+  const { seq, at } = event;
+  const note = (text: string, tone: NoteTone = 'plain') => {
+    story.rows.push({ type: 'note', seq, note: { seq, at, text, tone } });
+  };
+  const say = (who: Said['who'], text: string) => {
+    const said: Said = { seq, at, who, text };
+    story.said.push(said);
+    story.rows.push({ type: 'said', seq, said });
+  };
+  switch (event.type) {
+    case 'runSubmitted':
+      story.task = event.task;
+      story.branch = event.branch;
+      note('Submitted');
+      break;
+    case 'stateChanged': {
+      story.state = event.state;
+      story.states.push({ seq, at, state: event.state });
+      const words = stateNote(event.state);
+      if (words !== null) note(words.text, words.tone);
+      // The tool call that asks has no result yet; the question is in the state.
+      if (event.state.type === 'waiting') say('question', event.state.question);
+      break;
+    }
+    case 'sandboxReady':
+      story.hasSandbox = true;
+      note(`Sandbox ready in ${seconds(event.facts.readyMs)}`);
+      break;
+    case 'sandboxStopped':
+      story.hasSandbox = false;
+      note(`Sandbox stopped: ${event.reason}`);
+      break;
+    case 'repositoryImported':
+      note(`Repository at ${event.commit.slice(0, 8)}`);
+      break;
+    case 'turnRetried':
+      note(`Model call ${event.turn} is tried again in ${seconds(event.waitMs)}: ${event.reason}`);
+      break;
+    case 'turnFinished': {
+      story.turns.push({ seq, at, turn: event.turn, usage: event.usage, model: event.model });
+      if (event.message.type === 'assistant') {
+        const words = event.message.blocks.flatMap((block) => (block.type === 'text' && block.text.trim() !== '' ? [block.text.trim()] : []));
+        if (words.length > 0) say('agent', words.join('\n\n'));
+      }
+      break;
+    }
+    case 'stepIntended': {
+      const step: Step = {
+        id: event.step,
+        seq,
+        at,
+        endSeq: null,
+        turn: Number.parseInt(event.step, 10) || 0,
+        tool: event.call.name,
+        input: event.call.input,
+        ...wordsOf(event.call.name, event.call.input),
+        outcome: null,
+        exitCode: null,
+        tookMs: null,
+        text: '',
+        image: null,
+        output: null,
+        write: event.write ?? null,
+        reconciled: null,
+      };
+      story.steps.push(step);
+      story.byId.set(step.id, step);
+      story.rows.push({ type: 'step', seq, step });
+      break;
+    }
+    case 'stepFinished': {
+      const step = story.byId.get(event.step);
+      if (step === undefined) break;
+      step.endSeq = seq;
+      step.outcome = event.outcome;
+      step.exitCode = event.exitCode ?? null;
+      step.tookMs = event.tookMs;
+      step.text = resultText(event.content);
+      step.output = event.output ?? null;
+      step.reconciled = event.reconciled ?? null;
+      for (const part of event.content) if (part.type === 'image') step.image = part.image;
+      // A closer look is no picture of the whole screen.
+      if (step.image !== null && step.verb !== 'Look closer') story.shots.push({ seq, at, image: step.image, step });
+      break;
+    }
+    case 'planChanged':
+      story.plans.push({ seq, plan: event.plan });
+      break;
+    case 'evidenceNoted':
+      story.evidence.push({ seq, evidence: event.evidence });
+      break;
+    case 'personSaid':
+      say('person', event.text);
+      break;
+    case 'workFinished':
+      story.finished = { title: event.title, summary: event.summary, notVerified: event.notVerified };
+      break;
+    case 'branchReceived':
+      note(`Branch received: ${event.commits} ${event.commits === 1 ? 'commit' : 'commits'}`);
+      break;
+    case 'pullRequestOpened':
+      story.pullRequest = event.pullRequest;
+      note(`Pull request #${event.pullRequest} opened`, 'good');
+      break;
+    case 'ownerResumed':
+      note(`The owner was restarted: ${event.found}`);
+      break;
+    default:
+      // Turn requests, the conversation's beginning, and events of a newer owner are nothing to look at.
+      break;
+  }
+  return 'taken';
+}
+
+/** The index of the last item at or before `seq`; -1 if there is none. Items are ordered by seq. */
+export function lastAt(items: readonly { seq: number }[], seq: number): number {
+  let low = 0;
+  let high = items.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((items[middle]?.seq ?? Number.POSITIVE_INFINITY) <= seq) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}
+
+/** The newest item at or before a moment; of all time if `moment` is `null`. */
+export function asOf<T extends { seq: number }>(items: readonly T[], moment: number | null): T | null {
+  return (moment === null ? items.at(-1) : items[lastAt(items, moment)]) ?? null;
+}
+
+/** The items up to a moment; all of them if `moment` is `null`. */
+export function upTo<T extends { seq: number }>(items: readonly T[], moment: number | null): readonly T[] {
+  return moment === null ? items : items.slice(0, lastAt(items, moment) + 1);
+}
+
+/** How much of the wall time a run worked, in milliseconds: queues and pauses do not count. */
+export function workedMs(states: Story['states'], now: number): number {
+  let worked = 0;
+  for (const [index, entry] of states.entries()) {
+    const type = entry.state.type;
+    if (type !== 'working' && type !== 'preparing' && type !== 'delivering') continue;
+    const next = states[index + 1];
+    worked += Math.max(0, (next === undefined ? now : Date.parse(next.at)) - Date.parse(entry.at));
+  }
+  return worked;
+}
