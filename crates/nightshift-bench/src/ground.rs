@@ -104,7 +104,7 @@ impl Ground {
             program,
             guest_program,
             templates: cache.join("templates"),
-            sandboxes: folder.path().to_owned(),
+            sandboxes: folder.path().join("sandboxes"),
             trial_kernel: None,
         }));
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
@@ -132,8 +132,8 @@ impl Ground {
     }
 
     /// Where machines have their folders, each by its sandbox's id.
-    pub(crate) fn sandboxes(&self) -> &std::path::Path {
-        self.folder.path()
+    pub(crate) fn sandboxes(&self) -> PathBuf {
+        self.folder.path().join("sandboxes")
     }
 
     /// QEMU's program.

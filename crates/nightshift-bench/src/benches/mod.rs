@@ -1,6 +1,7 @@
 //! The benches there are.
 
 mod action;
+mod checkpoint;
 mod density;
 mod sandbox;
 mod screen;
@@ -9,7 +10,7 @@ use crate::bench::Bench;
 
 /// All of them, in the order they are listed.
 pub(crate) const ALL: &[&dyn Bench] =
-    &[&sandbox::Sandbox, &density::Density, &screen::ScreenBench, &action::Action];
+    &[&sandbox::Sandbox, &density::Density, &checkpoint::Checkpoint, &screen::ScreenBench, &action::Action];
 
 /// The bench of that name.
 pub(crate) fn find(name: &str) -> Option<&'static dyn Bench> {
