@@ -109,7 +109,7 @@ export class Night {
     const troubled = await (await this.#run('key', at(trailhead, 'Show trail names on the printed list'), 150 * MINUTE).submitted()).begins();
     await troubled.turn('', [{ tool: 'shell', input: {} }]);
     await troubled.shell('npm test', '# pass 14\n# fail 0');
-    await troubled.pass(300).state({ type: 'paused', reason: { type: 'key', error: { code: 'wrongKey', message: 'the provider refused the key', hint: 'Set another one in the settings, then continue the run.' } } });
+    await troubled.pass(300).state({ type: 'paused', reason: { type: 'trouble', error: { code: 'wrongKey', message: 'the provider refused the key', hint: 'Set another one in the settings, then continue the run.' } } });
     await troubled.stops('the run is paused');
 
     await this.#working('wrk1', at(depot, 'Wait twice as long before each further attempt\n\n## Acceptance criteria\n\n- The third attempt waits 800 ms'), 22 * MINUTE, ['Read the retry code', 'Reproduce the wrong wait', 'Change the back-off', 'Test with a clock of its own', 'Run everything', 'Commit'], 2, await screen('terminal'));

@@ -31,6 +31,7 @@ export class Owner {
         NIGHTSHIFT_HOME: this.home,
         XDG_CACHE_HOME: join(this.home, 'cache'),
         NIGHTSHIFT_VM_IMAGES: join(ROOT, 'vm-images'),
+        NIGHTSHIFT_UI: join(ROOT, 'ui/dist'),
         ANTHROPIC_API_KEY: 'a-key-for-tests',
         ANTHROPIC_BASE_URL: `http://127.0.0.1:${port}`,
         // Only git: a run that gets room must not begin to build a guest image here.
@@ -83,9 +84,9 @@ export class Owner {
     return (await answer.json()) as T;
   }
 
-  /** The address a window is opened with. */
-  get window(): string {
-    return `${this.address.url}/#token=${this.address.token}`;
+  /** The address a window is opened with; each lets one browser in. */
+  async window(): Promise<string> {
+    return (await this.ask<{ url: string }>('/session/tickets', { method: 'POST' })).url;
   }
 }
 
@@ -123,8 +124,7 @@ async function thinkingModel(): Promise<Server> {
     send({ type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } });
     let word = 0;
     const timer = setInterval(() => {
-      if (word < words.length) send({ type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: `${words[word++] ?? ''} ` } });
-      else send({ type: 'ping' });
+      send({ type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: `${words[word++ % words.length] ?? ''} ` } });
     }, 250);
     response.on('close', () => clearInterval(timer));
   });

@@ -34,6 +34,8 @@ export const backend = {
   pause: (run: string) => http.send<T.RunSummary>('POST', `${of(run)}/pause`),
   continueRun: (run: string) => http.send<T.RunSummary>('POST', `${of(run)}/continue`),
   cancel: (run: string) => http.send<T.RunSummary>('POST', `${of(run)}/cancel`),
+  rewind: (run: string, checkpoint: string) => http.send<T.RunSummary>('POST', `${of(run)}/rewind`, { checkpoint }),
+  fork: (run: string, wish: T.ForkRun) => http.send<T.ForkReply>('POST', `${of(run)}/fork`, wish),
   tree: (run: string, path: string, signal?: AbortSignal) => http.getJson<T.Tree>(http.withQuery(`${of(run)}/tree`, { path }), signal),
   blob: (run: string, path: string, signal?: AbortSignal) => http.getBytes(http.withQuery(`${of(run)}/blob`, { path }), signal),
 

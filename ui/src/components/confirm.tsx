@@ -49,7 +49,7 @@ export function Confirm({
           <Button look="quiet" onClick={close}>
             Not now
           </Button>
-          <Button look={danger ? 'danger' : 'main'} busy={busy} onClick={() => void go()} autoFocus>
+          <Button look={danger ? 'danger' : 'main'} busy={busy} onClick={() => void go()} data-begin>
             {action}
           </Button>
         </div>

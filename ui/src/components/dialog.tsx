@@ -22,7 +22,11 @@ export function Dialog({
   useEffect(() => {
     const element = dialog.current;
     if (element === null) return;
-    if (open && !element.open) element.showModal();
+    if (open && !element.open) {
+      element.showModal();
+      // Where typing or Enter is expected, not what happens to come first.
+      element.querySelector<HTMLElement>('[data-begin], input, textarea')?.focus();
+    }
     if (!open && element.open) element.close();
   }, [open]);
   return (

@@ -59,7 +59,7 @@ export function LiveScreen({ run, takes, last, ref }: { run: string; takes: bool
         </div>
         {!live && (
           <>
-            <div className="absolute inset-0 opacity-45">{last}</div>
+            <div className="absolute inset-0">{last}</div>
             <p role="status" className="foreign relative flex max-w-96 items-center gap-2 rounded-full border border-line-strong bg-raised px-3.5 py-1.5 text-soft shadow-float">
               <Monitor aria-hidden className={clsx('size-4 shrink-0 stroke-[1.6] text-faint', (state.status === 'connecting' || state.status === 'cut') && 'animate-breathe')} />
               {state.status === 'connecting' ? 'Connecting to the screen' : state.status === 'cut' ? 'The screen does not answer; asking again' : sentence(state.reason) || 'There is no screen to show.'}

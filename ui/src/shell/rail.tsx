@@ -13,12 +13,10 @@ interface Way {
 }
 
 function RailLink({ way, current }: { way: Way; current: boolean }) {
-  const label = way.count !== undefined && way.count > 0 ? `${way.name}, ${way.count} waiting` : way.name;
   return (
     <Tip text={way.name} shortcut={way.shortcut} side="right">
       <Link
         href={way.href}
-        aria-label={label}
         aria-current={current ? 'page' : undefined}
         className={clsx(
           'relative flex h-[50px] w-full flex-col items-center justify-center gap-[3px] rounded-md text-[10.5px] leading-none font-medium transition-colors duration-75 [&_svg]:size-[18px] [&_svg]:stroke-[1.7]',
@@ -35,6 +33,7 @@ function RailLink({ way, current }: { way: Way; current: boolean }) {
           )}
         </span>
         {way.name}
+        {way.count !== undefined && way.count > 0 && <span className="sr-only">, {way.count} waiting</span>}
       </Link>
     </Tip>
   );

@@ -1,6 +1,7 @@
 // A run as its events tell it: the fold behind the Run place. It never asks the owner, never reads the clock.
 
 import type { Evidence, Image, IntendedWrite, Plan, RunEvent, RunState, Task, Usage } from '@/backend/types';
+import { timeOfDay } from '@/text/format';
 import { type Point, type StepKind, wordsOf } from './step';
 
 export interface Step {
@@ -53,6 +54,13 @@ export interface Shot {
   step: Step;
 }
 
+/** A moment the whole machine can go back to. */
+export interface Checkpoint {
+  seq: number;
+  at: string;
+  id: string;
+}
+
 export type Row = { type: 'step'; seq: number; step: Step } | { type: 'note'; seq: number; note: Note } | { type: 'said'; seq: number; said: Said };
 
 /** Everything known of a run. It is changed in place by `tell`, which also raises `version`. */
@@ -69,6 +77,7 @@ export interface Story {
   shots: Shot[];
   said: Said[];
   evidence: { seq: number; evidence: Evidence }[];
+  checkpoints: Checkpoint[];
   turns: { seq: number; at: string; turn: number; usage: Usage; model: string }[];
   finished: { title: string; summary: string; notVerified: string } | null;
   pullRequest: number | null;
@@ -91,6 +100,7 @@ export function emptyStory(): Story {
     shots: [],
     said: [],
     evidence: [],
+    checkpoints: [],
     turns: [],
     finished: null,
     pullRequest: null,
@@ -245,6 +255,31 @@ export function tell(story: Story, event: RunEvent): Told {
     case 'pullRequestOpened':
       story.pullRequest = event.pullRequest;
       note(`Pull request #${event.pullRequest} opened`, 'good');
+      break;
+    case 'checkpointSaved':
+      story.checkpoints.push({ seq, at, id: event.checkpoint });
+      // Those that come by themselves every few steps are marks on the bar; a line for each would drown the steps.
+      if (event.cause !== 'steps') note('Checkpoint');
+      break;
+    case 'checkpointFailed':
+      note('A checkpoint could not be saved');
+      break;
+    case 'checkpointRemoved': {
+      const place = story.checkpoints.findIndex((each) => each.id === event.checkpoint);
+      if (place >= 0) story.checkpoints.splice(place, 1);
+      break;
+    }
+    case 'rewound': {
+      const to = story.checkpoints.find((each) => each.id === event.checkpoint);
+      note(to === undefined ? 'Went back to a checkpoint' : `Went back to ${timeOfDay(Date.parse(to.at))}`, 'lamp');
+      break;
+    }
+    case 'sandboxRestored':
+      story.hasSandbox = true;
+      note(`Sandbox restored in ${seconds(event.tookMs)}`);
+      break;
+    case 'runForked':
+      note(`Forked from ${event.from}`);
       break;
     case 'ownerResumed':
       note(`The owner was restarted: ${event.found}`);

@@ -14,7 +14,7 @@ export function RunTile({ run }: { run: RunSummary }) {
   const doing = run.state.type === 'working' ? glance.doing || 'Reading and planning' : stateReason(run.state) || 'The branch becomes a pull request';
   return (
     <li className="min-w-0">
-      <Link href={`/runs/${run.run}`} data-row aria-label={`${title}, ${glance.planDone} of ${glance.planSteps} steps done`} className="group block overflow-hidden rounded-lg border border-line bg-raised hover:border-line-strong">
+      <Link href={`/runs/${run.run}`} data-row className="group block overflow-hidden rounded-lg border border-line bg-raised hover:border-line-strong">
         <div className="relative aspect-[16/10] bg-screen">
           {run.sandbox !== null && run.sandbox !== undefined ? (
             <Thumbnail run={run.run} still={glance.screen ?? null} />

@@ -21,7 +21,8 @@ export function RunFacts({ story }: { story: Story }) {
   const turns = story.turns.length;
   return (
     <Popover.Root>
-      <Popover.Trigger className="figures flex h-7 items-center gap-3 rounded-md px-2 text-small text-soft hover:bg-hover hover:text-ink" aria-label="Time, cost and limits">
+      <Popover.Trigger className="figures flex h-7 items-center gap-3 rounded-md px-2 text-small text-soft hover:bg-hover hover:text-ink">
+        <span className="sr-only">Time, cost and limits:</span>
         <span>{clock(worked)}</span>
         <span>{money(cost)}</span>
         <span className="hidden 2xl:inline">{count(story.steps.length)} steps</span>

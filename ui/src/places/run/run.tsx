@@ -21,6 +21,7 @@ import { repositoryName, titleOf } from '@/text/format';
 import { Chat, type ChatHandle } from './chat';
 import { DiffView } from './diff-view';
 import { FilesView } from './files-view';
+import { GoFrom } from './go-from';
 import { PlanPanel } from './plan-panel';
 import { RunFacts } from './run-facts';
 import { LiveScreen, type LiveHandle } from '@/live/live-screen';
@@ -127,6 +128,7 @@ export function RunPlace({ run }: { run: string }) {
   ]);
   // Where there is a machine, its screen is shown as it is; everywhere else and at every earlier moment, what was recorded.
   const isLive = moment === null && state !== null && !isFinal(state) && hasSandbox;
+  const checkpoint = asOf(story.checkpoints, moment);
   // Evidence names a step; the address then names the moment at which it was over.
   const wantedStep = stepIn(useSearch());
   const found = wantedStep === null ? undefined : story.byId.get(wantedStep);
@@ -231,12 +233,14 @@ export function RunPlace({ run }: { run: string }) {
             </Tip>
           </div>
           <div ref={centre} id="view" role="tabpanel" aria-labelledby={`tab-${view}`} className="@container min-h-0 flex-1 bg-page">
-            {view === 'screen' && (isLive ? <LiveScreen ref={live} run={run} takes={state?.type === 'working' || state?.type === 'waiting'} last={story.shots.length === 0 ? null : <RecordedScreen shots={story.shots} steps={story.steps} moment={null} />} /> : <RecordedScreen shots={story.shots} steps={story.steps} moment={moment} />)}
+            {view === 'screen' && (isLive ? <LiveScreen ref={live} run={run} takes={state?.type === 'working' || state?.type === 'waiting'} last={story.shots.length === 0 ? null : <RecordedScreen shots={story.shots} steps={story.steps} moment={null} faded />} /> : <RecordedScreen shots={story.shots} steps={story.steps} moment={moment} />)}
             {view === 'terminal' && <TerminalView steps={story.steps} moment={moment} output={passing.output} version={version} />}
             {view === 'diff' && <DiffView steps={story.steps} moment={moment} version={version} repository={story.task?.repository ?? ''} />}
             {view === 'files' && <FilesView run={run} steps={story.steps} moment={moment} version={version} repository={story.task?.repository ?? ''} />}
           </div>
-          <Scrubber rows={rows} moment={moment} live={state !== null && isRunning(state)} onMoment={(seq) => show({ moment: seq })} onStep={step} />
+          <Scrubber rows={rows} moment={moment} live={state !== null && isRunning(state)} onMoment={(seq) => show({ moment: seq })} onStep={step} checkpoints={story.checkpoints}>
+            {checkpoint !== null && (moment !== null || !isLive) && <GoFrom run={run} checkpoint={checkpoint} rewinds={state !== null && !isFinal(state) && state.type !== 'inReview'} onRewound={() => show({ moment: null })} />}
+          </Scrubber>
         </section>
         <Chat ref={chat} run={run} said={story.said} words={passing.words} state={state ?? detail?.summary.state ?? null} moment={moment} onMoment={(seq) => show({ moment: seq })} />
       </div>

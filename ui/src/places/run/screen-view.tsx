@@ -6,7 +6,7 @@ import { Empty } from '@/components/empty';
 import { timeOfDay } from '@/text/format';
 
 /** The recorded screen at a moment, with the agent's last action marked on it. */
-export function RecordedScreen({ shots, steps, moment }: { shots: readonly Shot[]; steps: readonly Step[]; moment: number | null }) {
+export function RecordedScreen({ shots, steps, moment, faded = false }: { shots: readonly Shot[]; steps: readonly Step[]; moment: number | null; /** Behind something that is said about it. */ faded?: boolean }) {
   const shot = asOf(shots, moment);
   if (shot === null) {
     return (
@@ -16,10 +16,10 @@ export function RecordedScreen({ shots, steps, moment }: { shots: readonly Shot[
     );
   }
   const acted = asOf(steps.filter((step) => step.point !== null).map((step) => ({ seq: step.endSeq ?? step.seq, step })), moment);
-  const point = acted !== null && acted.seq >= shot.seq - 2 ? acted.step.point : null;
+  const point = !faded && acted !== null && acted.seq >= shot.seq - 2 ? acted.step.point : null;
   return (
     <div className="flex h-full min-h-0 items-center justify-center p-3">
-      <figure className="relative max-h-full max-w-full overflow-hidden rounded-md ring-1 ring-line" style={{ aspectRatio: `${shot.image.width} / ${shot.image.height}`, height: 'min(100%, calc((100cqw - 24px) / 1.6))' }}>
+      <figure className={`relative max-h-full max-w-full overflow-hidden rounded-md ring-1 ring-line ${faded ? 'opacity-45' : ''}`} style={{ aspectRatio: `${shot.image.width} / ${shot.image.height}`, height: 'min(100%, calc((100cqw - 24px) / 1.6))' }}>
         <ArtifactImage key={shot.image.artifact} id={shot.image.artifact} alt={`The screen at ${timeOfDay(Date.parse(shot.at))}, step ${shot.step.id}`} width={shot.image.width} height={shot.image.height} eager className="size-full" />
         {point !== null && <ActionMark x={point.x / shot.image.width} y={point.y / shot.image.height} label={acted?.step.verb ?? ''} />}
       </figure>

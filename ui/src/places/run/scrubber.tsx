@@ -1,9 +1,9 @@
 import clsx from 'clsx';
 import { SkipBack, SkipForward } from 'lucide-react';
-import { useMemo } from 'react';
+import { type ReactNode, useMemo } from 'react';
 import { Button } from '@/components/button';
 import { Tip } from '@/components/tip';
-import { lastAt, type Row } from '@/story/story';
+import { type Checkpoint, lastAt, type Row } from '@/story/story';
 import { timeOfDay } from '@/text/format';
 import { endOf } from './timeline';
 
@@ -14,6 +14,9 @@ interface Props {
   live: boolean;
   onMoment: (seq: number | null) => void;
   onStep: (by: 1 | -1) => void;
+  checkpoints: readonly Checkpoint[];
+  /** What can be done from the moment shown. */
+  children?: ReactNode;
 }
 
 function toneOf(row: Row): string {
@@ -27,7 +30,7 @@ function toneOf(row: Row): string {
 const MOST_TICKS = 400;
 
 /** The run as a bar to go back on: screen, terminal and diff follow. */
-export function Scrubber({ rows, moment, live, onMoment, onStep }: Props) {
+export function Scrubber({ rows, moment, live, onMoment, onStep, checkpoints, children }: Props) {
   const last = Math.max(0, rows.length - 1);
   const place = moment === null ? last : Math.max(0, lastAt(rows, moment));
   const row = rows[place];
@@ -57,6 +60,9 @@ export function Scrubber({ rows, moment, live, onMoment, onStep }: Props) {
               style={{ left: `${last === 0 ? 0 : (tick.index / last) * 100}%` }}
             />
           ))}
+          {checkpoints.map((checkpoint) => (
+            <span key={checkpoint.id} className="absolute bottom-0 size-[5px] -translate-x-1/2 rotate-45 bg-lamp" style={{ left: `${last === 0 ? 0 : (Math.max(0, lastAt(rows, checkpoint.seq)) / last) * 100}%` }} />
+          ))}
         </div>
         <input
           type="range"
@@ -73,6 +79,7 @@ export function Scrubber({ rows, moment, live, onMoment, onStep }: Props) {
           className="scrubber absolute inset-0 w-full"
         />
       </div>
+      {children}
       {live ? (
         <button
           type="button"
