@@ -16,6 +16,7 @@ mod record;
 mod stuck;
 mod tools;
 
+pub use budget::CallPrice;
 pub use machine::{AgentEvent, AgentMachine, AgentSettings, Conversation, Effect, ModelTrouble};
 pub use output::{OUTPUT_LIMIT, shorten};
 pub use tools::{

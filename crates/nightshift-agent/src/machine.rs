@@ -11,12 +11,16 @@
 //!         └──────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
+//! Where the conversation has come near the size of the model's window, ready leads to `compacting` first: the model
+//! sums its older part up, and the summary takes that part's place.
+//!
 //! Beside it stands a gate. While it is closed (by a person, a limit, trouble) what is under way may still end, but
 //! nothing new begins. `cancelled`, `failed` and `finished` are final: every later event is ignored.
 //!
 //! At most one effect is awaited at a time, and it is a function of the state. [`AgentMachine::handle`] returns it
 //! when it is new, [`AgentMachine::outstanding`] at any time.
 
+mod compaction;
 mod turn;
 
 use std::collections::VecDeque;
@@ -27,10 +31,10 @@ use nightshift_protocol::{
     ToolCall, ToolDefinition, ToolOutcome, Usage, UserError,
 };
 
-use crate::budget::{Budget, context_full};
-use crate::history::History;
+use crate::budget::{Budget, CallPrice, context_full};
+use crate::history::{History, PictureLimits};
 use crate::record::Record;
-use crate::stuck::{Circle, Stuck};
+use crate::stuck::{Circle, Occupation, Stuck};
 use crate::tools::{Handover, ToolRequest, tool_definitions};
 use turn::{AnswerEnd, Running};
 
@@ -53,14 +57,32 @@ pub struct AgentSettings {
     pub screen: (u32, u32),
     /// Pictures the conversation may hold; of more, the older ones are replaced by a line of text.
     pub max_images: usize,
+    /// Bytes that all its pictures together may have, likewise.
+    pub max_image_bytes: u64,
     /// Tokens that the conversation may have, by the provider's count: the model's window less room for an answer.
     pub context_tokens: u64,
+    /// Tokens from which on its older part is summed up.
+    pub compact_tokens: u64,
+    /// Tokens the model may write in one answer.
+    pub max_output_tokens: u32,
+    /// What a call may cost at most, where the model's price is known.
+    pub price: Option<CallPrice>,
 }
 
 impl Default for AgentSettings {
-    /// A screen of 1280 by 800, 16 pictures, and a window of 200,000 tokens with room for an answer of 20,000.
+    /// A screen of 1280 by 800, 16 pictures of 4 MiB together, and a window of 200,000 tokens with room for an answer
+    /// of 16,000, summed up from 140,000 on.
     fn default() -> Self {
-        Self { limits: Limits::default(), screen: (1280, 800), max_images: 16, context_tokens: 180_000 }
+        Self {
+            limits: Limits::default(),
+            screen: (1280, 800),
+            max_images: 16,
+            max_image_bytes: 4 * 1024 * 1024,
+            context_tokens: 180_000,
+            compact_tokens: 140_000,
+            max_output_tokens: 16_000,
+            price: None,
+        }
     }
 }
 
@@ -92,6 +114,15 @@ pub enum AgentEvent {
         /// Whether another try may help.
         trouble: ModelTrouble,
     },
+    /// The older part of the conversation was summed up, or could not be.
+    Compacted {
+        /// The call it was done before.
+        turn: u32,
+        /// The model's summary; `None` where it gave none, and then only what Nightshift knows itself is kept.
+        summary: Option<String>,
+        /// What it used.
+        usage: Usage,
+    },
     /// A tool call was carried out, or its answer was recorded.
     StepFinished {
         /// Which step.
@@ -110,6 +141,14 @@ pub enum AgentEvent {
         /// The words.
         text: String,
     },
+    /// A person wrote something to be read when the agent is done with what it does.
+    PersonQueued {
+        /// The words.
+        text: String,
+    },
+    /// A person interrupted what is under way. A tool's result still comes; calls behind it in the same answer are not
+    /// carried out. A model call is made again, with what the person wrote.
+    Interrupted,
     /// The run was paused, on the machine's wish or another's.
     Paused {
         /// Why.
@@ -146,6 +185,11 @@ pub enum Effect {
     /// Call the model with [`AgentMachine::conversation`]; ends with `TurnFinished` or `TurnFailed`.
     AskModel {
         /// Which call, from 1.
+        turn: u32,
+    },
+    /// Call the model with [`AgentMachine::summary_request`] and without acting on calls; ends with `Compacted`.
+    Compact {
+        /// The call it is done before.
         turn: u32,
     },
     /// Carry out a tool call; ends with `StepFinished`.
@@ -213,19 +257,35 @@ pub struct Conversation<'a> {
 /// The agent loop of one run. See the module's documentation for its states.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AgentMachine {
-    screen: (u32, u32),
     tools: Vec<ToolDefinition>,
     system: String,
     history: History,
     budget: Budget,
     record: Record,
     stuck: Stuck,
+    settings: AgentSettings,
     /// A person's words the model has not been told yet.
     words: Vec<String>,
+    /// A person's words for when the agent is done.
+    queued: Vec<String>,
+    /// What the person wrote so far, which no summary may lose.
+    said: Vec<String>,
+    context: Context,
     /// Turns without a tool call since the last with one.
     idle_turns: u32,
     gate: Gate,
     position: Position,
+}
+
+/// How large the conversation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Context {
+    /// As the provider counted at the last call, and what came behind it.
+    Counted,
+    /// It was summed up for that call and not counted since.
+    Compacted { turn: u32 },
+    /// The provider refused it for its size.
+    Overflowed,
 }
 
 /// Where the loop is.
@@ -234,6 +294,10 @@ enum Position {
     New,
     /// The model is called as soon as the gate is open and the budget allows it.
     Ready {
+        turn: u32,
+    },
+    /// The model's summary of the older part is awaited.
+    Compacting {
         turn: u32,
     },
     /// The model's answer is awaited.
@@ -264,16 +328,20 @@ enum Gate {
 impl AgentMachine {
     /// Makes a machine that waits for `Started`.
     pub fn new(settings: AgentSettings) -> Self {
-        let AgentSettings { limits, screen, max_images, context_tokens } = settings;
+        let AgentSettings { limits, screen, max_images, max_image_bytes, max_output_tokens, price, .. } =
+            settings;
         Self {
-            screen,
             tools: tool_definitions(screen),
             system: String::new(),
-            history: History::new(max_images),
-            budget: Budget::new(limits, context_tokens),
+            history: History::new(PictureLimits { images: max_images, bytes: max_image_bytes }),
+            budget: Budget::new(limits, max_output_tokens, price),
             record: Record::default(),
-            stuck: Stuck::default(),
+            stuck: Stuck::new(Occupation::Works),
+            settings,
             words: Vec::new(),
+            queued: Vec::new(),
+            said: Vec::new(),
+            context: Context::Counted,
             idle_turns: 0,
             gate: Gate::Open,
             position: Position::New,
@@ -305,6 +373,7 @@ impl AgentMachine {
             (Position::Cancelled, _) => return Vec::new(),
             (_, Gate::Closing(reason)) => Effect::Pause { reason: reason.clone() },
             (_, Gate::Closed(_)) => return Vec::new(),
+            (Position::Compacting { turn }, Gate::Open) => Effect::Compact { turn: *turn },
             (Position::Asking { turn }, Gate::Open) => Effect::AskModel { turn: *turn },
             (Position::Running(running), Gate::Open) => running.effect(),
             (Position::New | Position::Ready { .. } | Position::Leaving { .. }, Gate::Open) => {
@@ -353,8 +422,13 @@ impl AgentMachine {
                 }
             }
             AgentEvent::TurnFinished { turn, message, stop, usage } => {
-                if self.position == (Position::Asking { turn }) {
+                if self.awaits_turn(turn) {
                     self.position = self.turn_finished(turn, message, stop, usage);
+                }
+            }
+            AgentEvent::Compacted { turn, summary, usage } => {
+                if self.awaits_turn(turn) {
+                    self.compacted(turn, summary.as_deref(), usage);
                 }
             }
             AgentEvent::TurnFailed { turn, trouble } => {
@@ -372,7 +446,20 @@ impl AgentMachine {
             }
             AgentEvent::PersonSaid { text } => match &mut self.position {
                 Position::Running(running) if running.asks_person() => running.answer_question(text),
-                _ => self.words.push(text),
+                _ => self.hear(text),
+            },
+            AgentEvent::PersonQueued { text } => self.queued.push(text),
+            AgentEvent::Interrupted => match &mut self.position {
+                Position::Running(running) => running.interrupt(),
+                // What is asked again holds what the person wrote meanwhile.
+                Position::Asking { turn } => self.position = Position::Ready { turn: *turn },
+                Position::New
+                | Position::Ready { .. }
+                | Position::Compacting { .. }
+                | Position::Leaving { .. }
+                | Position::Finished(_)
+                | Position::Failed(_)
+                | Position::Cancelled => {}
             },
             AgentEvent::Paused { reason } => self.paused(reason),
             AgentEvent::Resumed => {
@@ -401,14 +488,14 @@ impl AgentMachine {
             return;
         }
         if let Position::Leaving { turn, handover } = &self.position {
-            self.position = if self.words.is_empty() {
+            self.position = if self.words.is_empty() && self.queued.is_empty() {
                 Position::Finished(handover.clone())
             } else {
                 Position::Ready { turn: *turn }
             };
         }
         if let Position::Ready { turn } = self.position {
-            if let Some(reason) = self.budget.refusal(turn) {
+            if let Some(reason) = self.budget.refusal(turn, self.conversation_tokens()) {
                 self.pause(reason);
                 return;
             }
@@ -416,7 +503,29 @@ impl AgentMachine {
                 self.history.say(format!("The person who gave you the task writes:\n\n{text}"));
             }
             self.history.drop_old_pictures();
-            self.position = Position::Asking { turn };
+            self.position = self.ask_or_compact(turn);
+        }
+    }
+
+    /// Whether call number `turn` may have been made. One that a limit of today would refuse was made before it was
+    /// set: what the log tells has happened.
+    fn awaits_turn(&self, turn: u32) -> bool {
+        match (&self.position, &self.gate) {
+            (Position::Asking { turn: asked } | Position::Compacting { turn: asked }, _) => *asked == turn,
+            (Position::Ready { turn: next }, Gate::Closing(PauseReason::Limit { .. })) => *next == turn,
+            (_, _) => false,
+        }
+    }
+
+    fn hear(&mut self, text: String) {
+        self.said.push(text.clone());
+        self.words.push(text);
+    }
+
+    /// Lets the model read what was kept for the end.
+    fn hear_queued(&mut self) {
+        for text in std::mem::take(&mut self.queued) {
+            self.hear(text);
         }
     }
 
@@ -429,7 +538,11 @@ impl AgentMachine {
 
     fn paused(&mut self, reason: PauseReason) {
         // An owner's log holds a failed model call only as the pause it led to, so both mean the same here.
-        if let (Position::Asking { turn }, PauseReason::Trouble { .. }) = (&self.position, &reason) {
+        if let (
+            Position::Asking { turn } | Position::Compacting { turn },
+            PauseReason::Trouble { .. } | PauseReason::Limit { .. },
+        ) = (&self.position, &reason)
+        {
             self.position = Position::Ready { turn: *turn };
         }
         self.gate = Gate::Closed(reason);
@@ -453,6 +566,10 @@ impl AgentMachine {
                 "",
             ));
         };
+        // A call that a limit of today would refuse was made: the pause is asked for again before the next one.
+        if matches!(self.gate, Gate::Closing(PauseReason::Limit { .. })) {
+            self.gate = Gate::Open;
+        }
         self.budget.spend(usage);
         let ready = Position::Ready { turn: turn.saturating_add(1) };
         match &stop {
@@ -462,7 +579,14 @@ impl AgentMachine {
                 return ready;
             }
             StopReason::ContextExceeded => {
-                self.pause(context_full());
+                self.context = match self.context {
+                    // It was summed up for this very call: nothing more can be taken away.
+                    Context::Compacted { turn: of } if of == turn => {
+                        self.pause(context_full());
+                        Context::Overflowed
+                    }
+                    Context::Compacted { .. } | Context::Counted | Context::Overflowed => Context::Overflowed,
+                };
                 return ready;
             }
             StopReason::EndTurn
@@ -471,6 +595,7 @@ impl AgentMachine {
             | StopReason::PauseTurn
             | StopReason::Other { .. } => {}
         }
+        self.context = Context::Counted;
         let mut calls: VecDeque<ToolCall> = blocks.iter().filter_map(tool_call).collect();
         self.history.answer(blocks, verbatim);
         match calls.pop_front() {
@@ -491,6 +616,7 @@ impl AgentMachine {
     /// Deals with an answer without a tool call: a person's words come first; else the model is reminded, and at
     /// last a person.
     fn idle_turn(&mut self, stop: &StopReason) {
+        self.hear_queued();
         if !self.words.is_empty() {
             self.idle_turns = 0;
             return;
@@ -537,6 +663,8 @@ fn going_in_circles(circle: Circle) -> PauseReason {
     PauseReason::Trouble { error: UserError::new(ErrorCode::LimitReached, message, hint) }
 }
 
+#[cfg(test)]
+mod long_tests;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

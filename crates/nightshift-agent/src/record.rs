@@ -1,22 +1,26 @@
 //! What the machine remembers of the steps that were carried out: the plan, the evidence, and what can back a claim.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nightshift_protocol::{
     Evidence, EvidenceSource, Image, Plan, PlanStepState, ResultPart, StepId, ToolOutcome,
 };
 
 use crate::output::last_characters;
-use crate::tools::{Claim, ShellMode, ShellRequest, ToolRequest};
+use crate::tools::{Claim, EditAction, ShellMode, ShellRequest, ToolRequest};
 
 /// Characters of a command's output kept for evidence, as [`EvidenceSource::Command`] promises.
 const OUTPUT_TAIL: usize = 4_000;
+
+/// Names of files kept of those that were changed.
+const FILES: usize = 300;
 
 /// Plan, evidence, and what is known of each step.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Record {
     plan: Plan,
     evidence: Vec<Evidence>,
+    files: BTreeSet<String>,
     steps: BTreeMap<StepId, Known>,
 }
 
@@ -61,6 +65,11 @@ impl Record {
         &self.evidence
     }
 
+    /// The files that were changed by the edit tool, at most 300.
+    pub(crate) fn files(&self) -> &BTreeSet<String> {
+        &self.files
+    }
+
     /// Notes a step's result.
     pub(crate) fn note(
         &mut self,
@@ -94,6 +103,12 @@ impl Record {
             }
             (ToolOutcome::Done, ToolRequest::Evidence(evidence)) => {
                 self.evidence.push(evidence);
+                Known::Other
+            }
+            (ToolOutcome::Done, ToolRequest::Edit(edit)) => {
+                if !matches!(edit.action, EditAction::View(_)) && self.files.len() < FILES {
+                    self.files.insert(edit.path);
+                }
                 Known::Other
             }
             (ToolOutcome::Done, ToolRequest::Computer(_)) => {
@@ -185,7 +200,7 @@ mod tests {
 
     fn image() -> Image {
         let artifact = "a".repeat(64).parse().unwrap();
-        Image { artifact, media_type: "image/png".to_owned(), width: 1280, height: 800 }
+        Image { artifact, media_type: "image/png".to_owned(), width: 1280, height: 800, bytes: 1_000 }
     }
 
     fn text(text: &str) -> Vec<ResultPart> {

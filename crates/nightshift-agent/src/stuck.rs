@@ -1,9 +1,11 @@
 //! Notices that the agent goes in circles: first a hint to the model, then a pause.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use nightshift_protocol::{ResultPart, ToolCall, ToolOutcome};
+
+use crate::tools::{ASK, COMPUTER, EDIT, EVIDENCE, SHELL, SHELL_OUTPUT};
 
 /// How often a call or an error is repeated before it counts as going in circles.
 const REPETITIONS: usize = 3;
@@ -15,12 +17,53 @@ const WINDOW: usize = 2 * REPETITIONS;
 /// a run.
 const HINT_LASTS: u32 = 30;
 
+/// Actions with mouse and keyboard in a row that leave the screen as it is before they count as going in circles.
+const STILL_ACTIONS: u32 = 5;
+
+/// Turns in a row without a change before they count as going in circles. Reading into a large repository takes
+/// some; no well-scoped task takes so many.
+const IDLE_TURNS: u32 = 30;
+
+/// Commands remembered since the last change.
+const COMMANDS: usize = 500;
+
 /// The newest steps of an agent, as far as circles show in them.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Stuck {
     newest: VecDeque<Seen>,
     found: Option<Circle>,
     steps_since_hint: Option<u32>,
+    screens: Screens,
+    changes: Changes,
+}
+
+/// The newest pictures after actions.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Screens {
+    shown: Option<u64>,
+    still_actions: u32,
+    after_actions: VecDeque<u64>,
+}
+
+/// When the agent last changed something.
+#[derive(Debug, Clone, PartialEq)]
+struct Changes {
+    /// Whether none are expected, as of one who only reviews.
+    expected: bool,
+    in_this_turn: bool,
+    idle_turns: u32,
+    hinted: bool,
+    /// Commands since the last change: one that is run a second time changes nothing more.
+    commands: BTreeSet<u64>,
+}
+
+/// What an agent does for a living.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Occupation {
+    /// It changes files.
+    Works,
+    /// It only looks.
+    Looks,
 }
 
 /// One step as digests: what was called, and what came back. The digests live within one process only.
@@ -38,8 +81,12 @@ pub(crate) enum Circle {
     SameCall,
     /// The same error from different calls.
     SameError,
-    /// Two calls in turn, each with the same result as before.
+    /// Two calls in turn, each with the same result as before, or two screens in turn.
     Alternating,
+    /// Actions that leave the screen as it is.
+    StillScreen,
+    /// Many turns in which no file was changed and nothing new was run.
+    NoChange,
 }
 
 impl Circle {
@@ -48,9 +95,11 @@ impl Circle {
         match self {
             Self::SameCall => "made the same call with the same result three times in a row",
             Self::SameError => "met the same error three times in a row",
-            Self::Alternating => {
-                "went back and forth between the same two calls three times, with the same results"
+            Self::Alternating => "went back and forth between the same two states three times",
+            Self::StillScreen => {
+                "used mouse and keyboard five times in a row and the screen stayed as it was"
             }
+            Self::NoChange => "changed no file and ran nothing new for thirty turns",
         }
     }
 }
@@ -64,6 +113,23 @@ pub(crate) enum Verdict {
 }
 
 impl Stuck {
+    pub(crate) fn new(occupation: Occupation) -> Self {
+        let changes = Changes {
+            expected: occupation == Occupation::Works,
+            in_this_turn: false,
+            idle_turns: 0,
+            hinted: false,
+            commands: BTreeSet::new(),
+        };
+        Self {
+            newest: VecDeque::new(),
+            found: None,
+            steps_since_hint: None,
+            screens: Screens::default(),
+            changes,
+        }
+    }
+
     /// Notes a step that was carried out or refused. Steps that only wait are not circles, however often they come.
     pub(crate) fn note(&mut self, call: &ToolCall, outcome: ToolOutcome, content: &[ResultPart]) {
         if only_waits(call) {
@@ -84,16 +150,18 @@ impl Stuck {
         self.newest.push_back(seen);
         self.steps_since_hint =
             self.steps_since_hint.map(|steps| steps + 1).filter(|steps| *steps < HINT_LASTS);
-        if let Some(circle) = self.circle() {
+        self.changes.note(call, outcome);
+        if let Some(circle) = self.circle().or_else(|| self.screens.note(call, content)) {
             self.found = Some(circle);
             self.newest.clear();
         }
     }
 
-    /// Judges the steps since the last verdict. Within one turn several circles count once, for the model could
+    /// Judges the steps of a turn that is over. Within one turn several circles count once, for the model could
     /// not read a hint in between.
     pub(crate) fn verdict(&mut self) -> Verdict {
-        let Some(circle) = self.found.take() else { return Verdict::Going };
+        let change = self.changes.turn_over();
+        let Some(circle) = self.found.take() else { return change };
         if self.steps_since_hint.take().is_some() {
             return Verdict::Pause(circle);
         }
@@ -121,11 +189,117 @@ impl Stuck {
     }
 }
 
+impl Screens {
+    fn note(&mut self, call: &ToolCall, content: &[ResultPart]) -> Option<Circle> {
+        let (action, picture) = (action_of(call), newest_picture(content)?);
+        let before = self.shown.replace(picture);
+        if !action.is_some_and(acts) {
+            return None;
+        }
+        self.still_actions = if before == Some(picture) { self.still_actions + 1 } else { 0 };
+        if self.after_actions.len() == WINDOW {
+            self.after_actions.pop_front();
+        }
+        self.after_actions.push_back(picture);
+        let circle = match self.after_actions.make_contiguous() {
+            _ if self.still_actions >= STILL_ACTIONS => Some(Circle::StillScreen),
+            [a, b, c, d, e, f] if a == c && c == e && b == d && d == f && a != b => Some(Circle::Alternating),
+            _ => None,
+        };
+        if circle.is_some() {
+            self.still_actions = 0;
+            self.after_actions.clear();
+        }
+        circle
+    }
+}
+
+impl Changes {
+    fn note(&mut self, call: &ToolCall, outcome: ToolOutcome) {
+        let text = |field: &str| call.input.get(field).and_then(|value| value.as_str());
+        let changes = match call.name.as_str() {
+            EDIT => outcome == ToolOutcome::Done && text("action").is_some_and(|action| action != "view"),
+            SHELL => {
+                let command = text("command").unwrap_or_default();
+                if self.commands.len() == COMMANDS {
+                    self.commands.clear();
+                }
+                !only_reads(command) && self.commands.insert(digest(&[command]))
+            }
+            EVIDENCE => outcome == ToolOutcome::Done,
+            ASK => true,
+            _ => false,
+        };
+        if changes {
+            self.in_this_turn = true;
+            self.hinted = false;
+            if call.name != SHELL {
+                self.commands.clear();
+            }
+        }
+    }
+
+    fn turn_over(&mut self) -> Verdict {
+        if std::mem::take(&mut self.in_this_turn) || !self.expected {
+            self.idle_turns = 0;
+            return Verdict::Going;
+        }
+        self.idle_turns += 1;
+        if self.idle_turns < IDLE_TURNS {
+            return Verdict::Going;
+        }
+        self.idle_turns = 0;
+        if std::mem::replace(&mut self.hinted, true) {
+            self.hinted = false;
+            return Verdict::Pause(Circle::NoChange);
+        }
+        Verdict::Hint(Circle::NoChange)
+    }
+}
+
+fn action_of(call: &ToolCall) -> Option<&str> {
+    if call.name == COMPUTER { call.input.get("action").and_then(|action| action.as_str()) } else { None }
+}
+
+/// Whether an action of the computer tool is meant to change what the screen shows.
+fn acts(action: &str) -> bool {
+    !matches!(action, "screenshot" | "zoom" | "wait" | "mouse_move" | "cursor_position")
+}
+
+fn newest_picture(content: &[ResultPart]) -> Option<u64> {
+    content.iter().rev().find_map(|part| match part {
+        ResultPart::Image { image } => Some(digest(&[image.artifact.as_str()])),
+        ResultPart::Text { .. } => None,
+    })
+}
+
+/// Programs that only read, by the word a command begins with.
+const READERS: [&str; 26] = [
+    "awk", "cat", "curl", "cut", "date", "diff", "echo", "env", "file", "find", "grep", "head", "jq", "ls",
+    "ps", "pwd", "rg", "sed", "sleep", "sort", "stat", "tail", "test", "tree", "uniq", "wc",
+];
+
+/// Whether a command line looks like one that changes no file: a guess, for a hint.
+fn only_reads(command: &str) -> bool {
+    let in_place = command.contains('>') || command.contains(" -i") || command.contains("-exec");
+    let reads = |part: &str| {
+        let mut words = part.split_whitespace();
+        match (words.next(), words.next()) {
+            (None | Some("cd"), _) => true,
+            (Some("git"), Some(verb)) => {
+                matches!(verb, "blame" | "branch" | "diff" | "grep" | "log" | "ls-files" | "show" | "status")
+            }
+            (Some(word), _) => READERS.contains(&word),
+        }
+    };
+    !in_place && command.split(['&', '|', ';', '\n']).all(reads)
+}
+
 /// Whether a call is a look at something that takes its time.
 fn only_waits(call: &ToolCall) -> bool {
     match call.name.as_str() {
-        "shell_output" => true,
-        "computer" => call.input.get("action").is_some_and(|action| action == "wait"),
+        SHELL_OUTPUT => true,
+        COMPUTER => call.input.get("action").is_some_and(|action| action == "wait"),
         _ => false,
     }
 }
@@ -157,6 +331,10 @@ mod tests {
         }
     }
 
+    fn worker() -> Stuck {
+        Stuck::new(Occupation::Works)
+    }
+
     fn text(text: &str) -> Vec<ResultPart> {
         vec![ResultPart::Text { text: text.to_owned() }]
     }
@@ -171,21 +349,21 @@ mod tests {
 
     #[test]
     fn the_same_call_with_the_same_result_three_times_is_a_circle() {
-        assert_eq!(done(&mut Stuck::default(), &[("ls", "a"); 2]), Verdict::Going);
-        assert_eq!(done(&mut Stuck::default(), &[("ls", "a"); 3]), Verdict::Hint(Circle::SameCall));
+        assert_eq!(done(&mut worker(), &[("ls", "a"); 2]), Verdict::Going);
+        assert_eq!(done(&mut worker(), &[("ls", "a"); 3]), Verdict::Hint(Circle::SameCall));
     }
 
     #[test]
     fn the_same_call_with_another_result_is_progress() {
         assert_eq!(
-            done(&mut Stuck::default(), &[("test", "3 fail"), ("test", "2 fail"), ("test", "ok")]),
+            done(&mut worker(), &[("test", "3 fail"), ("test", "2 fail"), ("test", "ok")]),
             Verdict::Going
         );
     }
 
     #[test]
     fn the_same_error_from_different_calls_is_a_circle() {
-        let mut stuck = Stuck::default();
+        let mut stuck = worker();
         for command in ["a", "b", "c"] {
             stuck.note(&shell(command), ToolOutcome::Failed, &text("no such file"));
         }
@@ -194,21 +372,18 @@ mod tests {
 
     #[test]
     fn the_same_success_from_different_calls_is_none() {
-        assert_eq!(
-            done(&mut Stuck::default(), &[("a", ""), ("b", ""), ("c", ""), ("d", "")]),
-            Verdict::Going
-        );
+        assert_eq!(done(&mut worker(), &[("a", ""), ("b", ""), ("c", ""), ("d", "")]), Verdict::Going);
     }
 
     #[test]
     fn two_calls_in_turn_three_times_are_a_circle() {
         let steps = [("edit", "x"), ("test", "fail")].repeat(3);
-        assert_eq!(done(&mut Stuck::default(), &steps), Verdict::Hint(Circle::Alternating));
+        assert_eq!(done(&mut worker(), &steps), Verdict::Hint(Circle::Alternating));
     }
 
     #[test]
     fn the_second_circle_pauses_and_the_next_begins_anew() {
-        let mut stuck = Stuck::default();
+        let mut stuck = worker();
         let verdicts = [(); 3].map(|()| done(&mut stuck, &[("ls", "a"); 3]));
         assert_eq!(
             verdicts,
@@ -222,12 +397,12 @@ mod tests {
 
     #[test]
     fn circles_within_one_turn_count_once() {
-        assert_eq!(done(&mut Stuck::default(), &[("ls", "a"); 6]), Verdict::Hint(Circle::SameCall));
+        assert_eq!(done(&mut worker(), &[("ls", "a"); 6]), Verdict::Hint(Circle::SameCall));
     }
 
     #[test]
     fn a_hint_is_forgotten_after_many_steps_in_good_order() {
-        let mut stuck = Stuck::default();
+        let mut stuck = worker();
         done(&mut stuck, &[("ls", "a"); 3]);
         for step in 0..HINT_LASTS {
             done(&mut stuck, &[(&step.to_string(), "ok")]);
@@ -237,7 +412,7 @@ mod tests {
 
     #[test]
     fn waiting_is_no_circle() {
-        let mut stuck = Stuck::default();
+        let mut stuck = worker();
         let wait = ToolCall {
             name: "computer".to_owned(),
             input: json!({"action": "wait", "duration": 5}),
@@ -249,5 +424,77 @@ mod tests {
             stuck.note(&output, ToolOutcome::Done, &text("still running"));
         }
         assert_eq!(stuck.verdict(), Verdict::Going);
+    }
+
+    fn picture(of: char) -> Vec<ResultPart> {
+        let artifact = String::from(of).repeat(64).parse().unwrap();
+        let image = nightshift_protocol::Image {
+            artifact,
+            media_type: "image/png".to_owned(),
+            width: 1,
+            height: 1,
+            bytes: 1,
+        };
+        vec![ResultPart::Image { image }]
+    }
+
+    /// Clicks at places that all differ and returns the verdict.
+    fn clicks(stuck: &mut Stuck, screens: &str) -> Verdict {
+        for (place, screen) in screens.chars().enumerate() {
+            let input = json!({"action": "left_click", "coordinate": [place, 0]});
+            let click = ToolCall { name: "computer".to_owned(), input, ..shell("") };
+            stuck.note(&click, ToolOutcome::Done, &picture(screen));
+        }
+        stuck.verdict()
+    }
+
+    #[test]
+    fn actions_that_leave_the_screen_as_it_is_are_a_circle() {
+        assert_eq!(clicks(&mut worker(), "aaaaa"), Verdict::Going);
+        assert_eq!(clicks(&mut worker(), "aaaaaa"), Verdict::Hint(Circle::StillScreen));
+        assert_eq!(clicks(&mut worker(), "aaabaaa"), Verdict::Going);
+    }
+
+    #[test]
+    fn two_screens_in_turn_three_times_are_a_circle_whatever_was_clicked() {
+        assert_eq!(clicks(&mut worker(), "ababa"), Verdict::Going);
+        assert_eq!(clicks(&mut worker(), "ababab"), Verdict::Hint(Circle::Alternating));
+    }
+
+    /// Plays turns with one command each and returns the verdicts that are no `Going`, with their turns.
+    fn turns(stuck: &mut Stuck, count: u32, command: impl Fn(u32) -> String) -> Vec<(u32, Verdict)> {
+        let played = (1..=count).map(|turn| {
+            stuck.note(&shell(&command(turn)), ToolOutcome::Done, &text(&format!("result {turn}")));
+            (turn, stuck.verdict())
+        });
+        played.filter(|(_, verdict)| *verdict != Verdict::Going).collect()
+    }
+
+    #[test]
+    fn turns_that_only_read_lead_to_a_hint_and_then_to_a_pause() {
+        let read = |turn: u32| format!("cd src && grep -n word{turn} -r . | head");
+        assert_eq!(
+            turns(&mut worker(), 61, read),
+            [(30, Verdict::Hint(Circle::NoChange)), (60, Verdict::Pause(Circle::NoChange))]
+        );
+        assert_eq!(turns(&mut Stuck::new(Occupation::Looks), 61, read), []);
+    }
+
+    #[test]
+    fn running_the_same_tests_again_without_a_change_is_no_change_and_a_new_command_is_one() {
+        assert_eq!(
+            turns(&mut worker(), 31, |_| "npm test".to_owned()),
+            [(31, Verdict::Hint(Circle::NoChange))]
+        );
+        assert_eq!(turns(&mut worker(), 61, |turn| format!("echo {turn} > notes")), []);
+    }
+
+    #[test]
+    fn a_command_that_writes_is_told_from_one_that_reads() {
+        let reads = ["ls -la", "git log -3 | head", "cat a && sed -n 1,5p b", "cd src; rg word"];
+        let writes =
+            ["echo a > b", "sed -i s/a/b/ c", "git commit -m x", "npm install", "find . -exec rm {} +"];
+        assert_eq!(reads.map(only_reads), [true; 4]);
+        assert_eq!(writes.map(only_reads), [false; 5]);
     }
 }

@@ -266,6 +266,7 @@ mod tests {
             media_type: "image/png".to_owned(),
             width: 1280,
             height: 800,
+            bytes: 100_000,
         };
         let source =
             EvidenceSource::Screenshot { step: "4.1".parse().unwrap(), label: label.to_owned(), image };

@@ -89,7 +89,7 @@ async fn a_strict_provider_takes_a_whole_conversation_with_batches_pictures_and_
     let picture = || {
         let artifact = "ab".repeat(32).parse().unwrap();
         ResultPart::Image {
-            image: Image { artifact, media_type: "image/png".to_owned(), width: 1, height: 1 },
+            image: Image { artifact, media_type: "image/png".to_owned(), width: 1, height: 1, bytes: 69 },
         }
     };
     let result = |call: &ToolCall, outcome, content| UserPart::ToolResult {

@@ -58,6 +58,9 @@ pub struct Image {
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
+    /// Length of the file in bytes; 0 where it is not known.
+    #[serde(default)]
+    pub bytes: u64,
 }
 
 /// A part of a model's answer.

@@ -116,6 +116,11 @@ fn performed(effect: Effect, calls: &[Index], stop: Index, good: bool) -> Option
             AgentEvent::TurnFailed { turn, trouble: ModelTrouble::MayPass(error) }
         }
         Effect::AskModel { turn } => answer(turn, some_calls(turn, calls), some_stop(stop)),
+        Effect::Compact { turn } => AgentEvent::Compacted {
+            turn,
+            summary: good.then(|| "What was done.".to_owned()),
+            usage: Usage { input_tokens: 50, ..Usage::default() },
+        },
         Effect::RunTool { step, call, request: ToolRequest::Computer(_) } => {
             finished(step, call, outcome, picture())
         }
@@ -131,7 +136,14 @@ fn performed(effect: Effect, calls: &[Index], stop: Index, good: bool) -> Option
 
 fn new_machine() -> AgentMachine {
     let limits = Limits { turns: 25, ..Limits::default() };
-    AgentMachine::new(AgentSettings { limits, max_images: 3, ..settings() })
+    // So small that most conversations are summed up several times.
+    AgentMachine::new(AgentSettings {
+        limits,
+        max_images: 3,
+        compact_tokens: 11_000,
+        context_tokens: 40_000,
+        ..settings()
+    })
 }
 
 /// Plays `moves` and returns the events they became, the first of them `Started`.

@@ -49,7 +49,8 @@ pub(super) fn text(text: &str) -> Vec<ResultPart> {
 
 pub(super) fn picture() -> Vec<ResultPart> {
     let artifact = "a".repeat(64).parse().unwrap();
-    let image = Image { artifact, media_type: "image/png".to_owned(), width: 1280, height: 800 };
+    let image =
+        Image { artifact, media_type: "image/png".to_owned(), width: 1280, height: 800, bytes: 1_000 };
     vec![ResultPart::Image { image }]
 }
 

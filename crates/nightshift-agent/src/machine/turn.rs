@@ -7,7 +7,7 @@ use nightshift_protocol::{ResultPart, StepId, ToolCall, ToolOutcome};
 use super::{AgentMachine, Effect, Position, going_in_circles};
 use crate::history::Answered;
 use crate::stuck::Verdict;
-use crate::tools::{COMPUTER, Handover, InputError, ToolInput, ToolRequest, parse};
+use crate::tools::{COMPUTER, FINISH, Handover, InputError, ToolInput, ToolRequest, parse};
 
 /// Calls carried out of one answer; a model that asks for more has lost the thread.
 const MAX_CALLS: u32 = 50;
@@ -53,6 +53,7 @@ enum Awaited {
 enum Fate {
     Going,
     ActionFailed,
+    Interrupted,
     HandedOver(Handover),
 }
 
@@ -71,6 +72,11 @@ impl Running {
 
     pub(super) fn answer_question(&mut self, text: String) {
         self.awaited = Awaited::PersonAnswered(text);
+    }
+
+    /// Lets the current call end and carries none behind it out.
+    pub(super) fn interrupt(&mut self) {
+        self.fate = Fate::Interrupted;
     }
 
     pub(super) fn effect(&self) -> Effect {
@@ -132,7 +138,7 @@ impl AgentMachine {
         let Running { turn, end, mut answered, current, awaited, mut rest, mut fate } = running;
         if !matches!(awaited, Awaited::NotExecuted(_)) {
             self.stuck.note(&current, outcome, &content);
-            if current.name == COMPUTER && outcome == ToolOutcome::Failed {
+            if current.name == COMPUTER && outcome == ToolOutcome::Failed && fate == Fate::Going {
                 fate = Fate::ActionFailed;
             }
         }
@@ -157,6 +163,11 @@ impl AgentMachine {
     }
 
     fn all_answered(&mut self, turn: u32, answered: Vec<Answered>, fate: Fate) -> Position {
+        let refused_to_leave =
+            |answered: &Answered| answered.call.name == FINISH && answered.outcome == ToolOutcome::Failed;
+        if answered.iter().any(refused_to_leave) {
+            self.hear_queued();
+        }
         self.history.results(answered);
         let turn = turn.saturating_add(1);
         if let Fate::HandedOver(handover) = fate {
@@ -182,6 +193,9 @@ impl AgentMachine {
             Fate::ActionFailed => {
                 return Awaited::NotExecuted("Not executed: an earlier action of this turn failed.");
             }
+            Fate::Interrupted => {
+                return Awaited::NotExecuted("Not executed: the person interrupted you before it.");
+            }
             Fate::HandedOver(_) => {
                 return Awaited::NotExecuted("Not executed: the work was handed over before it.");
             }
@@ -190,7 +204,7 @@ impl AgentMachine {
             }
             Fate::Going => {}
         }
-        match parse(call, self.screen) {
+        match parse(call, self.settings.screen) {
             Err(InputError::Malformed { .. }) if end == AnswerEnd::Cut => Awaited::Refused(
                 "Not executed: your answer was cut at the limit on tokens in the middle of this call. Make it again in \
                  smaller parts, for example a file by several edits."
@@ -214,7 +228,7 @@ impl AgentMachine {
                 self.record.back(claim).map(|evidence| Awaited::Run(ToolRequest::Evidence(evidence)))
             }
             ToolInput::Ask { question } => Ok(Awaited::Question(question)),
-            ToolInput::Finish(_) if !self.words.is_empty() => Ok(Awaited::Refused(
+            ToolInput::Finish(_) if !(self.words.is_empty() && self.queued.is_empty()) => Ok(Awaited::Refused(
                 "Not finished: the person wrote to you meanwhile. Read it first; it follows these results."
                     .to_owned(),
             )),

@@ -32,7 +32,7 @@ fn answer(text: &str) -> Arc<Message> {
 
 fn pictures(count: usize, edge: u32) -> Arc<Message> {
     let artifact = "ab".repeat(32).parse().unwrap();
-    let image = Image { artifact, media_type: "image/png".to_owned(), width: edge, height: 10 };
+    let image = Image { artifact, media_type: "image/png".to_owned(), width: edge, height: 10, bytes: 10 };
     user(vec![UserPart::Image { image }; count])
 }
 

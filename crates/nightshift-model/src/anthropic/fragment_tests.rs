@@ -24,7 +24,7 @@ impl ImageSource for Lost {
 
 fn image(edge: u32) -> Image {
     let artifact = "ab".repeat(32).parse().unwrap();
-    Image { artifact, media_type: "image/png".to_owned(), width: edge, height: 10 }
+    Image { artifact, media_type: "image/png".to_owned(), width: edge, height: 10, bytes: 10 }
 }
 
 fn result(call: &str, outcome: ToolOutcome, content: Vec<ResultPart>) -> UserPart {

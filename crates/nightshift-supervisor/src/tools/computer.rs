@@ -220,8 +220,9 @@ async fn show(bench: &Bench, frame: Frame) -> Result<StepEnd, StepTrouble> {
         .await
         .map_err(|error| StepTrouble::Host(crate::trouble::internal("encoding a screenshot", &error)))?
         .map_err(|error| StepTrouble::Host(crate::trouble::internal("encoding a screenshot", &error)))?;
+    let bytes = encoded.len() as u64;
     let artifact = bench.keep(encoded, "image/png").await?;
-    let image = Image { artifact, media_type: "image/png".to_owned(), width, height };
+    let image = Image { artifact, media_type: "image/png".to_owned(), width, height, bytes };
     let mut end = StepEnd::done("");
     end.content = vec![ResultPart::Image { image }];
     Ok(end)
