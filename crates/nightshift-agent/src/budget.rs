@@ -37,11 +37,6 @@ impl Budget {
         Self { limits, max_output_tokens: max_output_tokens.into(), price, used, last, seconds: 0 }
     }
 
-    /// Takes over what was used by another conversation for the same task.
-    pub(crate) fn used_before(&mut self, used: Usage) {
-        self.used = used;
-    }
-
     pub(crate) fn used(&self) -> Usage {
         self.used
     }

@@ -19,6 +19,7 @@ mod tools;
 pub use budget::CallPrice;
 pub use machine::{AgentEvent, AgentMachine, AgentSettings, Conversation, Effect, ModelTrouble};
 pub use output::{OUTPUT_LIMIT, shorten};
+pub use stuck::Occupation;
 pub use tools::{
     ClickCount, ComputerAction, EditAction, EditRequest, MouseButton, Point, Region, ScrollDirection,
     ShellMode, ShellRequest, ToolRequest, tool_definitions,

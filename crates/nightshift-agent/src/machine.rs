@@ -67,6 +67,8 @@ pub struct AgentSettings {
     pub max_output_tokens: u32,
     /// What a call may cost at most, where the model's price is known.
     pub price: Option<CallPrice>,
+    /// Whether it changes files or only looks.
+    pub occupation: Occupation,
 }
 
 impl Default for AgentSettings {
@@ -82,6 +84,20 @@ impl Default for AgentSettings {
             compact_tokens: 140_000,
             max_output_tokens: 16_000,
             price: None,
+            occupation: Occupation::Works,
+        }
+    }
+}
+
+impl AgentSettings {
+    /// Settings for a model whose window has this many tokens: nine tenths of it may be sent, and from seven tenths on
+    /// the older part is summed up. An answer may have a fifth of it.
+    pub fn in_window(self, tokens: u64) -> Self {
+        Self {
+            context_tokens: tokens / 10 * 9,
+            compact_tokens: tokens / 10 * 7,
+            max_output_tokens: self.max_output_tokens.min(u32::try_from(tokens / 5).unwrap_or(u32::MAX)),
+            ..self
         }
     }
 }
@@ -336,7 +352,7 @@ impl AgentMachine {
             history: History::new(PictureLimits { images: max_images, bytes: max_image_bytes }),
             budget: Budget::new(limits, max_output_tokens, price),
             record: Record::default(),
-            stuck: Stuck::new(Occupation::Works),
+            stuck: Stuck::new(settings.occupation),
             settings,
             words: Vec::new(),
             queued: Vec::new(),
@@ -386,6 +402,11 @@ impl AgentMachine {
     /// What the model is to be sent. It is complete, each tool call with its result, whenever `AskModel` is awaited.
     pub fn conversation(&self) -> Conversation<'_> {
         Conversation { system: &self.system, messages: self.history.messages(), tools: &self.tools }
+    }
+
+    /// Tokens the model may write in one answer.
+    pub fn max_output_tokens(&self) -> u32 {
+        self.settings.max_output_tokens
     }
 
     /// The plan as the agent last recorded it.

@@ -58,9 +58,10 @@ struct Changes {
 }
 
 /// What an agent does for a living.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Occupation {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Occupation {
     /// It changes files.
+    #[default]
     Works,
     /// It only looks.
     Looks,

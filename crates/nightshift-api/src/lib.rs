@@ -11,8 +11,8 @@ use futures_util::{Stream, StreamExt, stream};
 use nightshift_forge::{Forge, PullRequest, PullRequestFilter};
 use nightshift_protocol::{
     ArtifactId, ChangedFile, ChangedFiles, CheckpointSummary, CommitId, DoctorReport, ErrorCode, Event,
-    ForkReply, ForkRun, ListRuns, Live, MergeReply, PullRequestDetail, PullRequestSummary, RunDetail, RunId,
-    RunList, RunState, RunSummary, SubmitReply, SubmitTask, Tree, UserError,
+    ForkReply, ForkRun, ListRuns, Live, MergeReply, PullRequestDetail, PullRequestSummary, RaiseLimits,
+    RunDetail, RunId, RunList, RunState, RunSummary, SayToRun, SubmitReply, SubmitTask, Tree, UserError,
 };
 use nightshift_store::{FindError, RunCursor, RunFilter, RunStates, Store};
 use nightshift_supervisor::{Supervisor, trouble};
@@ -170,8 +170,23 @@ impl Api {
         self.checkpoints(run.as_str()).await
     }
 
+    /// Stops what a run does now: a tool keeps its output, a model call is made again.
+    pub async fn interrupt(&self, named: &str) -> Result<RunSummary, UserError> {
+        let run = self.find(named).await?.run;
+        self.supervisor.interrupt(&run).await?;
+        self.find(run.as_str()).await
+    }
+
+    /// Changes what a run's task may use.
+    pub async fn raise_limits(&self, named: &str, limits: RaiseLimits) -> Result<RunSummary, UserError> {
+        let run = self.find(named).await?.run;
+        self.supervisor.raise_limits(&run, limits).await?;
+        self.find(run.as_str()).await
+    }
+
     /// Writes to a run, or answers its question.
-    pub async fn say(&self, named: &str, text: String) -> Result<RunSummary, UserError> {
+    pub async fn say(&self, named: &str, said: SayToRun) -> Result<RunSummary, UserError> {
+        let SayToRun { text, delivery } = said;
         if text.trim().is_empty() {
             return Err(UserError::new(
                 ErrorCode::InvalidRequest,
@@ -180,7 +195,7 @@ impl Api {
             ));
         }
         let run = self.find(named).await?.run;
-        self.supervisor.say(&run, text).await?;
+        self.supervisor.say(&run, text, delivery).await?;
         self.find(run.as_str()).await
     }
 

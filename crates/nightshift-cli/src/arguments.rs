@@ -49,15 +49,9 @@ Ctrl+C stops the waiting, not the run: it goes on, and `nightshift watch` shows 
         /// The model [default: from the configuration].
         #[arg(long)]
         model: Option<String>,
-        /// Money the task may cost, in US dollars.
-        #[arg(long, value_name = "USD")]
-        budget: Option<f64>,
-        /// Model calls the task may make.
-        #[arg(long, value_name = "N")]
-        turns: Option<u32>,
-        /// Minutes the agent may work.
-        #[arg(long, value_name = "N")]
-        minutes: Option<u64>,
+        /// What the task may use.
+        #[command(flatten)]
+        limits: LimitArguments,
         /// Start from the last commit although there are changes that are not committed.
         #[arg(long)]
         leave_out_uncommitted: bool,
@@ -87,22 +81,47 @@ Ctrl+C stops the waiting, not the run: it goes on, and `nightshift watch` shows 
         /// The run's or task's id, or how it begins.
         run: String,
     },
-    /// Write to a run without stopping it.
+    /// Write to a run without stopping it, or answer its question.
+    #[command(after_help = "\
+Examples:
+  nightshift steer run-4k2 \"Use the existing i18n helper\"
+  nightshift steer run-4k2 --queue \"When that works, update the docs too\"
+  nightshift steer run-4k2 --interrupt \"Stop: that is the production database\"
+
+Without a flag the agent reads it when the tool calls of its present answer are done.")]
     Steer {
         /// The run's or task's id, or how it begins.
         run: String,
         /// What to tell the agent.
         text: String,
+        /// Let the agent read it when it is done with what it does.
+        #[arg(long, conflicts_with = "interrupt")]
+        queue: bool,
+        /// Stop what the agent does now, so that it reads it at once.
+        #[arg(long)]
+        interrupt: bool,
+    },
+    /// Stop what a run does now: a command is ended and keeps its output, and the agent goes on from there.
+    Interrupt {
+        /// The run's or task's id, or how it begins.
+        run: String,
     },
     /// Stop a run for now; its sandbox is kept.
     Pause {
         /// The run's or task's id, or how it begins.
         run: String,
     },
-    /// Let a paused run go on.
+    /// Let a paused run go on, with new limits if any are named.
+    #[command(after_help = "\
+Examples:
+  nightshift continue run-4k2
+  nightshift continue run-4k2 --budget 20      # the task may cost 20 dollars in all")]
     Continue {
         /// The run's or task's id, or how it begins.
         run: String,
+        /// What the task may use from now on, in all.
+        #[command(flatten)]
+        limits: LimitArguments,
     },
     /// Suspend the sandbox of a paused run to disk: it gives its memory back, and `continue` brings it back.
     #[command(after_help = "\
@@ -143,6 +162,23 @@ Example:
     Stop,
     /// Look whether this machine can run sandboxes, and say what to do if not.
     Doctor,
+}
+
+/// What a task may use.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub(crate) struct LimitArguments {
+    /// Money the task may cost, in US dollars.
+    #[arg(long, value_name = "USD")]
+    pub(crate) budget: Option<f64>,
+    /// Model calls the task may make.
+    #[arg(long, value_name = "N")]
+    pub(crate) turns: Option<u32>,
+    /// Tokens that all model calls together may use, cached ones counted.
+    #[arg(long, value_name = "N")]
+    pub(crate) tokens: Option<u64>,
+    /// Minutes the agent may work.
+    #[arg(long, value_name = "N")]
+    pub(crate) minutes: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use nightshift_protocol::{
     CheckOutcome, DoctorReport, ErrorCode, Event, EventBody, EvidenceSource, Limits, MergeReply,
-    PullRequestDetail, PullRequestState, PullRequestSummary, RunDetail, RunList, RunSummary, SubmitReply,
-    SubmitTask, Uncommitted, UserError,
+    MessageDelivery, PullRequestDetail, PullRequestState, PullRequestSummary, RaiseLimits, RunDetail,
+    RunList, RunSummary, SayToRun, SubmitReply, SubmitTask, Uncommitted, UserError,
 };
 use serde_json::json;
 
-use crate::arguments::{Arguments, Command, Review, Template};
+use crate::arguments::{Arguments, Command, LimitArguments, Review, Template};
 use crate::client::Client;
 use crate::folders::Environment;
 use crate::follow::{Ended, Output, beside, follow, out, spinner};
@@ -70,9 +70,7 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
             repo,
             base,
             model,
-            budget,
-            turns,
-            minutes,
+            limits: wanted,
             leave_out_uncommitted,
             background,
             result_json,
@@ -82,7 +80,7 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
                 repository: repository(&repo)?,
                 base_branch: base,
                 model,
-                limits: limits(budget, turns, minutes)?,
+                limits: raised(wanted)?.over(Limits::default()),
                 uncommitted: if leave_out_uncommitted { Uncommitted::LeaveOut } else { Uncommitted::Refuse },
             };
             exec(environment, &request, json, background, result_json).await
@@ -90,13 +88,26 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
         Command::Tasks { all } => tasks(environment, json, all).await,
         Command::Show { run, events } => show_run(environment, json, &run, events).await,
         Command::Watch { run } => watch(environment, json, &run).await,
-        Command::Steer { run, text } => {
-            act(environment, json, &run, "messages", &json!({ "text": text })).await
+        Command::Steer { run, text, queue, interrupt } => {
+            let delivery = match (queue, interrupt) {
+                (true, _) => MessageDelivery::Queue,
+                (false, true) => MessageDelivery::Interrupt,
+                (false, false) => MessageDelivery::Steer,
+            };
+            act(environment, json, &run, "messages", &json!(SayToRun { text, delivery })).await
         }
+        Command::Interrupt { run } => act(environment, json, &run, "interrupt", &json!({})).await,
         Command::Pause { run } => act(environment, json, &run, "pause", &json!({})).await,
-        Command::Continue { run } => act(environment, json, &run, "continue", &json!({})).await,
         Command::Suspend { run } => checkpoints::suspend(environment, json, &run).await,
         Command::Checkpoint { command } => checkpoints::checkpoint(environment, json, command).await,
+        Command::Continue { run, limits } => {
+            let raised = raised(limits)?;
+            if raised != RaiseLimits::default() {
+                let client = owner::connect(environment).await?;
+                let _changed: RunSummary = client.post(&format!("/runs/{run}/limits"), &raised).await?;
+            }
+            act(environment, json, &run, "continue", &json!({})).await
+        }
         Command::Cancel { run } => act(environment, json, &run, "cancel", &json!({})).await,
         Command::Review { command } => review(environment, json, command).await,
         Command::Template { command: Template::Build } => build_template(environment, json).await,
@@ -129,23 +140,21 @@ fn repository(given: &str) -> Result<String, UserError> {
     }
 }
 
-fn limits(budget: Option<f64>, turns: Option<u32>, minutes: Option<u64>) -> Result<Limits, UserError> {
-    let mut limits = Limits::default();
-    if let Some(dollars) = budget {
-        if !(0.01..=100_000.0).contains(&dollars) {
-            let message = format!("--budget {dollars} is not between 0.01 and 100000 US dollars");
-            return Err(UserError::new(
-                ErrorCode::InvalidRequest,
-                message,
-                "Give it in dollars, for example 2.50.",
-            ));
-        }
-        // In range and positive, so the conversion cannot wrap.
-        limits.cost_microdollars = (dollars * 1_000_000.0).round() as u64;
+/// The limits as they are typed.
+fn raised(wanted: LimitArguments) -> Result<RaiseLimits, UserError> {
+    let LimitArguments { budget, turns, tokens, minutes } = wanted;
+    if let Some(dollars) = budget.filter(|dollars| !(0.01..=100_000.0).contains(dollars)) {
+        let message = format!("--budget {dollars} is not between 0.01 and 100000 US dollars");
+        let hint = "Give it in dollars, for example 2.50.";
+        return Err(UserError::new(ErrorCode::InvalidRequest, message, hint));
     }
-    limits.turns = turns.unwrap_or(limits.turns);
-    limits.seconds = minutes.map_or(limits.seconds, |minutes| minutes.saturating_mul(60));
-    Ok(limits)
+    Ok(RaiseLimits {
+        turns,
+        tokens,
+        // In range and positive, so the conversion cannot wrap.
+        cost_microdollars: budget.map(|dollars| (dollars * 1_000_000.0).round() as u64),
+        seconds: minutes.map(|minutes| minutes.saturating_mul(60)),
+    })
 }
 
 async fn exec(
@@ -403,15 +412,16 @@ mod tests {
 
     #[test]
     fn a_budget_is_given_in_dollars() {
-        assert_eq!(limits(Some(2.5), None, None).unwrap().cost_microdollars, 2_500_000);
-        assert_eq!(limits(Some(-1.0), None, None).unwrap_err().code, ErrorCode::InvalidRequest);
-        assert_eq!(limits(Some(f64::NAN), None, None).unwrap_err().code, ErrorCode::InvalidRequest);
+        let given = |budget| raised(LimitArguments { budget: Some(budget), ..LimitArguments::default() });
+        assert_eq!(given(2.5).unwrap().cost_microdollars, Some(2_500_000));
+        assert_eq!(given(-1.0).unwrap_err().code, ErrorCode::InvalidRequest);
+        assert_eq!(given(f64::NAN).unwrap_err().code, ErrorCode::InvalidRequest);
     }
 
     #[test]
-    fn minutes_and_turns_replace_the_defaults() {
-        let given = limits(None, Some(5), Some(3)).unwrap();
-        assert_eq!((given.turns, given.seconds), (5, 180));
-        assert_eq!(given.tokens, Limits::default().tokens);
+    fn minutes_and_turns_replace_the_defaults_and_the_rest_stays() {
+        let given = LimitArguments { turns: Some(5), minutes: Some(3), ..LimitArguments::default() };
+        let limits = raised(given).unwrap().over(Limits::default());
+        assert_eq!(limits, Limits { turns: 5, seconds: 180, ..Limits::default() });
     }
 }

@@ -14,6 +14,8 @@ pub(crate) const DEFAULT_MODEL: &str = "claude-sonnet-5-5";
 pub(crate) struct Configuration {
     /// The model of a task that names none.
     pub(crate) model: String,
+    /// Tokens the model's window has; 200,000 when absent.
+    pub(crate) context_tokens: Option<u64>,
     /// Sandboxes that may run at once; by default what three quarters of the memory hold.
     pub(crate) sandboxes: Option<u32>,
     /// The machines.
@@ -32,7 +34,12 @@ pub(crate) struct SandboxConfiguration {
 
 impl Default for Configuration {
     fn default() -> Self {
-        Self { model: DEFAULT_MODEL.to_owned(), sandboxes: None, sandbox: SandboxConfiguration::default() }
+        Self {
+            model: DEFAULT_MODEL.to_owned(),
+            context_tokens: None,
+            sandboxes: None,
+            sandbox: SandboxConfiguration::default(),
+        }
     }
 }
 
@@ -63,6 +70,9 @@ pub(crate) fn read(path: &Path) -> Result<Configuration, UserError> {
 }
 
 fn check(configuration: &Configuration) -> Option<String> {
+    if configuration.context_tokens.is_some_and(|tokens| !(16_000..=10_000_000).contains(&tokens)) {
+        return Some("context_tokens must be between 16000 and 10000000".to_owned());
+    }
     let machine = &configuration.sandbox;
     if !(512..=65_536).contains(&machine.memory_mib) {
         return Some("sandbox.memory_mib must be between 512 and 65536".to_owned());

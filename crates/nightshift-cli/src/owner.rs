@@ -348,6 +348,7 @@ async fn assemble(
         },
         SupervisorSettings {
             default_model: configuration.model.clone(),
+            context_tokens: configuration.context_tokens,
             sandboxes: configuration.sandboxes,
             size: MachineSize {
                 memory_mib: configuration.sandbox.memory_mib,

@@ -306,6 +306,18 @@ pub(crate) fn event(event: &Event) -> Option<String> {
             Some(format!("  {step} failed: {}", reason.unwrap_or_default()))
         }
         EventBody::PersonSaid { text } => Some(format!("> {}", line(text))),
+        EventBody::MessageQueued { text } => Some(format!("> (for later) {}", line(text))),
+        EventBody::Interrupted => Some("> (interrupted)".to_owned()),
+        EventBody::LimitsRaised { limits } => Some(format!(
+            "· may use {} turns, {} tokens, {}, {} min",
+            limits.turns,
+            limits.tokens,
+            money(limits.cost_microdollars),
+            limits.seconds / 60
+        )),
+        EventBody::CompactionRequested { .. } => {
+            Some("· sums up the older part of the conversation".to_owned())
+        }
         EventBody::BranchReceived { branch, commits, .. } => Some(format!("· {commits} commits on {branch}")),
         EventBody::OwnerResumed { found } => Some(format!("· the owner was restarted: {}", line(found))),
         EventBody::CheckpointSaved { checkpoint, cause, cost } => Some(format!(
@@ -334,6 +346,7 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         | EventBody::StepFinished { .. }
         | EventBody::PlanChanged { .. }
         | EventBody::EvidenceNoted { .. }
+        | EventBody::Compacted { .. }
         | EventBody::WorkFinished { .. }
         | EventBody::DeliveryIntended { .. }
         | EventBody::PullRequestOpened { .. } => None,

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::{
-    ArtifactId, CheckpointCause, CheckpointCost, CheckpointId, CommitId, Evidence, Message, Plan,
+    ArtifactId, CheckpointCause, CheckpointCost, CheckpointId, CommitId, Evidence, Limits, Message, Plan,
     PullRequestId, ResultPart, RunId, RunState, SandboxId, StepId, StopReason, Task, ToolCall, ToolOutcome,
     Usage,
 };
@@ -103,6 +103,23 @@ pub enum EventBody {
         /// The provider's name of the model that answered.
         model: String,
     },
+    /// The model is going to sum up the older part of the conversation, which comes near the size of its window.
+    CompactionRequested {
+        /// The call it is done before.
+        turn: u32,
+    },
+    /// A summary took the place of the older part of the conversation.
+    Compacted {
+        /// The call it was done before.
+        turn: u32,
+        /// The model's summary; `None` where it gave none, and then only what Nightshift knows itself was kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        summary: Option<String>,
+        /// What it used.
+        usage: Usage,
+        /// The provider's name of the model that answered.
+        model: String,
+    },
     /// A tool call is going to be carried out.
     StepIntended {
         /// Which step.
@@ -149,6 +166,18 @@ pub enum EventBody {
     PersonSaid {
         /// The words.
         text: String,
+    },
+    /// A person wrote to the run for when the agent is done with what it does.
+    MessageQueued {
+        /// The words.
+        text: String,
+    },
+    /// A person interrupted what is under way: a tool is stopped and keeps its output, a model call is made again.
+    Interrupted,
+    /// A person changed what the task may use.
+    LimitsRaised {
+        /// What it may use from now on.
+        limits: Limits,
     },
     /// The agent says that the work is done.
     WorkFinished {
@@ -262,11 +291,16 @@ impl EventBody {
             Self::TurnRequested { .. } => "turnRequested",
             Self::TurnRetried { .. } => "turnRetried",
             Self::TurnFinished { .. } => "turnFinished",
+            Self::CompactionRequested { .. } => "compactionRequested",
+            Self::Compacted { .. } => "compacted",
             Self::StepIntended { .. } => "stepIntended",
             Self::StepFinished { .. } => "stepFinished",
             Self::PlanChanged { .. } => "planChanged",
             Self::EvidenceNoted { .. } => "evidenceNoted",
             Self::PersonSaid { .. } => "personSaid",
+            Self::MessageQueued { .. } => "messageQueued",
+            Self::Interrupted => "interrupted",
+            Self::LimitsRaised { .. } => "limitsRaised",
             Self::WorkFinished { .. } => "workFinished",
             Self::DeliveryIntended { .. } => "deliveryIntended",
             Self::BranchReceived { .. } => "branchReceived",

@@ -34,8 +34,9 @@ pub use id::{
 pub use list::{ExcerptPart, ListRuns, Overview, RunChanged, RunCounts, RunList, SearchHit, SearchReply};
 pub use live::{Live, LiveBody};
 pub use operation::{
-    Check, CheckOutcome, DoctorReport, Health, MergeReply, OwnerAddress, PullRequestDetail, PullRequestState,
-    PullRequestSummary, RunDetail, SayToRun, SubmitReply, SubmitTask, TemplateReady, Uncommitted,
+    Check, CheckOutcome, DoctorReport, Health, MergeReply, MessageDelivery, OwnerAddress, PullRequestDetail,
+    PullRequestState, PullRequestSummary, RaiseLimits, RunDetail, SayToRun, SubmitReply, SubmitTask,
+    TemplateReady, Uncommitted,
 };
 pub use plan::{Plan, PlanStep, PlanStepState};
 pub use review::{ChangedFile, ChangedFiles, Tree, TreeEntry, TreeEntryKind};

@@ -159,6 +159,52 @@ pub struct TemplateReady {
 pub struct SayToRun {
     /// The words.
     pub text: String,
+    /// When the agent reads them.
+    #[serde(default)]
+    pub delivery: MessageDelivery,
+}
+
+/// When an agent reads what a person writes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum MessageDelivery {
+    /// At the next boundary: after the tool calls of its present answer.
+    #[default]
+    Steer,
+    /// Now: what is under way is stopped.
+    Interrupt,
+    /// When it is done with what it does.
+    Queue,
+}
+
+/// New limits of a task; those that are absent stay as they are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RaiseLimits {
+    /// Model calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turns: Option<u32>,
+    /// Tokens of all model calls together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    /// Money in millionths of a US dollar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_microdollars: Option<u64>,
+    /// Seconds of work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
+}
+
+impl RaiseLimits {
+    /// The limits with these in the place of the old ones.
+    pub fn over(self, limits: Limits) -> Limits {
+        Limits {
+            turns: self.turns.unwrap_or(limits.turns),
+            tokens: self.tokens.unwrap_or(limits.tokens),
+            cost_microdollars: self.cost_microdollars.unwrap_or(limits.cost_microdollars),
+            seconds: self.seconds.unwrap_or(limits.seconds),
+        }
+    }
 }
 
 /// What `doctor` found.

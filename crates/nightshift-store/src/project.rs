@@ -64,7 +64,8 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
         }
         // A call that is asked for again after a crash keeps its number, so it is counted once.
         EventBody::TurnRequested { turn } => run.turns = run.turns.max(*turn),
-        EventBody::TurnFinished { usage, .. } => run.usage += *usage,
+        EventBody::TurnFinished { usage, .. } | EventBody::Compacted { usage, .. } => run.usage += *usage,
+        EventBody::LimitsRaised { limits } => run.task.limits = *limits,
         EventBody::StepFinished { content, .. } => {
             run.steps += 1;
             let picture = content.iter().rev().find_map(|part| match part {
@@ -79,9 +80,12 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
         | EventBody::RepositoryImported { .. }
         | EventBody::ConversationStarted { .. }
         | EventBody::TurnRetried { .. }
+        | EventBody::CompactionRequested { .. }
         | EventBody::StepIntended { .. }
         | EventBody::EvidenceNoted { .. }
         | EventBody::PersonSaid { .. }
+        | EventBody::MessageQueued { .. }
+        | EventBody::Interrupted
         | EventBody::WorkFinished { .. }
         | EventBody::DeliveryIntended { .. }
         | EventBody::BranchReceived { .. }

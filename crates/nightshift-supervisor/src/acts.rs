@@ -8,9 +8,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use nightshift_agent::prompt::{GuidanceFile, PromptFacts};
 use nightshift_forge::{BundleError, Delivery, ReceiveLimits};
-use nightshift_model::{ImageSource, Progress, TurnRequest};
+use nightshift_model::{ImageSource, Progress, TurnError, TurnRequest};
 use nightshift_protocol::{
-    ErrorCode, EventBody, Image, Live, LiveBody, PullRequestId, RunId, SandboxId, StepId, Task, UserError,
+    AssistantBlock, ErrorCode, EventBody, Image, Live, LiveBody, Message, PullRequestId, RunId, SandboxId,
+    StepId, StopReason, Task, Usage, UserError,
 };
 use nightshift_sandbox::CloneRequest;
 use nightshift_store::Store;
@@ -23,7 +24,7 @@ use crate::progress::RunProgress;
 use crate::repository::{self, TransferError};
 use crate::shared::Shared;
 use crate::supervisor::to_its_end;
-use crate::tools::{Bench, StepTrouble};
+use crate::tools::{Bench, Interrupt, StepTrouble};
 use crate::trouble;
 
 mod checkpoints;
@@ -35,9 +36,6 @@ const GUIDANCE: [&str; 2] = ["AGENTS.md", "CLAUDE.md"];
 
 /// The most of a guidance file that is given, in bytes.
 const GUIDANCE_BYTES: u64 = 64 * 1024;
-
-/// Tokens the model may write in one turn.
-const OUTPUT_TOKENS: u32 = 16_000;
 
 /// How long a guest that runs already may take to answer.
 const ATTACH_WITHIN: Duration = Duration::from_secs(30);
@@ -204,6 +202,7 @@ impl Acts {
         sandbox: Option<&SandboxId>,
         step: StepId,
         progress: &RunProgress,
+        interrupt: Interrupt,
     ) -> Result<Bench, Trouble> {
         let desk = self.desk(sandbox).await?;
         let folder = repository::folder(desk.machine.home(), &progress.task.repository);
@@ -217,6 +216,7 @@ impl Acts {
             branch: progress.branch.clone(),
             base: progress.task.base_commit.clone(),
             writes: progress.writes.clone(),
+            interrupt,
         })
     }
 
@@ -283,7 +283,41 @@ impl Acts {
             system: conversation.system.to_owned(),
             tools: conversation.tools.to_vec(),
             messages: conversation.messages.to_vec(),
-            max_output_tokens: OUTPUT_TOKENS,
+            max_output_tokens: progress.agent.max_output_tokens(),
+        }
+    }
+
+    /// What the model is to be asked for a summary of the conversation's older part.
+    pub(crate) fn summary_request(&self, progress: &RunProgress) -> TurnRequest {
+        TurnRequest { messages: progress.agent.summary_request(), ..self.turn_request(progress) }
+    }
+
+    /// Has the older part of the conversation summed up. Tools the model may call in its answer are not run.
+    pub(crate) async fn compact(&self, turn: u32, request: TurnRequest) -> Result<Vec<EventBody>, Trouble> {
+        let Some(model) = &self.shared.model else { return Err(Trouble::Pause(no_key())) };
+        let images = StoredImages(self.shared.store.clone());
+        match model.turn(&request, &images, &|progress| self.tell_retry(turn, progress)).await {
+            Ok(answer) => {
+                let mut usage = answer.usage;
+                usage.cost_microdollars += answer.lost.cost_microdollars;
+                let summary = words_of(&answer.message);
+                Ok(vec![EventBody::Compacted { turn, summary, usage, model: answer.model }])
+            }
+            // What cannot be sent cannot be summed up: the run goes on with what is known without the model.
+            Err(TurnError::ContextExceeded { .. }) => Ok(vec![EventBody::Compacted {
+                turn,
+                summary: None,
+                usage: Usage::default(),
+                model: request.model,
+            }]),
+            Err(error) => Err(Trouble::Pause(error.user_error())),
+        }
+    }
+
+    fn tell_retry(&self, turn: u32, progress: Progress) {
+        if let Progress::Retrying { reason, wait, .. } = progress {
+            let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            let _driver = self.aside.send(EventBody::TurnRetried { turn, reason, wait_ms });
         }
     }
 
@@ -294,10 +328,7 @@ impl Acts {
                 let _watchers =
                     self.shared.live.send(Live { run: self.run.clone(), body: LiveBody::ModelText { text } });
             }
-            Progress::Retrying { reason, wait, .. } => {
-                let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-                let _driver = self.aside.send(EventBody::TurnRetried { turn, reason, wait_ms });
-            }
+            Progress::Retrying { .. } => self.tell_retry(turn, progress),
             Progress::Thinking(_) | Progress::ToolCallStarted { .. } => {}
         };
         let images = StoredImages(self.shared.store.clone());
@@ -309,6 +340,14 @@ impl Acts {
                 let (message, stop, model) = (answer.message, answer.stop, answer.model);
                 Ok(vec![EventBody::TurnFinished { turn, message, stop, usage, model }])
             }
+            // The agent decides what to do about it: its conversation can be summed up.
+            Err(TurnError::ContextExceeded { .. }) => Ok(vec![EventBody::TurnFinished {
+                turn,
+                message: Message::Assistant { blocks: Vec::new(), verbatim: serde_json::Value::Null },
+                stop: StopReason::ContextExceeded,
+                usage: Usage::default(),
+                model: request.model,
+            }]),
             Err(error) => Err(Trouble::Pause(error.user_error())),
         }
     }
@@ -378,6 +417,19 @@ pub(crate) fn no_key() -> UserError {
         "there is no key for the model's provider",
         "Set ANTHROPIC_API_KEY and restart the owner (`nightshift stop`, then the command again).",
     )
+}
+
+/// The words of an answer, if there are any.
+fn words_of(message: &Message) -> Option<String> {
+    let Message::Assistant { blocks, .. } = message else { return None };
+    let words = blocks.iter().filter_map(|block| match block {
+        AssistantBlock::Text { text } => Some(text.trim()),
+        AssistantBlock::Thinking { .. }
+        | AssistantBlock::ToolCall { .. }
+        | AssistantBlock::Unknown { .. } => None,
+    });
+    let words = words.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n\n");
+    (!words.is_empty()).then_some(words)
 }
 
 /// The conversation's pictures, out of the artifacts.

@@ -97,6 +97,8 @@ pub struct OpenStep {
     pub undoes: bool,
     /// The command it runs, if it is one.
     pub command: Option<String>,
+    /// Whether a person interrupted it.
+    pub interrupted: bool,
 }
 
 /// A command that ran to its end.
@@ -149,6 +151,11 @@ pub(crate) enum Action {
         turn: u32,
         /// Whether it was asked before without an answer.
         intention: Intention,
+    },
+    /// Have the older part of the conversation summed up.
+    Compact {
+        /// The call it is done before.
+        turn: u32,
     },
     /// Carry out a tool call.
     RunStep {
@@ -301,6 +308,10 @@ impl RunProgress {
                     usage: *usage,
                 });
             }
+            EventBody::Compacted { turn, summary, usage, .. } => {
+                self.usage += *usage;
+                self.tell(AgentEvent::Compacted { turn: *turn, summary: summary.clone(), usage: *usage });
+            }
             EventBody::StepIntended { step, call, write } => {
                 let command = (call.name == "shell").then(|| call.input["command"].as_str()).flatten();
                 self.open_step = Some(OpenStep {
@@ -308,6 +319,7 @@ impl RunProgress {
                     write: write.clone(),
                     undoes: call.name == "edit" && call.input["action"] == "undo",
                     command: command.map(str::to_owned),
+                    interrupted: false,
                 });
             }
             EventBody::StepFinished { step, call, outcome, content, exit_code, .. } => {
@@ -325,6 +337,17 @@ impl RunProgress {
             EventBody::PlanChanged { plan } => self.plan = plan.clone(),
             EventBody::EvidenceNoted { evidence } => self.evidence.push(evidence.clone()),
             EventBody::PersonSaid { text } => self.tell(AgentEvent::PersonSaid { text: text.clone() }),
+            EventBody::MessageQueued { text } => self.tell(AgentEvent::PersonQueued { text: text.clone() }),
+            EventBody::Interrupted => {
+                if let Some(open) = &mut self.open_step {
+                    open.interrupted = true;
+                }
+                self.tell(AgentEvent::Interrupted);
+            }
+            EventBody::LimitsRaised { limits } => {
+                self.task.limits = *limits;
+                self.tell(AgentEvent::LimitsRaised { limits: *limits });
+            }
             EventBody::WorkFinished { title, summary, not_verified } => {
                 self.finished = Some(Finished {
                     title: title.clone(),
@@ -338,6 +361,7 @@ impl RunProgress {
             EventBody::PullRequestOpened { pull_request } => self.pull_request = Some(*pull_request),
             EventBody::RunSubmitted { .. }
             | EventBody::TurnRetried { .. }
+            | EventBody::CompactionRequested { .. }
             | EventBody::DeliveryIntended { .. }
             | EventBody::CheckpointIntended { .. }
             | EventBody::CheckpointSaved { .. }
@@ -461,6 +485,7 @@ fn next_of_agent(progress: &RunProgress) -> Action {
                 if progress.open_turn == Some(turn) { Intention::Open(None) } else { Intention::New };
             Action::AskModel { turn, intention }
         }
+        Effect::Compact { turn } => Action::Compact { turn },
         Effect::RunTool { step, call, request } => {
             let intention = match &progress.open_step {
                 Some(open) if open.step == step => Intention::Open(open.write.clone()),

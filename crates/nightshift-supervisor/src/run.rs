@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use nightshift_protocol::{
     CheckpointCause, CheckpointId, ErrorCode, Event, EventBody, PauseReason, PreparingPhase, QueueReason,
-    RunState, SandboxId, StepId, ToolCall, UserError,
+    RaiseLimits, RunState, SandboxId, StepId, ToolCall, UserError,
 };
 use nightshift_store::AppendError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -21,7 +21,7 @@ use crate::delivery::DeliveredWork;
 use crate::progress::{Action, Finished, Intention, Readiness, RunProgress, Sandbox, next};
 
 use crate::shared::Shared;
-use crate::tools::{self, StepEnd};
+use crate::tools::{self, Interrupter, StepEnd};
 use crate::transition::{Stage, Trigger, transition};
 use crate::trouble;
 
@@ -46,6 +46,9 @@ const IDLE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wish {
     Say(String),
+    Queue(String),
+    Interrupt(Option<String>),
+    Raise(RaiseLimits),
     Pause,
     Continue,
     Cancel,
@@ -81,12 +84,14 @@ pub(crate) struct Driver {
     requests: mpsc::Receiver<Request>,
     room: Option<OwnedSemaphorePermit>,
     cuts: u32,
+    /// The way to the step under way.
+    interrupter: Option<Interrupter>,
 }
 
 impl Driver {
     pub(crate) fn new(shared: Arc<Shared>, progress: RunProgress, requests: mpsc::Receiver<Request>) -> Self {
         let acts = Arc::new(Acts::new(Arc::clone(&shared), progress.run.clone()));
-        Self { shared, progress, acts, requests, room: None, cuts: 0 }
+        Self { shared, progress, acts, requests, room: None, cuts: 0, interrupter: None }
     }
 
     /// Drives the run until there is nothing left that could happen in it, or the process ends.
@@ -246,12 +251,18 @@ impl Driver {
                 let request = acts.turn_request(&self.progress);
                 Some(Box::pin(async move { acts.ask_model(turn, request).await }))
             }
+            Action::Compact { turn } => {
+                self.append(vec![EventBody::CompactionRequested { turn }]).await?;
+                let request = acts.summary_request(&self.progress);
+                Some(Box::pin(async move { acts.compact(turn, request).await }))
+            }
             Action::RunStep { step, call, request, intention } => {
                 return self.begin_step(step, call, request, intention).await;
             }
             Action::AnswerStep { step, call, outcome, content } => {
                 let sandbox = self.progress.sandbox.as_ref().map(|sandbox| sandbox.id.clone());
-                let bench = match self.acts.bench(sandbox.as_ref(), step, &self.progress).await {
+                let (_, never) = Interrupter::new(false);
+                let bench = match self.acts.bench(sandbox.as_ref(), step, &self.progress, never).await {
                     Ok(bench) => bench,
                     Err(trouble) => {
                         let again = Action::AnswerStep { step, call, outcome, content };
@@ -334,7 +345,10 @@ impl Driver {
             intention: intention.clone(),
         };
         let sandbox = self.progress.sandbox.as_ref().map(|sandbox| sandbox.id.clone());
-        let bench = match self.acts.bench(sandbox.as_ref(), step, &self.progress).await {
+        let begun = self.progress.open_step.as_ref().is_some_and(|open| open.interrupted);
+        let (interrupter, interrupt) = Interrupter::new(begun);
+        self.interrupter = Some(interrupter);
+        let bench = match self.acts.bench(sandbox.as_ref(), step, &self.progress, interrupt).await {
             Ok(bench) => Arc::new(bench),
             Err(trouble) => {
                 self.suffer(trouble, &again).await?;
@@ -401,6 +415,21 @@ impl Driver {
                 let _asker_gone = request.answer.send(answer);
                 return Ok(Flow::GoesOn);
             }
+            Wish::Queue(text) => {
+                let answer = self.keep_for_the_end(text).await?;
+                let _asker_gone = request.answer.send(answer);
+                return Ok(Flow::GoesOn);
+            }
+            Wish::Interrupt(text) => {
+                let (answer, flow) = self.interrupt(text).await?;
+                let _asker_gone = request.answer.send(answer);
+                return Ok(flow);
+            }
+            Wish::Raise(limits) => {
+                let answer = self.raise(limits).await?;
+                let _asker_gone = request.answer.send(answer);
+                return Ok(Flow::GoesOn);
+            }
             Wish::Pause => (Trigger::Pause(PauseReason::Person), Flow::Interrupted),
             Wish::Continue => (Trigger::Continue, Flow::GoesOn),
             Wish::Cancel => (Trigger::Cancel, Flow::Interrupted),
@@ -430,15 +459,74 @@ impl Driver {
         Ok(flow)
     }
 
-    /// Passes a person's words on; an answer to a question lets the run go on.
-    async fn hear(&mut self, text: String) -> Result<Result<(), UserError>, AppendError> {
-        if self.progress.state.is_final() || self.progress.finished.is_some() {
+    /// Why the run does not listen any more, if it does not.
+    fn deaf(&self) -> Option<UserError> {
+        let over = self.progress.state.is_final() || self.progress.finished.is_some();
+        over.then(|| {
             let message = format!("the run is {} and no longer listens", self.progress.state.name());
+            UserError::new(ErrorCode::Conflict, message, "Give a new task with `nightshift exec`.")
+        })
+    }
+
+    /// Keeps a person's words until the agent is done with what it does.
+    async fn keep_for_the_end(&mut self, text: String) -> Result<Result<(), UserError>, AppendError> {
+        if let Some(deaf) = self.deaf() {
+            return Ok(Err(deaf));
+        }
+        self.append(vec![EventBody::MessageQueued { text }]).await?;
+        Ok(Ok(()))
+    }
+
+    /// Stops what is under way. A tool ends by itself, with what it has printed; a model call is made again.
+    async fn interrupt(
+        &mut self,
+        text: Option<String>,
+    ) -> Result<(Result<(), UserError>, Flow), AppendError> {
+        let working = matches!(self.progress.state, RunState::Working);
+        let (step, turn) = (self.progress.open_step.is_some(), self.progress.open_turn.is_some());
+        if !working || !(step || turn) {
+            return Ok(match text {
+                Some(text) => (self.hear(text).await?, Flow::GoesOn),
+                None => {
+                    let message = format!(
+                        "nothing is under way that could be interrupted: the run is {}",
+                        self.progress.state.name()
+                    );
+                    let hint = "`nightshift steer` writes to it, `nightshift cancel` gives it up.";
+                    (Err(UserError::new(ErrorCode::Conflict, message, hint)), Flow::GoesOn)
+                }
+            });
+        }
+        let said = text.map(|text| EventBody::PersonSaid { text });
+        self.append(said.into_iter().chain([EventBody::Interrupted]).collect()).await?;
+        if !step {
+            return Ok((Ok(()), Flow::Interrupted));
+        }
+        if let Some(interrupter) = &self.interrupter {
+            interrupter.interrupt();
+        }
+        Ok((Ok(()), Flow::GoesOn))
+    }
+
+    /// Changes what the task may use.
+    async fn raise(&mut self, limits: RaiseLimits) -> Result<Result<(), UserError>, AppendError> {
+        if self.progress.state.is_final() {
+            let message = format!("the run is {}", self.progress.state.name());
             return Ok(Err(UserError::new(
                 ErrorCode::Conflict,
                 message,
                 "Give a new task with `nightshift exec`.",
             )));
+        }
+        let limits = limits.over(self.progress.task.limits);
+        self.append(vec![EventBody::LimitsRaised { limits }]).await?;
+        Ok(Ok(()))
+    }
+
+    /// Passes a person's words on; an answer to a question lets the run go on.
+    async fn hear(&mut self, text: String) -> Result<Result<(), UserError>, AppendError> {
+        if let Some(deaf) = self.deaf() {
+            return Ok(Err(deaf));
         }
         let mut bodies = vec![EventBody::PersonSaid { text }];
         if matches!(self.progress.state, RunState::Waiting { .. }) {

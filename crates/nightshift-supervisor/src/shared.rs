@@ -44,6 +44,8 @@ pub struct SupervisorParts {
 pub struct SupervisorSettings {
     /// The model of a task that names none.
     pub default_model: String,
+    /// Tokens a model's window has; 200,000 when `None`.
+    pub context_tokens: Option<u64>,
     /// Sandboxes that may run at once; by memory when `None`.
     pub sandboxes: Option<u32>,
     /// The sandboxes' size.

@@ -5,14 +5,14 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nightshift_agent::AgentSettings;
+use nightshift_agent::{AgentSettings, CallPrice};
 use nightshift_forge::{
     BaseBranch, BranchName, Checkout, MergeError, PullRequestError, Repository, TransitionRefused, inspect,
 };
-use nightshift_model::ModelFacts;
+use nightshift_model::{ModelFacts, Price, Rates};
 use nightshift_protocol::{
-    DoctorReport, ErrorCode, Event, EventBody, Live, MergeReply, PullRequestId, QueueReason, RunId, RunState,
-    RunSummary, SubmitReply, SubmitTask, Task, TaskId, Uncommitted, UserError,
+    DoctorReport, ErrorCode, Event, EventBody, Live, MergeReply, MessageDelivery, PullRequestId, QueueReason,
+    RaiseLimits, RunId, RunState, RunSummary, SubmitReply, SubmitTask, Task, TaskId, Uncommitted, UserError,
 };
 use nightshift_store::{AppendError, RunFilter, RunStates};
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
@@ -195,8 +195,23 @@ impl Supervisor {
     }
 
     /// Writes to a run.
-    pub async fn say(&self, run: &RunId, text: String) -> Result<(), UserError> {
-        self.wish(run, Wish::Say(text)).await
+    pub async fn say(&self, run: &RunId, text: String, delivery: MessageDelivery) -> Result<(), UserError> {
+        let wish = match delivery {
+            MessageDelivery::Steer => Wish::Say(text),
+            MessageDelivery::Interrupt => Wish::Interrupt(Some(text)),
+            MessageDelivery::Queue => Wish::Queue(text),
+        };
+        self.wish(run, wish).await
+    }
+
+    /// Stops what a run does now; a tool's result is what it had printed.
+    pub async fn interrupt(&self, run: &RunId) -> Result<(), UserError> {
+        self.wish(run, Wish::Interrupt(None)).await
+    }
+
+    /// Changes what a run's task may use.
+    pub async fn raise_limits(&self, run: &RunId, limits: RaiseLimits) -> Result<(), UserError> {
+        self.wish(run, Wish::Raise(limits)).await
     }
 
     /// Stops a run for now.
@@ -321,6 +336,19 @@ impl Supervisor {
         Ok(wishes)
     }
 
+    /// What an agent has to know: what a call of its task's model costs at most.
+    fn agent_settings(&self, first: &Event) -> AgentSettings {
+        let price = match (&first.body, &self.shared.model) {
+            (EventBody::RunSubmitted { task, .. }, Some(model)) => model.price(&task.model),
+            (_, _) => None,
+        };
+        let settings = AgentSettings { price: price.map(dearest), ..AgentSettings::default() };
+        match self.shared.settings.context_tokens {
+            Some(window) => settings.in_window(window),
+            None => settings,
+        }
+    }
+
     fn fold(&self, events: &[Event]) -> Result<RunProgress, UserError> {
         let Some((first, rest)) = events.split_first() else {
             return Err(UserError::new(
@@ -329,13 +357,20 @@ impl Supervisor {
                 "`nightshift tasks --all` lists them.",
             ));
         };
-        let mut progress = RunProgress::begin(first, AgentSettings::default())
+        let mut progress = RunProgress::begin(first, self.agent_settings(first))
             .map_err(|error| trouble::internal("reading the history", &error))?;
         for event in rest {
             progress.apply(event);
         }
         Ok(progress)
     }
+}
+
+/// The most that a token may cost by a price.
+fn dearest(price: Price) -> CallPrice {
+    let long = price.long.map_or(price.rates, |long| long.rates);
+    let of = |rates: Rates| rates.input.max(rates.cache_write).max(rates.cache_read);
+    CallPrice { input: of(price.rates).max(of(long)), output: price.rates.output.max(long.output) }
 }
 
 /// Carries something out also when the one who asked for it goes away in the middle.

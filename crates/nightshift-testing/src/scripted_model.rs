@@ -17,6 +17,7 @@ mod server;
 mod wire;
 
 pub use script::{
-    Conversation, Expectation, Fault, FaultKind, InvalidScript, Script, ScriptedCall, ScriptedTurn, When,
+    Aside, Conversation, Expectation, Fault, FaultKind, InvalidScript, Script, ScriptedCall, ScriptedTurn,
+    When,
 };
 pub use server::{RecordedRequest, ScriptedModel};

@@ -24,11 +24,11 @@ use nightshift_store::Store;
 use nightshift_supervisor::{Images, Supervisor, SupervisorParts, SupervisorSettings};
 use nightshift_testing::host_sandbox::HostDriver;
 use nightshift_testing::scripted_model::{Script, ScriptedModel};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// How long anything may take on a busy machine.
-pub const WITHIN: Duration = Duration::from_secs(60);
+pub const WITHIN: Duration = Duration::from_secs(120);
 
 pub struct SystemClock;
 
@@ -52,7 +52,7 @@ pub struct Night {
     pub model: ScriptedModel,
     pub driver: Arc<HostDriver>,
     pub owner: Owner,
-    pub screen: (u32, u32),
+    window: Option<u64>,
 }
 
 /// What ends with the owner's process.
@@ -65,20 +65,29 @@ pub struct Owner {
 impl Night {
     /// Begins with a script for the model, a small screen and a patience that fits a test.
     pub async fn begin(script: Value) -> Self {
+        Self::with(script, None).await
+    }
+
+    /// Begins with a model whose window has this many tokens.
+    pub async fn with_window(script: Value, tokens: u64) -> Self {
+        Self::with(script, Some(tokens)).await
+    }
+
+    async fn with(script: Value, window: Option<u64>) -> Self {
         let script = Script::parse(&script.to_string()).expect("the script is valid");
         let model = ScriptedModel::start(script).await;
         // Short, because sockets live below it.
         let folder = tempfile::Builder::new().prefix("ns").tempdir_in("/tmp").unwrap();
-        let screen = (320, 200);
-        let driver = Arc::new(HostDriver::new(folder.path().join("sandboxes"), screen));
-        let owner = Owner::start(folder.path(), &driver, &model.base_url(), 64).await;
-        Self { folder, model, driver, owner, screen }
+        let driver = Arc::new(HostDriver::new(folder.path().join("sandboxes"), (320, 200)));
+        let owner = Owner::start(folder.path(), &driver, &model.base_url(), window).await;
+        Self { folder, model, driver, owner, window }
     }
 
     /// Ends the owner as a crash would, and starts another over the same history and sandboxes.
     pub async fn owner_restarts(&mut self) {
         self.owner.supervisor.rest().await;
-        self.owner = Owner::start(self.folder.path(), &self.driver, &self.model.base_url(), 64).await;
+        self.owner =
+            Owner::start(self.folder.path(), &self.driver, &self.model.base_url(), self.window).await;
         self.owner.supervisor.resume().await.unwrap();
     }
 
@@ -158,7 +167,12 @@ impl Night {
 }
 
 impl Owner {
-    pub async fn start(folder: &Path, driver: &Arc<HostDriver>, model_url: &str, sandboxes: u32) -> Self {
+    pub async fn start(
+        folder: &Path,
+        driver: &Arc<HostDriver>,
+        model_url: &str,
+        window: Option<u64>,
+    ) -> Self {
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
             (Arc::new(SystemClock), Arc::new(SystemEntropy));
         let git = Git::new(std::env::vars_os());
@@ -183,7 +197,8 @@ impl Owner {
             },
             SupervisorSettings {
                 default_model: "claude-sonnet-5-5".to_owned(),
-                sandboxes: Some(sandboxes),
+                sandboxes: Some(64),
+                context_tokens: window,
                 size: MachineSize::default(),
                 host_memory_mib: None,
                 data: folder.join("data"),
@@ -231,6 +246,41 @@ pub fn task(description: &str, repository: &Path) -> SubmitTask {
         limits: Limits::default(),
         uncommitted: Uncommitted::Refuse,
     }
+}
+
+/// Calls as a script has them.
+pub fn shell(command: &str) -> Value {
+    json!({"tool": "shell", "input": {"command": command}})
+}
+
+pub fn screenshot() -> Value {
+    json!({"tool": "computer", "input": {"action": "screenshot"}})
+}
+
+pub fn click(x: u32, y: u32) -> Value {
+    json!({"tool": "computer", "input": {"action": "left_click", "coordinate": [x, y]}})
+}
+
+pub fn evidence(claim: &str, step: &str) -> Value {
+    json!({"tool": "evidence", "input": {"claim": claim, "step": step}})
+}
+
+pub fn finish(title: &str) -> Value {
+    json!({"tool": "finish", "input": {"title": title, "summary": "As asked."}})
+}
+
+/// Turns that do a little work, note evidence of step `step` and finish.
+pub fn ending(step: &str) -> Vec<Value> {
+    vec![
+        json!({"calls": [shell("echo more >> notes.txt && git commit -qam 'Add a note'"), evidence("It is there.", step)]}),
+        json!({"calls": [finish("Add a note")]}),
+    ]
+}
+
+/// A script of these turns and then an ending with evidence of step `step`.
+pub fn script(turns: Vec<Value>, step: &str) -> Value {
+    let turns = [turns, ending(step)].concat();
+    json!({ "turns": turns })
 }
 
 /// Runs git, which must succeed, and returns what it printed.

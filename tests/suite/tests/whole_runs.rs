@@ -1,20 +1,8 @@
 //! Runs from the task to the pull request and the merge, in sandboxes of this host.
 
 use nightshift_protocol::{EventBody, ResultPart, RunState};
-use serde_json::{Value, json};
-use suite::{Night, assert_exactly_once, git, names};
-
-fn shell(command: &str) -> Value {
-    json!({"tool": "shell", "input": {"command": command}})
-}
-
-fn evidence(claim: &str, step: &str) -> Value {
-    json!({"tool": "evidence", "input": {"claim": claim, "step": step}})
-}
-
-fn finish(title: &str) -> Value {
-    json!({"tool": "finish", "input": {"title": title, "summary": "As asked."}})
-}
+use serde_json::json;
+use suite::{Night, assert_exactly_once, evidence, finish, git, names, shell};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_becomes_a_pull_request_and_its_merge_has_the_work() {

@@ -62,6 +62,8 @@ fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(checkpoints::rewind))
         .routes(routes!(checkpoints::fork))
         .routes(routes!(checkpoints::suspend))
+        .routes(routes!(runs::interrupt))
+        .routes(routes!(runs::raise_limits))
         .routes(routes!(runs::tree))
         .routes(routes!(runs::blob))
         .routes(routes!(reviews::pull_requests))

@@ -9,7 +9,7 @@ use axum::response::sse::{KeepAlive, Sse};
 use futures_util::{Stream, StreamExt};
 use nightshift_api::Happening;
 use nightshift_protocol::{
-    Event, ListRuns, RunDetail, RunList, RunSummary, SayToRun, SubmitReply, SubmitTask, Tree,
+    Event, ListRuns, RaiseLimits, RunDetail, RunList, RunSummary, SayToRun, SubmitReply, SubmitTask, Tree,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -158,7 +158,31 @@ pub(super) async fn say(
     Path(run): Path<String>,
     Body(said): Body<SayToRun>,
 ) -> Answer<RunSummary> {
-    Ok(Json(api.say(&run, said.text).await?))
+    Ok(Json(api.say(&run, said).await?))
+}
+
+/// Stops what a run does now: a tool is ended and keeps its output, a model call is made again.
+#[utoipa::path(
+    post, path = "/runs/{run}/interrupt", tag = "runs",
+    params(("run" = String, Path, description = "The run")),
+    responses((status = 200, body = RunSummary)),
+)]
+pub(super) async fn interrupt(State(api): Shared, Path(run): Path<String>) -> Answer<RunSummary> {
+    Ok(Json(api.interrupt(&run).await?))
+}
+
+/// Changes what a run's task may use; one that is paused at a limit can go on then.
+#[utoipa::path(
+    post, path = "/runs/{run}/limits", tag = "runs", request_body = RaiseLimits,
+    params(("run" = String, Path, description = "The run")),
+    responses((status = 200, body = RunSummary)),
+)]
+pub(super) async fn raise_limits(
+    State(api): Shared,
+    Path(run): Path<String>,
+    Body(limits): Body<RaiseLimits>,
+) -> Answer<RunSummary> {
+    Ok(Json(api.raise_limits(&run, limits).await?))
 }
 
 /// Which file or folder is wanted.

@@ -52,8 +52,11 @@ pub(super) async fn act(
             None => StepEnd::done("The pointer was not moved yet."),
         },
         ComputerAction::Wait { duration_ms } => {
-            tokio::time::sleep(Duration::from_millis(*duration_ms)).await;
-            picture(bench, None).await?
+            let mut interrupt = bench.interrupt.clone();
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(*duration_ms)) => picture(bench, None).await?,
+                () = interrupt.wished() => picture(bench, Some("(interrupted by the person)")).await?,
+            }
         }
         ComputerAction::MouseMove { .. }
         | ComputerAction::Click { .. }

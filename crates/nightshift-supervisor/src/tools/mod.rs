@@ -6,6 +6,7 @@
 
 mod computer;
 mod edit;
+mod interrupt;
 mod shell;
 
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub(crate) struct Bench {
     pub(crate) base: CommitId,
     /// The writes of this run that are not undone, oldest first.
     pub(crate) writes: Vec<IntendedWrite>,
+    /// Whether a person interrupts the step.
+    pub(crate) interrupt: Interrupt,
 }
 
 impl Bench {
@@ -129,6 +132,7 @@ pub(crate) async fn intended_write(
 }
 
 pub(crate) use edit::Prepared;
+pub(crate) use interrupt::{Interrupt, Interrupter};
 
 /// Carries a step out, or finds out how it ended.
 pub(crate) async fn perform(

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use nightshift_agent::{OUTPUT_LIMIT, ShellMode, ShellRequest, shorten};
 use nightshift_channel::{
-    AttachError, Command, GuestUser, Job, JobEvent, JobExit, JobStatus, OutputMode, Signal, StartJobError,
+    AttachError, Command, GuestUser, Job, JobEvent, JobExit, JobStatus, KillError, OutputMode, Signal,
+    StartJobError,
 };
 use nightshift_protocol::{LiveBody, Reconciled, ResultPart, StepId, ToolOutcome};
 
@@ -13,6 +14,9 @@ use crate::progress::Intention;
 
 /// How much of a command's output is kept, in bytes; the guest keeps no more than this either.
 const KEPT: usize = 64 * 1024 * 1024;
+
+/// How long a command may take to end when it is asked to, before it is made to.
+const ENDS_WITHIN: Duration = Duration::from_secs(3);
 
 /// How long a background command is watched before its step ends: long enough to see it fail at once.
 const BACKGROUND_WATCH: Duration = Duration::from_millis(1_500);
@@ -57,8 +61,9 @@ pub(super) async fn run(
     let mut end = match request.mode {
         ShellMode::Background => watch_background(bench, step, job).await?,
         ShellMode::Foreground { .. } => {
-            let (output, exit) = read_to_end(bench, step, job).await?;
-            end_of(bench, output, &exit).await?
+            let (output, exit, ended_by) = read_to_end(bench, step, job).await?;
+            let end = end_of(bench, output, &exit).await?;
+            if ended_by == EndedBy::Person { interrupted(end) } else { end }
         }
     };
     end.reconciled = reconciled;
@@ -92,19 +97,63 @@ fn no_such(earlier: StepId) -> StepEnd {
     StepEnd::failed(format!("Step {earlier} started no command in the background."))
 }
 
-async fn read_to_end(bench: &Bench, step: StepId, mut job: Job) -> Result<(Vec<u8>, JobExit), StepTrouble> {
+/// Who ended a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EndedBy {
+    Itself,
+    Person,
+}
+
+async fn read_to_end(
+    bench: &Bench,
+    step: StepId,
+    mut job: Job,
+) -> Result<(Vec<u8>, JobExit, EndedBy), StepTrouble> {
     let mut output = Vec::new();
-    while let Some(event) = job.next().await {
+    let mut interrupt = bench.interrupt.clone();
+    let mut ended_by = EndedBy::Itself;
+    let patience = tokio::time::sleep(Duration::MAX);
+    tokio::pin!(patience);
+    loop {
+        let event = tokio::select! {
+            event = job.next() => event,
+            () = interrupt.wished(), if ended_by == EndedBy::Itself => {
+                ended_by = EndedBy::Person;
+                signal(bench, step, Signal::Terminate).await?;
+                patience.as_mut().reset(tokio::time::Instant::now() + ENDS_WITHIN);
+                continue;
+            }
+            () = &mut patience, if ended_by == EndedBy::Person => {
+                signal(bench, step, Signal::Kill).await?;
+                patience.as_mut().reset(tokio::time::Instant::now() + ENDS_WITHIN);
+                continue;
+            }
+        };
         match event {
-            JobEvent::Output { bytes, .. } => {
+            Some(JobEvent::Output { bytes, .. }) => {
                 bench.say(LiveBody::StepOutput { step, text: String::from_utf8_lossy(&bytes).into_owned() });
                 let room = KEPT.saturating_sub(output.len());
                 output.extend_from_slice(&bytes[..bytes.len().min(room)]);
             }
-            JobEvent::Exited(exit) => return Ok((output, exit)),
+            Some(JobEvent::Exited(exit)) => return Ok((output, exit, ended_by)),
+            None => return Err(StepTrouble::Cut("the channel was cut while a command ran".to_owned())),
         }
     }
-    Err(StepTrouble::Cut("the channel was cut while a command ran".to_owned()))
+}
+
+async fn signal(bench: &Bench, step: StepId, signal: Signal) -> Result<(), StepTrouble> {
+    match bench.desk.channel.kill(&bench.job(step), signal).await {
+        // One that has ended meanwhile tells so by its exit.
+        Ok(()) | Err(KillError::NoSuchJob) => Ok(()),
+        Err(error) => Err(StepTrouble::Cut(error.to_string())),
+    }
+}
+
+/// The end of a command that a person stopped: its output is kept, and the agent is told.
+fn interrupted(mut end: StepEnd) -> StepEnd {
+    end.outcome = ToolOutcome::Failed;
+    end.content.push(ResultPart::Text { text: "(interrupted by the person)".to_owned() });
+    end
 }
 
 async fn watch_background(bench: &Bench, step: StepId, mut job: Job) -> Result<StepEnd, StepTrouble> {

@@ -21,6 +21,10 @@ const MAP: &str = "org.qemu.Display1.Listener.Unix.Map";
 /// `PIXMAN_x8r8g8b8`: bytes blue, green, red, unused.
 const XRGB: u32 = 0x2002_0888;
 
+/// The wheel's numbers among the buttons (`org.qemu.Display1.Mouse`).
+const WHEEL_UP: u32 = 3;
+const WHEEL_DOWN: u32 = 4;
+
 const DESKTOP: [u8; 3] = [0x2b, 0x3a, 0x55];
 const BAR: [u8; 3] = [0x16, 0x1e, 0x2e];
 const POINTER: [u8; 3] = [0xf5, 0x9e, 0x0b];
@@ -154,6 +158,8 @@ impl Drawn {
                 self.fill(here, POINTER)?;
                 Ok(vec![from, here])
             }
+            // What the wheel would scroll is not drawn.
+            ("Press", false, Some((WHEEL_UP | WHEEL_DOWN, _))) => Ok(Vec::new()),
             ("Press", false, Some(_)) => {
                 self.presses += 1;
                 let place = [self.column(self.presses), 0, MARK, MARK];

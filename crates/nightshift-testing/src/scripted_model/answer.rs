@@ -46,8 +46,7 @@ pub(super) fn check_expectations(turn: &ScriptedTurn, request: &Request) -> Resu
         }
         _ => (None, false),
     };
-    let texts = last.iter().filter(|block| matches!(block, Block::Text { .. })).map(Block::text);
-    let text = texts.collect::<Vec<_>>().join("\n");
+    let text = last_text(request);
     for expectation in &turn.expect {
         let met = match expectation {
             Expectation::LastResultContains(part) => result_text.contains(part),
@@ -65,6 +64,13 @@ pub(super) fn check_expectations(turn: &ScriptedTurn, request: &Request) -> Resu
     Ok(())
 }
 
+/// The text of the last message outside of results.
+pub(super) fn last_text(request: &Request) -> String {
+    let last = request.messages.last().map(|message| message.content.as_slice()).unwrap_or_default();
+    let texts = last.iter().filter(|block| matches!(block, Block::Text { .. })).map(Block::text);
+    texts.collect::<Vec<_>>().join("\n")
+}
+
 /// Plays a turn. The error is a script that does not fit the request.
 pub(super) fn play(
     turn: &ScriptedTurn,
@@ -72,7 +78,7 @@ pub(super) fn play(
     checked: &Checked,
     place: &Place,
 ) -> Result<Answer, Breach> {
-    let seed = seed(request, checked.answers);
+    let seed = seed(request, checked.answers.max(place.turns.len()));
     if let Some(target) = turn.look_for.as_ref().filter(|_| place.looks < MOST_LOOKS)
         && matches!(shows(target, checked.newest_image.as_deref()), Err(NotFound::NotThere { .. }))
     {
@@ -107,7 +113,7 @@ fn look_again(request: &Request, seed: &str) -> Result<Answer, Breach> {
     let mut input = Map::new();
     input.insert("action".to_owned(), json!("wait"));
     input.insert("duration".to_owned(), json!(2));
-    let call = ScriptedCall { tool: "computer".to_owned(), input, raw_input: None };
+    let call = ScriptedCall { tool: "computer".to_owned(), input, unoffered: false, raw_input: None };
     let seed = format!("{LOOK}{seed}");
     match call_block(&call, 0, &seed, request, None, &[])? {
         Ok(block) => {
@@ -140,8 +146,24 @@ impl Place {
                 place.looks = 0;
             }
         }
+        if let Some(turns) = turns_before_a_summary(request) {
+            place = Self { turns: (1..=turns).collect(), looks: 0 };
+        }
         place
     }
+}
+
+/// How many turns there were, where a summary took the place of the older ones: the newest result names its step.
+fn turns_before_a_summary(request: &Request) -> Option<usize> {
+    let first = request.messages.first().map(|message| joined(&message.content))?;
+    if !first.contains("was replaced by this summary") {
+        return None;
+    }
+    let newest = request.messages.iter().rev().map(|message| joined(&message.content));
+    let (_, step) = newest
+        .into_iter()
+        .find_map(|text| text.rsplit_once("[step ").map(|(before, step)| (before.len(), step.to_owned())))?;
+    step.split('.').next()?.parse().ok()
 }
 
 fn not_found_answer(not_found: &NotFound, request: &Request, seed: &str) -> Answer {
@@ -187,6 +209,9 @@ fn call_block(
             json!({"type": "tool_use", "id": id, "caller": {"type": "direct"}, "name": member, "toolset_name": "computer"})
         }
         Some(_) => json!({"type": "tool_use", "id": id, "caller": {"type": "direct"}, "name": call.tool}),
+        None if call.unoffered => {
+            json!({"type": "tool_use", "id": id, "caller": {"type": "direct"}, "name": call.tool})
+        }
         None => {
             return Err(Breach(format!("the script calls {}, which the request does not offer", call.tool)));
         }

@@ -20,12 +20,25 @@ pub struct Script {
     /// one token.
     #[serde(default)]
     pub max_input_tokens: Option<u64>,
+    /// Requests that ask for something beside the turns, such as a summary of the conversation.
+    #[serde(default)]
+    pub asides: Vec<Aside>,
     /// The turns of every conversation that none of `conversations` claims.
     #[serde(default)]
     pub turns: Vec<ScriptedTurn>,
     /// Turns of certain conversations; the first that matches counts.
     #[serde(default)]
     pub conversations: Vec<Conversation>,
+}
+
+/// Words for a request that is no turn. The request is known by the text at its end.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Aside {
+    /// A part of the last message's text outside of results.
+    pub last_text_contains: String,
+    /// What is said; nothing more is done.
+    pub say: String,
 }
 
 /// The turns of certain conversations.
@@ -95,6 +108,9 @@ pub struct ScriptedCall {
     /// becomes the step of the script's eighth turn's third call, however often was looked again before it.
     #[serde(default)]
     pub input: Map<String, Value>,
+    /// Whether the tool is called although the request does not offer it, as a confused model does.
+    #[serde(default)]
+    pub unoffered: bool,
     /// The input as text, sent as it is: for JSON that is none.
     #[serde(default)]
     pub raw_input: Option<String>,
@@ -140,6 +156,8 @@ pub enum FaultKind {
     StallAfterEvents(usize),
     /// The provider reports an overload after this many events.
     ErrorAfterEvents(usize),
+    /// Every event waits for this many milliseconds.
+    DripMs(u64),
 }
 
 #[derive(Deserialize)]
@@ -150,6 +168,7 @@ struct FaultFields {
     cut_after_events: Option<usize>,
     stall_after_events: Option<usize>,
     error_after_events: Option<usize>,
+    drip_ms: Option<u64>,
     times: Option<u32>,
 }
 
@@ -164,6 +183,7 @@ impl TryFrom<FaultFields> for Fault {
             fields.cut_after_events.map(FaultKind::CutAfterEvents),
             fields.stall_after_events.map(FaultKind::StallAfterEvents),
             fields.error_after_events.map(FaultKind::ErrorAfterEvents),
+            fields.drip_ms.map(FaultKind::DripMs),
         ];
         let mut kinds = kinds.into_iter().flatten();
         match (kinds.next(), kinds.next()) {
@@ -171,7 +191,7 @@ impl TryFrom<FaultFields> for Fault {
                 Ok(Self { kind, times: fields.times.unwrap_or(1) })
             }
             _ => Err(
-                "a fault is exactly one of status (with retryAfter), cutAfterEvents, stallAfterEvents, errorAfterEvents",
+                "a fault is exactly one of status (with retryAfter), cutAfterEvents, stallAfterEvents, errorAfterEvents, dripMs",
             ),
         }
     }
@@ -210,6 +230,11 @@ impl Script {
     /// [`InvalidScript`]; unknown fields are errors.
     pub fn from_value(json: Value) -> Result<Self, InvalidScript> {
         serde_json::from_value(json).map_err(InvalidScript)
+    }
+
+    /// The aside that a request with this text at its end asks for.
+    pub(super) fn aside(&self, last_text: &str) -> Option<&Aside> {
+        self.asides.iter().find(|aside| last_text.contains(&aside.last_text_contains))
     }
 
     /// The turns of a conversation, and the number of its list: 0 for the plain turns.

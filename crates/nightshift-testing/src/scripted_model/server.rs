@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::answer::{Event, Place, check_expectations, play, prompt_tokens};
+use super::answer::{Event, Place, check_expectations, last_text, play, prompt_tokens};
 use super::police::{self, Breach, unknown_tool};
 use super::script::{FaultKind, Script, ScriptedTurn};
 use super::wire::{Block, Request, Role, Tool, joined};
@@ -176,6 +176,7 @@ enum End {
     Whole,
     Cut,
     Stall,
+    Drip(Duration),
 }
 
 impl Reply {
@@ -240,6 +241,10 @@ fn stream_body(events: Vec<Event>, end: End) -> Body {
             Err(std::io::ErrorKind::ConnectionReset.into())
         }))),
         End::Stall => Body::from_stream(frames.chain(stream::pending())),
+        End::Drip(wait) => Body::from_stream(frames.then(move |frame| async move {
+            tokio::time::sleep(wait).await;
+            frame
+        })),
     }
 }
 
@@ -286,6 +291,11 @@ fn plan(shared: &Shared, headers: &HeaderMap, json: Option<&Value>) -> Result<Pl
     let checked = police::check(&request).map_err(Reply::breach_of)?;
     refuse_as_provider(&shared.script, &request)?;
 
+    if let Some(aside) = shared.script.aside(&last_text(&request)) {
+        let turn = ScriptedTurn { say: Some(aside.say.clone()), ..ScriptedTurn::default() };
+        let answer = play(&turn, &request, &checked, &Place::of(&request)).map_err(Reply::breach_of)?;
+        return Ok(Planned::without_turn(with_fault(answer.events, None, answer.breach)));
+    }
     let place = Place::of(&request);
     let number = place.turns.len();
     let first = request.messages.first().map(|message| joined(&message.content)).unwrap_or_default();
@@ -392,6 +402,7 @@ fn with_fault(mut events: Vec<Event>, fault: Option<FaultKind>, breach: Option<B
             events.push(("error", error_json("overloaded_error", "Overloaded")));
             End::Whole
         }
+        Some(FaultKind::DripMs(wait)) => End::Drip(Duration::from_millis(wait)),
         Some(FaultKind::Status { .. }) | None => End::Whole,
     };
     Reply::Stream { events, end, breach }
