@@ -157,6 +157,7 @@ async fn a_run_shows_what_its_events_made_of_it() {
         media_type: "image/png".to_owned(),
         width: 1280,
         height: 800,
+        bytes: 1_000,
     };
     let step = EventBody::StepFinished {
         step: "1.1".parse().unwrap(),
