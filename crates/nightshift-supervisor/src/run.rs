@@ -86,12 +86,24 @@ pub(crate) struct Driver {
     cuts: u32,
     /// The way to the step under way.
     interrupter: Option<Interrupter>,
+    /// What happened and is not written yet: it is written with the next intention, before anything else is done, so
+    /// that a turn costs few waits for the disk.
+    unwritten: Vec<EventBody>,
 }
 
 impl Driver {
     pub(crate) fn new(shared: Arc<Shared>, progress: RunProgress, requests: mpsc::Receiver<Request>) -> Self {
         let acts = Arc::new(Acts::new(Arc::clone(&shared), progress.run.clone()));
-        Self { shared, progress, acts, requests, room: None, cuts: 0, interrupter: None }
+        Self {
+            shared,
+            progress,
+            acts,
+            requests,
+            room: None,
+            cuts: 0,
+            interrupter: None,
+            unwritten: Vec::new(),
+        }
     }
 
     /// Drives the run until there is nothing left that could happen in it, or the process ends.
@@ -105,7 +117,11 @@ impl Driver {
     async fn drive_to_rest(&mut self) -> Result<(), AppendError> {
         self.take_room_again().await;
         loop {
-            match next(&self.progress) {
+            let action = next(&self.progress);
+            if !writes_first(&action) {
+                self.write_down().await?;
+            }
+            match action {
                 Action::Rest => {
                     self.room = None;
                     // What rests is kept for a moment, and then folded again when somebody asks.
@@ -159,7 +175,7 @@ impl Driver {
             None => {}
             Some(Ok(bodies)) => {
                 self.cuts = 0;
-                self.append(bodies).await?;
+                self.note(bodies);
             }
             Some(Err(trouble)) => self.suffer(trouble, &retried).await?,
         }
@@ -372,7 +388,8 @@ impl Driver {
                 }
             };
             let write = tools::write_of(prepared.as_ref());
-            self.append(vec![EventBody::StepIntended { step, call: call.clone(), write }]).await?;
+            let intended = vec![EventBody::StepIntended { step, call: call.clone(), write }];
+            if touches_nothing(&request) { self.note(intended) } else { self.append(intended).await? }
         }
         Ok(Some(Box::pin(async move {
             let began = Instant::now();
@@ -599,15 +616,30 @@ impl Driver {
         self.append(bodies).await
     }
 
+    /// Takes note of what happened; it is written before anything else is done.
+    fn note(&mut self, bodies: Vec<EventBody>) {
+        let at = self.shared.clock.now();
+        for body in bodies {
+            let (run, seq) = (self.progress.run.clone(), self.progress.last_seq + 1);
+            self.progress.apply(&Event { position: 0, run, seq, at, body: body.clone() });
+            self.unwritten.push(body);
+        }
+    }
+
+    /// Takes note of events and writes all that is not written yet.
+    async fn append(&mut self, bodies: Vec<EventBody>) -> Result<(), AppendError> {
+        self.note(bodies);
+        self.write_down().await
+    }
+
     /// Writes to the history. While the disk is full it waits: what happened must not be lost, and nothing new may
     /// be begun that could not be written down.
-    async fn append(&mut self, bodies: Vec<EventBody>) -> Result<(), AppendError> {
-        loop {
-            match self.shared.store.append(&self.progress.run, self.shared.clock.now(), &bodies).await {
-                Ok(events) => {
-                    self.apply(&events);
-                    return Ok(());
-                }
+    async fn write_down(&mut self) -> Result<(), AppendError> {
+        while !self.unwritten.is_empty() {
+            let written =
+                self.shared.store.append(&self.progress.run, self.shared.clock.now(), &self.unwritten).await;
+            match written {
+                Ok(_) => self.unwritten.clear(),
                 Err(AppendError::DiskFull(error)) => {
                     tracing::warn!(run = %self.progress.run, %error, "the disk is full; waiting for room");
                     self.refuse_while_full().await;
@@ -615,6 +647,7 @@ impl Driver {
                 Err(error) => return Err(error),
             }
         }
+        Ok(())
     }
 
     /// Answers wishes with the reason while the history cannot be written.
@@ -625,12 +658,40 @@ impl Driver {
         }
         tokio::time::sleep_until(until).await;
     }
+}
 
-    fn apply(&mut self, events: &[Event]) {
-        for event in events {
-            self.progress.apply(event);
+/// Whether an action begins by writing down what it intends, and with it what is not written yet.
+fn writes_first(action: &Action) -> bool {
+    match action {
+        Action::AskModel { intention, .. } | Action::RunStep { intention, .. } => {
+            *intention == Intention::New
         }
+        Action::Compact { .. } => true,
+        // It looks at the sandbox at most; its outcome is written with the next intention.
+        Action::AnswerStep { .. } => true,
+        Action::Admit(_)
+        | Action::RequestSandbox
+        | Action::MakeSandbox(_)
+        | Action::ImportRepository
+        | Action::StartConversation
+        | Action::Ask(_)
+        | Action::Pause(_)
+        | Action::Fail(_)
+        | Action::FinishWork(_)
+        | Action::ReceiveBranch
+        | Action::OpenPullRequest(_)
+        | Action::AwaitReview(_)
+        | Action::StopSandbox(_)
+        | Action::AwaitPerson
+        | Action::Rest => false,
     }
+}
+
+/// Whether a tool changes nothing but the run's own records, so that nothing is lost or done twice when its intention
+/// is written together with its outcome.
+fn touches_nothing(request: &nightshift_agent::ToolRequest) -> bool {
+    use nightshift_agent::ToolRequest;
+    matches!(request, ToolRequest::Plan(_) | ToolRequest::Evidence(_))
 }
 
 fn finished(step: StepId, call: &ToolCall, end: StepEnd, took: Duration) -> EventBody {

@@ -127,27 +127,32 @@ impl Night {
         });
         match waited.await {
             Ok(events) => events,
-            Err(_) => {
-                let events = self.events(run).await;
-                let last: Vec<_> = events.iter().rev().take(6).rev().map(|event| &event.body).collect();
-                panic!(
-                    "waited in vain for {what}; the model's breaches: {:?}; {last:#?}",
-                    self.model.breaches()
-                );
-            }
+            Err(_) => self.in_vain(run, what).await,
         }
     }
 
     /// Waits until the run is in a state that `is` accepts.
     pub async fn until_state(&self, run: &RunId, what: &str, is: impl Fn(&RunState) -> bool) -> RunState {
-        let newest = |events: &[Event]| {
-            events.iter().rev().find_map(|event| match &event.body {
-                EventBody::StateChanged { state } => Some(state.clone()),
-                _ => None,
-            })
-        };
-        let events = self.until(run, what, |events| newest(events).is_some_and(|state| is(&state))).await;
-        newest(&events).unwrap()
+        let mut news = self.owner.store.subscribe();
+        let waited = tokio::time::timeout(WITHIN, async {
+            loop {
+                let state = self.state(run).await;
+                if is(&state) {
+                    return state;
+                }
+                let _news = news.recv().await;
+            }
+        });
+        match waited.await {
+            Ok(state) => state,
+            Err(_) => self.in_vain(run, what).await,
+        }
+    }
+
+    async fn in_vain(&self, run: &RunId, what: &str) -> ! {
+        let events = self.events(run).await;
+        let last: Vec<_> = events.iter().rev().take(6).rev().map(|event| &event.body).collect();
+        panic!("waited in vain for {what}; the model's breaches: {:?}; {last:#?}", self.model.breaches());
     }
 
     pub async fn until_in_review(&self, run: &RunId) -> Vec<Event> {

@@ -9,10 +9,16 @@ const WINDOW: usize = 40_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn four_hundred_turns_stay_under_the_window_and_lead_to_a_pull_request() {
-    let turn = |number: u32| match number % 4 {
-        0 => json!({"say": format!("Turn {number}."), "calls": [click(number % 300, 30 + number % 150)]}),
-        // Much to read: some thousand tokens.
-        _ => json!({"calls": [shell(&format!("echo {number} >> log; seq {number} {}", number + 600))]}),
+    // Long plans fill the window, a look at the screen now and then, and a change often enough to be no circle.
+    let plan = |number: u32| {
+        let step = |step: u32| json!({"title": format!("{number}.{step} {}", "count on ".repeat(40)), "state": "done"});
+        let steps: Vec<Value> = (0..30).map(step).collect();
+        json!({"tool": "plan", "input": {"steps": steps}})
+    };
+    let turn = |number: u32| match number % 20 {
+        1 => json!({"say": format!("Turn {number}."), "calls": [shell(&format!("echo {number} > log"))]}),
+        5 | 10 | 15 => json!({"calls": [click(number % 300, 30 + number % 150)]}),
+        _ => json!({"calls": [plan(number)]}),
     };
     let mut turns: Vec<Value> = (1..400).map(turn).collect();
     turns.push(json!({"calls": [shell("wc -l < log; rm log")]}));

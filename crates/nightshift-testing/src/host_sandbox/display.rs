@@ -72,7 +72,7 @@ async fn stream(socket: UnixStream) -> zbus::Result<MessageStream> {
 async fn serve(socket: UnixStream, drawn: Arc<Mutex<Drawn>>) -> zbus::Result<()> {
     let mut messages = stream(socket).await?;
     let console = Connection::from(&messages);
-    let mut listeners: Vec<(Connection, MessageStream)> = Vec::new();
+    let mut listeners: Vec<Connection> = Vec::new();
     while let Some(message) = messages.next().await {
         let message = message?;
         if message.message_type() != Type::MethodCall {
@@ -83,12 +83,12 @@ async fn serve(socket: UnixStream, drawn: Arc<Mutex<Drawn>>) -> zbus::Result<()>
         if member == "RegisterListener" {
             let (fd,): (zbus::OwnedFd,) = message.body().deserialize()?;
             console.reply(&header, &()).await?;
-            let answers = stream(UnixStream::from(OwnedFd::from(fd))).await?;
-            let listener = Connection::from(&answers);
+            // Without the stream, which would fill with answers that nobody reads, and then hold the connection up.
+            let listener = Connection::from(stream(UnixStream::from(OwnedFd::from(fd))).await?);
             let (memory, size) = drawn.lock().unwrap_or_else(PoisonError::into_inner).shared()?;
             let picture = (zbus::OwnedFd::from(memory), 0_u32, size.0, size.1, size.0 * 4, XRGB);
             tell(&listener, "ScanoutMap", &picture).await?;
-            listeners.push((listener, answers));
+            listeners.push(listener);
             continue;
         }
         let numbers = message.body().deserialize::<(u32, u32)>().ok();
@@ -102,7 +102,7 @@ async fn serve(socket: UnixStream, drawn: Arc<Mutex<Drawn>>) -> zbus::Result<()>
         )?;
         console.reply(&header, &()).await?;
         for rect in changed {
-            for (listener, _) in &listeners {
+            for listener in &listeners {
                 let signed = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
                 let body = (signed(rect[0]), signed(rect[1]), signed(rect[2]), signed(rect[3]));
                 // A listener that is gone misses nothing.
