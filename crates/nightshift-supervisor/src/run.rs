@@ -26,6 +26,7 @@ use crate::transition::{Stage, Trigger, transition};
 use crate::trouble;
 
 mod checkpoints;
+mod people;
 
 /// How often the channel or the screen may be cut in a row before the run pauses.
 const CUTS: u32 = 3;
@@ -476,70 +477,6 @@ impl Driver {
         Ok(flow)
     }
 
-    /// Why the run does not listen any more, if it does not.
-    fn deaf(&self) -> Option<UserError> {
-        let over = self.progress.state.is_final() || self.progress.finished.is_some();
-        over.then(|| {
-            let message = format!("the run is {} and no longer listens", self.progress.state.name());
-            UserError::new(ErrorCode::Conflict, message, "Give a new task with `nightshift exec`.")
-        })
-    }
-
-    /// Keeps a person's words until the agent is done with what it does.
-    async fn keep_for_the_end(&mut self, text: String) -> Result<Result<(), UserError>, AppendError> {
-        if let Some(deaf) = self.deaf() {
-            return Ok(Err(deaf));
-        }
-        self.append(vec![EventBody::MessageQueued { text }]).await?;
-        Ok(Ok(()))
-    }
-
-    /// Stops what is under way. A tool ends by itself, with what it has printed; a model call is made again.
-    async fn interrupt(
-        &mut self,
-        text: Option<String>,
-    ) -> Result<(Result<(), UserError>, Flow), AppendError> {
-        let working = matches!(self.progress.state, RunState::Working);
-        let (step, turn) = (self.progress.open_step.is_some(), self.progress.open_turn.is_some());
-        if !working || !(step || turn) {
-            return Ok(match text {
-                Some(text) => (self.hear(text).await?, Flow::GoesOn),
-                None => {
-                    let message = format!(
-                        "nothing is under way that could be interrupted: the run is {}",
-                        self.progress.state.name()
-                    );
-                    let hint = "`nightshift steer` writes to it, `nightshift cancel` gives it up.";
-                    (Err(UserError::new(ErrorCode::Conflict, message, hint)), Flow::GoesOn)
-                }
-            });
-        }
-        let said = text.map(|text| EventBody::PersonSaid { text });
-        self.append(said.into_iter().chain([EventBody::Interrupted]).collect()).await?;
-        if !step {
-            return Ok((Ok(()), Flow::Interrupted));
-        }
-        if let Some(interrupter) = &self.interrupter {
-            interrupter.interrupt();
-        }
-        Ok((Ok(()), Flow::GoesOn))
-    }
-
-    /// Changes what the task may use.
-    async fn raise(&mut self, limits: RaiseLimits) -> Result<Result<(), UserError>, AppendError> {
-        if self.progress.state.is_final() {
-            let message = format!("the run is {}", self.progress.state.name());
-            return Ok(Err(UserError::new(
-                ErrorCode::Conflict,
-                message,
-                "Give a new task with `nightshift exec`.",
-            )));
-        }
-        let limits = limits.over(self.progress.task.limits);
-        self.append(vec![EventBody::LimitsRaised { limits }]).await?;
-        Ok(Ok(()))
-    }
-
     /// Passes a person's words on; an answer to a question lets the run go on.
     async fn hear(&mut self, text: String) -> Result<Result<(), UserError>, AppendError> {
         if let Some(deaf) = self.deaf() {
@@ -682,6 +619,11 @@ fn writes_first(action: &Action) -> bool {
         | Action::OpenPullRequest(_)
         | Action::AwaitReview(_)
         | Action::StopSandbox(_)
+        | Action::BeginCheckpoint(_)
+        | Action::SaveCheckpoint { .. }
+        | Action::RemoveCheckpoint(_)
+        | Action::Rewind(_)
+        | Action::RestoreSandbox { .. }
         | Action::AwaitPerson
         | Action::Rest => false,
     }

@@ -311,6 +311,40 @@ export type paths = {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/runs/{run}/interrupt": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Stops what a run does now: a tool is ended and keeps its output, a model call is made again. */
+        readonly post: operations["interrupt"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/runs/{run}/limits": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Changes what a run's task may use; one that is paused at a limit can go on then. */
+        readonly post: operations["raise_limits"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/runs/{run}/messages": {
         readonly parameters: {
             readonly query?: never;
@@ -698,6 +732,28 @@ export type components = {
             /** @description What it used. */
             readonly usage: components["schemas"]["Usage"];
         } | {
+            /**
+             * Format: int32
+             * @description The call it is done before.
+             */
+            readonly turn: number;
+            /** @enum {string} */
+            readonly type: "compactionRequested";
+        } | {
+            /** @description The provider's name of the model that answered. */
+            readonly model: string;
+            /** @description The model's summary; `None` where it gave none, and then only what Nightshift knows itself was kept. */
+            readonly summary?: string | null;
+            /**
+             * Format: int32
+             * @description The call it was done before.
+             */
+            readonly turn: number;
+            /** @enum {string} */
+            readonly type: "compacted";
+            /** @description What it used. */
+            readonly usage: components["schemas"]["Usage"];
+        } | {
             /** @description The call. */
             readonly call: components["schemas"]["ToolCall"];
             /** @description Which step. */
@@ -743,6 +799,19 @@ export type components = {
             readonly text: string;
             /** @enum {string} */
             readonly type: "personSaid";
+        } | {
+            /** @description The words. */
+            readonly text: string;
+            /** @enum {string} */
+            readonly type: "messageQueued";
+        } | {
+            /** @enum {string} */
+            readonly type: "interrupted";
+        } | {
+            /** @description What it may use from now on. */
+            readonly limits: components["schemas"]["Limits"];
+            /** @enum {string} */
+            readonly type: "limitsRaised";
         } | {
             /** @description What could not be verified, possibly empty. */
             readonly notVerified: string;
@@ -925,6 +994,11 @@ export type components = {
             /** @description The stored file. */
             readonly artifact: components["schemas"]["ArtifactId"];
             /**
+             * Format: int64
+             * @description Length of the file in bytes; 0 where it is not known.
+             */
+            readonly bytes?: number;
+            /**
              * Format: int32
              * @description Height in pixels.
              */
@@ -1029,6 +1103,11 @@ export type components = {
              */
             readonly verbatim: unknown;
         };
+        /**
+         * @description When an agent reads what a person writes.
+         * @enum {string}
+         */
+        readonly MessageDelivery: "steer" | "interrupt" | "queue";
         /** @description Why a run is paused. */
         readonly PauseReason: {
             /** @enum {string} */
@@ -1133,6 +1212,29 @@ export type components = {
             readonly limit: number;
             /** @enum {string} */
             readonly type: "sandboxLimit";
+        };
+        /** @description New limits of a task; those that are absent stay as they are. */
+        readonly RaiseLimits: {
+            /**
+             * Format: int64
+             * @description Money in millionths of a US dollar.
+             */
+            readonly costMicrodollars?: number | null;
+            /**
+             * Format: int64
+             * @description Seconds of work.
+             */
+            readonly seconds?: number | null;
+            /**
+             * Format: int64
+             * @description Tokens of all model calls together.
+             */
+            readonly tokens?: number | null;
+            /**
+             * Format: int32
+             * @description Model calls.
+             */
+            readonly turns?: number | null;
         };
         /**
          * @description How a step's outcome was found after the owner was restarted in the middle of it.
@@ -1292,6 +1394,8 @@ export type components = {
         readonly SandboxId: string;
         /** @description What a person says to a run. */
         readonly SayToRun: {
+            /** @description When the agent reads them. */
+            readonly delivery?: components["schemas"]["MessageDelivery"];
             /** @description The words. */
             readonly text: string;
         };
@@ -1530,6 +1634,7 @@ export type Live = components['schemas']['Live'];
 export type LiveBody = components['schemas']['LiveBody'];
 export type MergeReply = components['schemas']['MergeReply'];
 export type Message = components['schemas']['Message'];
+export type MessageDelivery = components['schemas']['MessageDelivery'];
 export type PauseReason = components['schemas']['PauseReason'];
 export type Plan = components['schemas']['Plan'];
 export type PlanStep = components['schemas']['PlanStep'];
@@ -1540,6 +1645,7 @@ export type PullRequestId = components['schemas']['PullRequestId'];
 export type PullRequestState = components['schemas']['PullRequestState'];
 export type PullRequestSummary = components['schemas']['PullRequestSummary'];
 export type QueueReason = components['schemas']['QueueReason'];
+export type RaiseLimits = components['schemas']['RaiseLimits'];
 export type Reconciled = components['schemas']['Reconciled'];
 export type ResultPart = components['schemas']['ResultPart'];
 export type RewindRun = components['schemas']['RewindRun'];
@@ -2165,6 +2271,72 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["ForkReply"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly interrupt: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description The run */
+                readonly run: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["RunSummary"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly raise_limits: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description The run */
+                readonly run: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["RaiseLimits"];
+            };
+        };
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["RunSummary"];
                 };
             };
             /** @description What failed, why, and what to do next. */

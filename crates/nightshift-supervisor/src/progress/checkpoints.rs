@@ -130,10 +130,15 @@ impl RunProgress {
             | EventBody::TurnRequested { .. }
             | EventBody::TurnRetried { .. }
             | EventBody::TurnFinished { .. }
+            | EventBody::CompactionRequested { .. }
+            | EventBody::Compacted { .. }
             | EventBody::StepIntended { .. }
             | EventBody::PlanChanged { .. }
             | EventBody::EvidenceNoted { .. }
             | EventBody::PersonSaid { .. }
+            | EventBody::MessageQueued { .. }
+            | EventBody::Interrupted
+            | EventBody::LimitsRaised { .. }
             | EventBody::WorkFinished { .. }
             | EventBody::DeliveryIntended { .. }
             | EventBody::BranchReceived { .. }

@@ -137,9 +137,15 @@ impl Driver {
                 self.append(vec![removed]).await?;
                 Ok((Ok(()), Flow::GoesOn))
             }
-            Wish::Say(_) | Wish::Pause | Wish::Continue | Wish::Cancel | Wish::Merge | Wish::Close => {
-                refused("was asked for something else", "Please report it.")
-            }
+            Wish::Say(_)
+            | Wish::Queue(_)
+            | Wish::Interrupt(_)
+            | Wish::Raise(_)
+            | Wish::Pause
+            | Wish::Continue
+            | Wish::Cancel
+            | Wish::Merge
+            | Wish::Close => refused("was asked for something else", "Please report it."),
         }
     }
 }

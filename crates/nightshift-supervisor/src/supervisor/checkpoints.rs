@@ -165,6 +165,11 @@ fn carried(body: &EventBody) -> Option<EventBody> {
             let (turn, message, stop, model) = (*turn, message.clone(), stop.clone(), model.clone());
             Some(EventBody::TurnFinished { turn, message, stop, usage, model })
         }
+        EventBody::Compacted { turn, summary, usage, model } => {
+            let usage = Usage { cost_microdollars: 0, ..*usage };
+            let (turn, summary, model) = (*turn, summary.clone(), model.clone());
+            Some(EventBody::Compacted { turn, summary, usage, model })
+        }
         EventBody::RepositoryImported { .. }
         | EventBody::ConversationStarted { .. }
         | EventBody::TurnRequested { .. }
@@ -173,6 +178,9 @@ fn carried(body: &EventBody) -> Option<EventBody> {
         | EventBody::PlanChanged { .. }
         | EventBody::EvidenceNoted { .. }
         | EventBody::PersonSaid { .. }
+        | EventBody::MessageQueued { .. }
+        | EventBody::Interrupted
+        | EventBody::LimitsRaised { .. }
         | EventBody::WorkFinished { .. } => Some(body.clone()),
         EventBody::RunSubmitted { .. }
         | EventBody::StateChanged { .. }
@@ -180,6 +188,7 @@ fn carried(body: &EventBody) -> Option<EventBody> {
         | EventBody::SandboxReady { .. }
         | EventBody::SandboxStopped { .. }
         | EventBody::TurnRetried { .. }
+        | EventBody::CompactionRequested { .. }
         | EventBody::DeliveryIntended { .. }
         | EventBody::BranchReceived { .. }
         | EventBody::PullRequestOpened { .. }

@@ -1,0 +1,75 @@
+//! What the driver of a run does when a person comes in.
+
+use nightshift_protocol::{ErrorCode, EventBody, RaiseLimits, RunState, UserError};
+use nightshift_store::AppendError;
+
+use super::{Driver, Flow};
+
+impl Driver {
+    /// Why the run does not listen any more, if it does not.
+    pub(super) fn deaf(&self) -> Option<UserError> {
+        let over = self.progress.state.is_final() || self.progress.finished.is_some();
+        over.then(|| {
+            let message = format!("the run is {} and no longer listens", self.progress.state.name());
+            UserError::new(ErrorCode::Conflict, message, "Give a new task with `nightshift exec`.")
+        })
+    }
+
+    /// Keeps a person's words until the agent is done with what it does.
+    pub(super) async fn keep_for_the_end(
+        &mut self,
+        text: String,
+    ) -> Result<Result<(), UserError>, AppendError> {
+        if let Some(deaf) = self.deaf() {
+            return Ok(Err(deaf));
+        }
+        self.append(vec![EventBody::MessageQueued { text }]).await?;
+        Ok(Ok(()))
+    }
+
+    /// Stops what is under way. A tool ends by itself, with what it has printed; a model call is made again.
+    pub(super) async fn interrupt(
+        &mut self,
+        text: Option<String>,
+    ) -> Result<(Result<(), UserError>, Flow), AppendError> {
+        let working = matches!(self.progress.state, RunState::Working);
+        let (step, turn) = (self.progress.open_step.is_some(), self.progress.open_turn.is_some());
+        if !working || !(step || turn) {
+            return Ok(match text {
+                Some(text) => (self.hear(text).await?, Flow::GoesOn),
+                None => {
+                    let message = format!(
+                        "nothing is under way that could be interrupted: the run is {}",
+                        self.progress.state.name()
+                    );
+                    let hint = "`nightshift steer` writes to it, `nightshift cancel` gives it up.";
+                    (Err(UserError::new(ErrorCode::Conflict, message, hint)), Flow::GoesOn)
+                }
+            });
+        }
+        let said = text.map(|text| EventBody::PersonSaid { text });
+        self.append(said.into_iter().chain([EventBody::Interrupted]).collect()).await?;
+        if !step {
+            return Ok((Ok(()), Flow::Interrupted));
+        }
+        if let Some(interrupter) = &self.interrupter {
+            interrupter.interrupt();
+        }
+        Ok((Ok(()), Flow::GoesOn))
+    }
+
+    /// Changes what the task may use.
+    pub(super) async fn raise(&mut self, limits: RaiseLimits) -> Result<Result<(), UserError>, AppendError> {
+        if self.progress.state.is_final() {
+            let message = format!("the run is {}", self.progress.state.name());
+            return Ok(Err(UserError::new(
+                ErrorCode::Conflict,
+                message,
+                "Give a new task with `nightshift exec`.",
+            )));
+        }
+        let limits = limits.over(self.progress.task.limits);
+        self.append(vec![EventBody::LimitsRaised { limits }]).await?;
+        Ok(Ok(()))
+    }
+}
