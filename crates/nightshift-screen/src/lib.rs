@@ -1,6 +1,6 @@
 //! A machine's screen, keyboard and pointer: frames, what changed since when, whether it has settled, and input.
 //!
-//! It takes one socket on which QEMU serves its D-Bus display and knows nothing of sandboxes, runs or agents. It
+//! It takes one socket on which QEMU serves its D-Bus display, or with the feature `vnc` a VNC server, and knows nothing of sandboxes, runs or agents. It
 //! never draws, never scales, never decides what to click, and never moves a place to the edge of the screen: a
 //! place that is not on it is refused. The other end is not trusted: QEMU may have been taken over by its guest.
 //! What it says of sizes and memory is checked first, and what it makes us hold has bounds.
@@ -29,6 +29,8 @@ mod pixels;
 mod screen;
 mod settle;
 mod source;
+#[cfg(feature = "vnc")]
+mod vnc;
 
 pub use activity::{Condition, Damage, Ended, TILE, TileChanges};
 pub use compare::{Difference, SizesDiffer, compare};
@@ -42,3 +44,5 @@ pub use input::{
 };
 pub use screen::{FrameError, Screen};
 pub use settle::{AtRest, Repeats, Settle, SettleEvent, SettleLimits, SettleReason, Settled, Verdict};
+#[cfg(feature = "vnc")]
+pub use vnc::VncAttachError;

@@ -11,7 +11,7 @@ use crate::damage::DamageReceiver;
 use crate::dbus::{self, AttachError};
 use crate::frame::Frame;
 use crate::geometry::{OutOfScreen, Point, Rect, Size};
-use crate::input::{Button, Clicks, Gesture, InputError, Key, KeyChord, Player, Scroll, TypeError};
+use crate::input::{Button, Clicks, Devices, Gesture, InputError, Key, KeyChord, Player, Scroll, TypeError};
 use crate::picture::{Change, Picture};
 use crate::settle::{SettleLimits, Settled};
 use crate::source::SourceEvent;
@@ -56,13 +56,32 @@ impl Screen {
         // QEMU's messages wait in its own process while we are behind; two at a time keep the task busy.
         let (say, events) = mpsc::channel(2);
         let devices = dbus::attach(fd, say).await?;
+        Ok(Self::start(Devices::Dbus(devices), events))
+    }
+
+    /// Attaches to a VNC server, for hosts that have only that. The stream must be private: no password is known here,
+    /// and nothing is encrypted.
+    ///
+    /// Must be called within a tokio runtime. Waits at most 15 s for the server's greeting, and for no picture.
+    #[cfg(feature = "vnc")]
+    pub async fn attach_vnc<S>(stream: S) -> Result<Self, crate::VncAttachError>
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + Sync + 'static,
+    {
+        let (say, events) = mpsc::channel(2);
+        let devices = crate::vnc::attach(stream, say).await?;
+        Ok(Self::start(Devices::Vnc(devices), events))
+    }
+
+    /// Starts the tasks that own the picture and play input.
+    fn start(devices: Devices, events: mpsc::Receiver<SourceEvent>) -> Self {
         let (copies, requests) = mpsc::channel(8);
         let (published, activity) = watch::channel(Activity::new());
         let keeper =
             Keeper { picture: Picture::Dark, unseen: None, next_look: Instant::now(), activity: published };
         tokio::spawn(keeper.run(events, requests));
         let player = Player::start(devices, DamageReceiver::new(activity.clone()));
-        Ok(Self { copies, activity, player })
+        Self { copies, activity, player }
     }
 
     /// What the screen is at the moment.

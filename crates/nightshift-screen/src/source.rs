@@ -1,7 +1,7 @@
 //! The boundary to whoever delivers pictures: what a source says, whatever its protocol.
 //!
-//! QEMU's D-Bus display is the one source now. Another (RFB, for hosts that have only VNC) would be a second
-//! task that sends these events and a second kind of devices that take [`crate::input`]'s events.
+//! There are two: QEMU's D-Bus display, and with the feature `vnc` a VNC server, for hosts that have only that. A source
+//! is a task that sends these events, and devices that take [`crate::input`]'s.
 
 use crate::geometry::{Size, WireRect};
 use crate::memory::SharedPicture;

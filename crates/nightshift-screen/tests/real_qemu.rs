@@ -125,3 +125,39 @@ async fn chords_and_named_keys_reach_the_machine() {
     screen.perform(Gesture::text("!").unwrap()).await.unwrap();
     assert_eq!(qemu.keys(1).await, [(b'!', 0x02)]);
 }
+
+#[cfg(feature = "vnc")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_machine_is_seen_typed_to_and_followed_through_a_change_of_size() {
+    let mut qemu = Qemu::boot("VGA").await;
+    let screen = Screen::attach_vnc(qemu.vnc().await).await.unwrap();
+    let first = screen.first_frame(LIMIT).await.unwrap();
+    assert_eq!(first.size(), text_mode());
+
+    screen.type_text("Vnc: {ok}?").await.unwrap();
+    let typed: String = qemu.keys(10).await.into_iter().map(|(key, _)| char::from(key)).collect();
+    assert_eq!(typed, "Vnc: {ok}?");
+
+    let mut damage = screen.damage();
+    screen.key(&"F1".parse().unwrap()).await.unwrap();
+    let orange = [0xff, 0x84, 0x00];
+    let painted = async {
+        loop {
+            damage.next().await.unwrap();
+            if screen.size() == Size::new(800, 600) {
+                let frame = screen.frame().await.unwrap();
+                // 16384 pixels: twenty rows and 384 more.
+                if frame.colour(Point::new(799, 19)) == Ok(orange)
+                    && frame.colour(Point::new(383, 20)) == Ok(orange)
+                {
+                    return frame.colour(Point::new(384, 20)).unwrap();
+                }
+            }
+        }
+    };
+    let beside = tokio::time::timeout(LIMIT, painted).await.unwrap();
+    assert_eq!(beside, [0, 0, 0]);
+
+    qemu.kill().await;
+    tokio::time::timeout(LIMIT, screen.ended()).await.unwrap();
+}

@@ -19,6 +19,8 @@ impl Key {
     pub(crate) const TAB: Self = Self(0x0f);
     pub(crate) const RETURN: Self = Self(0x1c);
     pub(crate) const SHIFT: Self = Self(0x2a);
+    #[cfg(feature = "vnc")]
+    pub(crate) const SHIFT_RIGHT: Self = Self(0x36);
 
     pub(crate) const fn numbered(number: u8) -> Self {
         Self(number)
@@ -142,6 +144,13 @@ fn character(name: &str) -> Option<char> {
 /// A text from outside, short enough for a message.
 fn shown(text: &str) -> String {
     text.chars().take(64).collect()
+}
+
+/// Every key there is.
+#[cfg(all(test, feature = "vnc"))]
+pub(crate) fn every_key() -> impl Iterator<Item = Key> {
+    let typed = (' '..='~').filter_map(|character| stroke(character)).map(|stroke| stroke.key);
+    KEYS.iter().map(|(number, _, _)| Key(*number)).chain(typed)
 }
 
 /// The keys that no character names: number, browser's code, names in lower case. The last block has the keys whose

@@ -40,6 +40,21 @@ pub(crate) fn stroke(character: char) -> Option<Stroke> {
     })
 }
 
+/// Returns what a key types, or `None` when it types no character.
+#[cfg(feature = "vnc")]
+pub(crate) fn character(key: Key, level: Level) -> Option<char> {
+    RUNS.iter().find_map(|(first, plain, shifted)| {
+        let characters = match level {
+            Level::Plain => plain,
+            // The space bar types the same with Shift.
+            Level::Shifted if shifted.is_empty() => plain,
+            Level::Shifted => shifted,
+        };
+        let index = key.number().checked_sub(u32::from(*first))?;
+        characters.chars().nth(index as usize)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::devices::{DeviceError, Devices};
 use super::gesture::{DeviceEvent, Gesture, GestureRefused, NotOnKeyboard, Step, releases};
 use super::keys::KeyError;
 use crate::activity::Ended;
 use crate::damage::DamageReceiver;
-use crate::dbus::Devices;
 use crate::geometry::{OutOfScreen, Point};
 
 /// How long a guest that shows nothing of what is typed, as at a prompt for a password, is waited for.
@@ -45,7 +45,7 @@ pub enum InputError {
         of: usize,
         /// What the machine answered.
         #[source]
-        source: zbus::Error,
+        source: DeviceError,
     },
 }
 

@@ -37,6 +37,9 @@ const BOOT_SECTOR: &[&[u8]] = &[
     &[0xeb, 0xbe],                               // jmp next
 ];
 
+/// The VNC server's socket, in the machine's folder.
+const VNC: &str = "vnc.sock";
+
 pub(crate) struct Qemu {
     process: Child,
     qmp: BufReader<UnixStream>,
@@ -61,6 +64,7 @@ impl Qemu {
             .args(["-nodefaults", "-machine", "pc,accel=tcg", "-m", "64", "-display", "dbus,p2p=yes"])
             .args(["-device", graphics, "-device", "piix3-usb-uhci", "-device", "usb-tablet"])
             .args(["-drive", &format!("file={},format=raw,if=ide", image.display())])
+            .args(["-vnc", &format!("unix:{}", folder.path().join(VNC).display())])
             .args(["-chardev", &format!("socket,id=qmp,path={}", socket.display())])
             .args(["-mon", "chardev=qmp,mode=control", "-debugcon", "stdio"])
             .stdin(Stdio::null())
@@ -87,6 +91,12 @@ impl Qemu {
         let client = json!({"protocol": "@dbus-display", "fdname": "display", "skipauth": true});
         self.command(json!({"execute": "add_client", "arguments": client}), None);
         ours.into()
+    }
+
+    /// Connects to its VNC server.
+    #[cfg(feature = "vnc")]
+    pub(crate) async fn vnc(&self) -> tokio::net::UnixStream {
+        tokio::net::UnixStream::connect(self._folder.path().join(VNC)).await.unwrap()
     }
 
     /// Reads what the boot sector said of `count` keys: character and scan code each.
