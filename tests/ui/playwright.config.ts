@@ -10,7 +10,7 @@ export default defineConfig({
   // One owner and one browser at a time: the machine may be small, and figures are taken.
   workers: 1,
   fullyParallel: false,
-  timeout: 60_000,
+  timeout: 120_000,
   expect: { timeout: 15_000 },
   forbidOnly: true,
   reporter: [['line'], ['./tap-reporter.ts']],

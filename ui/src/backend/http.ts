@@ -106,9 +106,14 @@ export async function readStream(
   opened();
   const events = new SentEventReader();
   const text = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  for (;;) {
-    const { done, value } = await text.read();
-    if (done) return;
-    for (const event of events.take(value)) take(event);
+  try {
+    for (;;) {
+      const { done, value } = await text.read();
+      if (done) return;
+      for (const event of events.take(value)) take(event);
+    }
+  } finally {
+    // Whatever ended the reading ends the connection: a browser has six of them for an owner, and no more.
+    await text.cancel().catch(() => undefined);
   }
 }

@@ -36,7 +36,7 @@ export function useKeys(keys: Keys, { inDialogs = false }: { inDialogs?: boolean
       const modified = event.ctrlKey || event.metaKey;
       if (isTyping(event.target) && !modified) return;
       if (!inDialogs && !modified && document.querySelector('dialog[open], [role="menu"]') !== null) return;
-      const sequence = performance.now() - pending.at < SEQUENCE_WITHIN_MS ? `${pending.key} ${name}` : '';
+      const sequence = event.timeStamp - pending.at < SEQUENCE_WITHIN_MS ? `${pending.key} ${name}` : '';
       const found = current.current[sequence] ?? current.current[name];
       if (found !== undefined) {
         event.preventDefault();
@@ -51,5 +51,5 @@ export function useKeys(keys: Keys, { inDialogs = false }: { inDialogs?: boolean
 
 // Added before any other listener, so the first key of a sequence is known when the second arrives.
 addEventListener('keydown', (event) => {
-  if (!isTyping(event.target) && keyName(event) === 'g') pending = { key: 'g', at: performance.now() };
+  if (!isTyping(event.target) && keyName(event) === 'g') pending = { key: 'g', at: event.timeStamp };
 });

@@ -128,6 +128,8 @@ export function useEverything(): void {
             void client.invalidateQueries({ queryKey: ['runs'] });
           },
           (sent) => {
+            // Counts come as events of their own; the lists are counted here.
+            if (sent.name !== 'run') return;
             const changed = JSON.parse(sent.data) as RunChanged;
             position = Math.max(position ?? 0, changed.position);
             placeRun(client, changed.run);
