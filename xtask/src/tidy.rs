@@ -15,6 +15,7 @@ const GRAPH: &[(&str, &[&str])] = &[
     ("nightshift-channel", &["nightshift-protocol"]),
     ("nightshift-screen", &["nightshift-protocol"]),
     ("nightshift-store", &["nightshift-protocol"]),
+    ("nightshift-egress", &["nightshift-protocol"]),
     ("nightshift-forge", &["nightshift-protocol"]),
     ("nightshift-testing", &["nightshift-guest", "nightshift-protocol", "nightshift-sandbox"]),
     ("nightshift-guest", &["nightshift-channel"]),
@@ -24,6 +25,7 @@ const GRAPH: &[(&str, &[&str])] = &[
         &[
             "nightshift-agent",
             "nightshift-channel",
+            "nightshift-egress",
             "nightshift-forge",
             "nightshift-model",
             "nightshift-protocol",
@@ -41,6 +43,7 @@ const GRAPH: &[(&str, &[&str])] = &[
         "nightshift-cli",
         &[
             "nightshift-api",
+            "nightshift-egress",
             "nightshift-forge",
             "nightshift-model",
             "nightshift-protocol",

@@ -10,8 +10,8 @@ use nightshift_channel::wire::frame::{
 use nightshift_channel::wire::greeting::{Hello, Welcome, session_of};
 use nightshift_channel::wire::session::Violation;
 use nightshift_channel::{
-    Channel, ChannelError, CloseReason, Command, FileError, JobId, OpenError, StartJobError, TreeError,
-    TreeLimits,
+    Channel, ChannelError, CloseReason, Command, Connections, FileError, JobId, OpenError, StartJobError,
+    TreeError, TreeLimits,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
@@ -276,4 +276,90 @@ async fn a_request_too_long_for_the_channel_is_not_sent() {
     let (channel, _guest) = greeted(&[]).await;
     let long = Command::shell(job(), "x".repeat(2 << 20));
     assert_eq!(channel.start(long).await.map(drop), Err(StartJobError::Channel(ChannelError::TooLong)));
+}
+
+/// A channel that takes connections, whose guest has agreed to that.
+async fn taking() -> (Channel, Connections, Guest) {
+    let (channel, mut guest) = greeted(&[]).await;
+    let asking = tokio::spawn({
+        let channel = channel.clone();
+        async move { channel.take_connections().await.unwrap() }
+    });
+    while !matches!(guest.receive().await, Body::End { .. }) {}
+    guest.send_message(1, "null").await;
+    guest.send(Body::End { stream: StreamId(1) }).await;
+    (channel, asking.await.unwrap(), guest)
+}
+
+#[tokio::test]
+async fn connections_are_taken_in_the_order_they_come_once_the_port_is_open() {
+    let (_channel, mut connections, mut guest) = taking().await;
+    for stream in [2, 4] {
+        guest.send(Body::Open { stream: StreamId(stream) }).await;
+        let bytes = Bytes::from(format!("from {stream}"));
+        guest.send(Body::Data { stream: StreamId(stream), lane: Lane::Bytes, bytes }).await;
+        guest.send(Body::End { stream: StreamId(stream) }).await;
+    }
+    for said in ["from 2", "from 4"] {
+        let mut text = String::new();
+        connections.next().await.unwrap().read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, said);
+    }
+}
+
+#[tokio::test]
+async fn connections_that_are_opened_and_cut_in_a_row_do_not_pile_up() {
+    let (_channel, mut connections, mut guest) = taking().await;
+    let mut refused = 0;
+    for number in 1..=400 {
+        let stream = StreamId(number * 2);
+        guest.send(Body::Open { stream }).await;
+        guest.send(Body::Reset { stream, reason: ResetReason::Abandoned }).await;
+        // The host answers each cut; what it refuses it cuts by itself.
+        loop {
+            match guest.receive().await {
+                Body::Reset { stream: cut, reason } if cut == stream => {
+                    refused += u32::from(reason == ResetReason::Refused);
+                    break;
+                }
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(refused, 400 - 128, "all but those that can wait");
+    let mut waiting = 0;
+    while tokio::time::timeout(Duration::from_millis(50), connections.next()).await.is_ok() {
+        waiting += 1;
+    }
+    assert_eq!(waiting, 128);
+}
+
+#[tokio::test]
+async fn who_stops_taking_connections_refuses_those_that_wait_and_those_that_come() {
+    let (channel, connections, mut guest) = taking().await;
+    guest.send(Body::Open { stream: StreamId(2) }).await;
+    // A round trip: the stream waits now.
+    let pinging = tokio::spawn(async move { channel.ping().await });
+    while !matches!(guest.receive().await, Body::End { .. }) {}
+    drop(connections);
+    guest.send(Body::Open { stream: StreamId(4) }).await;
+    for stream in [2, 4] {
+        let cut = Body::Reset { stream: StreamId(stream), reason: ResetReason::Refused };
+        assert_eq!(guest.receive().await, cut);
+    }
+    guest.send_message(3, "null").await;
+    pinging.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn who_takes_connections_later_ends_the_one_before() {
+    let (channel, mut first, mut guest) = taking().await;
+    let asking = tokio::spawn(async move { channel.take_connections().await.unwrap() });
+    assert_eq!(first.next().await.map(drop), Err(ChannelError::Cut));
+    drop(first);
+    while !matches!(guest.receive().await, Body::End { .. }) {}
+    guest.send_message(3, "null").await;
+    let mut second = asking.await.unwrap();
+    guest.send(Body::Open { stream: StreamId(2) }).await;
+    second.next().await.unwrap();
 }

@@ -5,6 +5,8 @@ use std::path::Path;
 use nightshift_protocol::{ErrorCode, UserError};
 use serde::Deserialize;
 
+use crate::egress::{self, EgressConfiguration};
+
 /// The model of a task that names none.
 pub(crate) const DEFAULT_MODEL: &str = "claude-sonnet-5-5";
 
@@ -20,6 +22,8 @@ pub(crate) struct Configuration {
     pub(crate) sandboxes: Option<u32>,
     /// The machines.
     pub(crate) sandbox: SandboxConfiguration,
+    /// What they may reach.
+    pub(crate) egress: EgressConfiguration,
 }
 
 /// The machines.
@@ -39,6 +43,7 @@ impl Default for Configuration {
             context_tokens: None,
             sandboxes: None,
             sandbox: SandboxConfiguration::default(),
+            egress: EgressConfiguration::default(),
         }
     }
 }
@@ -79,6 +84,9 @@ fn check(configuration: &Configuration) -> Option<String> {
     }
     if !(1..=64).contains(&machine.processors) {
         return Some("sandbox.processors must be between 1 and 64".to_owned());
+    }
+    if let Err(why) = egress::settings(&configuration.egress, None) {
+        return Some(why);
     }
     (configuration.sandboxes == Some(0)).then(|| "sandboxes must be at least 1".to_owned())
 }

@@ -7,6 +7,7 @@ mod arguments;
 mod client;
 mod commands;
 mod configuration;
+mod egress;
 mod folders;
 mod follow;
 mod owner;

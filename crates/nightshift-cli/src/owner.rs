@@ -21,6 +21,7 @@ use nightshift_supervisor::{Images, Supervisor, SupervisorParts, SupervisorSetti
 
 use crate::client::Client;
 use crate::configuration::{self, Configuration};
+use crate::egress;
 use crate::folders::{Environment, Folders, beside};
 
 /// How long a started owner may take until it answers. It opens its history and listens; it builds nothing.
@@ -357,6 +358,9 @@ async fn assemble(
             host_memory_mib: host_memory_mib(),
             data: folders.data.clone(),
             cache: folders.cache.clone(),
+            network: egress::settings(&configuration.egress, environment.proxy.as_deref()).map_err(
+                |why| UserError::new(ErrorCode::InvalidRequest, why, "Mend [egress] in the configuration."),
+            )?,
             scratch: folders.data.join("scratch"),
         },
         environment.path.clone(),

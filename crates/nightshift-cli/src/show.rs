@@ -1,5 +1,7 @@
 //! Text for people: what runs, pull requests and events look like in a terminal.
 
+mod network;
+
 use nightshift_protocol::{
     CheckOutcome, CheckpointSummary, DoctorReport, ErrorCode, Event, EventBody, EvidenceSource, PauseReason,
     PlanStepState, PreparingPhase, PullRequestDetail, PullRequestState, PullRequestSummary, QueueReason,
@@ -292,6 +294,10 @@ pub(crate) fn event(event: &Event) -> Option<String> {
             "· sandbox ready in {} ms ({}, {})",
             facts.ready_ms, facts.driver, facts.acceleration
         )),
+        EventBody::NetworkOpened { allowed, not_permitted, problem, .. } => {
+            network::opened(allowed, not_permitted, problem.as_deref())
+        }
+        EventBody::ConnectionsRecorded { connections } => network::connections(connections),
         EventBody::SandboxStopped { reason, .. } => Some(format!("· sandbox gone: {}", line(reason))),
         EventBody::TurnRetried { reason, wait_ms, .. } => {
             Some(format!("· model: {}; next try in {:.1} s", line(reason), *wait_ms as f64 / 1000.0))

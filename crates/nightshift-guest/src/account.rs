@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nightshift_channel::wire::service::PROXY_PORT;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
@@ -69,7 +70,8 @@ impl Account {
             variables.push(("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={runtime}/bus")));
             variables.push(("XDG_RUNTIME_DIR", runtime));
         }
-        variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        let own = variables.into_iter().map(|(name, value)| (name.to_owned(), value));
+        own.chain(proxy_variables()).collect()
     }
 
     /// Does `action` with the rights of this user, on this thread alone.
@@ -122,6 +124,20 @@ impl Account {
             .collect();
         self
     }
+}
+
+/// How programs learn of the proxy, in both cases: some read only the one, some only the other.
+fn proxy_variables() -> impl Iterator<Item = (String, String)> {
+    let proxy = format!("http://127.0.0.1:{PROXY_PORT}");
+    let values = [
+        ("http_proxy", proxy.clone()),
+        ("https_proxy", proxy.clone()),
+        ("all_proxy", proxy),
+        ("no_proxy", "localhost,127.0.0.1,::1".to_owned()),
+    ];
+    values
+        .into_iter()
+        .flat_map(|(name, value)| [(name.to_uppercase(), value.clone()), (name.to_owned(), value)])
 }
 
 /// Gives the thread its own rights back.
@@ -181,5 +197,10 @@ mod tests {
             Some("unix:path=/run/user/1000/bus")
         );
         assert_eq!(variable(&Account::root(), "DISPLAY"), None);
+        let proxy = Some("http://127.0.0.1:3128");
+        for account in [&agent, &Account::root()] {
+            assert_eq!(variable(account, "https_proxy").as_deref(), proxy);
+            assert_eq!(variable(account, "HTTP_PROXY").as_deref(), proxy);
+        }
     }
 }

@@ -8,25 +8,39 @@ use std::time::Duration;
 use nightshift_channel::wire::frame::{Lane, ResetReason};
 use nightshift_channel::wire::service::{ConnectAnswer, ConnectRefusal};
 
-use crate::stream::{Gone, Stream};
+use crate::stream::{Cut, Gone, Stream};
 
 /// How long the loopback interface may take.
 const WITHIN: Duration = Duration::from_secs(5);
 
 /// Connects the stream to a port; each direction ends on its own.
 pub(crate) fn connect(stream: Stream, port: u16) -> Result<(), Gone> {
-    let socket = match reach(port).and_then(|socket| Ok((socket.try_clone()?, socket.try_clone()?, socket))) {
-        Ok((for_cut, for_reading, socket)) => {
-            stream.on_cut(move || {
-                // It may be closed.
-                let _ = for_cut.shutdown(Shutdown::Both);
-            });
-            (for_reading, socket)
-        }
+    let sockets = reach(port).and_then(|socket| Ok((socket.try_clone()?, socket.try_clone()?, socket)));
+    let (for_cut, for_reading, socket) = match sockets {
+        Ok(sockets) => sockets,
         Err(error) => return stream.answer(&ConnectAnswer::Err(refusal(&error))),
     };
-    let (mut reading, mut writing) = socket;
     stream.send_message(&ConnectAnswer::Ok(()))?;
+    carry(stream, for_cut, for_reading, socket)
+}
+
+/// Carries bytes both ways between a stream and a socket, of which three handles are given; each direction ends on its
+/// own.
+pub(crate) fn carry(
+    stream: Stream,
+    for_cut: TcpStream,
+    mut reading: TcpStream,
+    mut writing: TcpStream,
+) -> Result<(), Gone> {
+    stream.on_cut(move |cut| {
+        let which = match cut {
+            Cut::Short => Shutdown::Both,
+            // What the host said before is still to be written.
+            Cut::AfterTheEnd => Shutdown::Read,
+        };
+        // It may be closed.
+        let _ = for_cut.shutdown(which);
+    });
     let stream = Arc::new(stream);
     let outward = std::thread::Builder::new().name("connection".to_owned()).spawn({
         let stream = Arc::clone(&stream);

@@ -21,6 +21,7 @@ mod kernel;
 mod launch;
 mod link;
 mod port;
+mod proxy;
 mod services;
 mod settings;
 mod stream;

@@ -11,7 +11,7 @@ use nightshift_channel::wire::greeting::{Hello, Welcome, session_of};
 use nightshift_channel::wire::session::{Event, Session, Violation};
 
 use crate::port::{Arrived, Doorbell, Port, Woken};
-use crate::stream::{Stream, User};
+use crate::stream::{Cut, Stream, User};
 
 /// How much is read or written at once, in bytes.
 const BATCH_BYTES: usize = 64 * 1024;
@@ -198,7 +198,7 @@ impl Live {
             state.over = true;
             state.users.drain().collect()
         };
-        users.into_iter().for_each(|(_, user)| user.cut());
+        users.into_iter().for_each(|(_, user)| user.cut(Cut::Short));
     }
 
     fn fill(&self, out: &mut Vec<u8>) {
@@ -231,7 +231,8 @@ impl State {
             }
             Event::Cut(stream) => {
                 if let Some(user) = self.users.get(&stream) {
-                    user.cut();
+                    let after = self.session.has_said_all(stream);
+                    user.cut(if after { Cut::AfterTheEnd } else { Cut::Short });
                 }
             }
             Event::Nothing => {}

@@ -2,10 +2,12 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use nightshift_channel::wire::service::PROXY_PORT;
 use nightshift_guest::{Guest, LinuxKernel, Settings};
 
 /// The port's name, as the hypervisor's command line gives it.
@@ -27,6 +29,12 @@ fn main() -> ExitCode {
 
 fn run() -> io::Result<()> {
     let guest = Guest::new(Settings::of_this_machine()?, LinuxKernel)?;
+    if let Err(error) =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, PROXY_PORT)).and_then(|port| guest.proxy(port))
+    {
+        // A machine that reaches nothing is better than one that cannot be reached.
+        let _ = writeln!(io::stderr(), "nightshift-guest: port {PROXY_PORT}: {error}");
+    }
     let port = open(&wait_for_port()?)?;
     guest.serve(port.into())
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
+use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::process::ChildStdin;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use nightshift_channel::wire::service::{
 use crate::account::Account;
 use crate::jobs::{Found, Job, Jobs};
 use crate::kernel::Kernel;
+use crate::proxy::Proxy;
 use crate::settings::Settings;
 use crate::stream::{Gone, Stream};
 use crate::{connect, files, identity, link, trees};
@@ -27,6 +29,7 @@ pub struct Guest {
     settings: Settings,
     kernel: Box<dyn Kernel>,
     jobs: Jobs,
+    proxy: Arc<Proxy>,
 }
 
 impl std::fmt::Debug for Guest {
@@ -39,7 +42,7 @@ impl Guest {
     /// Finds the jobs of an earlier life and gets ready to serve.
     pub fn new(settings: Settings, kernel: impl Kernel) -> io::Result<Arc<Self>> {
         let jobs = Jobs::open(&settings)?;
-        Ok(Arc::new(Self { settings, kernel: Box::new(kernel), jobs }))
+        Ok(Arc::new(Self { settings, kernel: Box::new(kernel), jobs, proxy: Arc::default() }))
     }
 
     /// Serves the host on a port: a virtual serial port for ever, a socket until the host closes it.
@@ -52,6 +55,13 @@ impl Guest {
                 let _: Result<(), Gone> = guest.answer(stream);
             });
         })
+    }
+
+    /// Serves the proxy's port on a thread of its own.
+    pub fn proxy(&self, listener: TcpListener) -> io::Result<()> {
+        let proxy = Arc::clone(&self.proxy);
+        std::thread::Builder::new().name("proxy port".to_owned()).spawn(move || proxy.serve(&listener))?;
+        Ok(())
     }
 
     fn answer(&self, stream: Stream) -> Result<(), Gone> {
@@ -86,6 +96,10 @@ impl Guest {
             Request::Connect { port } => connect::connect(stream, port),
             Request::Identity(identity) => {
                 stream.answer(&identity::take(&identity, &self.settings.root, &*self.kernel))
+            }
+            Request::TakeConnections => {
+                self.proxy.open(stream.session());
+                stream.answer(&())
             }
             Request::Ping => stream.answer(&()),
         }

@@ -15,6 +15,15 @@ use crate::link::Live;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Gone;
 
+/// When a stream was cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// In the middle: nothing of it is of use any more.
+    Short,
+    /// After the host had said all, which may still be read: it only takes no more.
+    AfterTheEnd,
+}
+
 /// Who uses a stream.
 #[derive(Default)]
 pub(crate) struct User {
@@ -29,19 +38,19 @@ pub(crate) struct User {
 enum OnCut {
     #[default]
     Nothing,
-    Call(Box<dyn FnOnce() + Send>),
-    WasCut,
+    Call(Box<dyn FnOnce(Cut) + Send>),
+    WasCut(Cut),
 }
 
 impl User {
     /// Tells the user that the stream is of no more use.
-    pub(crate) fn cut(&self) {
+    pub(crate) fn cut(&self, cut: Cut) {
         let before = std::mem::replace(
             &mut *self.on_cut.lock().unwrap_or_else(PoisonError::into_inner),
-            OnCut::WasCut,
+            OnCut::WasCut(cut),
         );
         if let OnCut::Call(call) = before {
-            call();
+            call(cut);
         }
         self.reader.ring();
         self.writer.ring();
@@ -69,6 +78,11 @@ impl Stream {
         let user = Arc::new(User::default());
         live.change(|state| state.users.insert(id, Arc::clone(&user)));
         Self { live, id, user }
+    }
+
+    /// The session it belongs to.
+    pub(crate) fn session(&self) -> Arc<Live> {
+        Arc::clone(&self.live)
     }
 
     /// Waits for the next piece; `None` after the last.
@@ -165,14 +179,19 @@ impl Stream {
     }
 
     /// Has `call` called once when the stream is cut or its session is over, also when that was before.
-    pub(crate) fn on_cut(&self, call: impl FnOnce() + Send + 'static) {
-        let gone = !self.live.change(|state| state.session.is_wanted(self.id)).unwrap_or(false);
+    pub(crate) fn on_cut(&self, call: impl FnOnce(Cut) + Send + 'static) {
+        let gone = self.live.change(|state| state.session.was_cut_short(self.id)).unwrap_or(true);
         let mut on_cut = self.user.on_cut.lock().unwrap_or_else(PoisonError::into_inner);
-        if gone || matches!(*on_cut, OnCut::WasCut) {
-            drop(on_cut);
-            call();
-        } else {
-            *on_cut = OnCut::Call(Box::new(call));
+        match *on_cut {
+            OnCut::WasCut(cut) => {
+                drop(on_cut);
+                call(cut);
+            }
+            OnCut::Nothing | OnCut::Call(_) if gone => {
+                drop(on_cut);
+                call(Cut::Short);
+            }
+            OnCut::Nothing | OnCut::Call(_) => *on_cut = OnCut::Call(Box::new(call)),
         }
     }
 

@@ -104,7 +104,7 @@ impl Tar {
         let stderr = child.stderr.take();
         let mut tar = Self { child, printing: None };
         let process = process?;
-        stream.on_cut(move || {
+        stream.on_cut(move |_| {
             // It may have ended.
             let _ = pidfd_send_signal(&process, Signal::KILL);
         });

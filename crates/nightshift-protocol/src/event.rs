@@ -5,9 +5,9 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::{
-    ArtifactId, CheckpointCause, CheckpointCost, CheckpointId, CommitId, Evidence, Limits, Message, Plan,
-    PullRequestId, ResultPart, RunId, RunState, SandboxId, StepId, StopReason, Task, ToolCall, ToolOutcome,
-    Usage,
+    ArtifactId, CheckpointCause, CheckpointCost, CheckpointId, CommitId, ConnectionRecord, Evidence, Limits,
+    Message, NetworkPhase, Plan, PullRequestId, ResultPart, RunId, RunState, SandboxId, StepId, StopReason,
+    Task, ToolCall, ToolOutcome, Usage,
 };
 
 /// One thing that happened in a run.
@@ -56,6 +56,24 @@ pub enum EventBody {
         sandbox: SandboxId,
         /// How it was made and how long it took.
         facts: SandboxFacts,
+    },
+    /// The sandbox's way out is open to these hosts, and to no other.
+    NetworkOpened {
+        /// What the sandbox is at.
+        phase: NetworkPhase,
+        /// The rules: `example.org`, `*.example.org`, `example.org:8443`.
+        allowed: Vec<String>,
+        /// What the repository asks for and the owner's configuration does not permit.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        not_permitted: Vec<String>,
+        /// Why the repository's configuration was not followed, where it was not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        problem: Option<String>,
+    },
+    /// Programs in the sandbox made connections, or tried to. Records add up: each tells what is new since the one before.
+    ConnectionsRecorded {
+        /// By host, port and fate.
+        connections: Vec<ConnectionRecord>,
     },
     /// The sandbox is gone.
     SandboxStopped {
@@ -285,6 +303,8 @@ impl EventBody {
             Self::StateChanged { .. } => "stateChanged",
             Self::SandboxRequested { .. } => "sandboxRequested",
             Self::SandboxReady { .. } => "sandboxReady",
+            Self::NetworkOpened { .. } => "networkOpened",
+            Self::ConnectionsRecorded { .. } => "connectionsRecorded",
             Self::SandboxStopped { .. } => "sandboxStopped",
             Self::RepositoryImported { .. } => "repositoryImported",
             Self::ConversationStarted { .. } => "conversationStarted",

@@ -14,6 +14,7 @@ mod evidence;
 mod id;
 mod list;
 mod live;
+mod network;
 mod operation;
 mod plan;
 mod review;
@@ -33,6 +34,7 @@ pub use id::{
 };
 pub use list::{ExcerptPart, ListRuns, Overview, RunChanged, RunCounts, RunList, SearchHit, SearchReply};
 pub use live::{Live, LiveBody};
+pub use network::{ConnectionFailure, ConnectionRecord, ConnectionVerdict, NetworkPhase, RefusalReason};
 pub use operation::{
     Check, CheckOutcome, DoctorReport, Health, MergeReply, MessageDelivery, OwnerAddress, PullRequestDetail,
     PullRequestState, PullRequestSummary, RaiseLimits, RunDetail, SayToRun, SubmitReply, SubmitTask,

@@ -76,6 +76,8 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
         }
         EventBody::PlanChanged { plan } => glance_at(plan, &mut run.glance),
         EventBody::RunSubmitted { .. }
+        | EventBody::NetworkOpened { .. }
+        | EventBody::ConnectionsRecorded { .. }
         | EventBody::SandboxReady { .. }
         | EventBody::RepositoryImported { .. }
         | EventBody::ConversationStarted { .. }

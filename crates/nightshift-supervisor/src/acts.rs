@@ -10,8 +10,8 @@ use nightshift_agent::prompt::{GuidanceFile, PromptFacts};
 use nightshift_forge::{BundleError, Delivery, ReceiveLimits};
 use nightshift_model::{ImageSource, Progress, TurnError, TurnRequest};
 use nightshift_protocol::{
-    AssistantBlock, ErrorCode, EventBody, Image, Live, LiveBody, Message, PullRequestId, RunId, SandboxId,
-    StepId, StopReason, Task, Usage, UserError,
+    AssistantBlock, CommitId, ErrorCode, EventBody, Image, Live, LiveBody, Message, PullRequestId, RunId,
+    SandboxId, StepId, StopReason, Task, Usage, UserError,
 };
 use nightshift_sandbox::CloneRequest;
 use nightshift_store::Store;
@@ -20,6 +20,7 @@ use tokio::sync::{Mutex, mpsc};
 use crate::delivery::{self, DeliveredWork};
 use crate::desk::{Desk, DeskError};
 use crate::images::SetUpPhase;
+use crate::network::{self, Network, NetworkPlan};
 use crate::progress::RunProgress;
 use crate::repository::{self, TransferError};
 use crate::shared::Shared;
@@ -87,21 +88,28 @@ impl From<TransferError> for Trouble {
 pub(crate) struct Acts {
     shared: Arc<Shared>,
     run: RunId,
+    repository: String,
+    base: CommitId,
     desk: Mutex<Option<Desk>>,
     /// Held while a checkpoint is saved, which goes on when nobody waits for it any more.
     saving: Mutex<()>,
+    network: Mutex<Option<Network>>,
     aside: mpsc::UnboundedSender<EventBody>,
     asides: Arc<Mutex<mpsc::UnboundedReceiver<EventBody>>>,
 }
 
 impl Acts {
-    pub(crate) fn new(shared: Arc<Shared>, run: RunId) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, progress: &RunProgress) -> Self {
         let (aside, asides) = mpsc::unbounded_channel();
+        let RunProgress { run, task, .. } = progress;
         Self {
             shared,
-            run,
+            run: run.clone(),
+            repository: task.repository.clone(),
+            base: task.base_commit.clone(),
             desk: Mutex::new(None),
             saving: Mutex::new(()),
+            network: Mutex::new(None),
             aside,
             asides: Arc::new(Mutex::new(asides)),
         }
@@ -115,6 +123,34 @@ impl Acts {
     /// Lets go of channel and screen; the machine goes on.
     pub(crate) async fn detach(&self) {
         *self.desk.lock().await = None;
+        if let Some(network) = self.network.lock().await.take() {
+            network.close().await;
+        }
+    }
+
+    /// What the run's sandbox may reach while its agent works.
+    async fn plan_of_network(&self) -> NetworkPlan {
+        let asked = match delivery::repository_of(&self.shared.forge, &self.repository) {
+            Ok(repository) => network::asked_by(&repository, &self.base).await,
+            Err(error) => Err(error.message),
+        };
+        network::plan(&self.shared.settings.network, asked)
+    }
+
+    /// Opens the sandbox's way out; it is closed when the sandbox is let go of.
+    async fn open_network(&self, desk: &Desk) -> NetworkPlan {
+        let plan = self.plan_of_network().await;
+        let record = network::Record {
+            store: self.shared.store.clone(),
+            run: self.run.clone(),
+            clock: Arc::clone(&self.shared.clock),
+        };
+        let egress = self.shared.settings.network.egress(plan.policy.clone());
+        let opened = Network::open(desk.channel.clone(), egress, record);
+        if let Some(before) = self.network.lock().await.replace(opened) {
+            before.close().await;
+        }
+        plan
     }
 
     pub(crate) async fn template_is_there(&self) -> Result<bool, UserError> {
@@ -149,8 +185,9 @@ impl Acts {
         );
         match cloned.await {
             Ok((desk, facts)) => {
+                let plan = self.open_network(&desk).await;
                 *self.desk.lock().await = Some(desk);
-                Ok(vec![EventBody::SandboxReady { sandbox, facts }])
+                Ok(vec![EventBody::SandboxReady { sandbox, facts }, plan.event()])
             }
             Err(error) => {
                 self.remove(&sandbox).await;
@@ -193,6 +230,7 @@ impl Acts {
         let desk = Desk::attach(machine, self.shared.entropy.as_ref(), ATTACH_WITHIN)
             .await
             .map_err(|error| Trouble::Cut(error.to_string()))?;
+        self.open_network(&desk).await;
         *slot = Some(desk.clone());
         Ok(desk)
     }
@@ -267,7 +305,7 @@ impl Acts {
             base_branch: task.base_branch.clone(),
             base_commit: task.base_commit.clone(),
             screen: (size.width(), size.height()),
-            reachable_hosts: Vec::new(),
+            reachable_hosts: self.plan_of_network().await.hosts(),
             guidance,
         };
         let system = nightshift_agent::prompt::system(&facts);

@@ -9,6 +9,7 @@ mod delivery;
 mod desk;
 mod doctor;
 mod images;
+mod network;
 mod pace;
 mod progress;
 mod repository;
@@ -22,6 +23,7 @@ pub mod trouble;
 
 pub use desk::{Desk, DeskError, shell};
 pub use images::{Images, OnPhase, SetUpPhase};
+pub use network::{NetworkSettings, default_registries};
 pub use progress::{RunCheckpoints, RunProgress};
 pub use shared::{SupervisorParts, SupervisorSettings};
 pub use supervisor::Supervisor;

@@ -277,8 +277,12 @@ impl RunProgress {
 
     /// Takes the next event in.
     pub fn apply(&mut self, event: &Event) {
-        self.count_time(event);
         self.last_seq = event.seq;
+        // Written beside the run's own events, so it must not matter where among them they come.
+        if matches!(event.body, EventBody::ConnectionsRecorded { .. }) {
+            return;
+        }
+        self.count_time(event);
         self.apply_to_checkpoints(event);
         match &event.body {
             EventBody::StateChanged { state } => self.enter(state),
@@ -360,6 +364,8 @@ impl RunProgress {
             }
             EventBody::PullRequestOpened { pull_request } => self.pull_request = Some(*pull_request),
             EventBody::RunSubmitted { .. }
+            | EventBody::NetworkOpened { .. }
+            | EventBody::ConnectionsRecorded { .. }
             | EventBody::TurnRetried { .. }
             | EventBody::CompactionRequested { .. }
             | EventBody::DeliveryIntended { .. }

@@ -94,7 +94,7 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub(crate) fn new(shared: Arc<Shared>, progress: RunProgress, requests: mpsc::Receiver<Request>) -> Self {
-        let acts = Arc::new(Acts::new(Arc::clone(&shared), progress.run.clone()));
+        let acts = Arc::new(Acts::new(Arc::clone(&shared), &progress));
         Self {
             shared,
             progress,

@@ -11,6 +11,7 @@ use nightshift_store::Store;
 use tokio::sync::{Semaphore, broadcast};
 
 use crate::images::Images;
+use crate::network::NetworkSettings;
 use crate::templates::Templates;
 
 /// Live updates kept for a watcher that is slow; one that is slower misses some.
@@ -56,6 +57,8 @@ pub struct SupervisorSettings {
     pub data: PathBuf,
     /// The folder with images and templates.
     pub cache: PathBuf,
+    /// What sandboxes may reach.
+    pub network: NetworkSettings,
     /// Where bundles lie on their way into and out of sandboxes.
     pub scratch: PathBuf,
 }

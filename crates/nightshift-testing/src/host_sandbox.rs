@@ -15,6 +15,7 @@ mod processes;
 
 use std::collections::HashMap;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -176,6 +177,14 @@ impl HostMachine {
     /// The agent's home folder on this host.
     pub fn home_folder(&self) -> &Path {
         Path::new(&self.home)
+    }
+
+    /// Opens the way out that programs of a real sandbox find at port 3128, at a port of its own, and says where.
+    pub fn open_proxy(&self) -> io::Result<SocketAddr> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let address = listener.local_addr()?;
+        self.guest.proxy(listener)?;
+        Ok(address)
     }
 
     /// Cuts the channel as a host that hangs up does; whoever held it may open another.

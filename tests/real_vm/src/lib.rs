@@ -8,6 +8,8 @@
     reason = "a bench of tests: a failed step is a failed test, and the names say what things are"
 )]
 
+pub mod registry;
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -212,6 +214,11 @@ pub fn small_repository(into: &Path) -> PathBuf {
     git(&repository, &["add", "-A"]);
     git(&repository, &["commit", "-q", "-m", "Notes"]);
     repository
+}
+
+/// The SHA-256 of bytes, in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Every file below a folder, `.git` and all, by path: mode and content's hash.

@@ -21,7 +21,7 @@ use nightshift_protocol::{
 };
 use nightshift_sandbox::MachineSize;
 use nightshift_store::Store;
-use nightshift_supervisor::{Images, Supervisor, SupervisorParts, SupervisorSettings};
+use nightshift_supervisor::{Images, NetworkSettings, Supervisor, SupervisorParts, SupervisorSettings};
 use nightshift_testing::host_sandbox::HostDriver;
 use nightshift_testing::scripted_model::{Script, ScriptedModel};
 use serde_json::{Value, json};
@@ -53,6 +53,7 @@ pub struct Night {
     pub driver: Arc<HostDriver>,
     pub owner: Owner,
     window: Option<u64>,
+    network: NetworkSettings,
 }
 
 /// What ends with the owner's process.
@@ -65,29 +66,40 @@ pub struct Owner {
 impl Night {
     /// Begins with a script for the model, a small screen and a patience that fits a test.
     pub async fn begin(script: Value) -> Self {
-        Self::with(script, None).await
+        Self::with(script, None, NetworkSettings::default()).await
     }
 
     /// Begins with a model whose window has this many tokens.
     pub async fn with_window(script: Value, tokens: u64) -> Self {
-        Self::with(script, Some(tokens)).await
+        Self::with(script, Some(tokens), NetworkSettings::default()).await
     }
 
-    async fn with(script: Value, window: Option<u64>) -> Self {
+    /// Begins with an owner whose configuration says this of the network.
+    pub async fn with_network(script: Value, network: NetworkSettings) -> Self {
+        Self::with(script, None, network).await
+    }
+
+    async fn with(script: Value, window: Option<u64>, network: NetworkSettings) -> Self {
         let script = Script::parse(&script.to_string()).expect("the script is valid");
         let model = ScriptedModel::start(script).await;
         // Short, because sockets live below it.
         let folder = tempfile::Builder::new().prefix("ns").tempdir_in("/tmp").unwrap();
         let driver = Arc::new(HostDriver::new(folder.path().join("sandboxes"), (320, 200)));
-        let owner = Owner::start(folder.path(), &driver, &model.base_url(), window).await;
-        Self { folder, model, driver, owner, window }
+        let owner = Owner::start(folder.path(), &driver, &model.base_url(), window, network.clone()).await;
+        Self { folder, model, driver, owner, window, network }
     }
 
     /// Ends the owner as a crash would, and starts another over the same history and sandboxes.
     pub async fn owner_restarts(&mut self) {
         self.owner.supervisor.rest().await;
-        self.owner =
-            Owner::start(self.folder.path(), &self.driver, &self.model.base_url(), self.window).await;
+        self.owner = Owner::start(
+            self.folder.path(),
+            &self.driver,
+            &self.model.base_url(),
+            self.window,
+            self.network.clone(),
+        )
+        .await;
         self.owner.supervisor.resume().await.unwrap();
     }
 
@@ -177,6 +189,7 @@ impl Owner {
         driver: &Arc<HostDriver>,
         model_url: &str,
         window: Option<u64>,
+        network: NetworkSettings,
     ) -> Self {
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
             (Arc::new(SystemClock), Arc::new(SystemEntropy));
@@ -208,6 +221,7 @@ impl Owner {
                 host_memory_mib: None,
                 data: folder.join("data"),
                 cache: folder.join("cache"),
+                network,
                 scratch: folder.join("data/scratch"),
             },
             None,

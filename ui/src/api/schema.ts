@@ -615,6 +615,68 @@ export type components = {
         };
         /** @description Names a git commit by its full object name (SHA-1, or SHA-256 in repositories that use it). */
         readonly CommitId: string;
+        /**
+         * @description Why a connection that was allowed did not come about.
+         * @enum {string}
+         */
+        readonly ConnectionFailure: "notResolved" | "notReached" | "refusedUpstream";
+        /** @description Connections to one host and port that had the same fate, since the record before. */
+        readonly ConnectionRecord: {
+            /**
+             * Format: int32
+             * @description How many were begun.
+             */
+            readonly begun: number;
+            /**
+             * Format: int32
+             * @description How many ended.
+             */
+            readonly ended: number;
+            /**
+             * @description The host as the sandbox named it, checked and cut; empty where it named none, or where more hosts were named
+             *     than are told apart.
+             */
+            readonly host: string;
+            /**
+             * Format: int64
+             * @description How long those that ended were open, together, in milliseconds.
+             */
+            readonly openMs: number;
+            /** @description What the sandbox was at. */
+            readonly phase: components["schemas"]["NetworkPhase"];
+            /**
+             * Format: int32
+             * @description The port; 0 with an empty host.
+             */
+            readonly port: number;
+            /**
+             * Format: int64
+             * @description Bytes the sandbox received.
+             */
+            readonly receivedBytes: number;
+            /**
+             * Format: int64
+             * @description Bytes the sandbox sent.
+             */
+            readonly sentBytes: number;
+            /** @description What became of them. */
+            readonly verdict: components["schemas"]["ConnectionVerdict"];
+        };
+        /** @description What became of a connection. */
+        readonly ConnectionVerdict: {
+            /** @enum {string} */
+            readonly type: "allowed";
+        } | {
+            /** @description Why. */
+            readonly reason: components["schemas"]["RefusalReason"];
+            /** @enum {string} */
+            readonly type: "refused";
+        } | {
+            /** @description Why. */
+            readonly reason: components["schemas"]["ConnectionFailure"];
+            /** @enum {string} */
+            readonly type: "failed";
+        };
         /** @description What `doctor` found. */
         readonly DoctorReport: {
             /** @description Each check, in the order a person should mend them. */
@@ -673,6 +735,22 @@ export type components = {
             readonly sandbox: components["schemas"]["SandboxId"];
             /** @enum {string} */
             readonly type: "sandboxReady";
+        } | {
+            /** @description The rules: `example.org`, `*.example.org`, `example.org:8443`. */
+            readonly allowed: readonly string[];
+            /** @description What the repository asks for and the owner's configuration does not permit. */
+            readonly notPermitted?: readonly string[];
+            /** @description What the sandbox is at. */
+            readonly phase: components["schemas"]["NetworkPhase"];
+            /** @description Why the repository's configuration was not followed, where it was not. */
+            readonly problem?: string | null;
+            /** @enum {string} */
+            readonly type: "networkOpened";
+        } | {
+            /** @description By host, port and fate. */
+            readonly connections: readonly components["schemas"]["ConnectionRecord"][];
+            /** @enum {string} */
+            readonly type: "connectionsRecorded";
         } | {
             /** @description Why, in one sentence. */
             readonly reason: string;
@@ -1108,6 +1186,11 @@ export type components = {
          * @enum {string}
          */
         readonly MessageDelivery: "steer" | "interrupt" | "queue";
+        /**
+         * @description What a sandbox is at, which decides what it may reach.
+         * @enum {string}
+         */
+        readonly NetworkPhase: "setUp" | "work";
         /** @description Why a run is paused. */
         readonly PauseReason: {
             /** @enum {string} */
@@ -1241,6 +1324,11 @@ export type components = {
          * @enum {string}
          */
         readonly Reconciled: "found" | "notBegun" | "unknown";
+        /**
+         * @description Why a connection was refused.
+         * @enum {string}
+         */
+        readonly RefusalReason: "notListed" | "bareAddress" | "invalidName" | "forbiddenAddress" | "otherHost" | "unknownProtocol" | "malformed" | "phaseOver";
         /** @description A part of a tool's result. */
         readonly ResultPart: {
             /** @description The words. */
@@ -1616,6 +1704,9 @@ export type CheckpointCost = components['schemas']['CheckpointCost'];
 export type CheckpointId = components['schemas']['CheckpointId'];
 export type CheckpointSummary = components['schemas']['CheckpointSummary'];
 export type CommitId = components['schemas']['CommitId'];
+export type ConnectionFailure = components['schemas']['ConnectionFailure'];
+export type ConnectionRecord = components['schemas']['ConnectionRecord'];
+export type ConnectionVerdict = components['schemas']['ConnectionVerdict'];
 export type DoctorReport = components['schemas']['DoctorReport'];
 export type ErrorCode = components['schemas']['ErrorCode'];
 export type Event = components['schemas']['Event'];
@@ -1635,6 +1726,7 @@ export type LiveBody = components['schemas']['LiveBody'];
 export type MergeReply = components['schemas']['MergeReply'];
 export type Message = components['schemas']['Message'];
 export type MessageDelivery = components['schemas']['MessageDelivery'];
+export type NetworkPhase = components['schemas']['NetworkPhase'];
 export type PauseReason = components['schemas']['PauseReason'];
 export type Plan = components['schemas']['Plan'];
 export type PlanStep = components['schemas']['PlanStep'];
@@ -1647,6 +1739,7 @@ export type PullRequestSummary = components['schemas']['PullRequestSummary'];
 export type QueueReason = components['schemas']['QueueReason'];
 export type RaiseLimits = components['schemas']['RaiseLimits'];
 export type Reconciled = components['schemas']['Reconciled'];
+export type RefusalReason = components['schemas']['RefusalReason'];
 export type ResultPart = components['schemas']['ResultPart'];
 export type RewindRun = components['schemas']['RewindRun'];
 export type RunDetail = components['schemas']['RunDetail'];

@@ -3,7 +3,7 @@
 //! Neither task waits for whoever uses a stream: what arrives is kept within the stream's window, and what is to be
 //! sent waits in the session. So a slow user of one stream holds up nobody else.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -20,6 +20,7 @@ use crate::wire::service::{ConnectAnswer, Identity, IdentityAnswer, Request};
 use crate::wire::session::{Event, Session};
 use crate::wire::{VERSION, service};
 
+use super::connections::Connections;
 use super::error::{ChannelError, CloseReason, ConnectError, IdentityError, OpenError};
 use super::stream::{GuestStream, Stream};
 
@@ -69,6 +70,17 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) session: Session,
     pub(super) waiting: HashMap<StreamId, Waiting>,
+    /// What the guest opened, for whoever takes connections; refused while nobody does.
+    pub(super) offered: Option<Offered>,
+}
+
+/// Streams the guest opened that nobody has taken yet, at most [`service::MAX_CONNECTIONS`].
+#[derive(Default)]
+pub(super) struct Offered {
+    /// Which of those who took connections one after the other takes these.
+    pub(super) taking: u64,
+    pub(super) streams: VecDeque<StreamId>,
+    pub(super) taker: Option<Waker>,
 }
 
 /// Who waits for a stream to change.
@@ -106,6 +118,7 @@ impl Channel {
             state: Mutex::new(State {
                 session: Session::new(End::Host, session_of(&nonce)),
                 waiting: HashMap::new(),
+                offered: None,
             }),
             outgoing: Notify::new(),
             closed: watch::Sender::new(None),
@@ -152,6 +165,14 @@ impl Channel {
         let mut stream = self.request(&Request::Connect { port }).await?;
         stream.answer::<ConnectAnswer>().await??;
         Ok(GuestStream::new(stream))
+    }
+
+    /// Opens the guest's proxy port and takes the connections that programs make to it. Taking them again ends what
+    /// took them before.
+    pub async fn take_connections(&self) -> Result<Connections, ChannelError> {
+        let connections = Connections::new(Arc::clone(&self.link))?;
+        self.ask::<()>(&Request::TakeConnections).await?;
+        Ok(connections)
     }
 
     /// Opens a stream and sends a request on it.
@@ -207,6 +228,9 @@ impl Shared {
             first
         });
         state.waiting.drain().for_each(|(_, mut waiting)| waiting.wake());
+        if let Some(taker) = state.offered.as_mut().and_then(|offered| offered.taker.take()) {
+            taker.wake();
+        }
     }
 
     async fn until_closed(&self) {
@@ -230,8 +254,17 @@ impl Shared {
         }
         self.change(|state| match state.session.handle(frame.body)? {
             Event::Opened(stream) => {
-                state.session.reset(stream, ResetReason::Refused);
-                state.session.release(stream);
+                match &mut state.offered {
+                    Some(offered) if offered.streams.len() < service::MAX_CONNECTIONS => {
+                        offered.streams.push_back(stream);
+                        offered.taker.take().into_iter().for_each(Waker::wake);
+                    }
+                    // Streams that the guest opens and cuts at once no longer count as open, and must not pile up.
+                    Some(_) | None => {
+                        state.session.reset(stream, ResetReason::Refused);
+                        state.session.release(stream);
+                    }
+                }
                 Ok(())
             }
             Event::Changed(stream) | Event::Cut(stream) => {

@@ -1,5 +1,6 @@
 //! The host's end of the channel.
 
+mod connections;
 mod error;
 mod file;
 mod job;
@@ -8,6 +9,7 @@ mod stream;
 mod tree;
 mod unpack;
 
+pub use connections::Connections;
 pub use error::{
     AttachError, ChannelError, CloseReason, ConnectError, FileError, ForgetError, IdentityError, KillError,
     OpenError, StartJobError, TreeError,

@@ -46,6 +46,13 @@ impl Stream {
         Ok(Self { link, id })
     }
 
+    /// Takes a stream over that the guest opened.
+    pub(super) fn adopt(link: Arc<Link>, id: StreamId) -> Self {
+        // On a closed channel it is found closed when it is used.
+        let _ = link.shared().change(|state| state.waiting.insert(id, Waiting::default()));
+        Self { link, id }
+    }
+
     /// Returns the next piece, or `None` after the last.
     pub(super) async fn receive(&mut self) -> Result<Option<(Lane, Bytes)>, ChannelError> {
         poll_fn(|context| self.poll_receive(context)).await
@@ -163,7 +170,7 @@ impl Stream {
     }
 }
 
-/// A connection to a port of the guest. Each direction ends on its own; dropping it cuts both.
+/// A connection to a port of the guest, or from one of its programs. Each direction ends on its own; dropping it cuts both.
 pub struct GuestStream {
     stream: Stream,
     /// What was received and did not fit the reader's buffer.

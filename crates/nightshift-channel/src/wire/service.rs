@@ -12,6 +12,9 @@
 //! | `getTree` | | [`TreeAnswer`], a tar stream, [`TreeAnswer`] whether it is whole, the end |
 //! | `connect` | bytes both ways, each with its own end | [`ConnectAnswer`] first |
 //! | the others | | one answer, the end |
+//!
+//! After `takeConnections` the guest opens streams too: one for each connection that a program of the sandbox makes
+//! to [`PROXY_PORT`], with bytes both ways, each with its own end. What they say is for the host to understand.
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,6 +24,12 @@ use serde::{Deserialize, Serialize};
 
 /// The longest request in bytes: a command's arguments and environment fit.
 pub const MAX_REQUEST_BYTES: usize = 1024 * 1024;
+
+/// The TCP port of the guest's loopback interface at which programs find a proxy, whose other end is the host.
+pub const PROXY_PORT: u16 = 3128;
+
+/// The most connections to [`PROXY_PORT`] that the guest hands to the host at once; the others wait.
+pub const MAX_CONNECTIONS: usize = 128;
 
 /// The longest answer in bytes.
 pub const MAX_ANSWER_BYTES: usize = 64 * 1024;
@@ -98,6 +107,8 @@ pub enum Request {
         /// The port.
         port: u16,
     },
+    /// Opens the proxy's port: from now on, until the session ends, connections to it come to the host.
+    TakeConnections,
     /// Makes a clone a machine of its own.
     Identity(Identity),
     /// Asks for an answer.

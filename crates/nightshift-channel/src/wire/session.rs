@@ -338,6 +338,20 @@ impl Session {
             .is_some_and(|stream| !matches!(stream.receiving, Receiving::Reset(_)) && !stream.was_cut_here())
     }
 
+    /// Whether either end cut the stream before the other had said all, or it is unknown.
+    pub fn was_cut_short(&self, id: StreamId) -> bool {
+        self.streams.get(&id).is_none_or(|stream| match stream.receiving {
+            Receiving::Open => stream.was_cut_here(),
+            Receiving::Ended => false,
+            Receiving::Reset(_) => true,
+        })
+    }
+
+    /// Whether the other end has said all it had to say, which may not be taken yet.
+    pub fn has_said_all(&self, id: StreamId) -> bool {
+        self.streams.get(&id).is_some_and(|stream| stream.receiving == Receiving::Ended)
+    }
+
     /// Whether all that was handed over has been passed on, the end of the stream too if it was said.
     pub fn is_passed_on(&self, id: StreamId) -> bool {
         self.streams.get(&id).is_none_or(|stream| {

@@ -122,6 +122,8 @@ impl RunProgress {
             }
             EventBody::StateChanged { state } if state.is_final() => self.checkpoints.rewinding = None,
             EventBody::RunSubmitted { .. }
+            | EventBody::NetworkOpened { .. }
+            | EventBody::ConnectionsRecorded { .. }
             | EventBody::StateChanged { .. }
             | EventBody::SandboxRequested { .. }
             | EventBody::SandboxStopped { .. }

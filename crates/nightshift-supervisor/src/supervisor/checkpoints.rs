@@ -183,6 +183,8 @@ fn carried(body: &EventBody) -> Option<EventBody> {
         | EventBody::LimitsRaised { .. }
         | EventBody::WorkFinished { .. } => Some(body.clone()),
         EventBody::RunSubmitted { .. }
+        | EventBody::NetworkOpened { .. }
+        | EventBody::ConnectionsRecorded { .. }
         | EventBody::StateChanged { .. }
         | EventBody::SandboxRequested { .. }
         | EventBody::SandboxReady { .. }

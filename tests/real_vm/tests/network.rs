@@ -1,0 +1,238 @@
+//! What a real sandbox reaches with the tools people use, and what it does not reach by any.
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a failed step is a failed test; a test may sleep"
+)]
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use real_vm::registry::{HOST, Registry};
+use real_vm::{Night, small_repository};
+use serde_json::{Value, json};
+
+fn shell(command: &str) -> Value {
+    json!({"calls": [{"tool": "shell", "input": {"command": command, "timeout_seconds": 600}}]})
+}
+
+/// A script that runs commands one after the other and then asks.
+fn commands(commands: &[String]) -> Value {
+    let mut turns: Vec<Value> = commands.iter().map(|command| shell(command)).collect();
+    turns.push(json!({"calls": [{"tool": "ask", "input": {"question": "Done?"}}]}));
+    json!({"model": "claude-sonnet-5-5", "turns": turns})
+}
+
+/// What the commands printed, in their order.
+async fn outputs(night: &Night, folder: &Path) -> (String, Vec<String>) {
+    let run = night.submit("Reach out", &small_repository(folder)).await;
+    assert_eq!(night.watch(&run).await, "waiting", "{}", night.log());
+    night.assert_no_breach();
+    let events = night.events(&run).await;
+    let finished = events.iter().filter(|event| event["type"] == "stepFinished");
+    (run, finished.map(|event| event["content"][0]["text"].as_str().unwrap_or_default().to_owned()).collect())
+}
+
+/// Host and fate of every connection that was recorded.
+async fn fates(
+    night: &Night,
+    run: &str,
+    enough: impl Fn(&[(String, String)]) -> bool,
+) -> Vec<(String, String)> {
+    let read = |events: &[Value]| {
+        let records = events.iter().filter(|event| event["type"] == "connectionsRecorded");
+        let connections = records.flat_map(|event| event["connections"].as_array().unwrap().clone());
+        let mut fates: Vec<(String, String)> = connections
+            .map(|record| {
+                let fate = record["verdict"]["reason"].as_str().unwrap_or("allowed").to_owned();
+                (record["host"].as_str().unwrap().to_owned(), fate)
+            })
+            .collect();
+        fates.sort();
+        fates.dedup();
+        fates
+    };
+    let events = night.until(run, "the connections' record", |events| enough(&read(events))).await;
+    read(&events)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn curl_git_npm_pip_cargo_apt_and_chromium_work_through_the_proxy() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = Registry::start(folder.path());
+    let (http, https) =
+        (format!("http://{HOST}:{}", registry.http), format!("https://{HOST}:{}", registry.https));
+    let night = Night::begin(commands(&[
+        format!("curl -sf {http}/authority.crt | sudo tee /usr/local/share/ca-certificates/test.crt >/dev/null && sudo update-ca-certificates 2>&1 | tail -1"),
+        format!("curl -sf {https}/page.html; curl -sf --proxy socks5h://127.0.0.1:3128 {https}/page.html | head -c 15"),
+        format!("cd /tmp && git clone -q {https}/greet.git && cat greet/words"),
+        format!("mkdir /tmp/npm && cd /tmp/npm && NODE_EXTRA_CA_CERTS=/usr/local/share/ca-certificates/test.crt npm install --no-audit --no-fund --registry {https}/npm/ greet 2>&1 | tail -3; node -p 'require(\"greet\")'"),
+        format!("python3 -m venv /tmp/venv && /tmp/venv/bin/pip install -q --disable-pip-version-check --cert /usr/local/share/ca-certificates/test.crt --index-url {https}/pip/simple/ greet && /tmp/venv/bin/python -m greet"),
+        format!("mkdir -p /tmp/app/src /tmp/app/.cargo && cd /tmp/app && curl -sf {http}/cargo -o /tmp/cargo && chmod +x /tmp/cargo && touch src/main.rs && \
+                 printf '[package]\\nname = \"app\"\\nversion = \"0.1.0\"\\nedition = \"2021\"\\n[dependencies]\\ngreet = \"1\"\\n' >Cargo.toml && \
+                 printf '[source.crates-io]\\nreplace-with = \"t\"\\n[source.t]\\nregistry = \"sparse+{https}/index/\"\\n' >.cargo/config.toml && \
+                 CARGO_HTTP_CAINFO=/usr/local/share/ca-certificates/test.crt /tmp/cargo vendor -q --respect-source-config && cat vendor/greet/src/lib.rs"),
+        format!("echo 'deb [trusted=yes] {http}/apt ./' | sudo tee /etc/apt/sources.list >/dev/null && sudo rm -rf /etc/apt/sources.list.d/* && \
+                 sudo apt-get update -qq && sudo apt-get install -qq -y greet >/dev/null 2>&1; cat /usr/share/greet/words"),
+        format!("curl -sf -X PUT 'http://127.0.0.1:9222/json/new?{http}/page.html' >/dev/null; \
+                 for i in $(seq 120); do curl -sf http://127.0.0.1:9222/json/list | grep '\"title\": \"hello from a page\"' && break; sleep 0.5; done"),
+    ]))
+    .await;
+    std::fs::write(night.home.path().join("config.toml"), registry.configuration()).unwrap();
+    let (run, said) = outputs(&night, folder.path()).await;
+    let expected = [
+        "done",
+        "hello from a page",
+        "hello from git",
+        "hello from npm",
+        "hello from pip",
+        "hello from cargo",
+        "hello from apt",
+        "hello from a page",
+    ];
+    for (said, expected) in said.iter().zip(expected) {
+        assert!(said.contains(expected), "{expected:?} is not in {said:?}\n{:?}", registry.paths());
+    }
+    assert!(said[1].contains("<!doctype html>"), "by SOCKS: {}", said[1]);
+    assert_eq!(said.len(), expected.len());
+    let allowed = (HOST.to_owned(), "allowed".to_owned());
+    fates(&night, &run, |fates| fates.contains(&allowed)).await;
+    night.said(&["cancel", &run]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_is_not_listed_is_reached_by_any_road_and_every_attempt_is_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = Registry::start(folder.path());
+    let (http, https) = (registry.http, registry.https);
+    // Each road prints what curl's exit status or the answer's code says; none may print the page.
+    let get = |url: &str| format!("curl -s -m 30 --noproxy '' -w ' %{{http_code}}\\n' {url}");
+    let roads = [
+        get(&format!("http://127.0.0.1:{http}/page.html")),
+        get(&format!(
+            "-x socks5://127.0.0.1:3128 http://{HOST}:{http}/page.html --resolve {HOST}:{http}:127.0.0.1"
+        )),
+        get("http://169.254.169.254/latest/meta-data/"),
+        get("http://metadata.test/latest/meta-data/"),
+        get(&format!("http://loopback.test:{http}/page.html")),
+        get("http://private.test/"),
+        get("http://mapped.test/"),
+        get("http://unlisted.test/"),
+        get(&format!("-H 'Host: unlisted.test' http://{HOST}:{http}/page.html")),
+        format!(
+            "echo Q | openssl s_client -proxy 127.0.0.1:3128 -connect {HOST}:{https} -servername unlisted.test 2>&1 | grep -c 'BEGIN CERTIFICATE'"
+        ),
+        format!(
+            "timeout 20 bash -c 'exec 3<>/dev/tcp/127.0.0.1/3128; printf \"CONNECT {HOST}:{http} HTTP/1.1\\r\\nHost: {HOST}:{http}\\r\\n\\r\\n\" >&3; sleep 1; printf \"SSH-2.0-x\\r\\n\" >&3; cat <&3' | tail -c 30"
+        ),
+        "ip -o link | grep -vc LOOPBACK; timeout 5 bash -c 'echo > /dev/tcp/8.8.8.8/53' 2>&1 | tail -1"
+            .to_owned(),
+    ];
+    let night = Night::begin(commands(&roads)).await;
+    std::fs::write(night.home.path().join("config.toml"), registry.configuration()).unwrap();
+    let (run, said) = outputs(&night, folder.path()).await;
+    for (road, said) in roads.iter().zip(&said) {
+        assert!(!said.contains("hello from a page"), "{road}: {said}");
+    }
+    assert_eq!(said.len(), roads.len());
+    for (index, reason) in [
+        (0, "by name, not by address"),
+        (2, "by name, not by address"),
+        (3, "no sandbox may reach"),
+        (4, "no sandbox may reach"),
+        (5, "no sandbox may reach"),
+        (6, "no sandbox may reach"),
+        (7, "not on the list"),
+        (8, "two different hosts"),
+    ] {
+        assert!(
+            said[index].contains(reason) && said[index].contains(" 403"),
+            "{}: {}",
+            roads[index],
+            said[index]
+        );
+    }
+    assert!(said[9].starts_with('0'), "TLS with another name: {}", said[9]);
+    assert!(said[11].starts_with('0') && said[11].contains("unreachable"), "{}", said[11]);
+    assert_eq!(registry.paths(), Vec::<String>::new());
+    let expected = [
+        ("", "bareAddress"),
+        ("loopback.test", "forbiddenAddress"),
+        ("mapped.test", "forbiddenAddress"),
+        ("metadata.test", "forbiddenAddress"),
+        ("private.test", "forbiddenAddress"),
+        (HOST, "otherHost"),
+        (HOST, "unknownProtocol"),
+        ("unlisted.test", "notListed"),
+    ];
+    let expected = expected.map(|(host, fate)| (host.to_owned(), fate.to_owned()));
+    let told = fates(&night, &run, |fates| expected.iter().all(|fate| fates.contains(fate))).await;
+    let reached: Vec<_> = told.iter().filter(|(host, fate)| fate == "allowed" && host != HOST).collect();
+    assert!(reached.is_empty(), "{reached:?}");
+    night.said(&["cancel", &run]).await;
+}
+
+/// How long the owner takes to answer, as a person's program asks it.
+fn ask(owner: &Value) -> Duration {
+    let began = Instant::now();
+    let url = owner["url"].as_str().unwrap().trim_start_matches("http://").to_owned();
+    let mut socket = TcpStream::connect(&url).unwrap();
+    let token = owner["token"].as_str().unwrap();
+    write!(socket, "GET /api/v1/runs HTTP/1.1\r\nHost: {url}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    began.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_that_floods_its_channel_and_forks_without_end_harms_neither_its_owner_nor_another_sandbox()
+{
+    // The flood: the guest program is stopped, and garbage, frames' beginnings among it, goes into its port at full speed.
+    let flood = "sudo systemctl stop nightshift-guest; port=$(ls /dev/virtio-ports/nightshift.channel); \
+        while true; do sudo dd if=/dev/urandom of=$port bs=64k count=400 2>/dev/null; done";
+    let attack = format!(
+        "for i in $(seq 300); do curl -s -m 5 http://made-up-$i.test/ >/dev/null & done; wait; echo asked; \
+         nohup setsid bash -c '{}' >/dev/null 2>&1 & \
+         nohup setsid bash -c 'bomb() {{ bomb | bomb & }}; ulimit -u 400; bomb' >/dev/null 2>&1 & sleep 1; echo begun",
+        flood.replace('\'', "'\\''")
+    );
+    let night = Night::begin(commands(&[attack])).await;
+    let folder = tempfile::tempdir().unwrap();
+    let repository = small_repository(folder.path());
+    let hostile = night.submit("Attack", &repository).await;
+    night
+        .until(&hostile, "the attack", |events| events.iter().any(|event| event["type"] == "stepIntended"))
+        .await;
+    std::thread::sleep(Duration::from_secs(20));
+    let owner: Value =
+        serde_json::from_slice(&std::fs::read(night.home.path().join("data/owner.json")).unwrap()).unwrap();
+    let mut times: Vec<Duration> = (0..300).map(|_| ask(&owner)).collect();
+    times.sort();
+    let p99 = times[times.len() * 99 / 100];
+    assert!(p99 < Duration::from_millis(100), "the owner took {:?} at p50, {p99:?} at p99", times[150]);
+
+    // Another sandbox is made and works meanwhile; its script is the same, so it is looked at by its sandbox alone.
+    let events = night.events(&hostile).await;
+    let records = events.iter().filter(|event| event["type"] == "connectionsRecorded");
+    let lines: usize = records.map(|event| event["connections"].as_array().unwrap().len()).sum();
+    assert!((1..=300).contains(&lines), "{lines} lines for 300 connections");
+    let neighbour = night.submit("Work", &repository).await;
+    night
+        .until(&neighbour, "another sandbox", |events| {
+            events.iter().any(|event| event["type"] == "sandboxReady")
+        })
+        .await;
+    night.said(&["cancel", &neighbour]).await;
+    night.said(&["cancel", &hostile]).await;
+    for run in [&hostile, &neighbour] {
+        night
+            .until(run, "the sandbox to go", |events| {
+                events.iter().any(|event| event["type"] == "sandboxStopped")
+            })
+            .await;
+    }
+    assert_eq!(night.machines(), Vec::<u32>::new());
+}
