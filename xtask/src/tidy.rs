@@ -63,6 +63,7 @@ const GRAPH: &[(&str, &[&str])] = &[
             "nightshift-sandbox",
             "nightshift-screen",
             "nightshift-supervisor",
+            "nightshift-testing",
         ],
     ),
     ("xtask", &[]),

@@ -5,12 +5,19 @@ mod checkpoint;
 mod density;
 mod sandbox;
 mod screen;
+mod step;
 
 use crate::bench::Bench;
 
 /// All of them, in the order they are listed.
-pub(crate) const ALL: &[&dyn Bench] =
-    &[&sandbox::Sandbox, &density::Density, &checkpoint::Checkpoint, &screen::ScreenBench, &action::Action];
+pub(crate) const ALL: &[&dyn Bench] = &[
+    &sandbox::Sandbox,
+    &density::Density,
+    &checkpoint::Checkpoint,
+    &screen::ScreenBench,
+    &action::Action,
+    &step::Step,
+];
 
 /// The bench of that name.
 pub(crate) fn find(name: &str) -> Option<&'static dyn Bench> {

@@ -1,0 +1,258 @@
+//! A model that answers at once and remembers when: a few lines of HTTP, so that the time it takes itself is small.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+/// What tells the runs apart: the task's description, which every request carries near its beginning.
+const MARK: &[u8] = b"Bench run ";
+
+/// What the model answers.
+pub(crate) struct Turn {
+    words: String,
+    call: Value,
+}
+
+impl Turn {
+    /// A plan, which changes nothing in the sandbox, with words of so many characters before it. Now and then it runs
+    /// a command, as an agent that does something does.
+    pub(crate) fn note(turn: usize, characters: usize) -> Self {
+        let words = "word ".repeat(characters / 5);
+        let call = if Self::runs_a_command(turn) {
+            json!({"name": "shell", "input": {"command": format!("echo {turn} > note")}})
+        } else {
+            json!({"name": "plan", "input": {"steps": [{"title": format!("Step {turn}"), "state": "active"}]}})
+        };
+        Self { words, call }
+    }
+
+    /// Whether the note of a turn runs a command.
+    pub(crate) fn runs_a_command(turn: usize) -> bool {
+        turn.is_multiple_of(20)
+    }
+
+    /// A click somewhere else, which is answered by a screenshot.
+    pub(crate) fn click(turn: usize) -> Self {
+        let place = [turn * 37 % 1_200, 50 + turn * 53 % 700];
+        let call = json!({"name": "left_click", "toolset_name": "computer", "input": {"coordinate": place}});
+        Self { words: String::new(), call }
+    }
+
+    /// The answer as a stream of events.
+    fn events(&self, turn: usize, tokens: usize) -> String {
+        let mut call = self.call.clone();
+        let input = call["input"].take().to_string();
+        call["type"] = json!("tool_use");
+        call["id"] = json!(format!("toolu_{turn}"));
+        call["input"] = json!({});
+        call["caller"] = json!({"type": "direct"});
+        let usage = json!({"input_tokens": 1, "cache_read_input_tokens": tokens, "cache_creation_input_tokens": 0,
+            "output_tokens": 1});
+        let message = json!({"id": "msg", "type": "message", "role": "assistant", "model": "claude-sonnet-5-5",
+            "content": [], "stop_reason": null, "stop_sequence": null, "usage": usage});
+        let mut events = vec![json!({"type": "message_start", "message": message})];
+        let mut index = 0;
+        if !self.words.is_empty() {
+            let text = json!({"type": "text", "text": ""});
+            events.push(json!({"type": "content_block_start", "index": 0, "content_block": text}));
+            let delta = json!({"type": "text_delta", "text": self.words});
+            events.push(json!({"type": "content_block_delta", "index": 0, "delta": delta}));
+            events.push(json!({"type": "content_block_stop", "index": 0}));
+            index = 1;
+        }
+        events.push(json!({"type": "content_block_start", "index": index, "content_block": call}));
+        let delta = json!({"type": "input_json_delta", "partial_json": input});
+        events.push(json!({"type": "content_block_delta", "index": index, "delta": delta}));
+        events.push(json!({"type": "content_block_stop", "index": index}));
+        let stop = json!({"stop_reason": "tool_use", "stop_sequence": null});
+        events.push(json!({"type": "message_delta", "delta": stop, "usage": {"output_tokens": 1}}));
+        events.push(json!({"type": "message_stop"}));
+        events
+            .iter()
+            .map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap_or_default()))
+            .collect()
+    }
+}
+
+/// The server, until it is dropped.
+pub(crate) struct InstantModel {
+    port: u16,
+    shared: Arc<Shared>,
+    serving: JoinHandle<()>,
+}
+
+struct Shared {
+    answer: Box<dyn Fn(usize) -> Turn + Send + Sync>,
+    runs: Mutex<Vec<Seen>>,
+    news: Notify,
+    peak_kib: AtomicU64,
+}
+
+/// What was seen of a run.
+#[derive(Default, Clone)]
+struct Seen {
+    own: Vec<Duration>,
+    sizes: Vec<usize>,
+    answered: Option<Instant>,
+}
+
+impl InstantModel {
+    pub(crate) async fn start(
+        answer: impl Fn(usize) -> Turn + Send + Sync + 'static,
+    ) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let port = listener.local_addr()?.port();
+        let shared = Arc::new(Shared {
+            answer: Box::new(answer),
+            runs: Mutex::default(),
+            news: Notify::new(),
+            peak_kib: AtomicU64::new(0),
+        });
+        let serving = tokio::spawn({
+            let shared = Arc::clone(&shared);
+            async move {
+                while let Ok((socket, _)) = listener.accept().await {
+                    // A client that hangs up has heard enough.
+                    tokio::spawn({
+                        let shared = Arc::clone(&shared);
+                        async move { serve(socket, shared).await.unwrap_or(()) }
+                    });
+                }
+            }
+        });
+        Ok(Self { port, shared, serving })
+    }
+
+    pub(crate) fn base_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The description by which the requests of run `number` are known.
+    pub(crate) fn description(number: usize) -> String {
+        format!("{}{number:03}.", String::from_utf8_lossy(MARK))
+    }
+
+    /// Waits until `runs` runs have had `turns` turns each, and meanwhile looks at the memory of this process.
+    pub(crate) async fn until(&self, runs: usize, turns: usize) {
+        loop {
+            let news = self.shared.news.notified();
+            let done = self.shared.runs().iter().filter(|seen| seen.own.len() >= turns).count();
+            self.shared.peak_kib.fetch_max(resident_kib(), Ordering::Relaxed);
+            if done >= runs {
+                return;
+            }
+            news.await;
+        }
+    }
+
+    /// The owner's own times for the turns of a run, from the second on.
+    pub(crate) fn own_times(&self, run: usize) -> Vec<Duration> {
+        self.shared.runs().get(run).map(|seen| seen.own.clone()).unwrap_or_default()
+    }
+
+    /// By how many tokens the transcript of a run grew between two turns; four bytes count as one.
+    pub(crate) fn tokens_between(&self, run: usize, from: usize, to: usize) -> usize {
+        let runs = self.shared.runs();
+        let size = |turn: usize| runs.get(run).and_then(|seen| seen.sizes.get(turn)).copied().unwrap_or(0);
+        size(to).saturating_sub(size(from)) / 4
+    }
+
+    /// The most memory that was seen in use, in KiB.
+    pub(crate) fn peak_kib(&self) -> u64 {
+        self.shared.peak_kib.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn largest_request(&self) -> usize {
+        self.shared.runs().iter().flat_map(|seen| seen.sizes.iter().copied()).max().unwrap_or(0)
+    }
+}
+
+impl Drop for InstantModel {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl Shared {
+    fn runs(&self) -> MutexGuard<'_, Vec<Seen>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of a request and returns which turn of which run it asks for.
+    fn arrived(&self, at: Instant, body: &[u8]) -> Option<(usize, usize)> {
+        let mark = body.windows(MARK.len()).position(|window| window == MARK)? + MARK.len();
+        let number =
+            body.get(mark..mark + 3).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok())?;
+        let mut runs = self.runs();
+        if runs.len() <= number {
+            runs.resize(number + 1, Seen::default());
+        }
+        let seen = &mut runs[number];
+        seen.sizes.push(body.len());
+        if let Some(answered) = seen.answered {
+            seen.own.push(at - answered);
+        }
+        Some((number, seen.sizes.len() - 1))
+    }
+
+    fn answered(&self, run: usize) {
+        self.runs()[run].answered = Some(Instant::now());
+        self.news.notify_waiters();
+    }
+}
+
+async fn serve(socket: TcpStream, shared: Arc<Shared>) -> std::io::Result<()> {
+    socket.set_nodelay(true)?;
+    let mut socket = BufReader::with_capacity(256 * 1024, socket);
+    loop {
+        let (mut first, mut length) = (String::new(), 0);
+        loop {
+            let mut line = String::new();
+            if socket.read_line(&mut line).await? == 0 {
+                return Ok(());
+            }
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().map_err(std::io::Error::other)?;
+            }
+            match (line.trim().is_empty(), first.is_empty()) {
+                (true, _) => break,
+                (false, true) => first = line,
+                (false, false) => {}
+            }
+        }
+        let mut body = vec![0; length];
+        socket.read_exact(&mut body).await?;
+        let at = Instant::now();
+        let turn = if first.starts_with("POST") { shared.arrived(at, &body) } else { None };
+        let (kind, text) = match turn {
+            Some((_, turn)) => ("text/event-stream", (shared.answer)(turn).events(turn, length / 4)),
+            None => ("application/json", model().to_string()),
+        };
+        let head =
+            format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n", text.len());
+        socket.write_all((head + &text).as_bytes()).await?;
+        socket.flush().await?;
+        if let Some((run, _)) = turn {
+            shared.answered(run);
+        }
+    }
+}
+
+/// The memory this process has in use (proc_pid_status(5)).
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+}
+
+fn model() -> Value {
+    json!({"type": "model", "id": "claude-sonnet-5-5", "display_name": "instant", "lifecycle": "active",
+        "created_at": "2026-09-28T00:00:00Z", "max_input_tokens": 1_000_000, "max_tokens": 128_000,
+        "capabilities": {"image_input": {"supported": true}}})
+}
