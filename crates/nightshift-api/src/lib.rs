@@ -11,8 +11,9 @@ use futures_util::{Stream, StreamExt, stream};
 use nightshift_forge::{Forge, PullRequest, PullRequestFilter};
 use nightshift_protocol::{
     ArtifactId, ChangedFile, ChangedFiles, CheckpointSummary, CommitId, DoctorReport, ErrorCode, Event,
-    ForkReply, ForkRun, ListRuns, Live, MergeReply, PullRequestDetail, PullRequestSummary, RaiseLimits,
-    RunDetail, RunId, RunList, RunState, RunSummary, SayToRun, SubmitReply, SubmitTask, Tree, UserError,
+    ForkReply, ForkRun, ListRuns, Live, MergeReply, ModelList, PullRequestDetail, PullRequestSummary,
+    RaiseLimits, RunDetail, RunId, RunList, RunState, RunSummary, SayToRun, SubmitReply, SubmitTask, Tree,
+    UserError,
 };
 use nightshift_store::{FindError, RunCursor, RunFilter, RunStates, Store};
 use nightshift_supervisor::{Supervisor, trouble};
@@ -291,6 +292,16 @@ impl Api {
     /// Looks whether this host can run sandboxes.
     pub async fn doctor(&self) -> DoctorReport {
         self.supervisor.doctor().await
+    }
+
+    /// Lists the models of all providers.
+    pub async fn models(&self) -> Result<ModelList, UserError> {
+        self.supervisor.models().await
+    }
+
+    /// Asks a model, or the default model, one small thing, and says what works with it.
+    pub async fn try_model(&self, model: Option<String>) -> DoctorReport {
+        self.supervisor.try_model(model).await
     }
 
     /// Makes image and template if they are missing, and returns the template's key.

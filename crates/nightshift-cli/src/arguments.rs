@@ -46,7 +46,7 @@ Ctrl+C stops the waiting, not the run: it goes on, and `nightshift watch` shows 
         /// The branch to start from [default: the one that is checked out].
         #[arg(long)]
         base: Option<String>,
-        /// The model [default: from the configuration].
+        /// The model, as `nightshift models` lists them [default: from the configuration].
         #[arg(long)]
         model: Option<String>,
         /// What the task may use.
@@ -160,8 +160,28 @@ Example:
     },
     /// End the owner; runs stop where they are and go on when it is started again.
     Stop,
+    /// List the models that tasks can be given to, with window and price.
+    #[command(after_help = "\
+Examples:
+  nightshift models
+  nightshift models openai/
+  nightshift models --json | jq -r '.models[].name'
+
+Providers are anthropic, openai and ollama, and those of [providers.NAME] in config.toml.")]
+    Models {
+        /// Only those whose names have this in them.
+        containing: Option<String>,
+    },
     /// Look whether this machine can run sandboxes, and say what to do if not.
-    Doctor,
+    #[command(after_help = "\
+Examples:
+  nightshift doctor
+  nightshift doctor --model ollama/qwen3-vl:8b    # one small call: streaming, tools, pictures")]
+    Doctor {
+        /// Try this model instead, by one small call that costs a fraction of a cent.
+        #[arg(long)]
+        model: Option<String>,
+    },
 }
 
 /// What a task may use.

@@ -15,7 +15,7 @@ use crate::arguments::{Arguments, Command, LimitArguments, Review, Template};
 use crate::client::Client;
 use crate::folders::Environment;
 use crate::follow::{Ended, Output, beside, follow, out, spinner};
-use crate::{owner, show};
+use crate::{models, owner, show};
 
 mod checkpoints;
 
@@ -113,7 +113,12 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
         Command::Template { command: Template::Build } => build_template(environment, json).await,
         Command::Serve { port } => owner::serve(environment, port).await.map(|()| 0),
         Command::Stop => stop(environment, json).await,
-        Command::Doctor => doctor(environment, json).await,
+        Command::Models { containing } => {
+            let list = models::list(environment, containing.as_deref()).await?;
+            print(json, &list, || models::show(&list));
+            Ok(u8::from(list.models.is_empty()))
+        }
+        Command::Doctor { model } => doctor(environment, json, model).await,
     }
 }
 
@@ -391,9 +396,11 @@ async fn stop(environment: &Environment, json: bool) -> Status {
     Ok(0)
 }
 
-async fn doctor(environment: &Environment, json: bool) -> Status {
-    let client = owner::connect(environment).await?;
-    let report: DoctorReport = client.get("/doctor").await?;
+async fn doctor(environment: &Environment, json: bool, model: Option<String>) -> Status {
+    let report: DoctorReport = match model {
+        Some(model) => models::try_model(environment, model).await?,
+        None => owner::connect(environment).await?.get("/doctor").await?,
+    };
     print(json, &report, || show::doctor(&report));
     let bad = report.checks.iter().any(|check| matches!(check.outcome, CheckOutcome::Bad { .. }));
     Ok(u8::from(bad))

@@ -1,17 +1,19 @@
 //! `config.toml`: what a person may set once instead of on every command.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use nightshift_protocol::{ErrorCode, UserError};
 use serde::Deserialize;
 
 use crate::egress::{self, EgressConfiguration};
+use crate::providers::ProviderConfiguration;
 
 /// The model of a task that names none.
 pub(crate) const DEFAULT_MODEL: &str = "claude-sonnet-5-5";
 
 /// The configuration file. Unknown keys are refused: a misspelt one would be silently without effect.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Configuration {
     /// The model of a task that names none.
@@ -24,6 +26,8 @@ pub(crate) struct Configuration {
     pub(crate) sandbox: SandboxConfiguration,
     /// What they may reach.
     pub(crate) egress: EgressConfiguration,
+    /// Providers of models beside those that are built in, and what is different about those.
+    pub(crate) providers: BTreeMap<String, ProviderConfiguration>,
 }
 
 /// The machines.
@@ -44,6 +48,7 @@ impl Default for Configuration {
             sandboxes: None,
             sandbox: SandboxConfiguration::default(),
             egress: EgressConfiguration::default(),
+            providers: BTreeMap::new(),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Where Nightshift keeps its things, after the XDG base directory specification.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// What the program reads from its environment, once, at its start.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Environment {
     pub(crate) home: Option<PathBuf>,
     pub(crate) nightshift_home: Option<PathBuf>,
@@ -13,12 +15,19 @@ pub(crate) struct Environment {
     pub(crate) path: Option<std::ffi::OsString>,
     pub(crate) vm_images: Option<PathBuf>,
     pub(crate) guest: Option<PathBuf>,
-    pub(crate) anthropic_key: Option<String>,
-    pub(crate) anthropic_url: Option<String>,
     pub(crate) proxy: Option<String>,
     pub(crate) no_proxy: Option<String>,
     pub(crate) log: Option<String>,
+    /// Every variable that is text: which one holds a provider's key is a matter of configuration.
+    pub(crate) variables: BTreeMap<String, String>,
     pub(crate) executable: Option<PathBuf>,
+}
+
+impl fmt::Debug for Environment {
+    /// Shows none of it: there are keys in it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Environment").finish_non_exhaustive()
+    }
 }
 
 impl Environment {
@@ -36,13 +45,19 @@ impl Environment {
             path: std::env::var_os("PATH"),
             vm_images: path("NIGHTSHIFT_VM_IMAGES"),
             guest: path("NIGHTSHIFT_GUEST"),
-            anthropic_key: text("ANTHROPIC_API_KEY"),
-            anthropic_url: text("ANTHROPIC_BASE_URL"),
             proxy: text("HTTPS_PROXY").or_else(|| text("https_proxy")),
             no_proxy: text("NO_PROXY").or_else(|| text("no_proxy")),
             log: text("NIGHTSHIFT_LOG"),
+            variables: std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .collect(),
             executable: std::env::current_exe().ok(),
         }
+    }
+
+    /// A variable's value; one that is empty counts as not set.
+    pub(crate) fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 }
 

@@ -10,7 +10,9 @@ mod configuration;
 mod egress;
 mod folders;
 mod follow;
+mod models;
 mod owner;
+mod providers;
 mod show;
 
 use std::process::ExitCode;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nightshift_api::Api;
 use nightshift_forge::{Forge, Git};
-use nightshift_model::{Anthropic, AnthropicSettings, Key, Model};
+use nightshift_model::Model;
 use nightshift_protocol::{Clock, Entropy, ErrorCode, OffsetDateTime, OwnerAddress, RunId, UserError};
 use nightshift_qemu::{QemuDriver, QemuProgram, QemuSettings};
 use nightshift_sandbox::MachineSize;
@@ -23,6 +23,7 @@ use crate::client::Client;
 use crate::configuration::{self, Configuration};
 use crate::egress;
 use crate::folders::{Environment, Folders, beside};
+use crate::providers;
 
 /// How long a started owner may take until it answers. It opens its history and listens; it builds nothing.
 const START_WITHIN: Duration = Duration::from_secs(20);
@@ -296,13 +297,6 @@ async fn assemble(
     .ok_or_else(|| missing("nightshift-guest", "NIGHTSHIFT_GUEST"))?;
     let recipe = beside(executable, environment.vm_images.as_deref(), &["../share/nightshift/vm-images"])
         .ok_or_else(|| missing("the vm-images folder", "NIGHTSHIFT_VM_IMAGES"))?;
-    let internal = |what: &str, error: &dyn std::error::Error| {
-        UserError::new(
-            ErrorCode::Internal,
-            format!("{what}: {error}"),
-            "Look at the owner and mode of its folders.",
-        )
-    };
     let git = Git::new(std::env::vars_os());
     let store = Store::open(&folders.data).await.map_err(|error| opening(&error))?;
     let forge = Forge::open(&folders.data.join("repositories"), git.clone())
@@ -317,25 +311,8 @@ async fn assemble(
         trial_kernel: images.find().await.ok().flatten().map(|image| image.folder.join("vmlinux")),
     });
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let model: Option<Arc<dyn Model>> = match &environment.anthropic_key {
-        None => None,
-        Some(text) => {
-            let key = Key::new(text).map_err(|error| {
-                UserError::new(
-                    ErrorCode::WrongKey,
-                    format!("ANTHROPIC_API_KEY holds no key: {error}"),
-                    "Set it to the key as the provider shows it, then `nightshift stop` and try again.",
-                )
-            })?;
-            let mut settings = AnthropicSettings::new(key, Arc::clone(&clock), Arc::clone(entropy));
-            settings.proxy.clone_from(&environment.proxy);
-            settings.no_proxy.clone_from(&environment.no_proxy);
-            if let Some(url) = &environment.anthropic_url {
-                settings.base_url.clone_from(url);
-            }
-            Some(Arc::new(Anthropic::new(settings).map_err(|error| internal("the model's client", &error))?))
-        }
-    };
+    let model: Arc<dyn Model> =
+        Arc::new(providers::providers(&configuration.providers, environment, &clock, entropy)?);
     let supervisor = Supervisor::new(
         SupervisorParts {
             store: store.clone(),

@@ -7,6 +7,22 @@ use nightshift_protocol::{ArtifactId, ErrorCode, UserError};
 /// Why a model gave no turn.
 #[derive(Debug, thiserror::Error)]
 pub enum TurnError {
+    /// The model's name begins with a provider that is not configured.
+    #[error("there is no provider \"{provider}\"")]
+    UnknownProvider {
+        /// The part before the slash.
+        provider: String,
+        /// The providers there are.
+        known: Vec<String>,
+    },
+    /// There is no key for the model's provider.
+    #[error("there is no key for the provider {provider}")]
+    MissingKey {
+        /// The provider.
+        provider: String,
+        /// The environment variable that would hold it.
+        variable: String,
+    },
     /// The provider does not know the key, or the key was withdrawn.
     #[error("the provider refused the key")]
     WrongKey,
@@ -196,6 +212,17 @@ impl TurnError {
     /// The error as a person meets it: what failed, why, and what to do.
     pub fn user_error(&self) -> UserError {
         let (code, hint) = match self {
+            Self::UnknownProvider { known, .. } => (
+                ErrorCode::UnknownModel,
+                format!(
+                    "Known are {}; others are named by [providers.NAME] in config.toml (docs/models.md).",
+                    known.join(", ")
+                ),
+            ),
+            Self::MissingKey { variable, .. } => (
+                ErrorCode::MissingKey,
+                format!("Set {variable} and restart the owner (`nightshift stop`, then the command again)."),
+            ),
             Self::WrongKey => (
                 ErrorCode::WrongKey,
                 "Check the key in the provider's console, set it again, and continue the run.".to_owned(),

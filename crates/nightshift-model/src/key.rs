@@ -41,6 +41,15 @@ impl Key {
     pub(crate) fn header(&self) -> HeaderValue {
         self.0.clone()
     }
+
+    /// The key as `Authorization` has it (RFC 6750, section 2.1).
+    pub(crate) fn bearer(&self) -> HeaderValue {
+        let bytes = [b"Bearer ", self.0.as_bytes()].concat();
+        // The key's characters were checked, and the prefix is one of a header.
+        let mut value = HeaderValue::from_bytes(&bytes).unwrap_or_else(|_| self.0.clone());
+        value.set_sensitive(true);
+        value
+    }
 }
 
 impl fmt::Debug for Key {
@@ -58,6 +67,13 @@ mod tests {
         let key = Key::new(" sk-ant-secret\n");
         assert_eq!(format!("{key:?}"), "Ok(Key(hidden))");
         assert_eq!(format!("{:?}", key.map(|key| key.header())), "Ok(Sensitive)");
+    }
+
+    #[test]
+    fn a_bearer_is_as_hidden_as_the_key() {
+        let bearer = Key::new("sk-secret").unwrap().bearer();
+        assert_eq!(bearer.to_str().unwrap(), "Bearer sk-secret");
+        assert_eq!(format!("{bearer:?}"), "Sensitive");
     }
 
     #[test]

@@ -34,6 +34,13 @@ pub trait Model: Send + Sync {
     /// [`TurnError::WrongKey`], [`TurnError::UnknownModel`], or why the provider could not be asked.
     async fn check(&self, model: &str) -> Result<ModelFacts, TurnError>;
 
+    /// Asks the provider which models there are.
+    ///
+    /// # Errors
+    ///
+    /// Why the provider could not be asked, or that it lists none.
+    async fn models(&self) -> Result<ModelList, TurnError>;
+
     /// The list price of a model, if it is known.
     fn price(&self, model: &str) -> Option<Price>;
 }
@@ -53,6 +60,9 @@ pub struct TurnRequest {
     pub messages: Vec<Arc<Message>>,
     /// The most tokens the model may write, thinking included; at least 1.
     pub max_output_tokens: u32,
+    /// Tokens of conversation above which the provider may clear old results, or sum them up, where it offers to. The
+    /// conversation here stays as it is.
+    pub clear_results_above: Option<u64>,
 }
 
 /// One turn of a model.
@@ -105,6 +115,15 @@ pub trait ImageSource: Send + Sync {
     async fn read(&self, image: &Image) -> std::io::Result<Bytes>;
 }
 
+/// The models there are.
+#[derive(Debug, Default)]
+pub struct ModelList {
+    /// What can be asked for; each id is a name that a turn takes.
+    pub models: Vec<ModelFacts>,
+    /// The providers that could not be asked, by name, and why.
+    pub troubles: Vec<(String, TurnError)>,
+}
+
 /// What a provider says about one of its models.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelFacts {
@@ -118,6 +137,8 @@ pub struct ModelFacts {
     pub max_output_tokens: Option<u64>,
     /// Whether it reads pictures, where told.
     pub reads_images: Option<bool>,
+    /// Whether it is listed and can no longer be used.
+    pub retired: bool,
     /// Its list price, where known.
     pub price: Option<Price>,
 }

@@ -1,8 +1,10 @@
 //! List prices of models, and what a turn costs by them.
 //!
-//! The figures are those of <https://platform.claude.com/docs/en/about-claude/pricing> as of 10 October 2026, for
-//! the first-party API, standard speed, and cache writes that live five minutes. A model that is not in the table
-//! has no price: its turns cost 0 in the records, and a limit on money cannot hold it.
+//! Anthropic's figures are those of <https://platform.claude.com/docs/en/about-claude/pricing> as of 10 October 2026,
+//! for the first-party API, standard speed, and cache writes that live five minutes. OpenAI's are those that
+//! third parties give for <https://developers.openai.com/api/docs/pricing> between June and November 2026. A model that
+//! is in no table has no price but the one of the configuration: its turns cost 0 in the records, and a limit on money
+//! cannot hold it.
 
 use nightshift_protocol::Usage;
 
@@ -99,6 +101,32 @@ const ANTHROPIC: [(&str, Price); 17] = [
     ("claude-opus-4-1", flat(15_000, 18_750, 1_500, 75_000)),
 ];
 
+const OPENAI: [(&str, Price); 11] = [
+    ("gpt-6.1-sol", flat(2_000, 2_500, 100, 10_000)),
+    ("gpt-5.6-sol", flat(5_000, 6_250, 500, 30_000)),
+    ("gpt-5.6-terra", flat(2_500, 3_125, 250, 15_000)),
+    ("gpt-5.6-luna", flat(1_000, 1_250, 100, 6_000)),
+    ("gpt-5.5", flat(5_000, 5_000, 500, 30_000)),
+    ("gpt-5.4", flat(2_500, 2_500, 250, 15_000)),
+    ("gpt-5.4-mini", flat(750, 750, 75, 4_500)),
+    ("gpt-5.1", flat(1_250, 1_250, 125, 10_000)),
+    ("gpt-5", flat(1_250, 1_250, 125, 10_000)),
+    ("gpt-5-mini", flat(250, 250, 25, 2_000)),
+    ("gpt-4.1", flat(2_000, 2_000, 500, 8_000)),
+];
+
+/// The list price of one of OpenAI's models, by its name with or without the date of its release.
+pub(crate) fn openai(model: &str) -> Option<Price> {
+    let undated = match model.char_indices().rev().nth(10) {
+        // `-2026-08-12`.
+        Some((at, '-')) if model[at + 1..].bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') => {
+            &model[..at]
+        }
+        _ => model,
+    };
+    OPENAI.iter().find(|(name, _)| *name == undated).map(|(_, price)| *price)
+}
+
 /// The list price of one of Anthropic's models, by its name with or without the date of its release.
 pub(crate) fn anthropic(model: &str) -> Option<Price> {
     let undated = match model.rsplit_once('-') {
@@ -144,6 +172,13 @@ mod tests {
         assert_eq!(anthropic("claude-haiku-4-5-20251001"), anthropic("claude-haiku-4-5"));
         assert_eq!(anthropic("claude-sonnet-5-9"), None);
         assert_eq!(anthropic("qwen3-coder"), None);
+    }
+
+    #[test]
+    fn openai_dates_its_models_with_dashes() {
+        assert_eq!(openai("gpt-6.1-sol-2026-08-12"), openai("gpt-6.1-sol"));
+        assert!(openai("gpt-6.1-sol").is_some());
+        assert_eq!((openai("gpt-5.4-nano"), openai("gpt"), openai("größer-2026-08-12")), (None, None, None));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nightshift_model::{
-    Anthropic, AnthropicSettings, InvalidAnswer, InvalidSettings, Model, Progress, RetryPolicy, Turn,
+    InvalidAnswer, InvalidSettings, Model, Progress, Provider, ProviderSettings, RetryPolicy, Turn,
     TurnError, TurnRequest,
 };
 use nightshift_protocol::{
@@ -25,7 +25,7 @@ async fn serve(script: Value) -> ScriptedModel {
 }
 
 /// A client of a scripted model.
-async fn scripted(script: Value) -> (ScriptedModel, Anthropic) {
+async fn scripted(script: Value) -> (ScriptedModel, Provider) {
     let model = serve(script).await;
     let client = client(model.base_url());
     (model, client)
@@ -245,11 +245,11 @@ async fn an_answer_that_is_always_cut_ends_the_turn() {
 async fn silence_counts_as_a_lost_try() {
     let patience = RetryPolicy { silence: Duration::from_millis(60), ..impatient() };
     let once = serve(json!({"turns": [{"say": "Hello.", "fault": {"stallAfterEvents": 3}}]})).await;
-    let client = Anthropic::new(settings(once.base_url(), patience)).unwrap();
+    let client = Provider::messages(settings(once.base_url(), patience)).unwrap();
     assert_eq!(words(&turn(&client, &request()).await.0.unwrap()), "Hello.");
     let always =
         serve(json!({"turns": [{"say": "Hello.", "fault": {"stallAfterEvents": 0, "times": 9}}]})).await;
-    let client = Anthropic::new(settings(always.base_url(), patience)).unwrap();
+    let client = Provider::messages(settings(always.base_url(), patience)).unwrap();
     let error = turn(&client, &request()).await.0.unwrap_err();
     assert!(matches!(error, TurnError::Silent { tries: 3, .. }), "{error:?}");
 }
@@ -258,7 +258,7 @@ async fn silence_counts_as_a_lost_try() {
 async fn a_drip_that_never_ends_is_ended_by_the_limit_of_the_turn() {
     let mut drip = Canned::start(vec![(stream(""), Then::Ping)]).await;
     let patience = RetryPolicy { total: Duration::from_millis(80), ..impatient() };
-    let client = Anthropic::new(settings(drip.base_url(), patience)).unwrap();
+    let client = Provider::messages(settings(drip.base_url(), patience)).unwrap();
     let error = turn(&client, &request()).await.0.unwrap_err();
     assert!(matches!(error, TurnError::TookTooLong { tries: 1, .. }), "{error:?}");
     drip.gone.recv().await.unwrap();
@@ -408,27 +408,56 @@ async fn a_malformed_call_goes_back_in_a_form_the_provider_takes() {
 }
 
 #[tokio::test]
-async fn a_model_without_the_trained_tool_gets_a_plain_one_and_is_remembered() {
-    let (model, client) = scripted(json!({"rejectTools": ["computer_toolset_20260801"], "turns": [
-        {"calls": [{"tool": "computer", "input": {"action": "screenshot"}}]}]}))
+async fn a_model_that_refuses_trained_tools_gets_plainer_ones_and_is_remembered() {
+    let refused = ["computer_toolset_20260801", "computer_20251124", "computer_20250124", "bash_20250124"];
+    let (model, client) = scripted(json!({"rejectTools": refused, "turns": [{"calls": [
+        {"tool": "computer", "input": {"action": "screenshot"}},
+        {"tool": "shell", "input": {"command": "ls", "background": true}}]}]}))
     .await;
     let (first, told) = turn(&client, &request()).await;
-    assert_eq!(calls(&first.unwrap())[0].input, json!({"action": "screenshot"}));
+    let made: Vec<Value> = calls(&first.unwrap()).into_iter().map(|call| call.input).collect();
+    assert_eq!(made, [json!({"action": "screenshot"}), json!({"command": "ls", "background": true})]);
     assert!(waits(&told).is_empty(), "{told:?}");
     turn(&client, &request()).await.0.unwrap();
     let statuses: Vec<u16> = model.requests().iter().map(|request| request.status).collect();
-    assert_eq!(statuses, [400, 200, 200]);
+    assert_eq!(statuses, [400, 400, 400, 400, 200, 200]);
     assert_eq!(model.breaches(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn trained_tools_of_each_generation_are_called_in_our_words() {
+    for name in ["claude-sonnet-5-5", "claude-opus-4-8", "claude-haiku-4-5", "claude-3-haiku"] {
+        let edit = json!({"action": "replace", "path": "a.txt", "old": "x", "new": "y"});
+        let (model, client) = scripted(json!({"model": name, "turns": [{"calls": [
+            {"tool": "shell", "input": {"command": "ls"}},
+            {"tool": "shell", "input": {"command": "npm start", "background": true}},
+            {"tool": "edit", "input": edit.clone()},
+            {"tool": "computer", "input": {"action": "left_click", "coordinate": [3, 4]}}]}]}))
+        .await;
+        let request = TurnRequest { model: name.to_owned(), ..request() };
+        let made: Vec<(String, Value)> = calls(&turn(&client, &request).await.0.unwrap())
+            .into_iter()
+            .map(|call| (call.name, call.input))
+            .collect();
+        let expected = [
+            ("shell", json!({"command": "ls"})),
+            ("shell", json!({"command": "npm start", "background": true})),
+            ("edit", edit),
+            ("computer", json!({"action": "left_click", "coordinate": [3, 4]})),
+        ];
+        assert_eq!(made, expected.map(|(name, input)| (name.to_owned(), input)), "{name}");
+        assert_eq!(model.breaches(), Vec::<String>::new(), "{name}");
+    }
 }
 
 #[tokio::test]
 async fn requests_go_through_the_proxy_of_the_settings() {
     let mut proxy = Canned::start(vec![(stream(HELLO), Then::Close)]).await;
-    let settings = AnthropicSettings {
+    let settings = ProviderSettings {
         proxy: Some(proxy.base_url()),
         ..settings("http://model.example/gateway/".to_owned(), impatient())
     };
-    let answered = turn(&Anthropic::new(settings).unwrap(), &request()).await.0.unwrap();
+    let answered = turn(&Provider::messages(settings).unwrap(), &request()).await.0.unwrap();
     assert_eq!(words(&answered), "Hello.");
     let seen = proxy.requests.recv().await.unwrap();
     assert!(seen.starts_with("POST http://model.example/gateway/v1/messages HTTP/1.1\r\n"), "{seen}");
@@ -437,11 +466,11 @@ async fn requests_go_through_the_proxy_of_the_settings() {
 #[tokio::test]
 async fn a_model_on_this_machine_is_reached_without_the_proxy() {
     let canned = Canned::start(vec![(stream(HELLO), Then::Close)]).await;
-    let settings = AnthropicSettings {
+    let settings = ProviderSettings {
         proxy: Some("http://proxy.invalid:3128".to_owned()),
         ..settings(canned.base_url(), impatient())
     };
-    let answered = turn(&Anthropic::new(settings).unwrap(), &request()).await.0.unwrap();
+    let answered = turn(&Provider::messages(settings).unwrap(), &request()).await.0.unwrap();
     assert_eq!(words(&answered), "Hello.");
 }
 
@@ -458,11 +487,11 @@ async fn a_redirect_does_not_carry_the_key_away() {
 #[test]
 fn settings_that_cannot_work_are_refused_by_name() {
     let refused = |base_url: &str, proxy: Option<&str>| {
-        let settings = AnthropicSettings {
+        let settings = ProviderSettings {
             proxy: proxy.map(str::to_owned),
             ..settings(base_url.to_owned(), RetryPolicy::default())
         };
-        Anthropic::new(settings).err()
+        Provider::messages(settings).err()
     };
     assert!(matches!(refused("api.example.com", None), Some(InvalidSettings::BaseUrl { .. })));
     assert!(matches!(refused("file:///etc/passwd", None), Some(InvalidSettings::BaseUrl { .. })));

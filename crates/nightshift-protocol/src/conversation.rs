@@ -155,9 +155,26 @@ pub enum ToolDefinition {
         /// JSON schema of the input, an object.
         schema: Value,
     },
-    /// Screen, mouse and keyboard; providers that trained their models on such a tool offer their own form of it.
-    Computer {
+    /// The tool `shell`: commands in the sandbox. Providers that trained their models on such a tool offer their own form
+    /// of it.
+    Shell {
         /// What it does, for models without a trained form.
+        description: String,
+        /// JSON schema of the input, for models without a trained form.
+        schema: Value,
+    },
+    /// The tool `edit`: text files in the sandbox. Providers that trained their models on such a tool offer their own form
+    /// of it.
+    Editor {
+        /// What it does, for models without a trained form.
+        description: String,
+        /// JSON schema of the input, for models without a trained form.
+        schema: Value,
+    },
+    /// The tool `computer`: screen, mouse and keyboard. Providers that trained their models on such a tool offer their own
+    /// form of it.
+    Computer {
+        /// What it does, for models without a trained form. The client adds what coordinates mean.
         description: String,
         /// JSON schema of the input, for models without a trained form.
         schema: Value,

@@ -14,6 +14,7 @@ mod evidence;
 mod id;
 mod list;
 mod live;
+mod models;
 mod network;
 mod operation;
 mod plan;
@@ -34,6 +35,7 @@ pub use id::{
 };
 pub use list::{ExcerptPart, ListRuns, Overview, RunChanged, RunCounts, RunList, SearchHit, SearchReply};
 pub use live::{Live, LiveBody};
+pub use models::{ModelList, ModelSummary, ProviderTrouble, TryModel};
 pub use network::{ConnectionFailure, ConnectionRecord, ConnectionVerdict, NetworkPhase, RefusalReason};
 pub use operation::{
     Check, CheckOutcome, DoctorReport, Health, MergeReply, MessageDelivery, OwnerAddress, PullRequestDetail,

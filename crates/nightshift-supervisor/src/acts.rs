@@ -38,6 +38,9 @@ const GUIDANCE: [&str; 2] = ["AGENTS.md", "CLAUDE.md"];
 /// The most of a guidance file that is given, in bytes.
 const GUIDANCE_BYTES: u64 = 64 * 1024;
 
+/// Tokens of conversation above which a provider that offers to may clear old results.
+const CLEAR_ABOVE_TOKENS: u64 = 100_000;
+
 /// How long a guest that runs already may take to answer.
 const ATTACH_WITHIN: Duration = Duration::from_secs(30);
 
@@ -322,6 +325,7 @@ impl Acts {
             tools: conversation.tools.to_vec(),
             messages: conversation.messages.to_vec(),
             max_output_tokens: progress.agent.max_output_tokens(),
+            clear_results_above: Some(CLEAR_ABOVE_TOKENS),
         }
     }
 
@@ -332,9 +336,8 @@ impl Acts {
 
     /// Has the older part of the conversation summed up. Tools the model may call in its answer are not run.
     pub(crate) async fn compact(&self, turn: u32, request: TurnRequest) -> Result<Vec<EventBody>, Trouble> {
-        let Some(model) = &self.shared.model else { return Err(Trouble::Pause(no_key())) };
         let images = StoredImages(self.shared.store.clone());
-        match model.turn(&request, &images, &|progress| self.tell_retry(turn, progress)).await {
+        match self.shared.model.turn(&request, &images, &|progress| self.tell_retry(turn, progress)).await {
             Ok(answer) => {
                 let mut usage = answer.usage;
                 usage.cost_microdollars += answer.lost.cost_microdollars;
@@ -360,7 +363,6 @@ impl Acts {
     }
 
     pub(crate) async fn ask_model(&self, turn: u32, request: TurnRequest) -> Result<Vec<EventBody>, Trouble> {
-        let Some(model) = &self.shared.model else { return Err(Trouble::Pause(no_key())) };
         let progress = |progress: Progress| match progress {
             Progress::Text(text) => {
                 let _watchers =
@@ -370,7 +372,7 @@ impl Acts {
             Progress::Thinking(_) | Progress::ToolCallStarted { .. } => {}
         };
         let images = StoredImages(self.shared.store.clone());
-        match model.turn(&request, &images, &progress).await {
+        match self.shared.model.turn(&request, &images, &progress).await {
             Ok(answer) => {
                 let mut usage = answer.usage;
                 // What cut tries used is paid too, but it is no part of the conversation.
@@ -446,15 +448,6 @@ impl Acts {
     fn scratch_file(&self, way: &str) -> PathBuf {
         self.shared.settings.scratch.join(format!("{}-{way}.bundle", self.run))
     }
-}
-
-/// What a person is told when a task needs a model and there is no key for its provider.
-pub(crate) fn no_key() -> UserError {
-    UserError::new(
-        ErrorCode::MissingKey,
-        "there is no key for the model's provider",
-        "Set ANTHROPIC_API_KEY and restart the owner (`nightshift stop`, then the command again).",
-    )
 }
 
 /// The words of an answer, if there are any.

@@ -7,7 +7,6 @@ use std::path::Path;
 use nightshift_protocol::{Check, CheckOutcome, DoctorReport, ErrorCode, UserError};
 use nightshift_sandbox::{Acceleration, MachineSize};
 
-use crate::acts::no_key;
 use crate::desk::DeskError;
 use crate::shared::Shared;
 
@@ -33,24 +32,19 @@ pub(crate) async fn examine(shared: &Shared, search_path: Option<&OsStr>) -> Doc
     checks.push(named("image", image(shared, search_path).await));
     checks.push(named("memory", memory(shared.settings.host_memory_mib, shared.settings.size, shared.limit)));
     checks.push(named("disk", disk(free_mib(&shared.settings.data))));
-    let model = match &shared.model {
-        None => CheckOutcome::Bad { error: no_key() },
-        Some(model) => match model.check(&shared.settings.default_model).await {
-            Ok(facts) => {
-                good(format!("{} answers for {}", facts.display_name, shared.settings.default_model))
-            }
-            Err(error) => CheckOutcome::Bad { error: error.user_error() },
-        },
+    let model = match shared.model.check(&shared.settings.default_model).await {
+        Ok(facts) => good(format!("{} answers for {}", facts.display_name, shared.settings.default_model)),
+        Err(error) => CheckOutcome::Bad { error: error.user_error() },
     };
     checks.push(named("model", model));
     DoctorReport { checks }
 }
 
-fn named(name: &str, outcome: CheckOutcome) -> Check {
+pub(crate) fn named(name: &str, outcome: CheckOutcome) -> Check {
     Check { name: name.to_owned(), outcome }
 }
 
-fn good(found: impl Into<String>) -> CheckOutcome {
+pub(crate) fn good(found: impl Into<String>) -> CheckOutcome {
     CheckOutcome::Good { found: found.into() }
 }
 

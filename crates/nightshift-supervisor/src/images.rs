@@ -106,6 +106,7 @@ impl Images {
             .arg("--progress")
             // What the build runs are programs of packages: no key is their business.
             .env_remove("ANTHROPIC_API_KEY")
+            .env_remove("OPENAI_API_KEY")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

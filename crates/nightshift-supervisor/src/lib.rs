@@ -9,6 +9,7 @@ mod delivery;
 mod desk;
 mod doctor;
 mod images;
+mod models;
 mod network;
 mod pace;
 mod progress;

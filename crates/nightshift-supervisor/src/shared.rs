@@ -30,8 +30,8 @@ pub struct SupervisorParts {
     pub git: Git,
     /// What makes sandboxes.
     pub driver: Arc<dyn Driver>,
-    /// The models' provider; `None` when there is no key for it.
-    pub model: Option<Arc<dyn Model>>,
+    /// The models.
+    pub model: Arc<dyn Model>,
     /// The guest image.
     pub images: Images,
     /// The clock.
@@ -68,7 +68,7 @@ pub(crate) struct Shared {
     pub(crate) forge: Forge,
     pub(crate) git: Git,
     pub(crate) driver: Arc<dyn Driver>,
-    pub(crate) model: Option<Arc<dyn Model>>,
+    pub(crate) model: Arc<dyn Model>,
     pub(crate) images: Images,
     pub(crate) templates: Arc<Templates>,
     pub(crate) clock: Arc<dyn Clock>,

@@ -11,17 +11,18 @@ use nightshift_forge::{
 };
 use nightshift_model::{ModelFacts, Price, Rates};
 use nightshift_protocol::{
-    DoctorReport, ErrorCode, Event, EventBody, Live, MergeReply, MessageDelivery, PullRequestId, QueueReason,
-    RaiseLimits, RunId, RunState, RunSummary, SubmitReply, SubmitTask, Task, TaskId, Uncommitted, UserError,
+    DoctorReport, ErrorCode, Event, EventBody, Live, MergeReply, MessageDelivery, ModelList, PullRequestId,
+    QueueReason, RaiseLimits, RunId, RunState, RunSummary, SubmitReply, SubmitTask, Task, TaskId,
+    Uncommitted, UserError,
 };
 use nightshift_store::{AppendError, RunFilter, RunStates};
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::acts::no_key;
 use crate::delivery;
 use crate::doctor;
 use crate::images::SetUpPhase;
+use crate::models;
 use crate::progress::{Readiness, RunProgress};
 use crate::run::{Driver, Request, Wish};
 use crate::shared::{Shared, SupervisorParts, SupervisorSettings};
@@ -183,8 +184,7 @@ impl Supervisor {
     }
 
     async fn check_model(&self, model: &str) -> Result<ModelFacts, UserError> {
-        let Some(provider) = &self.shared.model else { return Err(no_key()) };
-        match tokio::time::timeout(MODEL_CHECK_WITHIN, provider.check(model)).await {
+        match tokio::time::timeout(MODEL_CHECK_WITHIN, self.shared.model.check(model)).await {
             Ok(checked) => checked.map_err(|error| error.user_error()),
             Err(_) => Err(UserError::new(
                 ErrorCode::ModelUnavailable,
@@ -301,6 +301,17 @@ impl Supervisor {
         doctor::examine(&self.shared, self.search_path.as_deref()).await
     }
 
+    /// Lists the models of all providers.
+    pub async fn models(&self) -> Result<ModelList, UserError> {
+        models::list(&self.shared).await
+    }
+
+    /// Asks a model, or the default model, one small thing, and says what works with it.
+    pub async fn try_model(&self, model: Option<String>) -> DoctorReport {
+        let model = model.as_deref().unwrap_or(&self.shared.settings.default_model);
+        models::examine(&self.shared, model).await
+    }
+
     /// Makes image and template if they are missing, and returns the template's key.
     ///
     /// It goes on when the caller stops waiting: minutes of work are not thrown away because a terminal was closed.
@@ -338,9 +349,9 @@ impl Supervisor {
 
     /// What an agent has to know: what a call of its task's model costs at most.
     fn agent_settings(&self, first: &Event) -> AgentSettings {
-        let price = match (&first.body, &self.shared.model) {
-            (EventBody::RunSubmitted { task, .. }, Some(model)) => model.price(&task.model),
-            (_, _) => None,
+        let price = match &first.body {
+            EventBody::RunSubmitted { task, .. } => self.shared.model.price(&task.model),
+            _ => None,
         };
         let settings = AgentSettings { price: price.map(dearest), ..AgentSettings::default() };
         match self.shared.settings.context_tokens {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use nightshift_api::Api;
 use nightshift_forge::{Forge, Git};
-use nightshift_model::{Anthropic, AnthropicSettings, Key, RetryPolicy};
+use nightshift_model::{ChatSettings, Key, Provider, ProviderSettings, Providers, RetryPolicy, SafetyChecks};
 use nightshift_protocol::{
     Clock, Entropy, Event, EventBody, Limits, OffsetDateTime, RunId, RunState, StepId, SubmitTask,
     Uncommitted,
@@ -196,11 +196,19 @@ impl Owner {
         let git = Git::new(std::env::vars_os());
         let store = Store::open(&folder.join("data")).await.unwrap();
         let forge = Forge::open(&folder.join("data/repositories"), git.clone()).await.unwrap();
-        let settings = AnthropicSettings {
-            base_url: model_url.to_owned(),
-            retry: impatient(),
-            ..AnthropicSettings::new(Key::new("scripted").unwrap(), Arc::clone(&clock), Arc::clone(&entropy))
+        let settings = |url: String| {
+            let key = Key::new("scripted").unwrap();
+            ProviderSettings {
+                retry: impatient(),
+                ..ProviderSettings::new(url, Some(key), Arc::clone(&clock), Arc::clone(&entropy))
+            }
         };
+        let openai_url = || format!("{model_url}/v1");
+        let mut providers = Providers::default();
+        providers.add("anthropic", Provider::messages(settings(model_url.to_owned())).unwrap());
+        let responses = Provider::responses(settings(openai_url()), SafetyChecks::Acknowledge);
+        providers.add("openai", responses.unwrap());
+        providers.add("local", Provider::chat(settings(openai_url()), ChatSettings::default()).unwrap());
         let images = images(folder).await;
         let supervisor = Supervisor::new(
             SupervisorParts {
@@ -208,7 +216,7 @@ impl Owner {
                 forge: forge.clone(),
                 git,
                 driver: Arc::clone(driver) as Arc<dyn nightshift_sandbox::Driver>,
-                model: Some(Arc::new(Anthropic::new(settings).unwrap())),
+                model: Arc::new(providers),
                 images,
                 clock,
                 entropy,

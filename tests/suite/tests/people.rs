@@ -1,4 +1,5 @@
 //! People who come in while an agent works: steer, queue, interrupt, limits.
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use nightshift_protocol::{
     EventBody, Limits, LiveBody, MessageDelivery, PauseReason, RaiseLimits, ResultPart, RunId, RunState,

@@ -55,6 +55,40 @@ export type paths = {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/models": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Lists the models of all providers. */
+        readonly get: operations["models"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/models/try": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Asks a model one small thing, and says what works with it: streaming, tools, pictures. */
+        readonly post: operations["try_model"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/pull-requests": {
         readonly parameters: {
             readonly query?: never;
@@ -1186,6 +1220,44 @@ export type components = {
          * @enum {string}
          */
         readonly MessageDelivery: "steer" | "interrupt" | "queue";
+        /** @description The models of all providers. */
+        readonly ModelList: {
+            /** @description The model of a task that names none. */
+            readonly defaultModel: string;
+            /** @description What a task can be given to. */
+            readonly models: readonly components["schemas"]["ModelSummary"][];
+            /** @description The providers that could not be asked. */
+            readonly troubles: readonly components["schemas"]["ProviderTrouble"][];
+        };
+        /** @description A model as its provider describes it. */
+        readonly ModelSummary: {
+            /** @description The name for people. */
+            readonly displayName: string;
+            /**
+             * Format: int64
+             * @description Millionths of a US dollar for a million tokens read, where known.
+             */
+            readonly inputPrice?: number | null;
+            /**
+             * Format: int64
+             * @description The size of its window in tokens, where told.
+             */
+            readonly maxInputTokens?: number | null;
+            /**
+             * Format: int64
+             * @description The most it can write in one turn in tokens, where told.
+             */
+            readonly maxOutputTokens?: number | null;
+            /** @description The name to give to a task, `PROVIDER/MODEL`. */
+            readonly name: string;
+            /**
+             * Format: int64
+             * @description Millionths of a US dollar for a million tokens written, where known.
+             */
+            readonly outputPrice?: number | null;
+            /** @description Whether it reads pictures, where told. */
+            readonly readsImages?: boolean | null;
+        };
         /**
          * @description What a sandbox is at, which decides what it may reach.
          * @enum {string}
@@ -1228,6 +1300,13 @@ export type components = {
          * @enum {string}
          */
         readonly PreparingPhase: "image" | "template" | "sandbox" | "repository";
+        /** @description Why a provider could not be asked for its models. */
+        readonly ProviderTrouble: {
+            /** @description What is wrong and what to do. */
+            readonly error: components["schemas"]["UserError"];
+            /** @description The provider's name. */
+            readonly provider: string;
+        };
         /** @description A pull request with all there is to review. */
         readonly PullRequestDetail: {
             /** @description The bare repository that has the branch. */
@@ -1627,6 +1706,11 @@ export type components = {
          * @enum {string}
          */
         readonly TreeEntryKind: "folder" | "file" | "link" | "submodule";
+        /** @description Which model is to be tried. */
+        readonly TryModel: {
+            /** @description The model's name; the default model when absent. */
+            readonly model?: string | null;
+        };
         /**
          * @description What to do about changes that are not committed.
          * @enum {string}
@@ -1726,12 +1810,15 @@ export type LiveBody = components['schemas']['LiveBody'];
 export type MergeReply = components['schemas']['MergeReply'];
 export type Message = components['schemas']['Message'];
 export type MessageDelivery = components['schemas']['MessageDelivery'];
+export type ModelList = components['schemas']['ModelList'];
+export type ModelSummary = components['schemas']['ModelSummary'];
 export type NetworkPhase = components['schemas']['NetworkPhase'];
 export type PauseReason = components['schemas']['PauseReason'];
 export type Plan = components['schemas']['Plan'];
 export type PlanStep = components['schemas']['PlanStep'];
 export type PlanStepState = components['schemas']['PlanStepState'];
 export type PreparingPhase = components['schemas']['PreparingPhase'];
+export type ProviderTrouble = components['schemas']['ProviderTrouble'];
 export type PullRequestDetail = components['schemas']['PullRequestDetail'];
 export type PullRequestId = components['schemas']['PullRequestId'];
 export type PullRequestState = components['schemas']['PullRequestState'];
@@ -1763,6 +1850,7 @@ export type ToolResult = components['schemas']['ToolResult'];
 export type Tree = components['schemas']['Tree'];
 export type TreeEntry = components['schemas']['TreeEntry'];
 export type TreeEntryKind = components['schemas']['TreeEntryKind'];
+export type TryModel = components['schemas']['TryModel'];
 export type Uncommitted = components['schemas']['Uncommitted'];
 export type Usage = components['schemas']['Usage'];
 export type UserError = components['schemas']['UserError'];
@@ -1843,6 +1931,66 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly models: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ModelList"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly try_model: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["TryModel"];
+            };
+        };
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["DoctorReport"];
                 };
             };
             /** @description What failed, why, and what to do next. */

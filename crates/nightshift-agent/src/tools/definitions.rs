@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::computer::{ACTIONS, MAX_SCROLL, MAX_SECONDS, MAX_TYPED};
 use super::{
-    ASK, DEFAULT_TIMEOUT_SECONDS, EDIT, EVIDENCE, FINISH, MAX_PLAN_STEPS, MAX_SENTENCE, MAX_TIMEOUT_SECONDS,
-    MAX_TITLE, PLAN, SHELL, SHELL_OUTPUT, SHELL_STOP,
+    ASK, DEFAULT_TIMEOUT_SECONDS, EVIDENCE, FINISH, MAX_PLAN_STEPS, MAX_SENTENCE, MAX_TIMEOUT_SECONDS,
+    MAX_TITLE, PLAN, SHELL_OUTPUT, SHELL_STOP,
 };
 
 /// Every tool, for a screen of the given width and height in pixels, always in the same order: providers cache
@@ -34,13 +34,13 @@ fn object(required: &[&str], properties: Value) -> Value {
 }
 
 fn shell() -> ToolDefinition {
-    function(
-        SHELL,
-        "Runs a command line with bash in the repository's folder and returns its output, standard output and \
+    ToolDefinition::Shell {
+        description: "Runs a command line with bash in the repository's folder and returns its output, standard output and \
          standard error together, and its exit status. Each call is a new shell: folder and variables do not carry \
          over. The program has no terminal and no input. Long output is shortened in the middle; search or cut \
-         instead of printing everything. Start what does not end by itself, such as a server, with background.",
-        object(
+         instead of printing everything. Start what does not end by itself, such as a server, with background."
+            .to_owned(),
+        schema: object(
             &["command"],
             json!({
                 "command": {"type": "string", "description": "The command line, several lines allowed."},
@@ -57,7 +57,7 @@ fn shell() -> ToolDefinition {
                 },
             }),
         ),
-    )
+    }
 }
 
 fn job_schema() -> Value {
@@ -81,16 +81,16 @@ fn shell_stop() -> ToolDefinition {
 }
 
 fn edit() -> ToolDefinition {
-    function(
-        EDIT,
-        "Views and changes text files. \
+    ToolDefinition::Editor {
+        description: "Views and changes text files. \
          view shows a file with line numbers, or the part between from_line and to_line. \
          create writes a whole file and replaces one that is there. \
          replace puts new in the place of old, which has to be in the file exactly as written, white space included, \
          and only once unless all is true. \
          insert adds text after a line; 0 is before the first. \
-         undo takes back the newest change of the file.",
-        object(
+         undo takes back the newest change of the file."
+            .to_owned(),
+        schema: object(
             &["action", "path"],
             json!({
                 "action": {"type": "string", "enum": ["view", "create", "replace", "insert", "undo"]},
@@ -104,7 +104,7 @@ fn edit() -> ToolDefinition {
                 "after_line": {"type": "integer", "minimum": 0, "description": "insert: the line before."},
             }),
         ),
-    )
+    }
 }
 
 fn computer(width: u32, height: u32) -> ToolDefinition {
@@ -142,12 +142,10 @@ fn computer(width: u32, height: u32) -> ToolDefinition {
             },
         }),
     );
-    let description = format!(
-        "Looks at the screen of {width} by {height} pixels and uses mouse and keyboard. Coordinates are pixels of the \
-         whole screen from its top left corner; one outside the screen is refused. Each action returns when the \
-         screen has settled. Several actions in one turn are carried out in order, and after one that fails the rest \
-         is not carried out."
-    );
+    let description = "Looks at the screen and uses mouse and keyboard. Each action returns when the screen has settled. \
+                       Several actions in one turn are carried out in order, and after one that fails the rest is not \
+                       carried out."
+        .to_owned();
     ToolDefinition::Computer { description, schema, width, height }
 }
 

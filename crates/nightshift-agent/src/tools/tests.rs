@@ -24,6 +24,8 @@ fn refusal(name: &str, input: Value) -> String {
 fn schema(definition: &ToolDefinition) -> (&str, &Value) {
     match definition {
         ToolDefinition::Function { name, schema, .. } => (name, schema),
+        ToolDefinition::Shell { schema, .. } => (SHELL, schema),
+        ToolDefinition::Editor { schema, .. } => (EDIT, schema),
         ToolDefinition::Computer { schema, .. } => (COMPUTER, schema),
     }
 }

@@ -14,7 +14,9 @@ use std::collections::BTreeMap;
 use nightshift_protocol::{AssistantBlock, Message, StopReason, ToolCall, Usage};
 use serde_json::{Map, Value};
 
-use super::names::{COMPUTER_FAMILY, INVALID_JSON};
+use super::names::INVALID_JSON;
+use super::trained::{our_input, our_name};
+use crate::dialect::{Arriving, Broken, Taken, Whole, shown, tokens};
 use crate::error::excerpt;
 use crate::server_sent_events::ServerSentEvent;
 use crate::{InvalidAnswer, Progress};
@@ -37,49 +39,8 @@ struct Block {
     json: String,
 }
 
-/// What an event led to.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Taken {
-    /// Nothing to tell.
-    Quiet,
-    /// Something to show.
-    Progress(Progress),
-    /// The answer is whole.
-    Whole,
-}
-
-/// Why no answer comes from this stream.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Broken {
-    /// The provider reports a fault within the stream.
-    Reported {
-        /// The provider's kind, for example `overloaded_error`.
-        kind: String,
-        /// Its explanation.
-        message: String,
-    },
-    /// The stream makes no sense.
-    Invalid(InvalidAnswer),
-}
-
-impl From<InvalidAnswer> for Broken {
-    fn from(invalid: InvalidAnswer) -> Self {
-        Self::Invalid(invalid)
-    }
-}
-
-/// A whole answer.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Whole {
-    pub(crate) message: Message,
-    pub(crate) stop: StopReason,
-    pub(crate) usage: Usage,
-    pub(crate) model: String,
-}
-
-impl Answer {
-    /// Takes the next event.
-    pub(crate) fn take(&mut self, event: &ServerSentEvent) -> Result<Taken, Broken> {
+impl Arriving for Answer {
+    fn take(&mut self, event: &ServerSentEvent) -> Result<Taken, Broken> {
         let data: Value = serde_json::from_str(&event.data)
             .map_err(|_| InvalidAnswer::NotJson { excerpt: excerpt(&event.data, 200) })?;
         let kind = data.get("type").and_then(Value::as_str).unwrap_or(&event.name);
@@ -109,13 +70,15 @@ impl Answer {
         }
     }
 
-    /// What the answer has used as far as the provider has said.
-    pub(crate) fn usage(&self) -> Usage {
+    fn may_end(&self) -> bool {
+        false
+    }
+
+    fn usage(&self) -> Usage {
         self.usage
     }
 
-    /// The answer, once [`Taken::Whole`] was told.
-    pub(crate) fn finish(self) -> Whole {
+    fn finish(self: Box<Self>) -> Whole {
         let (blocks, verbatim) = self.blocks.into_values().map(finish_block).unzip::<_, _, _, Vec<Value>>();
         Whole {
             message: Message::Assistant { blocks, verbatim: Value::Array(verbatim) },
@@ -124,7 +87,9 @@ impl Answer {
             model: self.model,
         }
     }
+}
 
+impl Answer {
     fn start(&mut self, data: &Value) -> Result<(), InvalidAnswer> {
         if std::mem::replace(&mut self.started, true) {
             return Err(InvalidAnswer::OutOfOrder { event: "message_start".to_owned() });
@@ -214,31 +179,16 @@ impl Answer {
 
     /// Figures are totals of the whole answer, and are left out where they have not changed.
     fn take_usage(&mut self, usage: Option<&Value>) {
-        let figure = |name: &str, figure: &mut u64| {
-            if let Some(tokens) = usage.and_then(|usage| usage.get(name)).and_then(Value::as_u64) {
-                // No answer has that many; the bound keeps sums of figures from overflowing.
-                *figure = tokens.min(u64::from(u32::MAX));
+        let figure = |path: &str, figure: &mut u64| {
+            if let Some(tokens) = tokens(usage, path) {
+                *figure = tokens;
             }
         };
-        figure("input_tokens", &mut self.usage.input_tokens);
-        figure("cache_read_input_tokens", &mut self.usage.cache_read_tokens);
-        figure("cache_creation_input_tokens", &mut self.usage.cache_write_tokens);
-        figure("output_tokens", &mut self.usage.output_tokens);
+        figure("/input_tokens", &mut self.usage.input_tokens);
+        figure("/cache_read_input_tokens", &mut self.usage.cache_read_tokens);
+        figure("/cache_creation_input_tokens", &mut self.usage.cache_write_tokens);
+        figure("/output_tokens", &mut self.usage.output_tokens);
     }
-}
-
-/// Our name of the tool a `tool_use` block calls.
-fn our_name(content: &Map<String, Value>) -> String {
-    let name = if is_computer_member(content) {
-        Some(COMPUTER_FAMILY)
-    } else {
-        content.get("name").and_then(Value::as_str)
-    };
-    name.unwrap_or_default().to_owned()
-}
-
-fn is_computer_member(content: &Map<String, Value>) -> bool {
-    content.get("toolset_name").and_then(Value::as_str) == Some(COMPUTER_FAMILY)
 }
 
 /// A block as we read it, and as it goes back.
@@ -271,20 +221,6 @@ fn finish_block(block: Block) -> (AssistantBlock, Value) {
     (read, Value::Object(content))
 }
 
-/// The input of a call; a member of the computer toolset is an `action` of our one tool.
-fn our_input(content: &Map<String, Value>) -> Value {
-    let input = content.get("input").cloned().unwrap_or(Value::Null);
-    if !is_computer_member(content) {
-        return input;
-    }
-    let mut ours = Map::new();
-    ours.insert("action".to_owned(), content.get("name").cloned().unwrap_or(Value::Null));
-    if let Value::Object(fields) = input {
-        ours.extend(fields.into_iter().filter(|(field, _)| field != "action"));
-    }
-    Value::Object(ours)
-}
-
 fn stop_reason(reason: String, explanation: String) -> StopReason {
     match reason.as_str() {
         "end_turn" => StopReason::EndTurn,
@@ -294,13 +230,6 @@ fn stop_reason(reason: String, explanation: String) -> StopReason {
         "refusal" => StopReason::Refusal { explanation },
         "model_context_window_exceeded" => StopReason::ContextExceeded,
         _ => StopReason::Other { reason },
-    }
-}
-
-fn shown(text: Option<&Value>, progress: fn(String) -> Progress) -> Taken {
-    match text.and_then(Value::as_str) {
-        Some(text) if !text.is_empty() => Taken::Progress(progress(text.to_owned())),
-        _ => Taken::Quiet,
     }
 }
 

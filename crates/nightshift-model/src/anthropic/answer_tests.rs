@@ -36,7 +36,7 @@ fn answer(content: &[Value], reason: &str) -> Result<Whole, Broken> {
         taken = answer.take(&event(data))?;
     }
     assert_eq!(taken, Taken::Whole);
-    Ok(answer.finish())
+    Ok(Box::new(answer).finish())
 }
 
 fn content(content: &[Value], reason: &str) -> (Vec<AssistantBlock>, Value) {
@@ -124,7 +124,7 @@ fn a_streamed_answer_is_what_it_would_have_been_in_one_piece() {
     for data in recorded() {
         answer.take(&event(&data)).unwrap();
     }
-    assert_eq!(answer.finish(), recorded_whole());
+    assert_eq!(Box::new(answer).finish(), recorded_whole());
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn a_refusal_carries_its_explanation() {
         json!({"stop_reason": "refusal", "stop_details": {"type": "refusal", "explanation": "No."}});
     answer.take(&event(&start())).unwrap();
     answer.take(&event(&json!({"type": "message_delta", "delta": details, "usage": {}}))).unwrap();
-    assert_eq!(answer.finish().stop, StopReason::Refusal { explanation: "No.".to_owned() });
+    assert_eq!(Box::new(answer).finish().stop, StopReason::Refusal { explanation: "No.".to_owned() });
 }
 
 #[test]
@@ -305,7 +305,7 @@ proptest! {
                 answer.take(&event).unwrap();
             }
         }
-        prop_assert_eq!(answer.finish(), recorded_whole());
+        prop_assert_eq!(Box::new(answer).finish(), recorded_whole());
     }
 
     #[test]
@@ -317,6 +317,6 @@ proptest! {
         let mut answer = Answer::default();
         let _ = answer.take(&event(&start()));
         let _ = answer.take(&event(&json!({"type": kind, field: value})));
-        let _ = answer.finish();
+        let _ = Box::new(answer).finish();
     }
 }

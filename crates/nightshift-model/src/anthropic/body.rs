@@ -1,14 +1,12 @@
 //! The body of a request, put together from remembered fragments.
 
-use std::sync::{Mutex, PoisonError};
-
 use bytes::Bytes;
-use nightshift_protocol::ToolDefinition;
 use serde_json::{Value, json};
 
-use super::fragment::{Fragment, Fragments, json_of, translate};
-use super::names::{COMPUTER_FAMILY, COMPUTER_TOOLSET, ComputerForm, thinks_adaptively};
-use crate::{ImageSource, TurnRequest, Unsendable};
+use super::names::{CONTEXT_MANAGEMENT, Forms, thinks_adaptively};
+use super::trained::wire_tools;
+use crate::fragment::{Fragment, assemble, json_of};
+use crate::{TurnRequest, Unsendable};
 
 /// The provider's limits on a request (documentation, "Images and vision" and "Errors"). The number of pictures is
 /// that of models with the smallest window; larger ones take more.
@@ -23,8 +21,11 @@ const MAX_EDGE_OF_MANY: u32 = 2000;
 /// behind the newest message, and behind the user's message before that, where the last turn's mark was.
 const CACHE_MARK: &str = r#","cache_control":{"type":"ephemeral"}"#;
 
+/// The newest tool calls whose results are kept when older ones are cleared.
+const KEPT_TOOL_USES: u32 = 8;
+
 /// Everything of the body that comes before the messages' list.
-fn head(request: &TurnRequest, form: ComputerForm) -> String {
+fn head(request: &TurnRequest, forms: Forms) -> String {
     let mut head = json!({
         "model": request.model,
         "max_tokens": request.max_output_tokens,
@@ -34,12 +35,22 @@ fn head(request: &TurnRequest, form: ComputerForm) -> String {
         // Without `display` newer models send their reasoning, and what they say between calls, as empty blocks.
         head["thinking"] = json!({"type": "adaptive", "display": "summarized"});
     }
-    let mut tools: Vec<Value> = request.tools.iter().map(|tool| wire_tool(tool, form)).collect();
+    let mut tools: Vec<Value> = request.tools.iter().flat_map(|tool| wire_tools(tool, forms)).collect();
     let cached = json!({"type": "ephemeral"});
     if !request.system.trim().is_empty() {
         head["system"] = json!([{"type": "text", "text": request.system, "cache_control": cached}]);
     } else if let Some(last) = tools.last_mut() {
         last["cache_control"] = cached;
+    }
+    if let Some(above) = request.clear_results_above.filter(|_| forms.clears_context && !tools.is_empty()) {
+        // Clearing makes the cache's end worthless, so it is done seldom and then thoroughly.
+        head[CONTEXT_MANAGEMENT] = json!({"edits": [{
+            "type": "clear_tool_uses_20250919",
+            "trigger": {"type": "input_tokens", "value": above},
+            "keep": {"type": "tool_uses", "value": KEPT_TOOL_USES},
+            "clear_at_least": {"type": "input_tokens", "value": above / 4},
+            "exclude_tools": ["plan", "evidence", "ask"],
+        }]});
     }
     if !tools.is_empty() {
         head["tools"] = Value::Array(tools);
@@ -47,55 +58,15 @@ fn head(request: &TurnRequest, form: ComputerForm) -> String {
     json_of(&head)
 }
 
-fn wire_tool(tool: &ToolDefinition, form: ComputerForm) -> Value {
-    match (tool, form) {
-        (ToolDefinition::Function { name, description, schema }, _) => {
-            json!({"name": name, "description": description, "input_schema": schema})
-        }
-        (ToolDefinition::Computer { .. }, ComputerForm::Toolset) => {
-            json!({"type": COMPUTER_TOOLSET, "configs": {"zoom": {"enabled": true}}})
-        }
-        (ToolDefinition::Computer { description, schema, .. }, ComputerForm::Function) => {
-            json!({"name": COMPUTER_FAMILY, "description": description, "input_schema": schema})
-        }
-    }
-}
-
-/// Translates what is new in a conversation, and gives the fragments of all its messages.
-pub(crate) async fn fragments(
-    request: &TurnRequest,
-    remembered: &Mutex<Fragments>,
-    images: &dyn ImageSource,
-) -> Result<Vec<Fragment>, Unsendable> {
-    let lock = || remembered.lock().unwrap_or_else(PoisonError::into_inner);
-    lock().forget_dropped();
-    let mut fragments = Vec::with_capacity(request.messages.len());
-    let mut before = None;
-    for (index, message) in request.messages.iter().enumerate() {
-        let known = lock().get(before, message);
-        let fragment = match known {
-            Some(fragment) => fragment,
-            None => {
-                let fragment = translate(before.map(|before| &**before), message, index, images).await?;
-                lock().put(before, message, fragment.clone());
-                fragment
-            }
-        };
-        fragments.push(fragment);
-        before = Some(message);
-    }
-    check_images(&fragments)?;
-    Ok(fragments)
-}
-
-fn check_images(fragments: &[Fragment]) -> Result<(), Unsendable> {
-    let images = fragments.iter().map(|fragment| fragment.images).sum();
+/// Checks what the provider would refuse.
+pub(crate) fn check_images(fragments: &[Fragment]) -> Result<(), Unsendable> {
+    let pictures = || fragments.iter().map(|fragment| &fragment.pictures);
+    let images = pictures().map(|pictures| pictures.count).sum();
     if images > MAX_IMAGES {
         return Err(Unsendable::TooManyImages { images, limit: MAX_IMAGES });
     }
     let limit = if images > MANY_IMAGES { MAX_EDGE_OF_MANY } else { MAX_EDGE };
-    let longest =
-        fragments.iter().filter_map(|fragment| fragment.longest.as_ref()).max_by_key(|(_, edge)| *edge);
+    let longest = pictures().filter_map(|pictures| pictures.longest.as_ref()).max_by_key(|(_, edge)| *edge);
     match longest {
         Some((artifact, edge)) if *edge > limit => {
             Err(Unsendable::ImageTooLarge { artifact: artifact.clone(), edge: *edge, images, limit })
@@ -105,37 +76,9 @@ fn check_images(fragments: &[Fragment]) -> Result<(), Unsendable> {
 }
 
 /// Puts a body together.
-pub(crate) fn assemble(
-    request: &TurnRequest,
-    form: ComputerForm,
-    fragments: &[Fragment],
-) -> Result<Bytes, Unsendable> {
-    let head = head(request, form);
-    let open = head.strip_suffix('}').unwrap_or(&head);
-    let marked = marked(fragments);
-    let size = fragments.iter().map(|fragment| fragment.json.len() + 1).sum::<usize>() + head.len() + 200;
-    let mut body = Vec::with_capacity(size);
-    body.extend_from_slice(open.as_bytes());
-    body.extend_from_slice(br#","messages":["#);
-    for (index, fragment) in fragments.iter().enumerate() {
-        if index > 0 {
-            body.push(b',');
-        }
-        match fragment.mark_at {
-            Some(at) if marked.contains(&index) => {
-                let (front, back) = fragment.json.split_at(at);
-                body.extend_from_slice(front);
-                body.extend_from_slice(CACHE_MARK.as_bytes());
-                body.extend_from_slice(back);
-            }
-            _ => body.extend_from_slice(&fragment.json),
-        }
-    }
-    body.extend_from_slice(b"]}");
-    if body.len() > MAX_REQUEST_BYTES {
-        return Err(Unsendable::TooLarge { limit: MAX_REQUEST_BYTES });
-    }
-    Ok(body.into())
+pub(crate) fn body(request: &TurnRequest, forms: Forms, fragments: &[Fragment]) -> Result<Bytes, Unsendable> {
+    let head = head(request, forms);
+    assemble(&head, "messages", None, fragments, &marked(fragments), CACHE_MARK, MAX_REQUEST_BYTES)
 }
 
 /// The places of the messages that get a cache mark: the two newest of the user.

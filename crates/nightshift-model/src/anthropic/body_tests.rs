@@ -1,17 +1,21 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use nightshift_protocol::{Image, Message, UserPart};
+use nightshift_protocol::{Image, Message, ToolDefinition, UserPart};
 
+use super::super::message::MessagesForm;
+use super::super::names::Form;
 use super::*;
+use crate::ImageSource;
+use crate::fragment::{Fragments, fragments};
 
 /// Counts how often it was read.
 #[derive(Default)]
-struct Pictures(AtomicUsize);
+struct Source(AtomicUsize);
 
 #[async_trait]
-impl ImageSource for Pictures {
+impl ImageSource for Source {
     async fn read(&self, _image: &Image) -> std::io::Result<Bytes> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Ok(Bytes::from_static(b"hello"))
@@ -57,12 +61,27 @@ fn request(messages: Vec<Arc<Message>>) -> TurnRequest {
         tools: vec![shell, computer()],
         messages,
         max_output_tokens: 1000,
+        clear_results_above: None,
     }
 }
 
-async fn body(request: &TurnRequest, form: ComputerForm) -> Value {
-    let fragments = fragments(request, &Mutex::default(), &Pictures::default()).await.unwrap();
-    serde_json::from_slice(&assemble(request, form, &fragments).unwrap()).unwrap()
+async fn made(
+    request: &TurnRequest,
+    remembered: &Mutex<Fragments>,
+    source: &Source,
+) -> Result<Vec<Fragment>, Unsendable> {
+    let made = fragments(&MessagesForm, request, remembered, source).await?;
+    check_images(&made)?;
+    Ok(made)
+}
+
+async fn wire_of(request: &TurnRequest, forms: Forms) -> Value {
+    let fragments = made(request, &Mutex::default(), &Source::default()).await.unwrap();
+    serde_json::from_slice(&body(request, forms, &fragments).unwrap()).unwrap()
+}
+
+fn trained() -> Forms {
+    Forms::of("claude-sonnet-5-5")
 }
 
 fn mark() -> Value {
@@ -73,7 +92,7 @@ fn mark() -> Value {
 async fn a_body_has_what_the_provider_asks_for_and_nothing_else() {
     let request = request(vec![says("Begin.")]);
     assert_eq!(
-        body(&request, ComputerForm::Toolset).await,
+        wire_of(&request, trained()).await,
         json!({
             "model": "claude-sonnet-5-5", "max_tokens": 1000, "stream": true,
             "thinking": {"type": "adaptive", "display": "summarized"},
@@ -90,8 +109,12 @@ async fn a_body_has_what_the_provider_asks_for_and_nothing_else() {
 #[tokio::test]
 async fn an_older_model_gets_a_plain_function_and_no_word_on_thinking() {
     let request = TurnRequest { model: "claude-opus-4-8".to_owned(), ..request(vec![says("Begin.")]) };
-    let body = body(&request, ComputerForm::Function).await;
-    let plain = json!({"name": "computer", "description": "The screen.", "input_schema": {"type": "object"}});
+    let body = wire_of(&request, Forms { computer: Form::Function, ..trained() }).await;
+    let plain = json!({
+        "name": "computer", "input_schema": {"type": "object"},
+        "description": "The screen. Coordinates are pixels of the whole screen, 1280 by 800, from its top left corner; \
+                        one outside the screen is refused.",
+    });
     assert_eq!(body["tools"][1], plain);
     assert_eq!(body.get("thinking"), None);
 }
@@ -99,17 +122,17 @@ async fn an_older_model_gets_a_plain_function_and_no_word_on_thinking() {
 #[tokio::test]
 async fn without_a_system_prompt_the_tools_are_marked_and_without_either_nothing_is_sent() {
     let without_system = TurnRequest { system: String::new(), ..request(vec![says("Begin.")]) };
-    let sent = body(&without_system, ComputerForm::Toolset).await;
+    let sent = wire_of(&without_system, trained()).await;
     assert_eq!((sent.get("system"), &sent["tools"][1]["cache_control"]), (None, &mark()));
     let bare = TurnRequest { tools: Vec::new(), ..without_system };
-    let sent = body(&bare, ComputerForm::Toolset).await;
+    let sent = wire_of(&bare, trained()).await;
     assert_eq!((sent.get("system"), sent.get("tools")), (None, None));
 }
 
 #[tokio::test]
 async fn the_two_newest_messages_of_the_user_are_marked() {
     let messages = vec![says("1"), answer("2"), says("3"), answer("4"), says("5")];
-    let sent = body(&request(messages), ComputerForm::Toolset).await;
+    let sent = wire_of(&request(messages), trained()).await;
     let marked: Vec<bool> =
         (0..5).map(|index| sent["messages"][index]["content"][0].get("cache_control").is_some()).collect();
     assert_eq!(marked, [false, false, true, false, true]);
@@ -117,22 +140,22 @@ async fn the_two_newest_messages_of_the_user_are_marked() {
 
 #[tokio::test]
 async fn only_what_is_new_is_translated_again() {
-    let (remembered, source) = (Mutex::default(), Pictures::default());
+    let (remembered, source) = (Mutex::default(), Source::default());
     let mut conversation = request(vec![pictures(3, 10)]);
-    let first = fragments(&conversation, &remembered, &source).await.unwrap();
+    let first = made(&conversation, &remembered, &source).await.unwrap();
     conversation.messages.extend([answer("Seen."), pictures(2, 10)]);
-    let second = fragments(&conversation, &remembered, &source).await.unwrap();
+    let second = made(&conversation, &remembered, &source).await.unwrap();
     assert_eq!(source.0.load(Ordering::Relaxed), 5, "each picture is read once");
     assert_eq!(first[0].json.as_ptr(), second[0].json.as_ptr(), "the same bytes are sent");
     conversation.messages.truncate(1);
-    fragments(&conversation, &remembered, &source).await.unwrap();
+    made(&conversation, &remembered, &source).await.unwrap();
     assert_eq!(remembered.lock().unwrap().len(), 1, "what nobody has any more is forgotten");
 }
 
 #[tokio::test]
 async fn pictures_beyond_the_limits_are_refused_before_anything_is_sent() {
     let refused = async |messages| {
-        let made = fragments(&request(messages), &Mutex::default(), &Pictures::default()).await;
+        let made = made(&request(messages), &Mutex::default(), &Source::default()).await;
         made.map(|_| ()).map_err(|error| error.to_string())
     };
     assert_eq!(refused(vec![pictures(100, 2000)]).await, Ok(()));
@@ -148,7 +171,43 @@ async fn pictures_beyond_the_limits_are_refused_before_anything_is_sent() {
 #[tokio::test]
 async fn a_body_beyond_the_limit_is_refused() {
     let request = request(vec![says(&"a".repeat(MAX_REQUEST_BYTES))]);
-    let fragments = fragments(&request, &Mutex::default(), &Pictures::default()).await.unwrap();
-    let refused = assemble(&request, ComputerForm::Toolset, &fragments).unwrap_err();
+    let fragments = made(&request, &Mutex::default(), &Source::default()).await.unwrap();
+    let refused = body(&request, trained(), &fragments).unwrap_err();
     assert!(matches!(refused, Unsendable::TooLarge { limit: MAX_REQUEST_BYTES }));
+}
+
+#[tokio::test]
+async fn each_form_of_a_trained_tool_is_what_the_provider_names_it() {
+    let plain = |description: &str| (description.to_owned(), json!({"type": "object"}));
+    let ((shell, schema), (editor, _)) = (plain("Runs."), plain("Edits."));
+    let tools = vec![
+        ToolDefinition::Shell { description: shell, schema: schema.clone() },
+        ToolDefinition::Editor { description: editor, schema },
+        computer(),
+    ];
+    let request = TurnRequest { tools, ..request(vec![says("Begin.")]) };
+    let kinds = async |forms| {
+        let sent = wire_of(&request, forms).await;
+        let name = |tool: &Value| tool["type"].as_str().or(tool["name"].as_str()).unwrap().to_owned();
+        sent["tools"].as_array().unwrap().iter().map(name).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        kinds(trained()).await,
+        ["bash_20250124", "shell_background", "text_editor_20250728", "computer_toolset_20260801"]
+    );
+    assert_eq!(
+        kinds(Forms::of("claude-opus-4-8")).await,
+        ["bash_20250124", "shell_background", "text_editor_20250728", "computer_20251124"]
+    );
+    assert_eq!(kinds(Forms::of("qwen3-vl-32b")).await, ["shell", "edit", "computer"]);
+}
+
+#[tokio::test]
+async fn the_provider_is_asked_to_clear_old_results_where_it_may() {
+    let request = TurnRequest { clear_results_above: Some(100_000), ..request(vec![says("Begin.")]) };
+    let asked = wire_of(&request, trained()).await;
+    let edit = &asked["context_management"]["edits"][0];
+    assert_eq!(edit["trigger"], json!({"type": "input_tokens", "value": 100_000}));
+    let without = wire_of(&request, Forms { clears_context: false, ..trained() }).await;
+    assert_eq!(without.get("context_management"), None);
 }

@@ -1,83 +1,10 @@
 //! What a fault that the provider reports means: to try again, or which error it is.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
-use super::names::COMPUTER_TOOLSET;
 use crate::TurnError;
 use crate::error::excerpt;
-
-/// A fault that may pass.
-#[derive(Debug)]
-pub(crate) enum Setback {
-    RateLimited { retry_after: Option<Duration> },
-    Overloaded { retry_after: Option<Duration> },
-    ServerFailed { message: String, retry_after: Option<Duration> },
-    Unreachable(reqwest::Error),
-    Cut,
-    Silent(Duration),
-}
-
-/// Why a try brought no answer.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// It may be tried again.
-    Setback(Setback),
-    /// The model does not know the trained computer tool; it may be asked again with a plain one.
-    ToolsetUnknown { message: String },
-    /// The name of the model, or of the address, is unknown to the provider.
-    NotFound { message: String },
-    /// There is no use in trying again.
-    Final(TurnError),
-}
-
-impl Setback {
-    /// The wait the provider asked for.
-    pub(crate) fn wish(&self) -> Option<Duration> {
-        match self {
-            Self::RateLimited { retry_after }
-            | Self::Overloaded { retry_after }
-            | Self::ServerFailed { retry_after, .. } => *retry_after,
-            Self::Unreachable(_) | Self::Cut | Self::Silent(_) => None,
-        }
-    }
-
-    /// The fault in one sentence, for a person who watches.
-    pub(crate) fn reason(&self) -> String {
-        match self {
-            Self::RateLimited { .. } => "The provider limits the rate of requests.".to_owned(),
-            Self::Overloaded { .. } => "The provider is overloaded.".to_owned(),
-            Self::ServerFailed { message, .. } => format!("The provider failed: {message}"),
-            Self::Unreachable(_) => "The provider cannot be reached.".to_owned(),
-            Self::Cut => "The answer broke off.".to_owned(),
-            Self::Silent(silence) => format!("The provider sent nothing for {} seconds.", silence.as_secs()),
-        }
-    }
-
-    /// The error when it did not pass.
-    pub(crate) fn give_up(self, tries: u32) -> TurnError {
-        match self {
-            Self::RateLimited { retry_after } => TurnError::RateLimited { tries, retry_after },
-            Self::Overloaded { .. } => TurnError::Overloaded { tries },
-            Self::ServerFailed { message, .. } => TurnError::ServerFailed { tries, message },
-            Self::Unreachable(source) => TurnError::Unreachable { tries, source },
-            Self::Cut => TurnError::Cut { tries },
-            Self::Silent(silence) => TurnError::Silent { tries, silence },
-        }
-    }
-}
-
-/// An error answer as it came.
-#[derive(Debug)]
-pub(crate) struct ErrorAnswer<'a> {
-    pub(crate) status: u16,
-    /// The beginning of the body.
-    pub(crate) body: &'a str,
-    pub(crate) retry_after: Option<Duration>,
-    /// The provider's own word on whether to try again (`x-should-retry`).
-    pub(crate) should_retry: Option<bool>,
-}
+use crate::failure::{ErrorAnswer, Failure, Setback, or_status};
 
 /// What an error answer means.
 pub(crate) fn read_error_answer(answer: &ErrorAnswer<'_>) -> Failure {
@@ -101,12 +28,11 @@ pub(crate) fn read_error_answer(answer: &ErrorAnswer<'_>) -> Failure {
         404 => Failure::NotFound { message },
         429 => Failure::Final(TurnError::RateLimited { tries: 1, retry_after }),
         500.. => Failure::Final(TurnError::ServerFailed { tries: 1, message: or_status(message, status) }),
-        400 if message.contains(COMPUTER_TOOLSET) => Failure::ToolsetUnknown { message },
         400 if tells_of_the_window(&message) => Failure::Final(TurnError::ContextExceeded { message }),
         400 if kind == "billing_error" || message.contains("credit balance") => {
             Failure::Final(TurnError::NoCredit { message })
         }
-        _ => Failure::Final(TurnError::RequestRefused { status, message: or_status(message, status) }),
+        _ => Failure::Refused { status, message: or_status(message, status) },
     }
 }
 
@@ -119,7 +45,7 @@ pub(crate) fn read_streamed_error(kind: &str, message: String) -> Failure {
         "invalid_request_error" if tells_of_the_window(&message) => {
             Failure::Final(TurnError::ContextExceeded { message })
         }
-        "invalid_request_error" => Failure::Final(TurnError::RequestRefused { status: 400, message }),
+        "invalid_request_error" => Failure::Refused { status: 400, message },
         "authentication_error" => Failure::Final(TurnError::WrongKey),
         "permission_error" => Failure::Final(TurnError::NoPermission { message }),
         "billing_error" => Failure::Final(TurnError::NoCredit { message }),
@@ -132,10 +58,6 @@ pub(crate) fn read_streamed_error(kind: &str, message: String) -> Failure {
 /// no longer fits, "input length and `max_tokens` exceed context limit".
 fn tells_of_the_window(message: &str) -> bool {
     message.contains("prompt is too long") || message.contains("exceed context limit")
-}
-
-fn or_status(message: String, status: u16) -> String {
-    if message.is_empty() { format!("status {status}") } else { message }
 }
 
 #[cfg(test)]
@@ -153,8 +75,12 @@ mod tests {
         for status in [429, 500, 502, 503, 529] {
             assert!(matches!(read(status, "api_error", "x"), Failure::Setback(_)), "{status}");
         }
-        for status in [400, 401, 403, 413, 422] {
+        for status in [401, 402, 403] {
             assert!(matches!(read(status, "invalid_request_error", "x"), Failure::Final(_)), "{status}");
+        }
+        for refused in [400, 413, 422] {
+            let read = read(refused, "invalid_request_error", "x");
+            assert!(matches!(read, Failure::Refused { status, .. } if status == refused), "{refused}");
         }
     }
 
@@ -171,21 +97,17 @@ mod tests {
             read(400, "invalid_request_error", "prompt is too long: 210000 tokens > 200000 maximum");
         assert!(matches!(too_long, Failure::Final(TurnError::ContextExceeded { .. })));
         let other = read(400, "invalid_request_error", "max_tokens: too low");
-        assert!(matches!(other, Failure::Final(TurnError::RequestRefused { status: 400, .. })));
-    }
-
-    #[test]
-    fn a_refusal_that_names_the_toolset_is_no_failure_of_the_request() {
-        let message = "tools.0: Input tag 'computer_toolset_20260801' found using 'type' does not match";
-        assert!(matches!(read(400, "invalid_request_error", message), Failure::ToolsetUnknown { .. }));
+        assert!(matches!(other, Failure::Refused { status: 400, .. }));
     }
 
     #[test]
     fn a_page_of_a_proxy_is_shown_in_part() {
         let answer =
             ErrorAnswer { status: 418, body: " <html>no</html> ", retry_after: None, should_retry: None };
-        let Failure::Final(error) = read_error_answer(&answer) else { panic!("it is tried again") };
-        assert_eq!(error.to_string(), "the provider refused the request (418): <html>no</html>");
+        let Failure::Refused { status, message } = read_error_answer(&answer) else {
+            panic!("it is tried again")
+        };
+        assert_eq!((status, message.as_str()), (418, "<html>no</html>"));
     }
 
     #[test]
@@ -193,6 +115,6 @@ mod tests {
         let overloaded = read_streamed_error("overloaded_error", String::new());
         assert!(matches!(overloaded, Failure::Setback(Setback::Overloaded { .. })));
         let refused = read_streamed_error("invalid_request_error", "no".to_owned());
-        assert!(matches!(refused, Failure::Final(TurnError::RequestRefused { .. })));
+        assert!(matches!(refused, Failure::Refused { .. }));
     }
 }

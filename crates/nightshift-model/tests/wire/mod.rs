@@ -7,8 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use nightshift_model::{
-    Anthropic, AnthropicSettings, ImageSource, Key, Model, Progress, RetryPolicy, Turn, TurnError,
-    TurnRequest,
+    ImageSource, Key, Model, Progress, Provider, ProviderSettings, RetryPolicy, Turn, TurnError, TurnRequest,
 };
 use nightshift_protocol::{Clock, Entropy, Image, Message, OffsetDateTime, ToolDefinition, UserPart};
 use serde_json::json;
@@ -47,13 +46,16 @@ pub(crate) fn impatient() -> RetryPolicy {
     }
 }
 
-pub(crate) fn settings(base_url: String, retry: RetryPolicy) -> AnthropicSettings {
+pub(crate) fn settings(base_url: String, retry: RetryPolicy) -> ProviderSettings {
     let key = Key::new("sk-ant-secret").unwrap();
-    AnthropicSettings { base_url, retry, ..AnthropicSettings::new(key, Arc::new(Still), Arc::new(Zeroes)) }
+    ProviderSettings {
+        retry,
+        ..ProviderSettings::new(base_url, Some(key), Arc::new(Still), Arc::new(Zeroes))
+    }
 }
 
-pub(crate) fn client(base_url: String) -> Anthropic {
-    Anthropic::new(settings(base_url, impatient())).unwrap()
+pub(crate) fn client(base_url: String) -> Provider {
+    Provider::messages(settings(base_url, impatient())).unwrap()
 }
 
 pub(crate) fn says(text: &str) -> Arc<Message> {
@@ -61,10 +63,18 @@ pub(crate) fn says(text: &str) -> Arc<Message> {
 }
 
 pub(crate) fn request() -> TurnRequest {
-    let shell = ToolDefinition::Function {
-        name: "shell".to_owned(),
+    let shell = ToolDefinition::Shell {
         description: "Runs a command.".to_owned(),
         schema: json!({"type": "object", "properties": {"command": {"type": "string"}}}),
+    };
+    let edit = ToolDefinition::Editor {
+        description: "Changes a file.".to_owned(),
+        schema: json!({"type": "object", "properties": {"action": {"type": "string"}}}),
+    };
+    let plan = ToolDefinition::Function {
+        name: "plan".to_owned(),
+        description: "Notes the plan.".to_owned(),
+        schema: json!({"type": "object", "properties": {"steps": {"type": "array"}}}),
     };
     let computer = ToolDefinition::Computer {
         description: "The screen.".to_owned(),
@@ -75,9 +85,10 @@ pub(crate) fn request() -> TurnRequest {
     TurnRequest {
         model: "claude-sonnet-5-5".to_owned(),
         system: "Work.".to_owned(),
-        tools: vec![shell, computer],
+        tools: vec![shell, edit, computer, plan],
         messages: vec![says("Begin.")],
         max_output_tokens: 1000,
+        clear_results_above: Some(100_000),
     }
 }
 
@@ -98,7 +109,7 @@ impl ImageSource for Pictures {
 
 /// A turn with everything that was told of it.
 pub(crate) async fn turn(
-    client: &Anthropic,
+    client: &Provider,
     request: &TurnRequest,
 ) -> (Result<Turn, TurnError>, Vec<Progress>) {
     let told = Mutex::new(Vec::new());

@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod host;
+mod models;
 mod reviews;
 mod runs;
 mod spelling;
@@ -48,6 +49,8 @@ fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(host::doctor))
         .routes(routes!(host::prepare_template))
         .routes(routes!(host::artifact))
+        .routes(routes!(models::models))
+        .routes(routes!(models::try_model))
         .routes(routes!(runs::submit_task))
         .routes(routes!(runs::runs))
         .routes(routes!(runs::run))

@@ -7,15 +7,19 @@ use sha2::{Digest as _, Sha256};
 
 use super::find::{NotFound, resolve, shows};
 use super::police::{Breach, COMPUTER_MEMBERS, Checked};
+use super::protocol::{Protocol, Said};
 use super::script::{Expectation, ScriptedCall, ScriptedTurn};
-use super::wire::{Block, Request, Role, Tool, joined};
+use super::trained::{Offered, offered};
+use super::wire::{Block, Request, Role, joined};
 
 /// How often a model looks again before it gives up.
 const MOST_LOOKS: usize = 60;
 
 /// What tells the calls of looking again from those of the script.
 const LOOK: &str = "look";
-const LOOK_ID: &str = "toolu_look";
+/// How ids of such calls begin, at Anthropic and at OpenAI.
+const LOOK_IDS: [&str; 2] = ["toolu_look", "call_look"];
+const CALL_ID: &str = "toolu_";
 
 /// How many characters a piece of streamed text has.
 const PIECE: usize = 24;
@@ -77,18 +81,19 @@ pub(super) fn play(
     request: &Request,
     checked: &Checked,
     place: &Place,
+    protocol: Protocol,
 ) -> Result<Answer, Breach> {
     let seed = seed(request, checked.answers.max(place.turns.len()));
     if let Some(target) = turn.look_for.as_ref().filter(|_| place.looks < MOST_LOOKS)
         && matches!(shows(target, checked.newest_image.as_deref()), Err(NotFound::NotThere { .. }))
     {
-        return look_again(request, &seed);
+        return look_again(request, &seed, protocol);
     }
     let mut blocks = Vec::new();
     for (index, call) in turn.calls.iter().enumerate() {
         match call_block(call, index, &seed, request, checked.newest_image.as_deref(), &place.turns)? {
             Ok(block) => blocks.push(block),
-            Err(not_found) => return Ok(not_found_answer(&not_found, request, &seed)),
+            Err(not_found) => return Ok(not_found_answer(&not_found, request, &seed, protocol)),
         }
     }
     if let Some(say) = &turn.say {
@@ -105,21 +110,22 @@ pub(super) fn play(
         (None, None) if turn.calls.is_empty() => ("end_turn", Value::Null),
         (None, None) => ("tool_use", Value::Null),
     };
-    Ok(Answer { events: events(&blocks, stop, &details, request, &seed), breach: None })
+    Ok(Answer { events: events(protocol, &blocks, stop, &details, request, &seed), breach: None })
 }
 
 /// Waits a little: the answer that stands between scripted turns while something is not on the screen yet.
-fn look_again(request: &Request, seed: &str) -> Result<Answer, Breach> {
+fn look_again(request: &Request, seed: &str, protocol: Protocol) -> Result<Answer, Breach> {
     let mut input = Map::new();
     input.insert("action".to_owned(), json!("wait"));
     input.insert("duration".to_owned(), json!(2));
     let call = ScriptedCall { tool: "computer".to_owned(), input, unoffered: false, raw_input: None };
     let seed = format!("{LOOK}{seed}");
     match call_block(&call, 0, &seed, request, None, &[])? {
-        Ok(block) => {
-            Ok(Answer { events: events(&[block], "tool_use", &Value::Null, request, &seed), breach: None })
-        }
-        Err(not_found) => Ok(not_found_answer(&not_found, request, &seed)),
+        Ok(block) => Ok(Answer {
+            events: events(protocol, &[block], "tool_use", &Value::Null, request, &seed),
+            breach: None,
+        }),
+        Err(not_found) => Ok(not_found_answer(&not_found, request, &seed, protocol)),
     }
 }
 
@@ -137,8 +143,7 @@ impl Place {
         let mut place = Self { turns: Vec::new(), looks: 0 };
         let answers = request.messages.iter().filter(|message| message.role == Role::Assistant);
         for (number, answer) in (1..).zip(answers) {
-            let looked =
-                matches!(answer.content.first(), Some(Block::ToolUse { id, .. }) if id.starts_with(LOOK_ID));
+            let looked = matches!(answer.content.first(), Some(Block::ToolUse { id, .. }) if LOOK_IDS.iter().any(|look| id.starts_with(look)));
             if looked {
                 place.looks += 1;
             } else {
@@ -166,10 +171,10 @@ fn turns_before_a_summary(request: &Request) -> Option<usize> {
     step.split('.').next()?.parse().ok()
 }
 
-fn not_found_answer(not_found: &NotFound, request: &Request, seed: &str) -> Answer {
+fn not_found_answer(not_found: &NotFound, request: &Request, seed: &str, protocol: Protocol) -> Answer {
     let said = json!({"type": "text", "text": not_found.to_string()});
     Answer {
-        events: events(&[said], "end_turn", &Value::Null, request, seed),
+        events: events(protocol, &[said], "end_turn", &Value::Null, request, seed),
         breach: Some(Breach(not_found.to_string())),
     }
 }
@@ -190,32 +195,19 @@ fn call_block(
     newest_image: Option<&[u8]>,
     turns: &[usize],
 ) -> Result<Result<Value, NotFound>, Breach> {
-    let mut input = match resolve(&call.input, newest_image, turns) {
+    let input = match resolve(&call.input, newest_image, turns) {
         Ok(input) => input,
         Err(not_found) => return Ok(Err(not_found)),
     };
-    let id = format!("toolu_{seed}{index:02}");
-    let offered = |tool: &&Tool| match tool {
-        Tool::Function(function) => function.name == call.tool,
-        Tool::Computer(_) => call.tool == "computer",
-        Tool::Unknown(_) => false,
+    let id = format!("{CALL_ID}{seed}{index:02}");
+    let Offered { name, toolset, input } = match call.unoffered {
+        true => Offered { name: call.tool.clone(), toolset: None, input },
+        false => offered(&call.tool, input, request, &COMPUTER_MEMBERS)?,
     };
-    let mut block = match request.tools.iter().find(offered) {
-        Some(Tool::Computer(_)) => {
-            let member = match input.remove("action") {
-                Some(Value::String(member)) if COMPUTER_MEMBERS.contains(&member.as_str()) => member,
-                other => return Err(Breach(format!("the script calls computer with the action {other:?}"))),
-            };
-            json!({"type": "tool_use", "id": id, "caller": {"type": "direct"}, "name": member, "toolset_name": "computer"})
-        }
-        Some(_) => json!({"type": "tool_use", "id": id, "caller": {"type": "direct"}, "name": call.tool}),
-        None if call.unoffered => {
-            json!({"type": "tool_use", "id": id, "caller": {"type": "direct"}, "name": call.tool})
-        }
-        None => {
-            return Err(Breach(format!("the script calls {}, which the request does not offer", call.tool)));
-        }
-    };
+    let mut block = json!({"type": "tool_use", "id": id, "caller": {"type": "direct"}, "name": name});
+    if let Some(toolset) = toolset {
+        block["toolset_name"] = json!(toolset);
+    }
     block["input"] = match &call.raw_input {
         Some(raw) => Value::String(raw.clone()),
         None => Value::Object(input),
@@ -223,73 +215,21 @@ fn call_block(
     Ok(Ok(block))
 }
 
-fn events(blocks: &[Value], stop: &str, details: &Value, request: &Request, seed: &str) -> Vec<Event> {
+/// The events of an answer in the protocol of its request.
+fn events(
+    protocol: Protocol,
+    blocks: &[Value],
+    stop: &str,
+    details: &Value,
+    request: &Request,
+    seed: &str,
+) -> Vec<Event> {
     let usage = usage(request, blocks);
-    let mut start_usage = usage.clone();
-    start_usage["output_tokens"] = json!(1);
-    let mut events = vec![(
-        "message_start",
-        json!({"type": "message_start", "message": {
-            "id": format!("msg_{seed}"), "type": "message", "role": "assistant", "model": request.model, "content": [],
-            "container": null, "diagnostics": null, "stop_reason": null, "stop_sequence": null, "stop_details": null,
-            "usage": start_usage,
-        }}),
-    )];
-    events.push(("ping", json!({"type": "ping"})));
-    for (index, block) in blocks.iter().enumerate() {
-        block_events(index, block, &mut events);
-    }
-    events.push((
-        "message_delta",
-        json!({"type": "message_delta",
-            "delta": {"stop_reason": stop, "stop_sequence": null, "stop_details": details, "container": null},
-            "usage": usage}),
-    ));
-    events.push(("message_stop", json!({"type": "message_stop"})));
-    events
+    protocol.events(&Said { blocks, stop, details, seed, usage: &usage, model: &request.model })
 }
 
-fn block_events(index: usize, block: &Value, events: &mut Vec<Event>) {
-    let text = |field: &str| block[field].as_str().unwrap_or_default();
-    let mut begun = block.clone();
-    let mut deltas = Vec::new();
-    match text("type") {
-        "text" => {
-            begun["text"] = json!("");
-            begun["citations"] = Value::Null;
-            deltas.extend(pieces(text("text")).map(|piece| json!({"type": "text_delta", "text": piece})));
-        }
-        "thinking" => {
-            begun["thinking"] = json!("");
-            begun["signature"] = json!("");
-            deltas.extend(
-                pieces(text("thinking")).map(|piece| json!({"type": "thinking_delta", "thinking": piece})),
-            );
-            deltas.push(json!({"type": "signature_delta", "signature": text("signature")}));
-        }
-        _ => {
-            begun["input"] = Value::Object(Map::new());
-            let input = match &block["input"] {
-                Value::String(raw) => raw.clone(),
-                input => input.to_string(),
-            };
-            // The provider begins with an empty piece.
-            deltas.push(json!({"type": "input_json_delta", "partial_json": ""}));
-            deltas.extend(
-                pieces(&input).map(|piece| json!({"type": "input_json_delta", "partial_json": piece})),
-            );
-        }
-    }
-    let start = json!({"type": "content_block_start", "index": index, "content_block": begun});
-    events.push(("content_block_start", start));
-    for delta in deltas {
-        let delta = json!({"type": "content_block_delta", "index": index, "delta": delta});
-        events.push(("content_block_delta", delta));
-    }
-    events.push(("content_block_stop", json!({"type": "content_block_stop", "index": index})));
-}
-
-fn pieces(text: &str) -> impl Iterator<Item = String> {
+/// A text as it is streamed.
+pub(super) fn pieces(text: &str) -> impl Iterator<Item = String> {
     let characters: Vec<char> = text.chars().collect();
     characters.chunks(PIECE).map(String::from_iter).collect::<Vec<_>>().into_iter()
 }

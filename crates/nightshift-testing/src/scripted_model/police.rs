@@ -144,6 +144,17 @@ fn check_tools(tools: &[Tool]) -> Result<(), Breach> {
                 }
                 "computer"
             }
+            Tool::Trained(trained) => {
+                let name = match trained.kind.as_str() {
+                    "bash_20250124" => "bash",
+                    "text_editor_20250728" => "str_replace_based_edit_tool",
+                    _ => "computer",
+                };
+                if trained.name != name {
+                    return Err(Breach(format!("tools.{index}.name: has to be \"{name}\"")));
+                }
+                name
+            }
             Tool::Unknown(kind) => return Err(Breach(unknown_tool(index, kind))),
         };
         if !names.insert(name) {

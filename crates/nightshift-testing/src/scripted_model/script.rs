@@ -16,6 +16,9 @@ pub struct Script {
     /// Types of tools that the model pretends not to know, for example `computer_toolset_20260801`.
     #[serde(default)]
     pub reject_tools: Vec<String>,
+    /// Whether the model reads no pictures, and the server fails at a request that has one.
+    #[serde(default)]
+    pub reject_images: bool,
     /// The size of the model's window in tokens; a longer prompt is refused as the provider does. Four bytes count as
     /// one token.
     #[serde(default)]

@@ -26,6 +26,7 @@ pub(super) struct Request {
     pub(super) output_config: Option<OutputConfig>,
     pub(super) service_tier: Option<String>,
     pub(super) cache_control: Option<CacheControl>,
+    pub(super) context_management: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -167,6 +168,8 @@ enum Effort {
 pub(super) enum Tool {
     Function(Function),
     Computer(ComputerToolset),
+    /// Another trained tool: a shell, an editor, an older computer.
+    Trained(Trained),
     /// A type that no model knows.
     Unknown(String),
 }
@@ -194,12 +197,36 @@ pub(super) struct ComputerToolset {
     pub(super) configs: Option<Map<String, Value>>,
 }
 
+/// A trained tool of one name.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "fields that are only known, so that they are not refused")]
+pub(super) struct Trained {
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    pub(super) name: String,
+    pub(super) cache_control: Option<CacheControl>,
+    pub(super) display_width_px: Option<u32>,
+    pub(super) display_height_px: Option<u32>,
+    pub(super) enable_zoom: Option<bool>,
+}
+
 impl Tool {
     pub(super) fn has_cache_mark(&self) -> bool {
         match self {
             Self::Function(function) => function.cache_control.is_some(),
             Self::Computer(toolset) => toolset.cache_control.is_some(),
+            Self::Trained(trained) => trained.cache_control.is_some(),
             Self::Unknown(_) => false,
+        }
+    }
+
+    /// The provider's type of a trained tool.
+    pub(super) fn kind(&self) -> Option<&str> {
+        match self {
+            Self::Computer(toolset) => Some(&toolset.kind),
+            Self::Trained(trained) => Some(&trained.kind),
+            Self::Function(_) | Self::Unknown(_) => None,
         }
     }
 }
@@ -212,6 +239,15 @@ impl Block {
             | Self::ToolUse { cache_control, .. }
             | Self::ToolResult { cache_control, .. } => cache_control.is_some(),
             Self::Thinking { .. } | Self::RedactedThinking { .. } => false,
+        }
+    }
+
+    /// Whether a block is a picture or has one in it.
+    pub(super) fn has_image(&self) -> bool {
+        match self {
+            Self::Image { .. } => true,
+            Self::ToolResult { content, .. } => content.iter().any(Self::has_image),
+            _ => false,
         }
     }
 
@@ -237,6 +273,9 @@ impl<'de> Deserialize<'de> for Tool {
         let read = match tool.get("type").and_then(Value::as_str) {
             None | Some("custom") => serde_json::from_value(tool).map(Self::Function),
             Some("computer_toolset_20260801") => serde_json::from_value(tool).map(Self::Computer),
+            Some("bash_20250124" | "text_editor_20250728" | "computer_20251124" | "computer_20250124") => {
+                serde_json::from_value(tool).map(Self::Trained)
+            }
             Some(kind) => Ok(Self::Unknown(kind.to_owned())),
         };
         read.map_err(serde::de::Error::custom)

@@ -1,22 +1,16 @@
-//! One message of a conversation as JSON for the provider, made once and remembered.
-//!
-//! A conversation is sent whole with every turn and only grows at its end, so a message is translated when it is
-//! first seen and found again by its `Arc`. What differs from turn to turn, the cache mark on the newest messages,
-//! is put in at a place that the fragment remembers.
+//! One message of a conversation in the form of the Messages API.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Bytes;
+use async_trait::async_trait;
 use nightshift_protocol::{
-    ArtifactId, AssistantBlock, Image, Message, ResultPart, ToolCall, ToolOutcome, ToolResult, UserPart,
+    AssistantBlock, Image, Message, ResultPart, ToolCall, ToolOutcome, ToolResult, UserPart,
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::names::INVALID_JSON;
+use crate::fragment::{Fragment, Pictures, Translate, json_of};
 use crate::{ImageSource, Unsendable};
 
 /// The most bytes of one picture in base 64 that the provider takes (documentation, "Images and vision").
@@ -26,64 +20,24 @@ const MAX_IMAGE_BYTES: usize = 5 * 1024 * 1024;
 /// all is rare, and the conversation has to go on.
 const NO_CONTENT: &str = "(no answer)";
 
-/// A message as JSON.
-#[derive(Debug, Clone)]
-pub(crate) struct Fragment {
-    pub(crate) json: Bytes,
-    /// Where a cache mark may be put in: behind the last field of the last block. `None` in answers.
-    pub(crate) mark_at: Option<usize>,
-    /// How many pictures are in it.
-    pub(crate) images: usize,
-    /// The picture with the longest edge, and that edge in pixels.
-    pub(crate) longest: Option<(ArtifactId, u32)>,
-}
+/// Messages of the Messages API.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MessagesForm;
 
-/// Fragments by the identity of their messages.
-///
-/// The key is the address of the message and of the one before it, because results are written in the form of the
-/// calls they answer. A kept `Weak` keeps the address from being used again, so an address in the map means what it
-/// meant when it was put in.
-#[derive(Debug, Default)]
-pub(crate) struct Fragments {
-    kept: HashMap<(usize, usize), Kept>,
-}
-
-#[derive(Debug)]
-struct Kept {
-    message: Weak<Message>,
-    /// Only kept for its address.
-    _before: Option<Weak<Message>>,
-    fragment: Fragment,
-}
-
-impl Fragments {
-    pub(crate) fn get(&self, before: Option<&Arc<Message>>, message: &Arc<Message>) -> Option<Fragment> {
-        self.kept.get(&addresses(before, message)).map(|kept| kept.fragment.clone())
-    }
-
-    pub(crate) fn put(&mut self, before: Option<&Arc<Message>>, message: &Arc<Message>, fragment: Fragment) {
-        let kept = Kept { message: Arc::downgrade(message), _before: before.map(Arc::downgrade), fragment };
-        self.kept.insert(addresses(before, message), kept);
-    }
-
-    /// Forgets the messages that nobody has any more.
-    pub(crate) fn forget_dropped(&mut self) {
-        self.kept.retain(|_, kept| kept.message.strong_count() > 0);
-    }
-
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.kept.len()
+#[async_trait]
+impl Translate for MessagesForm {
+    async fn translate(
+        &self,
+        before: Option<&Message>,
+        message: &Message,
+        index: usize,
+        images: &dyn ImageSource,
+    ) -> Result<Fragment, Unsendable> {
+        translate(before, message, index, images).await
     }
 }
 
-fn addresses(before: Option<&Arc<Message>>, message: &Arc<Message>) -> (usize, usize) {
-    let address = |message: &Arc<Message>| Arc::as_ptr(message).addr();
-    (before.map_or(0, address), address(message))
-}
-
-/// Translates a message; `before` is the one before it in the conversation, `index` its place, for errors.
-pub(crate) async fn translate(
+async fn translate(
     before: Option<&Message>,
     message: &Message,
     index: usize,
@@ -101,11 +55,11 @@ pub(crate) async fn translate(
             let content =
                 if content.is_empty() { vec![json!({"type": "text", "text": NO_CONTENT})] } else { content };
             let json = json!({"role": "assistant", "content": content}).to_string();
-            Ok(Fragment { json: json.into(), mark_at: None, images: 0, longest: None })
+            Ok(Fragment { json: json.into(), mark_at: None, pictures: Pictures::default() })
         }
         Message::User { content } => {
             let toolsets = before.map(toolsets).unwrap_or_default();
-            let mut blocks = Blocks { images, written: Vec::new(), count: 0, longest: None };
+            let mut blocks = Blocks { images, written: Vec::new(), pictures: Pictures::default() };
             blocks.user(content, &toolsets).await?;
             if blocks.written.is_empty() {
                 return Err(Unsendable::EmptyMessage { index });
@@ -115,8 +69,7 @@ pub(crate) async fn translate(
             Ok(Fragment {
                 mark_at: Some(json.len() - "}]}".len()),
                 json: json.into(),
-                images: blocks.count,
-                longest: blocks.longest,
+                pictures: blocks.pictures,
             })
         }
     }
@@ -156,16 +109,10 @@ struct WireMessage<'a> {
     content: &'a [Block<'a>],
 }
 
-/// Serialisation of these types cannot fail: they have no maps with keys that are not text.
-pub(crate) fn json_of(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
-}
-
 struct Blocks<'a> {
     images: &'a dyn ImageSource,
     written: Vec<Block<'a>>,
-    count: usize,
-    longest: Option<(ArtifactId, u32)>,
+    pictures: Pictures,
 }
 
 impl<'a> Blocks<'a> {
@@ -225,25 +172,7 @@ impl<'a> Blocks<'a> {
     }
 
     async fn image(&mut self, image: &'a Image) -> Result<Block<'a>, Unsendable> {
-        let artifact = || image.artifact.clone();
-        let bytes = self
-            .images
-            .read(image)
-            .await
-            .map_err(|source| Unsendable::ImageUnreadable { artifact: artifact(), source })?;
-        let data = BASE64.encode(&bytes);
-        if data.len() > MAX_IMAGE_BYTES {
-            return Err(Unsendable::ImageTooHeavy {
-                artifact: artifact(),
-                bytes: data.len(),
-                limit: MAX_IMAGE_BYTES,
-            });
-        }
-        self.count += 1;
-        let edge = image.width.max(image.height);
-        if self.longest.as_ref().is_none_or(|(_, longest)| edge > *longest) {
-            self.longest = Some((artifact(), edge));
-        }
+        let data = self.pictures.read(image, self.images, MAX_IMAGE_BYTES).await?;
         Ok(Block::Image { source: Source { media_type: &image.media_type, data } })
     }
 }
@@ -286,5 +215,5 @@ fn rebuilt_call(call: &ToolCall) -> Value {
 }
 
 #[cfg(test)]
-#[path = "fragment_tests.rs"]
+#[path = "message_tests.rs"]
 mod tests;

@@ -1,13 +1,17 @@
+use std::sync::Arc;
+
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde_json::json;
 
 use super::*;
+use crate::fragment::Fragments;
 
 /// Gives each picture the same bytes.
-struct Pictures(&'static [u8]);
+struct Given(&'static [u8]);
 
 #[async_trait]
-impl ImageSource for Pictures {
+impl ImageSource for Given {
     async fn read(&self, _image: &Image) -> std::io::Result<Bytes> {
         Ok(Bytes::from_static(self.0))
     }
@@ -36,7 +40,7 @@ fn text(text: &str) -> UserPart {
 }
 
 async fn translated(before: Option<&Message>, message: &Message) -> (Fragment, Value) {
-    let fragment = translate(before, message, 0, &Pictures(b"hello")).await.unwrap();
+    let fragment = translate(before, message, 0, &Given(b"hello")).await.unwrap();
     let json = serde_json::from_slice(&fragment.json).unwrap();
     (fragment, json)
 }
@@ -139,7 +143,7 @@ async fn results_come_first_and_name_the_toolset_of_their_call() {
             {"type": "text", "text": "Mind the time."},
         ])
     );
-    assert_eq!((fragment.images, fragment.longest.map(|(_, edge)| edge)), (1, Some(20)));
+    assert_eq!((fragment.pictures.count, fragment.pictures.longest.map(|(_, edge)| edge)), (1, Some(20)));
 }
 
 #[tokio::test]
@@ -179,7 +183,7 @@ async fn a_picture_that_is_lost_or_too_heavy_is_refused_by_its_name() {
     let message = Message::User { content: vec![UserPart::Image { image: image(20) }] };
     let lost = translate(None, &message, 0, &Lost).await.unwrap_err();
     assert!(matches!(&lost, Unsendable::ImageUnreadable { artifact, .. } if *artifact == image(20).artifact));
-    let heavy = Pictures(vec![0; MAX_IMAGE_BYTES / 4 * 3 + 1].leak());
+    let heavy = Given(vec![0; MAX_IMAGE_BYTES / 4 * 3 + 1].leak());
     let heavy = translate(None, &message, 0, &heavy).await.unwrap_err();
     assert!(matches!(&heavy, Unsendable::ImageTooHeavy { bytes, .. } if *bytes == MAX_IMAGE_BYTES + 4));
 }

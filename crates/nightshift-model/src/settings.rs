@@ -4,25 +4,23 @@ use std::fmt;
 use std::sync::Arc;
 
 use nightshift_protocol::{Clock, Entropy};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, NoProxy, Proxy, Url};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
+use crate::error::excerpt;
 use crate::{Key, RetryPolicy};
-
-/// The version of the API, as the vendor's own client of November 2026 names it.
-const VERSION: &str = "2026-10-21";
 
 /// This machine, which no proxy can reach for us.
 const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
 
-/// How to reach Anthropic, or whoever else speaks its Messages API.
+/// How to reach a provider.
 #[derive(Clone)]
-pub struct AnthropicSettings {
-    /// The address in front of `/v1/messages`.
+pub struct ProviderSettings {
+    /// The address in front of the API's paths.
     pub base_url: String,
-    /// The key.
-    pub key: Key,
+    /// The key; a model on this machine mostly needs none.
+    pub key: Option<Key>,
     /// A proxy for HTTP and HTTPS. The environment's is not looked at.
     pub proxy: Option<String>,
     /// Hosts that are reached without the proxy, separated by commas, as `NO_PROXY` lists them. This machine always is.
@@ -35,14 +33,21 @@ pub struct AnthropicSettings {
     pub entropy: Arc<dyn Entropy>,
 }
 
-impl AnthropicSettings {
-    /// The vendor's own address.
-    pub const BASE_URL: &str = "https://api.anthropic.com";
+impl ProviderSettings {
+    /// Anthropic's own address, in front of `/v1/messages`.
+    pub const ANTHROPIC: &str = "https://api.anthropic.com";
+    /// OpenAI's own address, in front of `/responses`.
+    pub const OPENAI: &str = "https://api.openai.com/v1";
 
-    /// The usual settings: the vendor's own address, no proxy, the default patience.
-    pub fn new(key: Key, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+    /// The usual settings: no proxy, the default patience.
+    pub fn new(
+        base_url: impl Into<String>,
+        key: Option<Key>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
         Self {
-            base_url: Self::BASE_URL.to_owned(),
+            base_url: base_url.into(),
             key,
             proxy: None,
             no_proxy: None,
@@ -51,12 +56,20 @@ impl AnthropicSettings {
             entropy,
         }
     }
+
+    /// The address as a URL.
+    pub(crate) fn base(&self) -> Result<Url, InvalidSettings> {
+        Url::parse(&self.base_url)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+            .ok_or_else(|| InvalidSettings::BaseUrl { base_url: excerpt(&self.base_url, 200) })
+    }
 }
 
-impl fmt::Debug for AnthropicSettings {
+impl fmt::Debug for ProviderSettings {
     /// Shows neither key nor proxy, which may hold a password.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("AnthropicSettings").field("retry", &self.retry).finish_non_exhaustive()
+        formatter.debug_struct("ProviderSettings").field("retry", &self.retry).finish_non_exhaustive()
     }
 }
 
@@ -80,8 +93,22 @@ pub enum InvalidSettings {
     Client(#[source] reqwest::Error),
 }
 
-/// Makes the HTTP client for a provider at `base`.
-pub(super) fn http_client(settings: &AnthropicSettings, base: &Url) -> Result<Client, InvalidSettings> {
+/// How a provider wants to be shown the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyHeader {
+    /// `x-api-key`.
+    ApiKey,
+    /// `authorization: Bearer`.
+    Bearer,
+}
+
+/// Makes the HTTP client for a provider at `base`; `fixed` headers go with each request.
+pub(crate) fn http_client(
+    settings: &ProviderSettings,
+    base: &Url,
+    shown: KeyHeader,
+    fixed: &[(&'static str, &'static str)],
+) -> Result<Client, InvalidSettings> {
     // The provider of cryptography is named here, so that no other crate's choice decides it for the process.
     let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -93,8 +120,15 @@ pub(super) fn http_client(settings: &AnthropicSettings, base: &Url) -> Result<Cl
     };
     let tls = tls.with_no_client_auth();
     let mut headers = HeaderMap::new();
-    headers.insert("x-api-key", settings.key.header());
-    headers.insert("anthropic-version", HeaderValue::from_static(VERSION));
+    if let Some(key) = &settings.key {
+        match shown {
+            KeyHeader::ApiKey => headers.insert("x-api-key", key.header()),
+            KeyHeader::Bearer => headers.insert(AUTHORIZATION, key.bearer()),
+        };
+    }
+    for (name, value) in fixed {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let mut client = Client::builder()
         .tls_backend_preconfigured(tls)

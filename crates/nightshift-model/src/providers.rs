@@ -1,0 +1,127 @@
+//! All providers there are, and which one a model's name means.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use crate::{
+    ImageSource, Model, ModelFacts, ModelList, Price, Progress, Provider, Turn, TurnError, TurnRequest,
+};
+
+/// Providers by name. A model is named `PROVIDER/MODEL`; without a provider, the name tells whose it is.
+#[derive(Debug, Default)]
+pub struct Providers {
+    known: BTreeMap<String, Known>,
+}
+
+#[derive(Debug)]
+enum Known {
+    Ready(Box<Provider>),
+    /// Nothing can be asked of it for want of a key.
+    WithoutKey {
+        /// The environment variable that would hold it.
+        variable: String,
+    },
+}
+
+/// The providers whose models are known by how their names begin.
+const BY_BEGINNING: [(&str, &str); 6] = [
+    ("claude-", "anthropic"),
+    ("gpt-", "openai"),
+    ("chatgpt-", "openai"),
+    ("o1", "openai"),
+    ("o3", "openai"),
+    ("o4", "openai"),
+];
+
+impl Providers {
+    /// Adds a provider; one of the same name is replaced.
+    pub fn add(&mut self, name: impl Into<String>, provider: Provider) {
+        self.known.insert(name.into(), Known::Ready(Box::new(provider)));
+    }
+
+    /// Adds a provider that cannot be asked for want of a key.
+    pub fn add_without_key(&mut self, name: impl Into<String>, variable: impl Into<String>) {
+        self.known.insert(name.into(), Known::WithoutKey { variable: variable.into() });
+    }
+
+    /// The names of all providers.
+    pub fn names(&self) -> Vec<String> {
+        self.known.keys().cloned().collect()
+    }
+
+    fn unknown(&self, provider: &str) -> TurnError {
+        TurnError::UnknownProvider { provider: provider.to_owned(), known: self.names() }
+    }
+
+    /// The provider of a model, and the provider's own name of the model.
+    fn of<'a>(&self, model: &'a str) -> Result<(&Provider, &'a str), TurnError> {
+        let (name, rest) = match model.split_once('/') {
+            Some((name, rest)) if self.known.contains_key(name) => (name, rest),
+            // Names of models have slashes too, such as `Qwen/Qwen3-VL`.
+            other => match BY_BEGINNING.iter().find(|(beginning, _)| model.starts_with(beginning)) {
+                Some((_, name)) => (*name, model),
+                None => return Err(self.unknown(other.map_or(model, |(name, _)| name))),
+            },
+        };
+        match self.known.get(name) {
+            Some(Known::Ready(provider)) => Ok((provider, rest)),
+            Some(Known::WithoutKey { variable }) => Err(missing(name, variable)),
+            None => Err(self.unknown(name)),
+        }
+    }
+}
+
+fn missing(provider: &str, variable: &str) -> TurnError {
+    TurnError::MissingKey { provider: provider.to_owned(), variable: variable.to_owned() }
+}
+
+#[async_trait]
+impl Model for Providers {
+    async fn turn(
+        &self,
+        request: &TurnRequest,
+        images: &dyn ImageSource,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Turn, TurnError> {
+        let (provider, model) = self.of(&request.model)?;
+        if model == request.model {
+            return provider.turn(request, images, progress).await;
+        }
+        // Messages are shared, so this copies their addresses only.
+        let request = TurnRequest { model: model.to_owned(), ..request.clone() };
+        provider.turn(&request, images, progress).await
+    }
+
+    async fn check(&self, model: &str) -> Result<ModelFacts, TurnError> {
+        let (provider, model) = self.of(model)?;
+        provider.check(model).await
+    }
+
+    async fn models(&self) -> Result<ModelList, TurnError> {
+        let mut all = ModelList::default();
+        for (name, known) in &self.known {
+            let answer = match known {
+                Known::Ready(provider) => provider.models().await,
+                Known::WithoutKey { variable } => Err(missing(name, variable)),
+            };
+            match answer {
+                Ok(list) => all.models.extend(list.models.into_iter().map(|facts| {
+                    let id = format!("{name}/{}", facts.id);
+                    ModelFacts { id, ..facts }
+                })),
+                Err(error) => all.troubles.push((name.clone(), error)),
+            }
+        }
+        Ok(all)
+    }
+
+    fn price(&self, model: &str) -> Option<Price> {
+        let (provider, model) = self.of(model).ok()?;
+        provider.price(model)
+    }
+}
+
+#[cfg(test)]
+#[path = "providers_tests.rs"]
+mod tests;

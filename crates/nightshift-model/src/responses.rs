@@ -1,0 +1,169 @@
+//! OpenAI's Responses API, streaming, without state at the provider: the conversation is sent whole, reasoning in it
+//! encrypted.
+
+mod actions;
+mod answer;
+mod item;
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use nightshift_protocol::ToolDefinition;
+use reqwest::header::HeaderMap;
+use serde_json::{Value, json};
+
+use self::answer::Answer;
+use self::item::Items;
+use crate::dialect::{Arriving, Dialect};
+use crate::failure::{ErrorAnswer, Failure};
+use crate::fragment::{Fragment, Fragments, assemble, fragments, json_of};
+use crate::openai::MAX_REQUEST_BYTES;
+use crate::settings::KeyHeader;
+use crate::tools::{in_pixels, plain};
+use crate::{ImageSource, ModelFacts, Price, TurnRequest, Unsendable, openai, price};
+
+/// What is done when the provider wants a person to confirm an action on the screen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SafetyChecks {
+    /// They are acknowledged: the action happens in a sandbox, whose walls are not the model's good will.
+    #[default]
+    Acknowledge,
+    /// The turn counts as refused, with the provider's words, and a person decides.
+    Refuse,
+}
+
+/// The Responses API.
+#[derive(Debug)]
+pub(crate) struct Responses {
+    checks: SafetyChecks,
+    /// The models that turned out not to know the trained computer tool.
+    without_computer: Mutex<HashSet<String>>,
+    /// The models that turned out not to reason.
+    without_reasoning: Mutex<HashSet<String>>,
+}
+
+impl Responses {
+    pub(crate) fn new(checks: SafetyChecks) -> Self {
+        Self { checks, without_computer: Mutex::default(), without_reasoning: Mutex::default() }
+    }
+
+    fn head(&self, request: &TurnRequest) -> String {
+        let trained = !is_in(&self.without_computer, &request.model);
+        let tools: Vec<Value> = request.tools.iter().map(|tool| wire_tool(tool, trained)).collect();
+        let mut head = json!({
+            "model": request.model,
+            "max_output_tokens": request.max_output_tokens,
+            "stream": true,
+            "store": false,
+            // The same for the whole conversation, and for all conversations with the same instructions.
+            "prompt_cache_key": cache_key(&request.system),
+        });
+        if !is_in(&self.without_reasoning, &request.model) {
+            head["include"] = json!(["reasoning.encrypted_content"]);
+            head["reasoning"] = json!({"summary": "auto"});
+        }
+        if !request.system.trim().is_empty() {
+            head["instructions"] = json!(request.system);
+        }
+        if let Some(above) = request.clear_results_above {
+            head["context_management"] = json!([{"type": "compaction", "compact_threshold": above}]);
+        }
+        if !tools.is_empty() {
+            head["tools"] = Value::Array(tools);
+        }
+        json_of(&head)
+    }
+}
+
+fn is_in(models: &Mutex<HashSet<String>>, model: &str) -> bool {
+    models.lock().unwrap_or_else(PoisonError::into_inner).contains(model)
+}
+
+fn wire_tool(tool: &ToolDefinition, trained: bool) -> Value {
+    if trained && matches!(tool, ToolDefinition::Computer { .. }) {
+        return json!({"type": "computer"});
+    }
+    let (name, description, schema) = plain(tool);
+    // Strict schemas know no optional properties, and ours have some.
+    json!({"type": "function", "name": name, "description": in_pixels(tool, description), "parameters": schema,
+        "strict": false})
+}
+
+/// A short name of the instructions (FNV-1a): requests of the same name go to the machine that has them cached.
+fn cache_key(system: &str) -> String {
+    let hash = system.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("nightshift-{hash:016x}")
+}
+
+#[async_trait]
+impl Dialect for Responses {
+    fn key_header(&self) -> KeyHeader {
+        KeyHeader::Bearer
+    }
+
+    fn fixed_headers(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
+    fn turn_path(&self) -> &'static [&'static str] {
+        &["responses"]
+    }
+
+    fn list_path(&self) -> (&'static [&'static str], &'static [(&'static str, &'static str)]) {
+        (&["models"], &[])
+    }
+
+    async fn fragments(
+        &self,
+        request: &TurnRequest,
+        remembered: &Mutex<Fragments>,
+        images: &dyn ImageSource,
+    ) -> Result<Vec<Fragment>, Unsendable> {
+        fragments(&Items, request, remembered, images).await
+    }
+
+    fn body(&self, request: &TurnRequest, fragments: &[Fragment]) -> Result<Bytes, Unsendable> {
+        assemble(&self.head(request), "input", None, fragments, &[], "", MAX_REQUEST_BYTES)
+    }
+
+    fn headers(&self, _request: &TurnRequest) -> HeaderMap {
+        HeaderMap::new()
+    }
+
+    fn step_down(&self, request: &TurnRequest, message: &str) -> bool {
+        let has_screen = request.tools.iter().any(|tool| matches!(tool, ToolDefinition::Computer { .. }));
+        let refused = if has_screen && message.contains("computer") {
+            &self.without_computer
+        } else if message.contains("reasoning") {
+            &self.without_reasoning
+        } else {
+            return false;
+        };
+        refused.lock().unwrap_or_else(PoisonError::into_inner).insert(request.model.clone())
+    }
+
+    fn answer(&self, _request: &TurnRequest) -> Box<dyn Arriving> {
+        Box::new(Answer::new(self.checks))
+    }
+
+    fn read_error(&self, answer: &ErrorAnswer<'_>) -> Failure {
+        openai::read_error_answer(answer)
+    }
+
+    fn read_streamed_error(&self, kind: &str, message: String) -> Failure {
+        openai::read_streamed_error(kind, message)
+    }
+
+    fn model_facts(&self, facts: &Value, asked: &str) -> ModelFacts {
+        openai::model_facts(facts, asked, price::openai)
+    }
+
+    fn price(&self, model: &str) -> Option<Price> {
+        price::openai(model)
+    }
+}

@@ -1,0 +1,23 @@
+//! Models: which there are, and whether one works.
+
+use axum::Json;
+use axum::extract::State;
+use nightshift_protocol::{DoctorReport, ModelList, TryModel};
+
+use super::{Answer, Shared};
+use crate::extract::Body;
+
+/// Lists the models of all providers.
+#[utoipa::path(get, path = "/models", tag = "models", responses((status = 200, body = ModelList)))]
+pub(super) async fn models(State(api): Shared) -> Answer<ModelList> {
+    Ok(Json(api.models().await?))
+}
+
+/// Asks a model one small thing, and says what works with it: streaming, tools, pictures.
+#[utoipa::path(
+    post, path = "/models/try", tag = "models", request_body = TryModel,
+    responses((status = 200, body = DoctorReport)),
+)]
+pub(super) async fn try_model(State(api): Shared, Body(request): Body<TryModel>) -> Json<DoctorReport> {
+    Json(api.try_model(request.model).await)
+}
