@@ -110,10 +110,7 @@ impl From<InputError> for Refused {
 
 async fn perform(bench: &Bench, action: &ComputerAction) -> Result<(), Refused> {
     if let ComputerAction::Type { text } = action {
-        return match Gesture::text(text) {
-            Ok(gesture) => Ok(bench.desk.screen.perform(gesture).await?),
-            Err(NotOnKeyboard { .. }) => type_through_guest(bench, text).await,
-        };
+        return type_text(bench, text).await;
     }
     match gesture(action, bench.desk.screen.pointer())? {
         Some(gesture) => Ok(bench.desk.screen.perform(gesture).await?),
@@ -171,27 +168,56 @@ fn gesture(action: &ComputerAction, pointer: Option<Point>) -> Result<Option<Ges
     }))
 }
 
-/// Types what the keyboard has no key for: the guest's X server is told the characters themselves.
-async fn type_through_guest(bench: &Bench, text: &str) -> Result<(), Refused> {
-    let refused = Refused::Guest;
-    let job = bench.small_job("type");
-    let command = Command::shell(job.clone(), "exec xdotool type --delay 12 --file -")
+/// Types text by the keyboard, and pastes the parts between line ends and tabs that have a character without a key.
+async fn type_text(bench: &Bench, text: &str) -> Result<(), Refused> {
+    match Gesture::text(text) {
+        Ok(gesture) => return Ok(bench.desk.screen.perform(gesture).await?),
+        Err(NotOnKeyboard { .. }) => {}
+    }
+    for (number, part) in text.split_inclusive(['\n', '\t']).enumerate() {
+        let end = part.find(['\n', '\t']).unwrap_or(part.len());
+        // A line end is the Return key: pasted, it would not submit a form.
+        for part in [&part[..end], &part[end..]] {
+            match Gesture::text(part) {
+                Ok(_) if part.is_empty() => {}
+                Ok(gesture) => bench.desk.screen.perform(gesture).await?,
+                Err(NotOnKeyboard { .. }) => paste(bench, part, number).await?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Puts standard input into both selections of the X server: Shift+Insert pastes the clipboard in browsers and toolkits,
+/// and the primary selection in terminals. Nothing of it waits for ever.
+const SELECT: &str = r#"umask 077; text=$(mktemp) && cat >"$text" \
+    && timeout 10 xsel --clipboard --input <"$text" && timeout 10 xsel --primary --input <"$text"
+status=$?; rm -f "$text"; exit $status"#;
+
+/// Pastes what the keyboard has no key for. A program that changes the keyboard's map for each such character loses
+/// some of them in browsers, which read the map late; what was in the clipboard before is lost instead. The guest starts a command once by its id, so each part of a text has a number.
+async fn paste(bench: &Bench, text: &str, number: usize) -> Result<(), Refused> {
+    let job = bench.small_job(&format!("type-{number}"));
+    let command = Command::shell(job.clone(), SELECT)
         .user(GuestUser::Agent)
         .input(Input::Bytes(text.as_bytes().to_vec()))
-        .time_limit(Duration::from_secs(120));
-    // Cut off in the middle, it may have typed: then the screen is looked at, and nothing typed again.
+        .time_limit(Duration::from_secs(60));
+    // Cut off in the middle, it may have pasted: then the screen is looked at, and nothing typed again.
     let started = match bench.desk.channel.start(command).await {
         Ok(started) => started,
         Err(StartJobError::Channel(error)) => return Err(Refused::Ended(error.to_string())),
-        Err(error) => return Err(refused(error.to_string())),
+        Err(error) => return Err(Refused::Guest(error.to_string())),
     };
     let completed = started.collect(4_096).await.map_err(|error| Refused::Ended(error.to_string()))?;
     let _forgotten = bench.desk.channel.forget(&job).await;
-    if completed.exit.status == JobStatus::Code(0) {
-        Ok(())
-    } else {
-        Err(refused(String::from_utf8_lossy(&completed.stderr).trim().to_owned()))
+    if completed.exit.status != JobStatus::Code(0) {
+        return Err(Refused::Guest(String::from_utf8_lossy(&completed.stdout).trim().to_owned()));
     }
+    let mut damage = bench.desk.screen.damage();
+    bench.desk.screen.perform(Gesture::key(&"shift+Insert".parse()?)).await?;
+    // The text is fetched when the program gets to it: what is typed next must not overtake it.
+    bench.desk.settle(&mut damage).await.map_err(|ended| Refused::Ended(ended.to_string()))?;
+    Ok(())
 }
 
 fn point(point: nightshift_agent::Point) -> Point {
