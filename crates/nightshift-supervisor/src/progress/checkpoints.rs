@@ -25,8 +25,9 @@ pub struct RunCheckpoints {
     able: bool,
     /// Those that are there, the oldest first.
     saved: Vec<Saved>,
-    /// The one that was intended and has no outcome.
-    open: Option<(CheckpointId, CheckpointCause)>,
+    /// Those that were intended and have no outcome, in the order they are saved: a person may ask for one while another
+    /// is saved.
+    open: Vec<(CheckpointId, CheckpointCause)>,
     /// The one that the run is going back to.
     rewinding: Option<CheckpointId>,
     /// Steps since the newest was saved, or failed to be.
@@ -75,14 +76,14 @@ impl RunProgress {
                 self.checkpoints.returned = None;
             }
             EventBody::CheckpointIntended { checkpoint, cause } => {
-                self.checkpoints.open = Some((checkpoint.clone(), *cause));
+                self.checkpoints.open.push((checkpoint.clone(), *cause));
             }
-            EventBody::CheckpointFailed { .. } => {
-                self.checkpoints.open = None;
+            EventBody::CheckpointFailed { checkpoint, .. } => {
+                self.checkpoints.open.retain(|(open, _)| open != checkpoint);
                 self.checkpoints.steps = 0;
             }
             EventBody::CheckpointSaved { checkpoint, cause, cost } => {
-                self.checkpoints.open = None;
+                self.checkpoints.open.retain(|(open, _)| open != checkpoint);
                 self.checkpoints.steps = 0;
                 if *cause == CheckpointCause::Suspended
                     && let Some(sandbox) = &mut self.sandbox
@@ -200,7 +201,7 @@ impl RunProgress {
         if let Some(checkpoint) = &checkpoints.rewinding {
             return Some(Action::Rewind(checkpoint.clone()));
         }
-        if let Some((checkpoint, cause)) = &checkpoints.open {
+        if let Some((checkpoint, cause)) = checkpoints.open.first() {
             return Some(Action::SaveCheckpoint { checkpoint: checkpoint.clone(), cause: *cause });
         }
         if let Some(checkpoint) = self.superseded() {
@@ -275,13 +276,20 @@ impl RunProgress {
     pub(crate) fn may_be_suspended(&self) -> bool {
         let rests = matches!(self.state, RunState::Paused { .. } | RunState::Waiting { .. });
         let ready = matches!(&self.sandbox, Some(Sandbox { readiness: Readiness::Ready, .. }));
-        rests && ready && self.checkpoints.able && self.checkpoints.open.is_none()
+        rests && ready && self.checkpoints.able && !self.is_intended(CheckpointCause::Suspended)
     }
 
     /// Whether a checkpoint can be saved now on demand.
     pub(crate) fn may_be_saved(&self) -> bool {
         let ready = matches!(&self.sandbox, Some(Sandbox { readiness: Readiness::Ready, .. }));
-        ready && self.checkpoints.able && self.conversation_started && self.checkpoints.open.is_none()
+        ready
+            && self.checkpoints.able
+            && self.conversation_started
+            && !self.is_intended(CheckpointCause::Asked)
+    }
+
+    fn is_intended(&self, wanted: CheckpointCause) -> bool {
+        self.checkpoints.open.iter().any(|(_, cause)| *cause == wanted)
     }
 
     /// Whether the run can go back to a checkpoint now.

@@ -108,6 +108,23 @@ fn a_suspended_run_is_brought_back_when_it_goes_on_and_not_before() {
 }
 
 #[test]
+fn a_run_that_is_to_be_suspended_while_its_pause_is_saved_is_suspended_next() {
+    let mut bodies = begun_able();
+    bodies.extend(turn(1));
+    bodies.push(paused());
+    let [intended, saved] = saved(1, CheckpointCause::Paused);
+    bodies.push(intended);
+    assert!(fold(bodies.clone()).may_be_suspended());
+    let cause = CheckpointCause::Suspended;
+    bodies.push(EventBody::CheckpointIntended { checkpoint: id(2), cause });
+    assert!(!fold(bodies.clone()).may_be_suspended());
+    let first = Action::SaveCheckpoint { checkpoint: id(1), cause: CheckpointCause::Paused };
+    assert_eq!(next(&fold(bodies.clone())), first);
+    bodies.push(saved);
+    assert_eq!(next(&fold(bodies.clone())), Action::SaveCheckpoint { checkpoint: id(2), cause });
+}
+
+#[test]
 fn a_checkpoint_that_was_lost_is_given_up_and_the_run_stays_where_it_is() {
     let mut bodies = begun_able();
     bodies.extend(turn(1));
