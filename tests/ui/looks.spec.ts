@@ -1,0 +1,54 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import axe from 'axe-core';
+import { expect, letIn, RUNS, test } from './bench';
+
+const PLACES: Record<string, string> = {
+  home: '/',
+  'new-task': '/new',
+  run: `/runs/${RUNS.dark}`,
+  'run-working': `/runs/${RUNS.works}`,
+  'run-asks': `/runs/${RUNS.asks}`,
+  'run-terminal': `/runs/${RUNS.dark}?view=terminal`,
+  'run-diff': `/runs/${RUNS.dark}?view=diff`,
+  'run-files': `/runs/${RUNS.dark}?view=files`,
+  'review-list': '/review',
+  review: `/review/${RUNS.dark}`,
+  history: '/history',
+  search: '/history?q=tests',
+  environments: '/environments',
+  settings: '/settings',
+  doctor: '/doctor',
+  welcome: '/welcome',
+};
+
+const OUTPUT = join(import.meta.dirname, 'output/pictures');
+
+for (const scheme of ['dark', 'light'] as const) {
+  for (const [width, height] of [[1280, 800], [1920, 1080]] as const) {
+    test(`every place is photographed, ${scheme}, ${width} by ${height}, and has no serious barrier`, async ({ owner, browser }) => {
+      test.setTimeout(180_000);
+      mkdirSync(OUTPUT, { recursive: true });
+      const { app, context } = await letIn(owner, browser, { viewport: { width, height }, colorScheme: scheme, reducedMotion: 'reduce' });
+      const { page } = app;
+      const found: string[] = [];
+      for (const [name, path] of Object.entries(PLACES)) {
+        await app.goto(path);
+        await page.getByRole('main').waitFor();
+        await expect(page.getByRole('status', { name: 'Loading' })).toHaveCount(0);
+        await page.waitForFunction(() => document.fonts.status === 'loaded' && [...document.images].every((image) => image.complete || image.loading === 'lazy'));
+        await page.screenshot({ path: join(OUTPUT, `${name}-${scheme}-${width}.png`) });
+        // Run in the page by the debugging protocol: the page's own policy allows no script of a test.
+        await page.evaluate(axe.source);
+        const violations = await page.evaluate(async () => {
+          const { violations: all } = await (window as unknown as { axe: typeof axe }).axe.run(document, { resultTypes: ['violations'] });
+          return all.filter((each) => each.impact === 'serious' || each.impact === 'critical').map((each) => `${each.id}: ${each.nodes.slice(0, 3).map((node) => `${node.html.slice(0, 160)} ${node.any[0]?.message ?? ''}`).join(' | ')}`);
+        });
+        found.push(...violations.map((violation) => `${name}: ${violation}`));
+      }
+      expect(found).toEqual([]);
+      expect(app.errors).toEqual([]);
+      await context.close();
+    });
+  }
+}

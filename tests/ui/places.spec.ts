@@ -1,0 +1,187 @@
+import { expect, RUNS, test } from './bench';
+import type { Owner } from './owner';
+
+/** The first step in which the agent changed a file. */
+async function stepThatWrote(owner: Owner, path: string): Promise<string> {
+  const events = await owner.ask<{ step?: string; write?: { path: string } }[]>(`/runs/${RUNS.dark}/events?after=0`);
+  return events.find((event) => event.write?.path.endsWith(path))?.step ?? '';
+}
+
+test('home shows what waits first, what runs, the queue with its reason, and what is finished', async ({ app }) => {
+  const { page } = app;
+  await app.goto('/');
+  const sections = page.locator('section h2');
+  await expect(sections.first()).toHaveText('Waits for you');
+  await expect(page.getByText('Two of the error texts address the reader.')).toBeVisible();
+  await expect(page.getByText('3 US dollars; 2.94 are spent')).toBeVisible();
+  await expect(page.getByText('Set another one in the settings, then continue the run.')).toBeVisible();
+  await expect(page.getByRole('link', { name: /2 of 4 steps done Mark overdue invoices in the list/ })).toBeVisible();
+  await expect(page.getByText('3 sandboxes run already').first()).toBeVisible();
+  await expect(page.getByRole('link', { name: /Print invoices on A5 paper/ })).toBeVisible();
+  await expect(page).toHaveTitle('(6) Home · Nightshift');
+  expect(app.errors).toEqual([]);
+});
+
+test('the way by keyboard: every place by its keys, lists by j and k, the palette, the help', async ({ app }) => {
+  const { page } = app;
+  await page.getByText('Two of the error texts').waitFor();
+  for (const [keys, title] of [['g r', 'Review'], ['g i', 'History'], ['g e', 'Environments'], ['g d', 'Doctor'], ['g s', 'Settings'], ['g h', 'Home']] as const) {
+    for (const key of keys.split(' ')) await page.keyboard.press(key);
+    await expect(page).toHaveTitle(new RegExp(`${title} · Nightshift$`));
+  }
+  await page.getByText('Two of the error texts').waitFor();
+  await page.keyboard.press('j');
+  await page.keyboard.press('j');
+  await page.keyboard.press('k');
+  await page.keyboard.press('Enter');
+  await expect(page).toHaveURL(new RegExp(`/runs/${RUNS.asks}`));
+  await page.keyboard.press('?');
+  await expect(page.getByRole('dialog', { name: 'Keyboard' })).toBeVisible();
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('Control+k');
+  await page.keyboard.type('dark mode toggle');
+  await page.keyboard.press('Enter');
+  await expect(page).toHaveURL(new RegExp(`/review/${RUNS.dark}`));
+  const theme = () => page.evaluate(() => document.documentElement.dataset['theme']);
+  expect(await theme()).toBe('dark');
+  await page.keyboard.press('t');
+  expect(await theme()).toBe('light');
+  await page.reload();
+  expect(await theme()).toBe('light');
+  expect(app.errors).toEqual([]);
+});
+
+test('a run tells its plan, its steps and what was said', async ({ app }) => {
+  const { page } = app;
+  await app.goto(`/runs/${RUNS.works}`);
+  await expect(page.getByRole('heading', { name: 'Wait twice as long before each further attempt' })).toBeVisible();
+  await expect(page.getByRole('region', { name: 'Plan' }).getByText('Change the back-off')).toBeVisible();
+  await expect(page.getByRole('list', { name: 'Timeline' }).getByText('exit 100')).toBeVisible();
+  await expect(page.getByRole('log').getByText('Please keep the public function as it is.')).toBeVisible();
+  // Words of the model as they arrive.
+  await expect(page.getByText('The retry waits twice as long').first()).toBeVisible();
+  await page.getByRole('button', { name: 'Time, cost and limits' }).click();
+  await expect(page.getByRole('meter', { name: 'Money' })).toBeVisible();
+  expect(app.errors).toEqual([]);
+});
+
+test('going back shows screen, terminal, diff and plan as they were, and the address leads there', async ({ app }) => {
+  const { page } = app;
+  await app.goto(`/runs/${RUNS.dark}`);
+  const plan = page.getByRole('region', { name: 'Plan' });
+  await expect(plan.getByText('done', { exact: true })).toHaveCount(6);
+  await page.keyboard.press('k');
+  await expect(page).toHaveURL(/at=\d+/);
+  await app.goto(`/runs/${RUNS.dark}?step=${await stepThatWrote(app.owner, 'src/index.html')}`);
+  await expect(page).toHaveURL(/at=\d+/);
+  await expect(plan.getByText('done', { exact: true })).toHaveCount(3);
+  await page.keyboard.press('3');
+  const changes = page.getByRole('region', { name: 'Changes' });
+  await expect(changes.getByText('src/theme.js', { exact: true })).toBeVisible();
+  await expect(changes.getByText('src/app.js', { exact: true })).toHaveCount(0);
+  await page.keyboard.press('2');
+  const terminal = page.getByRole('region', { name: 'Terminal' });
+  await expect(terminal.getByText('npm start')).toBeVisible();
+  await expect(terminal.getByText('git add -A', { exact: false })).toHaveCount(0);
+  const there = page.url();
+  await page.keyboard.press('l');
+  await expect(terminal.getByText('git add -A', { exact: false })).toBeVisible();
+  await page.goto(there);
+  await expect(page.getByRole('region', { name: 'Terminal' }).getByText('git add -A', { exact: false })).toHaveCount(0);
+  await page.keyboard.press('1');
+  await expect(page.getByRole('img', { name: /^The screen at/ })).toBeVisible();
+  const image = page.getByRole('img', { name: /^The screen at/ });
+  await expect.poll(() => image.evaluate((element: HTMLImageElement) => element.naturalWidth)).toBe(1280);
+  expect(app.errors).toEqual([]);
+});
+
+test('files show what the agent wrote and the repository of its branch', async ({ app }) => {
+  const { page } = app;
+  await app.goto(`/runs/${RUNS.dark}?view=files`);
+  await page.getByRole('navigation', { name: 'Files' }).getByRole('button', { name: /src\/theme\.js/ }).click();
+  await expect(page.getByRole('region', { name: 'src/theme.js' })).toContainText('export');
+  await page.getByRole('button', { name: 'package.json' }).click();
+  await expect(page.getByRole('region', { name: 'package.json' })).toContainText('"name"');
+  await app.goto(`/runs/${RUNS.retry}?view=files`);
+  await page.getByRole('button', { name: 'logo.bin' }).click();
+  await expect(page.getByText('A binary file')).toBeVisible();
+  expect(app.errors).toEqual([]);
+});
+
+test('a review begins with the criteria and what backs them, or that nothing does', async ({ app }) => {
+  const { page } = app;
+  await app.goto(`/review/${RUNS.dark}`);
+  const cards = page.getByRole('main').locator('ol > li');
+  await expect(cards.filter({ hasText: 'The choice persists after a reload' }).getByText('Backed by evidence')).toHaveCount(1);
+  await expect(cards.filter({ hasText: 'The toggle can be reached and used by keyboard' }).getByText('No evidence', { exact: true })).toHaveCount(1);
+  await expect(cards.filter({ hasText: 'All tests pass' }).getByText('exit 0')).toBeVisible();
+  await expect(page.getByText('Whether the colours suit people')).toBeVisible();
+  await page.getByRole('radio', { name: 'Difference' }).check();
+  await expect(page.getByText(/[\d,]+ pixels differ, \d+\.\d % of the screen/)).toBeVisible();
+  await page.getByRole('button', { name: 'Enlarge: after', exact: true }).click();
+  await expect(page.getByRole('dialog')).toBeVisible();
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('d');
+  await expect(page.getByRole('region', { name: 'Changes' }).getByText('README.md', { exact: true }).first()).toBeVisible();
+  expect(app.errors).toEqual([]);
+});
+
+test('a binary file in a diff says so', async ({ app }) => {
+  await app.goto(`/review/${RUNS.retry}`);
+  await expect(app.page.getByText('A binary file: there are no lines to compare.')).toBeVisible();
+  await expect(app.page.getByText('No evidence', { exact: true })).toHaveCount(1);
+});
+
+test('history finds by state and repository, and in everything that was said and done', async ({ app }) => {
+  const { page } = app;
+  await app.goto('/history');
+  await expect(page.getByRole('status').filter({ hasText: 'runs' }).first()).toBeVisible();
+  await page.getByRole('combobox', { name: 'State' }).selectOption('failed');
+  await expect(page.getByRole('list', { name: 'Runs' }).getByText('Print invoices on A5 paper')).toBeVisible();
+  await expect(page.getByRole('list', { name: 'Runs' }).getByText('Mark overdue invoices')).toHaveCount(0);
+  await page.keyboard.press('/');
+  await page.keyboard.type('printer driver');
+  await expect(page.getByRole('list', { name: 'Finds' }).getByText('Print invoices on A5 paper')).toBeVisible();
+  await page.getByRole('list', { name: 'Finds' }).getByRole('link').first().click();
+  await expect(page).toHaveURL(/\/runs\/run-brke000000\?at=\d+/);
+  expect(app.errors).toEqual([]);
+});
+
+test('doctor says what is wrong and what to do', async ({ app }) => {
+  await app.goto('/doctor');
+  await expect(app.page.getByText(/keep tasks from running|Tasks run here|Everything is/)).toBeVisible();
+  await expect(app.page.getByText('qemu-system-x86_64 is not installed')).toBeVisible();
+  expect(app.errors).toEqual([]);
+});
+
+test('settings are kept, and hold in every window', async ({ app }) => {
+  const { page } = app;
+  await app.goto('/settings');
+  const other = await page.context().newPage();
+  await other.goto(`${app.owner.address.url}/settings`);
+  await page.getByRole('radio', { name: 'Light' }).check();
+  await expect(other.getByRole('radio', { name: 'Light' })).toBeChecked();
+  await expect.poll(() => other.evaluate(() => document.documentElement.dataset['theme'])).toBe('light');
+  expect(app.errors).toEqual([]);
+});
+
+test('hints appear while a task is written, and the draft outlives a reload and a refusal', async ({ app }) => {
+  const { page } = app;
+  await app.goto('/new');
+  await page.getByLabel('What is to be done?').fill('Rewrite everything around the login');
+  await expect(page.getByText('Think about doing it together')).toBeVisible();
+  await page.getByLabel('What is to be done?').fill('Show the number of open notes in the tab title');
+  await expect(page.getByText('Better with a little more')).toBeVisible();
+  await page.getByLabel('Acceptance criteria').fill('The title has the number');
+  await page.getByLabel('Tests to run').fill('npm test');
+  await expect(page.getByText('Good for the background')).toBeVisible();
+  await page.getByLabel('Repository').fill('/nowhere/at/all');
+  await page.reload();
+  await expect(page.getByLabel('Acceptance criteria')).toHaveValue('The title has the number');
+  await page.keyboard.press('Control+Enter');
+  await page.getByLabel('What is to be done?').click();
+  await page.keyboard.press('Control+Enter');
+  await expect(page.getByRole('alert')).toContainText('/nowhere/at/all');
+  await expect(page.getByLabel('What is to be done?')).toHaveValue('Show the number of open notes in the tab title');
+  expect(app.errors).toEqual([]);
+});
