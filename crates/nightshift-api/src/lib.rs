@@ -3,6 +3,8 @@
 //! The HTTP server, the command line and the desktop app only translate to and from these; no rule about tasks or
 //! runs is in them, and no state is in here.
 
+mod changes;
+
 use std::future::ready;
 use std::pin::Pin;
 
@@ -11,13 +13,15 @@ use futures_util::{Stream, StreamExt, stream};
 use nightshift_forge::{Forge, PullRequest, PullRequestFilter};
 use nightshift_protocol::{
     ArtifactId, ChangedFile, ChangedFiles, CheckpointSummary, CommitId, DoctorReport, ErrorCode, Event,
-    ForkReply, ForkRun, ListRuns, Live, MergeReply, ModelList, PullRequestDetail, PullRequestSummary,
-    RaiseLimits, RunDetail, RunId, RunList, RunState, RunSummary, SayToRun, SubmitReply, SubmitTask, Tree,
-    UserError,
+    ForkReply, ForkRun, ListRuns, Live, MergeReply, ModelList, Overview, PullRequestDetail, PullRequestSummary, RaiseLimits, RunDetail, RunId, RunList, RunState, RunSummary, SayToRun, SearchFor, SearchReply, SubmitReply, SubmitTask, Tree, UserError,
 };
-use nightshift_store::{FindError, RunCursor, RunFilter, RunStates, Store};
+use nightshift_store::{FindError, RunCursor, RunFilter, RunStates, SearchCursor, SearchWords, Store};
+pub use nightshift_supervisor::{IDLE, Lease, RunScreen, live};
 use nightshift_supervisor::{Supervisor, trouble};
-use tokio_stream::wrappers::BroadcastStream;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{BroadcastStream, ReceiverStream};
+
+pub use changes::Change;
 
 /// Runs of one answer if nothing is said, and at most.
 const PAGE: u32 = 100;
@@ -63,18 +67,39 @@ impl Api {
     /// Lists runs, the newest submitted first.
     pub async fn runs(&self, wanted: &ListRuns) -> Result<RunList, UserError> {
         let limit = wanted.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
-        let cursor = wanted.cursor.as_deref().map(|cursor| cursor.parse().map(RunCursor)).transpose();
-        let cursor = cursor.map_err(|_| {
-            let message = "the cursor is none of this list";
-            UserError::new(ErrorCode::InvalidRequest, message, "Begin again without a cursor.")
-        })?;
+        let cursor = cursor(wanted.cursor.as_deref())?.map(RunCursor);
         let filter = RunFilter {
             states: states(wanted.state.as_deref())?,
             repository: wanted.repository.clone(),
             task: None,
+            words: wanted.text.as_deref().filter(|text| !text.trim().is_empty()).map(words).transpose()?,
         };
         let page = self.store.runs(&filter, cursor, limit).await.map_err(|error| trouble::reading(&error))?;
         Ok(RunList { runs: page.runs, next: page.next.map(|RunCursor(position)| position.to_string()) })
+    }
+
+    /// Searches everything people and agents wrote, ran and saw; the newest finds come first.
+    pub async fn search(&self, wanted: &SearchFor) -> Result<SearchReply, UserError> {
+        let cursor = cursor(wanted.cursor.as_deref())?.map(SearchCursor);
+        let limit = wanted.limit.unwrap_or(20).clamp(1, 100);
+        let found = self.store.search(&words(&wanted.q)?, cursor, limit).await;
+        let found = found.map_err(|error| trouble::reading(&error))?;
+        Ok(SearchReply { hits: found.hits, next: found.next.map(|SearchCursor(next)| next.to_string()) })
+    }
+
+    /// Counts the runs in each state.
+    pub async fn overview(&self) -> Result<Overview, UserError> {
+        self.store.overview().await.map_err(|error| trouble::reading(&error))
+    }
+
+    /// Follows all runs: each that changed after `after`, or from now on, and the counts whenever they change.
+    pub async fn changes(&self, after: Option<u64>) -> Result<ReceiverStream<Change>, UserError> {
+        let news = self.store.subscribe();
+        let overview = self.overview().await?;
+        let after = after.unwrap_or(overview.position);
+        let (say, changes) = mpsc::channel(16);
+        tokio::spawn(changes::follow(self.store.clone(), news, after, say));
+        Ok(ReceiverStream::new(changes))
     }
 
     /// Shows one run, named by its id or its task's, or by how one of them begins.
@@ -198,6 +223,23 @@ impl Api {
         let run = self.find(named).await?.run;
         self.supervisor.say(&run, text, delivery).await?;
         self.find(run.as_str()).await
+    }
+
+    /// The screen of a run's sandbox.
+    pub async fn screen(&self, named: &str) -> Result<RunScreen, UserError> {
+        let run = self.find(named).await?.run;
+        self.supervisor.screen(&run).await
+    }
+
+    /// Gives mouse and keyboard of a run to a person.
+    pub async fn take_over(&self, named: &str) -> Result<Lease, UserError> {
+        let run = self.find(named).await?.run;
+        self.supervisor.take_over(&run).await
+    }
+
+    /// A run as lists show it.
+    pub async fn summary(&self, named: &str) -> Result<RunSummary, UserError> {
+        self.find(named).await
     }
 
     /// Lists pull requests of all repositories, the newest first.
@@ -361,6 +403,19 @@ impl Api {
             repository.pull_request(number).await.map_err(|error| trouble::pull_request(&error))?;
         Ok((pull_request, repository))
     }
+}
+
+fn cursor(given: Option<&str>) -> Result<Option<u64>, UserError> {
+    given.map(str::parse).transpose().map_err(|_| {
+        let message = "the cursor is none of this list";
+        UserError::new(ErrorCode::InvalidRequest, message, "Begin again without a cursor.")
+    })
+}
+
+fn words(text: &str) -> Result<SearchWords, UserError> {
+    SearchWords::of(text).ok_or_else(|| {
+        UserError::new(ErrorCode::InvalidRequest, "there is no word to search for", "Type a word or two.")
+    })
 }
 
 /// Reads which states are wanted.

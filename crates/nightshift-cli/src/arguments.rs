@@ -153,11 +153,28 @@ Example:
         command: Template,
     },
     /// Run the owner in the foreground (the other commands start it by themselves).
+    #[command(after_help = "\
+Examples:
+  nightshift serve
+  nightshift serve --port 7100
+  nightshift serve --listen 192.168.1.20 --name build-box.lan   # reachable from the network, without encryption")]
     Serve {
-        /// The port on 127.0.0.1 [default: any free one].
-        #[arg(long, default_value_t = 0)]
-        port: u16,
+        /// The port [default: the one before, or any free one].
+        #[arg(long)]
+        port: Option<u16>,
+        /// The address to listen on [default: 127.0.0.1]. Anything else lets other machines ask, over plain HTTP.
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<std::net::IpAddr>,
+        /// A name under which requests may come in, beside localhost and the address; may be given several times.
+        #[arg(long, value_name = "NAME")]
+        name: Vec<String>,
     },
+    /// Open the web UI: prints an address that lets one browser in, once, within two minutes.
+    #[command(after_help = "\
+Examples:
+  nightshift open
+  xdg-open \"$(nightshift open)\"")]
+    Open,
     /// End the owner; runs stop where they are and go on when it is started again.
     Stop,
     /// List the models that tasks can be given to, with window and price.

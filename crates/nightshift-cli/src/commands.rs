@@ -7,10 +7,11 @@ use std::time::Instant;
 use nightshift_protocol::{
     CheckOutcome, DoctorReport, ErrorCode, Event, EventBody, EvidenceSource, Limits, MergeReply,
     MessageDelivery, PullRequestDetail, PullRequestState, PullRequestSummary, RaiseLimits, RunDetail,
-    RunList, RunSummary, SayToRun, SubmitReply, SubmitTask, Uncommitted, UserError,
+    RunList, RunSummary, SayToRun, SubmitReply, SubmitTask, Ticket, Uncommitted, UserError,
 };
 use serde_json::json;
 
+use crate::access::Listen;
 use crate::arguments::{Arguments, Command, LimitArguments, Review, Template};
 use crate::client::Client;
 use crate::folders::Environment;
@@ -111,7 +112,11 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
         Command::Cancel { run } => act(environment, json, &run, "cancel", &json!({})).await,
         Command::Review { command } => review(environment, json, command).await,
         Command::Template { command: Template::Build } => build_template(environment, json).await,
-        Command::Serve { port } => owner::serve(environment, port).await.map(|()| 0),
+        Command::Serve { port, listen, name } => {
+            let listen = Listen { port, address: listen, names: name };
+            owner::serve(environment, listen).await.map(|()| 0)
+        }
+        Command::Open => open(environment, json).await,
         Command::Stop => stop(environment, json).await,
         Command::Models { containing } => {
             let list = models::list(environment, containing.as_deref()).await?;
@@ -380,6 +385,13 @@ async fn build_template(environment: &Environment, json: bool) -> Status {
     print(json, &built, || {
         format!("The template {} is ready.", built["template"].as_str().unwrap_or_default())
     });
+    Ok(0)
+}
+
+async fn open(environment: &Environment, json: bool) -> Status {
+    let client = owner::connect(environment).await?;
+    let ticket: Ticket = client.post("/session/tickets", &json!({})).await?;
+    print(json, &ticket, || ticket.url.clone());
     Ok(0)
 }
 

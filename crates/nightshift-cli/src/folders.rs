@@ -15,6 +15,7 @@ pub(crate) struct Environment {
     pub(crate) path: Option<std::ffi::OsString>,
     pub(crate) vm_images: Option<PathBuf>,
     pub(crate) guest: Option<PathBuf>,
+    pub(crate) ui: Option<PathBuf>,
     pub(crate) proxy: Option<String>,
     pub(crate) no_proxy: Option<String>,
     pub(crate) log: Option<String>,
@@ -45,6 +46,7 @@ impl Environment {
             path: std::env::var_os("PATH"),
             vm_images: path("NIGHTSHIFT_VM_IMAGES"),
             guest: path("NIGHTSHIFT_GUEST"),
+            ui: path("NIGHTSHIFT_UI"),
             proxy: text("HTTPS_PROXY").or_else(|| text("https_proxy")),
             no_proxy: text("NO_PROXY").or_else(|| text("no_proxy")),
             log: text("NIGHTSHIFT_LOG"),
@@ -103,6 +105,10 @@ impl Folders {
 
     pub(crate) fn owner_file(&self) -> PathBuf {
         self.data.join("owner.json")
+    }
+
+    pub(crate) fn access_file(&self) -> PathBuf {
+        self.data.join("access.json")
     }
 
     pub(crate) fn owner_lock(&self) -> PathBuf {

@@ -3,6 +3,7 @@
 //! The only other thing in here is `serve`, which puts the owner together from its parts. No rule about tasks,
 //! runs or sandboxes is in this crate.
 
+mod access;
 mod arguments;
 mod client;
 mod commands;

@@ -15,10 +15,11 @@ use nightshift_model::Model;
 use nightshift_protocol::{Clock, Entropy, ErrorCode, OffsetDateTime, OwnerAddress, RunId, UserError};
 use nightshift_qemu::{QemuDriver, QemuProgram, QemuSettings};
 use nightshift_sandbox::MachineSize;
-use nightshift_server::Guard;
+use nightshift_server::{Access, Guard};
 use nightshift_store::Store;
 use nightshift_supervisor::{Images, Supervisor, SupervisorParts, SupervisorSettings};
 
+use crate::access::{self, Kept, Listen};
 use crate::client::Client;
 use crate::configuration::{self, Configuration};
 use crate::egress;
@@ -216,7 +217,7 @@ fn gone(owner: &mut Child, folders: &Folders) -> Option<UserError> {
 }
 
 /// Runs the owner until it is told to end.
-pub(crate) async fn serve(environment: &Environment, port: u16) -> Result<(), UserError> {
+pub(crate) async fn serve(environment: &Environment, listen: Listen) -> Result<(), UserError> {
     let folders = folders(environment)?;
     let io = |what: &'static str| {
         move |error: std::io::Error| {
@@ -230,22 +231,38 @@ pub(crate) async fn serve(environment: &Environment, port: u16) -> Result<(), Us
     private_folder(&folders.data).map_err(io("creating the data folder"))?;
     let _lock = take_lock(&folders)?;
     let configuration = configuration::read(&folders.configuration)?;
-    let listener =
-        tokio::net::TcpListener::bind(("127.0.0.1", port)).await.map_err(io("listening on 127.0.0.1"))?;
-    let port = listener.local_addr().map_err(io("listening on 127.0.0.1"))?.port();
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let kept = access::read(&folders.access_file(), entropy.as_ref());
+    let listener = access::listen(&listen, kept.port).await?;
+    let socket = listener.local_addr().map_err(io("listening"))?;
+    let port = socket.port();
+    access::write(&folders.access_file(), &Kept { port, ..kept.clone() })
+        .map_err(io("writing access.json"))?;
     let (api, supervisor) = assemble(environment, &folders, &configuration, &entropy).await?;
     supervisor.resume().await?;
 
-    let mut token = [0_u8; 24];
-    entropy.fill(&mut token);
+    let mut names = listen.names;
+    // A request to 0.0.0.0 names the address it came to, which is not known here: --name says it.
+    if !socket.ip().is_loopback() {
+        tracing::warn!(%socket, "the owner can be reached from other machines, over HTTP without encryption");
+        names.push(if socket.is_ipv6() { format!("[{}]", socket.ip()) } else { socket.ip().to_string() });
+    }
     let address = OwnerAddress {
         pid: std::process::id(),
-        url: format!("http://127.0.0.1:{port}"),
-        token: token.iter().map(|byte| format!("{byte:02x}")).collect(),
+        url: if socket.ip().is_unspecified() || socket.ip().is_loopback() {
+            format!("http://127.0.0.1:{port}")
+        } else {
+            format!("http://{socket}")
+        },
+        token: kept.token,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    let router = nightshift_server::router(Arc::new(api), Guard::new(&address.token, port));
+    let access = Access { token: address.token.clone(), port, names };
+    let guard = Guard::new(access, Arc::new(SystemClock));
+    let ui =
+        beside(environment.executable.as_deref(), environment.ui.as_deref(), &["../share/nightshift/ui"]);
+    let ui = ui.filter(|folder| folder.join("index.html").is_file());
+    let router = nightshift_server::router(Arc::new(api), guard, ui.as_deref());
     write_address(&folders, &address).map_err(io("writing owner.json"))?;
     tracing::info!(url = address.url, "the owner listens");
     let served = axum::serve(listener, router).with_graceful_shutdown(told_to_end()).into_future();

@@ -325,6 +325,10 @@ pub(crate) fn event(event: &Event) -> Option<String> {
             Some("· sums up the older part of the conversation".to_owned())
         }
         EventBody::BranchReceived { branch, commits, .. } => Some(format!("· {commits} commits on {branch}")),
+        EventBody::TakenOver { .. } => {
+            Some("· a person took mouse and keyboard over; the agent waits".to_owned())
+        }
+        EventBody::HandedBack { summary, .. } => Some(format!("· {}", line(summary))),
         EventBody::OwnerResumed { found } => Some(format!("· the owner was restarted: {}", line(found))),
         EventBody::CheckpointSaved { checkpoint, cause, cost } => Some(format!(
             "· {checkpoint} saved ({}; {} changed, the sandbox stood still for {} ms)",

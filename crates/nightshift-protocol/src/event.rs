@@ -5,9 +5,9 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::{
-    ArtifactId, CheckpointCause, CheckpointCost, CheckpointId, CommitId, ConnectionRecord, Evidence, Limits,
-    Message, NetworkPhase, Plan, PullRequestId, ResultPart, RunId, RunState, SandboxId, StepId, StopReason,
-    Task, ToolCall, ToolOutcome, Usage,
+    ArtifactId, CheckpointCause, CheckpointCost, CheckpointId, CommitId, ConnectionRecord, Evidence, Image,
+    Limits, Message, NetworkPhase, Plan, PullRequestId, ResultPart, RunId, RunState, SandboxId, StepId,
+    StopReason, Task, ToolCall, ToolOutcome, Usage,
 };
 
 /// One thing that happened in a run.
@@ -288,6 +288,22 @@ pub enum EventBody {
         /// The branch as it is called in the sandbox so far.
         branch: String,
     },
+    /// A person took mouse and keyboard over: the agent begins nothing until they are handed back.
+    TakenOver {
+        /// The screen at that moment.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        screen: Option<Image>,
+    },
+    /// Mouse and keyboard are the agent's again.
+    HandedBack {
+        /// What the agent is told of it.
+        summary: String,
+        /// How long the person had them, in seconds.
+        seconds: u64,
+        /// The screen at that moment.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        screen: Option<Image>,
+    },
     /// An owner took the run over after the one before it ended.
     OwnerResumed {
         /// What the new owner found, in one sentence.
@@ -333,6 +349,8 @@ impl EventBody {
             Self::Rewound { .. } => "rewound",
             Self::SandboxRestored { .. } => "sandboxRestored",
             Self::RunForked { .. } => "runForked",
+            Self::TakenOver { .. } => "takenOver",
+            Self::HandedBack { .. } => "handedBack",
             Self::OwnerResumed { .. } => "ownerResumed",
         }
     }
@@ -400,6 +418,8 @@ mod tests {
             EventBody::TurnRetried { turn: 3, reason: "overloaded".to_owned(), wait_ms: 500 },
             EventBody::PersonSaid { text: "hello".to_owned() },
             EventBody::PullRequestOpened { pull_request: PullRequestId(1) },
+            EventBody::TakenOver { screen: None },
+            EventBody::HandedBack { summary: "clicked".to_owned(), seconds: 3, screen: None },
             EventBody::OwnerResumed { found: "the sandbox runs".to_owned() },
         ];
         for body in bodies {

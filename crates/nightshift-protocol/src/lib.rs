@@ -20,6 +20,7 @@ mod operation;
 mod plan;
 mod review;
 mod run;
+mod screen;
 mod task;
 
 pub use checkpoint::{CheckpointCause, CheckpointCost, CheckpointSummary, ForkReply, ForkRun, RewindRun};
@@ -33,18 +34,21 @@ pub use evidence::{Evidence, EvidenceSource};
 pub use id::{
     ArtifactId, CheckpointId, CommitId, InvalidId, PullRequestId, RunId, SandboxId, StepId, TaskId,
 };
-pub use list::{ExcerptPart, ListRuns, Overview, RunChanged, RunCounts, RunList, SearchHit, SearchReply};
+pub use list::{
+    ExcerptPart, ListRuns, Overview, RunChanged, RunCounts, RunList, SearchFor, SearchHit, SearchReply,
+};
 pub use live::{Live, LiveBody};
 pub use models::{ModelList, ModelSummary, ProviderTrouble, TryModel};
 pub use network::{ConnectionFailure, ConnectionRecord, ConnectionVerdict, NetworkPhase, RefusalReason};
 pub use operation::{
-    Check, CheckOutcome, DoctorReport, Health, MergeReply, MessageDelivery, OwnerAddress, PullRequestDetail,
-    PullRequestState, PullRequestSummary, RaiseLimits, RunDetail, SayToRun, SubmitReply, SubmitTask,
-    TemplateReady, Uncommitted,
+    Check, CheckOutcome, DoctorReport, Health, MergeReply, MessageDelivery, OpenSession, OwnerAddress,
+    PullRequestDetail, PullRequestState, PullRequestSummary, RaiseLimits, RunDetail, SayToRun, Session,
+    SubmitReply, SubmitTask, TemplateReady, Ticket, Uncommitted,
 };
 pub use plan::{Plan, PlanStep, PlanStepState};
 pub use review::{ChangedFile, ChangedFiles, Tree, TreeEntry, TreeEntryKind};
 pub use run::{FailureReason, Glance, PauseReason, PreparingPhase, QueueReason, RunState, RunSummary};
+pub use screen::{LeaseHolder, PointerButton, ScreenMessage, ViewerMessage};
 pub use task::{Limits, Task};
 
 pub use time::OffsetDateTime;

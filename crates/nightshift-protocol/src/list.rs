@@ -16,6 +16,8 @@ pub struct ListRuns {
     pub state: Option<String>,
     /// The repository, as the task names it.
     pub repository: Option<String>,
+    /// Words of the task's description or repository, the last one as a beginning.
+    pub text: Option<String>,
     /// Where to go on: `next` of the part before.
     pub cursor: Option<String>,
     /// How many at most, from 1 to 500; 100 if absent.
@@ -80,6 +82,19 @@ pub struct RunChanged {
     pub position: u64,
     /// The run as it is now.
     pub run: RunSummary,
+}
+
+/// What is searched for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct SearchFor {
+    /// Words that must all be there, the last one as a beginning.
+    pub q: String,
+    /// Where to go on: `next` of the part before.
+    pub cursor: Option<String>,
+    /// How many at most, from 1 to 100; 20 if absent.
+    pub limit: Option<u32>,
 }
 
 /// What a search found, the newest first.

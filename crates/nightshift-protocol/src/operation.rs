@@ -153,6 +153,36 @@ pub struct TemplateReady {
     pub template: String,
 }
 
+/// What opens a session for a browser.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OpenSession {
+    /// A ticket, as the address that `nightshift open` prints has it behind `#ticket=`.
+    pub ticket: String,
+}
+
+/// That a browser is let in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Session {
+    /// When it has to be opened anew.
+    #[serde(with = "time::serde::rfc3339")]
+    pub expires_at: OffsetDateTime,
+}
+
+/// Something that opens one session, once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Ticket {
+    /// The ticket.
+    pub ticket: String,
+    /// Where a browser begins: the owner's address with the ticket behind `#`, which is sent to nobody.
+    pub url: String,
+    /// Until when it can be used.
+    #[serde(with = "time::serde::rfc3339")]
+    pub expires_at: OffsetDateTime,
+}
+
 /// What a person says to a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -164,6 +164,14 @@ impl Activity {
         }
     }
 
+    /// What changed after `generation`, in the rectangles with the fewest pixels that are known to hold it.
+    pub(crate) fn rects_since(&self, generation: u64) -> Vec<Rect> {
+        let exact = joined(self.changes_since(generation));
+        let tiles = stacked(self.changed_tiles(generation));
+        let area = |rects: &[Rect]| rects.iter().map(|rect| rect.area()).sum::<u64>();
+        if area(&exact) <= area(&tiles) { exact } else { tiles }
+    }
+
     /// The changes after `generation` as one rectangle.
     pub(crate) fn damage_since(&self, generation: u64) -> Option<Damage> {
         let rect = self.changes_since(generation).into_iter().reduce(Rect::union)?;
@@ -188,6 +196,48 @@ impl Activity {
             },
         )
     }
+}
+
+/// Joins rectangles where the joined one has no more pixels than they have together, as long as there are some.
+fn joined(mut rects: Vec<Rect>) -> Vec<Rect> {
+    let mut index = 0;
+    while index < rects.len() {
+        let partner = (index + 1..rects.len()).find(|other| {
+            rects[index].union(rects[*other]).area() <= rects[index].area() + rects[*other].area()
+        });
+        match partner {
+            Some(other) => {
+                rects[index] = rects[index].union(rects[other]);
+                rects.swap_remove(other);
+                // It may join with one that was passed by before.
+                index = 0;
+            }
+            None => index += 1,
+        }
+    }
+    rects
+}
+
+/// Joins tiles, given in rows from the top, to the longest rows and those to blocks.
+fn stacked(tiles: impl Iterator<Item = Rect>) -> Vec<Rect> {
+    let mut rows: Vec<Rect> = Vec::new();
+    for tile in tiles {
+        match rows.last_mut() {
+            Some(row) if row.y() == tile.y() && row.right() == tile.x() => *row = row.union(tile),
+            _ => rows.push(tile),
+        }
+    }
+    let mut blocks: Vec<Rect> = Vec::new();
+    for row in rows {
+        let same = |block: &&mut Rect| {
+            block.bottom() == row.y() && block.x() == row.x() && block.right() == row.right()
+        };
+        match blocks.iter_mut().find(same) {
+            Some(block) => *block = block.union(row),
+            None => blocks.push(row),
+        }
+    }
+    blocks
 }
 
 /// How many tiles a screen has across and down.
@@ -243,6 +293,25 @@ mod tests {
         assert_eq!(activity.damage_since(1), Some(Damage { generation: 3, rect: rect(1, 2, 102, 4) }));
         assert_eq!(activity.damage_since(2), Some(Damage { generation: 3, rect: rect(100, 2, 3, 4) }));
         assert_eq!(activity.damage_since(3), None);
+    }
+
+    #[test]
+    fn two_letters_far_apart_stay_two_rectangles_and_neighbours_become_one() {
+        let mut activity = lit(1280, 800);
+        activity.changed(&[rect(8, 8, 8, 16)]);
+        activity.changed(&[rect(1200, 700, 8, 16)]);
+        activity.changed(&[rect(16, 8, 8, 16)]);
+        let mut rects = activity.rects_since(1);
+        rects.sort_by_key(|rect| rect.x());
+        assert_eq!(rects, [rect(8, 8, 16, 16), rect(1200, 700, 8, 16)]);
+        assert_eq!(activity.rects_since(0), [rect(0, 0, 1280, 800)]);
+    }
+
+    #[test]
+    fn corners_that_changed_at_once_are_sent_as_tiles_and_not_as_the_screen_between_them() {
+        let mut activity = lit(1280, 832);
+        activity.changed(&[rect(0, 0, 1, 1), rect(1279, 831, 1, 1)]);
+        assert_eq!(activity.rects_since(1), [rect(0, 0, 64, 64), rect(1216, 768, 64, 64)]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A machine's screen, keyboard and pointer: frames, what changed since when, whether it has settled, and input.
 //!
 //! It takes one socket on which QEMU serves its D-Bus display, or with the feature `vnc` a VNC server, and knows nothing of sandboxes, runs or agents. It
-//! never draws, never scales, never decides what to click, and never moves a place to the edge of the screen: a
+//! never draws, never decides what to click, and never moves a place to the edge of the screen: a
 //! place that is not on it is refused. The other end is not trusted: QEMU may have been taken over by its guest.
 //! What it says of sizes and memory is checked first, and what it makes us hold has bounds.
 //!
@@ -23,6 +23,7 @@ mod dbus;
 mod frame;
 mod geometry;
 mod input;
+pub mod live;
 mod memory;
 mod picture;
 mod pixels;
@@ -39,8 +40,8 @@ pub use dbus::AttachError;
 pub use frame::{EncodeError, Frame, WrongLength};
 pub use geometry::{MAX_SIDE, OutOfScreen, Point, Rect, Size};
 pub use input::{
-    Button, Clicks, Gesture, GestureRefused, InputError, Key, KeyChord, KeyError, NotOnKeyboard, Scroll,
-    TypeError,
+    Button, Clicks, Gesture, GestureRefused, InputError, Key, KeyAction, KeyChord, KeyError, NotOnKeyboard,
+    PersonKeyboard, PointerTrace, Scroll, TypeError,
 };
 pub use screen::{FrameError, Screen};
 pub use settle::{AtRest, Repeats, Settle, SettleEvent, SettleLimits, SettleReason, Settled, Verdict};

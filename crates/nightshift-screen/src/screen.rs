@@ -11,7 +11,9 @@ use crate::damage::DamageReceiver;
 use crate::dbus::{self, AttachError};
 use crate::frame::Frame;
 use crate::geometry::{OutOfScreen, Point, Rect, Size};
-use crate::input::{Button, Clicks, Devices, Gesture, InputError, Key, KeyChord, Player, Scroll, TypeError};
+use crate::input::{
+    Button, Clicks, Devices, Gesture, InputError, Key, KeyChord, Player, PointerTrace, Scroll, TypeError,
+};
 use crate::picture::{Change, Picture};
 use crate::settle::{SettleLimits, Settled};
 use crate::source::SourceEvent;
@@ -107,6 +109,16 @@ impl Screen {
             Ok(Condition::Ended(why)) => Ended { why },
             Ok(Condition::Dark | Condition::Lit(_)) | Err(_) => stopped(),
         }
+    }
+
+    /// What is known of the screen's changes, from now on.
+    pub(crate) fn activity(&self) -> watch::Receiver<Activity> {
+        self.activity.clone()
+    }
+
+    /// Follows what is done with the pointer through this screen, whoever does it.
+    pub fn traces(&self) -> watch::Receiver<PointerTrace> {
+        self.player.traces()
     }
 
     /// Copies what the screen shows now. The guest's pointer is not in it: adapters show it apart from the picture.

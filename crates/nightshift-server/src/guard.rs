@@ -1,63 +1,144 @@
-//! Who may ask: only who has the token, and only under the owner's own address.
+//! Who may ask: only who has the token or a session, and only under the owner's own address.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN, UPGRADE};
+use axum::http::{HeaderMap, HeaderName, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use nightshift_protocol::{ErrorCode, UserError};
+use nightshift_protocol::{Clock, ErrorCode, OffsetDateTime, UserError};
 
 use crate::reply::Refusal;
+use crate::session::{Seal, Sealed, Tickets};
+
+/// How the owner is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// The token that every request carries, or a session signed with it.
+    pub token: String,
+    /// The port.
+    pub port: u16,
+    /// Names and addresses beside loopback under which a request may come in, without port.
+    pub names: Vec<String>,
+}
 
 /// What a request must carry.
 #[derive(Clone)]
 pub struct Guard {
-    token: Arc<str>,
-    hosts: Arc<[String]>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    token: String,
+    port: u16,
+    hosts: Vec<String>,
+    seal: Seal,
+    tickets: Mutex<Tickets>,
+    clock: Arc<dyn Clock>,
 }
 
 impl std::fmt::Debug for Guard {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Guard").field("hosts", &self.hosts).finish_non_exhaustive()
+        formatter.debug_struct("Guard").field("hosts", &self.inner.hosts).finish_non_exhaustive()
     }
 }
 
+/// What a request is, as far as it matters for who may make it.
+struct Asked<'a> {
+    method: &'a Method,
+    path: &'a str,
+    headers: &'a HeaderMap,
+}
+
 impl Guard {
-    /// Admits requests with `token` that are addressed to loopback at `port`.
-    pub fn new(token: &str, port: u16) -> Self {
-        let hosts = ["127.0.0.1", "localhost", "[::1]"].map(|host| format!("{host}:{port}"));
-        Self { token: token.into(), hosts: hosts.into() }
+    /// Admits requests as `access` says.
+    pub fn new(access: Access, clock: Arc<dyn Clock>) -> Self {
+        let names = ["127.0.0.1", "localhost", "[::1]"].map(str::to_owned).into_iter().chain(access.names);
+        let hosts = names.map(|name| format!("{name}:{}", access.port)).collect();
+        let (seal, tickets) = (Seal::new(&access.token), Mutex::default());
+        let (token, port) = (access.token, access.port);
+        Self { inner: Arc::new(Inner { token, port, hosts, seal, tickets, clock }) }
     }
 
-    /// Says why a request with these headers is refused, or nothing if it is admitted.
-    fn refusal(&self, headers: &HeaderMap) -> Option<UserError> {
+    /// Makes a ticket and the address that has it.
+    pub(crate) fn ticket(&self) -> (Sealed, String) {
+        let mut tickets = self.inner.tickets.lock().unwrap_or_else(PoisonError::into_inner);
+        let ticket = tickets.make(&self.inner.seal, self.inner.clock.now());
+        let url = format!("http://127.0.0.1:{}/#ticket={}", self.inner.port, ticket.text);
+        (ticket, url)
+    }
+
+    /// Opens a session by a ticket, which is used up.
+    pub(crate) fn open(&self, ticket: &str) -> Option<Sealed> {
+        let now = self.inner.clock.now();
+        let mut tickets = self.inner.tickets.lock().unwrap_or_else(PoisonError::into_inner);
+        tickets.take(&self.inner.seal, ticket, now).then(|| self.inner.seal.session(now))
+    }
+
+    /// When the session that a request carries expires.
+    pub(crate) fn session(&self, headers: &HeaderMap) -> Option<OffsetDateTime> {
+        let name = self.cookie();
+        let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut ours = cookies
+            .flat_map(|cookies| cookies.split(';'))
+            .filter_map(|cookie| cookie.trim().split_once('='))
+            .filter(|(known, _)| *known == name);
+        let now = self.inner.clock.now();
+        ours.find_map(|(_, value)| self.inner.seal.read_session(value, now))
+    }
+
+    /// The cookie's name. Cookies are not kept apart by port, so it is in the name.
+    pub(crate) fn cookie(&self) -> String {
+        format!("nightshift-{}", self.inner.port)
+    }
+
+    /// Says why a request is refused, or nothing if it is admitted.
+    fn refusal(&self, asked: &Asked<'_>) -> Option<UserError> {
         let refuse = |message: &str| {
             Some(UserError::new(
                 ErrorCode::NotAuthorized,
                 message,
-                "The command line reads address and token by itself; scripts find both in owner.json.",
+                "`nightshift open` lets a browser in. The command line reads address and token by itself; scripts \
+                 find both in owner.json.",
             ))
         };
-        let host = text(headers, &HOST).unwrap_or_default();
-        if !self.hosts.iter().any(|known| known == host) {
+        let host = text(asked.headers, &HOST).unwrap_or_default();
+        if !self.inner.hosts.iter().any(|known| known == host) {
             return refuse("the request is addressed to another host");
         }
-        if let Some(origin) = text(headers, &ORIGIN) {
-            let own = origin
-                .strip_prefix("http://")
-                .is_some_and(|rest| self.hosts.iter().any(|known| known == rest));
-            if !own {
-                return refuse("the request comes from another site's page");
-            }
+        let origin = text(asked.headers, &ORIGIN);
+        if origin.is_some_and(|origin| !self.is_own(origin)) {
+            return refuse("the request comes from another site's page");
         }
-        let given = text(headers, &AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
-        match given {
-            Some(given) if same(given.as_bytes(), self.token.as_bytes()) => None,
-            Some(_) => refuse("the token is wrong"),
-            None => refuse("the request carries no token"),
+        let opens = asked.method == Method::POST && asked.path == "/api/v1/session";
+        // The UI's own files are no secret, and whoever opens a session has none yet.
+        if opens || !asked.path.starts_with("/api/") {
+            return None;
         }
+        if let Some(value) = text(asked.headers, &AUTHORIZATION) {
+            let given = value.strip_prefix("Bearer ").unwrap_or_default();
+            let right = same(given.as_bytes(), self.inner.token.as_bytes());
+            return if right { None } else { refuse("the token is wrong") };
+        }
+        if self.session(asked.headers).is_none() {
+            return refuse("the request carries no token and no session, or the session has expired");
+        }
+        // A page of another port of this host is the same site to a browser, which sends it the cookie.
+        let site = text(asked.headers, &HeaderName::from_static("sec-fetch-site"));
+        if site.is_some_and(|site| !matches!(site, "same-origin" | "none")) {
+            return refuse("the request comes from another site's page");
+        }
+        let changes =
+            !matches!(*asked.method, Method::GET | Method::HEAD) || asked.headers.contains_key(UPGRADE);
+        if changes && origin.is_none() {
+            return refuse("a request with a session has to say which page it comes from");
+        }
+        None
+    }
+
+    fn is_own(&self, origin: &str) -> bool {
+        origin.strip_prefix("http://").is_some_and(|rest| self.inner.hosts.iter().any(|known| known == rest))
     }
 }
 
@@ -73,7 +154,8 @@ fn same(given: &[u8], wanted: &[u8]) -> bool {
 
 /// Lets a request through or answers it.
 pub(crate) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    match guard.refusal(request.headers()) {
+    let asked = Asked { method: request.method(), path: request.uri().path(), headers: request.headers() };
+    match guard.refusal(&asked) {
         Some(error) => Refusal(error).into_response(),
         None => next.run(request).await,
     }
@@ -83,44 +165,115 @@ pub(crate) async fn check(State(guard): State<Guard>, request: Request, next: Ne
 mod tests {
     use super::*;
 
-    fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect()
+    #[derive(Debug)]
+    struct At(OffsetDateTime);
+
+    impl Clock for At {
+        fn now(&self) -> OffsetDateTime {
+            self.0
+        }
+    }
+
+    fn guard() -> Guard {
+        let access =
+            Access { token: "secret".to_owned(), port: 7000, names: vec!["night.example".to_owned()] };
+        Guard::new(access, Arc::new(At(OffsetDateTime::UNIX_EPOCH)))
+    }
+
+    const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+    const US: (HeaderName, &str) = (HOST, "127.0.0.1:7000");
+    const TOKEN: (HeaderName, &str) = (AUTHORIZATION, "Bearer secret");
+
+    fn refused_at(
+        guard: &Guard,
+        method: &Method,
+        path: &str,
+        pairs: &[(HeaderName, &str)],
+    ) -> Option<String> {
+        let headers: HeaderMap =
+            pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
+        guard.refusal(&Asked { method, path, headers: &headers }).map(|error| error.message)
     }
 
     fn refused(pairs: &[(HeaderName, &str)]) -> Option<String> {
-        Guard::new("secret", 7000).refusal(&headers(pairs)).map(|error| error.message)
+        refused_at(&guard(), &Method::GET, "/api/v1/runs", pairs)
     }
 
     #[test]
     fn the_token_at_the_own_address_is_let_in() {
-        assert_eq!(refused(&[(HOST, "127.0.0.1:7000"), (AUTHORIZATION, "Bearer secret")]), None);
-        let own_page =
-            [(HOST, "localhost:7000"), (ORIGIN, "http://localhost:7000"), (AUTHORIZATION, "Bearer secret")];
-        assert_eq!(refused(&own_page), None);
+        assert_eq!(refused(&[US, TOKEN]), None);
+        assert_eq!(refused(&[(HOST, "localhost:7000"), (ORIGIN, "http://localhost:7000"), TOKEN]), None);
+        assert_eq!(refused(&[(HOST, "night.example:7000"), TOKEN]), None);
     }
 
     #[test]
-    fn a_name_that_was_rebound_to_loopback_is_refused() {
-        let pairs = [(HOST, "evil.example:7000"), (AUTHORIZATION, "Bearer secret")];
-        assert_eq!(refused(&pairs).unwrap(), "the request is addressed to another host");
+    fn a_name_that_was_rebound_to_loopback_is_refused_for_every_path() {
+        let pairs = [(HOST, "evil.example:7000"), TOKEN];
+        for path in ["/api/v1/runs", "/api/v1/session", "/", "/index.html"] {
+            let refused = refused_at(&guard(), &Method::POST, path, &pairs).unwrap();
+            assert_eq!(refused, "the request is addressed to another host");
+        }
     }
 
     #[test]
     fn another_site_s_page_is_refused_even_with_the_token() {
-        let pairs =
-            [(HOST, "127.0.0.1:7000"), (ORIGIN, "https://evil.example"), (AUTHORIZATION, "Bearer secret")];
-        assert_eq!(refused(&pairs).unwrap(), "the request comes from another site's page");
+        for origin in ["https://evil.example", "null", "http://127.0.0.1:3000", "https://127.0.0.1:7000"] {
+            let said = refused(&[US, (ORIGIN, origin), TOKEN]).unwrap();
+            assert_eq!(said, "the request comes from another site's page");
+        }
     }
 
     #[test]
     fn no_token_and_a_wrong_token_are_told_apart() {
-        assert_eq!(refused(&[(HOST, "127.0.0.1:7000")]).unwrap(), "the request carries no token");
-        let wrong = [(HOST, "127.0.0.1:7000"), (AUTHORIZATION, "Bearer secreT")];
-        assert_eq!(refused(&wrong).unwrap(), "the token is wrong");
+        assert!(refused(&[US]).unwrap().contains("no token and no session"));
+        assert_eq!(refused(&[US, (AUTHORIZATION, "Bearer secreT")]).unwrap(), "the token is wrong");
+        assert_eq!(refused(&[US, (AUTHORIZATION, "Basic secret")]).unwrap(), "the token is wrong");
+    }
+
+    #[test]
+    fn only_the_ui_and_the_begin_of_a_session_go_without_a_token() {
+        assert_eq!(refused_at(&guard(), &Method::GET, "/", &[US]), None);
+        assert_eq!(refused_at(&guard(), &Method::GET, "/assets/index.js", &[US]), None);
+        assert_eq!(refused_at(&guard(), &Method::POST, "/api/v1/session", &[US]), None);
+        assert!(refused_at(&guard(), &Method::GET, "/api/v1/session", &[US]).is_some());
+        assert!(refused_at(&guard(), &Method::POST, "/api/v1/session/tickets", &[US]).is_some());
+    }
+
+    #[test]
+    fn a_session_reads_and_from_the_own_page_changes() {
+        let guard = guard();
+        let (ticket, url) = guard.ticket();
+        assert_eq!(url, format!("http://127.0.0.1:7000/#ticket={}", ticket.text));
+        let session = guard.open(&ticket.text).unwrap();
+        assert_eq!(guard.open(&ticket.text), None);
+        let cookie = format!("theme=dark; nightshift-7000={}", session.text);
+        let with = |more: &[(HeaderName, &str)], method: Method| {
+            let pairs: Vec<_> =
+                [US, (COOKIE, cookie.as_str())].into_iter().chain(more.iter().cloned()).collect();
+            refused_at(&guard, &method, "/api/v1/runs", &pairs)
+        };
+        let own = (ORIGIN, "http://127.0.0.1:7000");
+        assert_eq!(with(&[], Method::GET), None);
+        assert_eq!(with(&[own.clone()], Method::POST), None);
+        assert!(with(&[], Method::POST).is_some());
+        assert!(with(&[(UPGRADE, "websocket")], Method::GET).is_some());
+        assert_eq!(with(&[(UPGRADE, "websocket"), own], Method::GET), None);
+        assert!(with(&[(SITE, "same-site")], Method::GET).is_some());
+        assert!(with(&[(SITE, "cross-site")], Method::GET).is_some());
+        assert_eq!(with(&[(SITE, "same-origin")], Method::GET), None);
+    }
+
+    #[test]
+    fn a_session_of_another_owner_is_none() {
+        let other = Access { token: "other".to_owned(), port: 7000, names: Vec::new() };
+        let other = Guard::new(other, Arc::new(At(OffsetDateTime::UNIX_EPOCH)));
+        let session = other.open(&other.ticket().0.text).unwrap();
+        let cookie = format!("nightshift-7000={}", session.text);
+        assert!(refused(&[US, (COOKIE, &cookie)]).is_some());
     }
 
     #[test]
     fn a_guard_does_not_show_its_token() {
-        assert!(!format!("{:?}", Guard::new("secret", 1)).contains("secret"));
+        assert!(!format!("{:?}", guard()).contains("secret"));
     }
 }

@@ -7,6 +7,8 @@ mod extract;
 mod guard;
 mod reply;
 mod routes;
+mod session;
+mod ui;
 
-pub use guard::Guard;
+pub use guard::{Access, Guard};
 pub use routes::{openapi, router};

@@ -10,7 +10,8 @@ use time::format_description::well_known::Rfc3339;
 use tokio::sync::broadcast;
 
 use crate::database::is_full;
-use crate::runs::{read_run, write_run};
+use crate::runs::{Positions, read_run, write_run};
+use crate::search::index;
 use crate::{Inner, Misplaced, Store, project};
 
 /// Rows read at once where no limit is given.
@@ -219,10 +220,12 @@ pub(crate) async fn insert(
             body,
         };
         summary = Some(project(summary, &event)?);
+        index(transaction, &event).await?;
         events.push(event);
     }
     if let (Some(position), Some(summary)) = (first_position, summary) {
-        write_run(transaction, position, &summary).await?;
+        let last = events.last().map_or(position, |event| event.position.cast_signed());
+        write_run(transaction, Positions { first: position, last }, &summary).await?;
     }
     Ok(events)
 }

@@ -13,8 +13,10 @@ mod artifacts;
 mod database;
 mod events;
 mod follow;
+mod overview;
 mod project;
 mod runs;
+mod search;
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -29,6 +31,7 @@ pub use database::{CheckError, OpenError};
 pub use events::{AppendError, ReadError, ReplayError, UnreadableEvent};
 pub use project::{Misplaced, project};
 pub use runs::{FindError, RebuildError, RunCursor, RunFilter, RunPage, RunStates};
+pub use search::{SearchCursor, SearchPage, SearchWords};
 
 use database::Database;
 

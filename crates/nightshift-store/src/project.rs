@@ -98,6 +98,8 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
         | EventBody::CheckpointRemoved { .. }
         | EventBody::RewindIntended { .. }
         | EventBody::Rewound { .. }
+        | EventBody::TakenOver { .. }
+        | EventBody::HandedBack { .. }
         | EventBody::OwnerResumed { .. } => {}
     }
     run.last_seq = event.seq;

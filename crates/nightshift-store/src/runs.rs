@@ -6,6 +6,7 @@ use nightshift_protocol::{RunId, RunSummary, Task, TaskId};
 use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, Transaction};
 
 use crate::events::{PAGE, Scope, page};
+use crate::search::{SearchWords, index};
 use crate::{AppendError, Misplaced, OpenError, ReadError, Store, UnreadableEvent, project};
 
 /// The number of what `project` derives. A store whose rows were made by another number derives them anew when it
@@ -24,6 +25,8 @@ pub struct RunFilter {
     pub repository: Option<String>,
     /// Their task; any if `None`.
     pub task: Option<TaskId>,
+    /// Words of the task's description or repository; any if `None`.
+    pub words: Option<SearchWords>,
 }
 
 /// Which states are wanted.
@@ -128,6 +131,10 @@ impl Store {
         if let Some(task) = &filter.task {
             query.push(" AND task = ").push_bind(task.as_str().to_owned());
         }
+        if let Some(words) = &filter.words {
+            query.push(" AND first_position IN (SELECT rowid FROM search WHERE search MATCH ");
+            query.push_bind(words.task_query()).push(")");
+        }
         if let Some(RunCursor(position)) = cursor {
             query.push(" AND first_position < ").push_bind(i64::try_from(position).unwrap_or(i64::MAX));
         }
@@ -177,7 +184,8 @@ impl Store {
         // Events are read beside the transaction and none can be added while it is held.
         let mut writer = self.inner.database.writer().await?;
         let mut transaction = writer.begin().await?;
-        let mut runs = HashMap::new();
+        let mut runs: HashMap<RunId, (Positions, RunSummary)> = HashMap::new();
+        sqlx::query("INSERT INTO search (search) VALUES ('delete-all')").execute(&mut *transaction).await?;
         let mut after = 0;
         loop {
             let rows = page(self.inner.database.readers(), &Scope::All, after, PAGE).await?;
@@ -186,16 +194,17 @@ impl Store {
             for row in rows {
                 let event = row.event?;
                 let (first, before) = match runs.remove(&event.run) {
-                    Some((first, summary)) => (first, Some(summary)),
+                    Some((Positions { first, .. }, summary)) => (first, Some(summary)),
                     None => (row.position, None),
                 };
                 let summary = project(before, &event)?;
-                runs.insert(event.run, (first, summary));
+                index(&mut transaction, &event).await.map_err(RebuildError::Write)?;
+                runs.insert(event.run, (Positions { first, last: row.position }, summary));
             }
         }
         sqlx::query("DELETE FROM runs").execute(&mut *transaction).await?;
-        for (first, summary) in runs.into_values() {
-            write_run(&mut transaction, first, &summary).await.map_err(RebuildError::Write)?;
+        for (positions, summary) in runs.into_values() {
+            write_run(&mut transaction, positions, &summary).await.map_err(RebuildError::Write)?;
         }
         // PRAGMA takes no parameters.
         sqlx::query(AssertSqlSafe(format!("PRAGMA user_version = {PROJECTION}")))
@@ -227,29 +236,38 @@ pub(crate) async fn read_run(
         .transpose()
 }
 
+/// The positions of a run's oldest and newest event.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Positions {
+    pub(crate) first: i64,
+    pub(crate) last: i64,
+}
+
 pub(crate) async fn write_run(
     transaction: &mut Transaction<'_, Sqlite>,
-    first_position: i64,
+    positions: Positions,
     summary: &RunSummary,
 ) -> Result<(), AppendError> {
     sqlx::query(
-        "INSERT INTO runs (run, task, repository, state, is_final, first_position, json)
-         VALUES (?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (run) DO UPDATE SET state = excluded.state, is_final = excluded.is_final, json = excluded.json",
+        "INSERT INTO runs (run, task, repository, state, is_final, first_position, last_position, json)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (run) DO UPDATE SET state = excluded.state, is_final = excluded.is_final,
+             last_position = excluded.last_position, json = excluded.json",
     )
     .bind(summary.run.as_str())
     .bind(summary.task.id.as_str())
     .bind(&summary.task.repository)
     .bind(summary.state.name())
     .bind(summary.state.is_final())
-    .bind(first_position)
+    .bind(positions.first)
+    .bind(positions.last)
     .bind(serde_json::to_string(summary).map_err(AppendError::Json)?)
     .execute(&mut **transaction)
     .await?;
     Ok(())
 }
 
-fn read_summary(run: &str, json: &str) -> Result<RunSummary, ReadError> {
+pub(crate) fn read_summary(run: &str, json: &str) -> Result<RunSummary, ReadError> {
     serde_json::from_str(json).map_err(|source| ReadError::Run { run: run.to_owned(), source })
 }
 

@@ -27,6 +27,7 @@ use crate::shared::Shared;
 use crate::supervisor::to_its_end;
 use crate::tools::{Bench, Interrupt, StepTrouble};
 use crate::trouble;
+use crate::watching::Slot;
 
 mod checkpoints;
 
@@ -93,7 +94,7 @@ pub(crate) struct Acts {
     run: RunId,
     repository: String,
     base: CommitId,
-    desk: Mutex<Option<Desk>>,
+    desk: Slot,
     /// Held while a checkpoint is saved, which goes on when nobody waits for it any more.
     saving: Mutex<()>,
     network: Mutex<Option<Network>>,
@@ -105,12 +106,13 @@ impl Acts {
     pub(crate) fn new(shared: Arc<Shared>, progress: &RunProgress) -> Self {
         let (aside, asides) = mpsc::unbounded_channel();
         let RunProgress { run, task, .. } = progress;
+        let desk = shared.desks.slot(run);
         Self {
             shared,
             run: run.clone(),
             repository: task.repository.clone(),
             base: task.base_commit.clone(),
-            desk: Mutex::new(None),
+            desk,
             saving: Mutex::new(()),
             network: Mutex::new(None),
             aside,
@@ -212,9 +214,13 @@ impl Acts {
     }
 
     /// The sandbox in use, attached to if it is not yet.
-    async fn desk(&self, sandbox: Option<&SandboxId>) -> Result<Desk, Trouble> {
+    pub(crate) async fn desk(&self, sandbox: Option<&SandboxId>) -> Result<Desk, Trouble> {
         let mut slot = self.desk.lock().await;
         if let Some(desk) = slot.as_ref() {
+            // A viewer may have attached first, and gave the sandbox no way out.
+            if self.network.lock().await.is_none() {
+                self.open_network(desk).await;
+            }
             return Ok(desk.clone());
         }
         let Some(sandbox) = sandbox else {

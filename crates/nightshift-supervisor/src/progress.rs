@@ -58,12 +58,16 @@ pub struct RunProgress {
     pub pull_request: Option<PullRequestId>,
     /// Model calls so far.
     pub turns: u32,
+    /// Whether a person has mouse and keyboard: nothing is begun meanwhile.
+    pub taken_over: bool,
     /// What it used.
     pub usage: Usage,
     /// The number of its newest event.
     pub last_seq: u64,
     last_at: OffsetDateTime,
     worked: time::Duration,
+    /// What the agent is to be told as soon as it works.
+    untold: Vec<String>,
 }
 
 /// A run's sandbox.
@@ -268,10 +272,12 @@ impl RunProgress {
             received: None,
             pull_request: None,
             turns: 0,
+            taken_over: false,
             usage: Usage::default(),
             last_seq: event.seq,
             last_at: event.at,
             worked: time::Duration::ZERO,
+            untold: Vec::new(),
         })
     }
 
@@ -363,6 +369,12 @@ impl RunProgress {
                 self.received = Some(Received { head: head.clone(), commits: *commits });
             }
             EventBody::PullRequestOpened { pull_request } => self.pull_request = Some(*pull_request),
+            EventBody::TakenOver { .. } => self.taken_over = true,
+            EventBody::HandedBack { summary, .. } => {
+                self.taken_over = false;
+                self.untold.push(summary.clone());
+                self.tell_untold();
+            }
             EventBody::RunSubmitted { .. }
             | EventBody::NetworkOpened { .. }
             | EventBody::ConnectionsRecorded { .. }
@@ -417,7 +429,10 @@ impl RunProgress {
         match state {
             RunState::Paused { reason } => self.tell(AgentEvent::Paused { reason: reason.clone() }),
             // It changes nothing for an agent that was not paused.
-            RunState::Working => self.tell(AgentEvent::Resumed),
+            RunState::Working => {
+                self.tell(AgentEvent::Resumed);
+                self.tell_untold();
+            }
             RunState::Cancelled | RunState::Failed { .. } => self.tell(AgentEvent::Cancelled),
             RunState::Queued { .. }
             | RunState::Preparing { .. }
@@ -429,6 +444,16 @@ impl RunProgress {
         }
     }
 
+    /// Tells the agent what it has to know, unless it waits for an answer: that would be taken for one.
+    fn tell_untold(&mut self) {
+        let asks = matches!(self.agent.outstanding().first(), Some(Effect::AskPerson { .. }));
+        if matches!(self.state, RunState::Working) && !asks {
+            for text in std::mem::take(&mut self.untold) {
+                self.tell(AgentEvent::PersonSaid { text });
+            }
+        }
+    }
+
     fn tell(&mut self, event: AgentEvent) {
         // What the machine wants done is read from `outstanding` when it is decided what comes next.
         let _effects = self.agent.handle(event);
@@ -436,7 +461,7 @@ impl RunProgress {
 
     /// Time passes for the task's limit only while its agent works and an owner is there.
     fn count_time(&mut self, event: &Event) {
-        let working = matches!(self.state, RunState::Working);
+        let working = matches!(self.state, RunState::Working) && !self.taken_over;
         let resumed = matches!(event.body, EventBody::OwnerResumed { .. });
         if working && !resumed && event.at > self.last_at {
             self.worked += event.at - self.last_at;
@@ -459,6 +484,7 @@ pub(crate) fn next(progress: &RunProgress) -> Action {
             Some(_) if progress.imported.is_none() => Action::ImportRepository,
             Some(_) => Action::StartConversation,
         },
+        RunState::Working if progress.taken_over => Action::AwaitPerson,
         RunState::Working => next_of_agent(progress),
         RunState::Delivering => match (&progress.received, progress.pull_request) {
             (_, Some(pull_request)) => Action::AwaitReview(pull_request),

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nightshift_protocol::{
-    CheckpointCause, CheckpointId, ErrorCode, Event, EventBody, PauseReason, PreparingPhase, QueueReason,
-    RaiseLimits, RunState, SandboxId, StepId, ToolCall, UserError,
+    CheckpointCause, CheckpointId, ErrorCode, Event, EventBody, Image, PauseReason, PreparingPhase,
+    QueueReason, RaiseLimits, RunState, SandboxId, StepId, ToolCall, UserError,
 };
 use nightshift_store::AppendError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -59,6 +59,14 @@ pub(crate) enum Wish {
     Suspend,
     GoBack(CheckpointId),
     RemoveCheckpoint(CheckpointId),
+    /// A person wants mouse and keyboard; the picture is the screen's at that moment.
+    TakeOver(Option<Image>),
+    /// A person gives them back.
+    HandBack {
+        summary: String,
+        seconds: u64,
+        screen: Option<Image>,
+    },
 }
 
 /// A wish and where its answer goes.
@@ -448,6 +456,18 @@ impl Driver {
                 let _asker_gone = request.answer.send(answer);
                 return Ok(Flow::GoesOn);
             }
+            Wish::TakeOver(screen) => {
+                let answer = self.take_over(screen).await?;
+                let _asker_gone = request.answer.send(answer);
+                return Ok(Flow::GoesOn);
+            }
+            Wish::HandBack { summary, seconds, screen } => {
+                if self.progress.taken_over {
+                    self.append(vec![EventBody::HandedBack { summary, seconds, screen }]).await?;
+                }
+                let _asker_gone = request.answer.send(Ok(()));
+                return Ok(Flow::GoesOn);
+            }
             Wish::Pause => (Trigger::Pause(PauseReason::Person), Flow::Interrupted),
             Wish::Continue => (Trigger::Continue, Flow::GoesOn),
             Wish::Cancel => (Trigger::Cancel, Flow::Interrupted),
@@ -475,6 +495,23 @@ impl Driver {
         };
         let _asker_gone = request.answer.send(answer);
         Ok(flow)
+    }
+
+    /// Gives mouse and keyboard to a person, where there is a sandbox that an agent works in, or would.
+    async fn take_over(&mut self, screen: Option<Image>) -> Result<Result<(), UserError>, AppendError> {
+        let has_screen = matches!(
+            self.progress.state,
+            RunState::Working | RunState::Waiting { .. } | RunState::Paused { .. }
+        );
+        if !has_screen || self.progress.stage() == Stage::Unprepared {
+            return Ok(Err(UserError::new(
+                ErrorCode::Conflict,
+                format!("the run is {} and cannot be taken over", self.progress.state.name()),
+                "A run can be taken over while its agent works, waits or is paused.",
+            )));
+        }
+        self.append(vec![EventBody::TakenOver { screen }]).await?;
+        Ok(Ok(()))
     }
 
     /// Passes a person's words on; an answer to a question lets the run go on.

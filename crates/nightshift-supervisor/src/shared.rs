@@ -1,11 +1,12 @@
 //! What all runs of an owner share.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use nightshift_forge::{Forge, Git};
 use nightshift_model::Model;
-use nightshift_protocol::{Clock, Entropy, Live};
+use nightshift_protocol::{Clock, Entropy, Live, RunId};
 use nightshift_sandbox::{Driver, MachineSize};
 use nightshift_store::Store;
 use tokio::sync::{Semaphore, broadcast};
@@ -13,6 +14,7 @@ use tokio::sync::{Semaphore, broadcast};
 use crate::images::Images;
 use crate::network::NetworkSettings;
 use crate::templates::Templates;
+use crate::watching::Desks;
 
 /// Live updates kept for a watcher that is slow; one that is slower misses some.
 const LIVE: usize = 1_024;
@@ -75,6 +77,9 @@ pub(crate) struct Shared {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) settings: SupervisorSettings,
     pub(crate) live: broadcast::Sender<Live>,
+    pub(crate) desks: Desks,
+    /// The runs whose mouse and keyboard a person has.
+    pub(crate) leases: Mutex<HashSet<RunId>>,
     /// One permit for each sandbox that may run.
     pub(crate) room: Arc<Semaphore>,
     pub(crate) limit: u32,
@@ -102,6 +107,8 @@ impl Shared {
             entropy: parts.entropy,
             settings,
             live: broadcast::channel(LIVE).0,
+            desks: Desks::default(),
+            leases: Mutex::default(),
             room: Arc::new(Semaphore::new(limit as usize)),
             limit,
         }

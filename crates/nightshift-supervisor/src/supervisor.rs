@@ -116,7 +116,15 @@ impl Supervisor {
 
     async fn take_up(&self, run: &RunId) -> Result<(), UserError> {
         let progress = self.progress(run).await?;
-        let resumed = vec![EventBody::OwnerResumed { found: found(&progress) }];
+        let mut resumed = vec![EventBody::OwnerResumed { found: found(&progress) }];
+        if progress.taken_over && !self.shared.is_leased(run) {
+            // Whoever had mouse and keyboard had them from the owner that is gone.
+            let summary =
+                "A person had mouse and keyboard until Nightshift was restarted. The screen, and files, may \
+                           have changed: look before you act."
+                    .to_owned();
+            resumed.push(EventBody::HandedBack { summary, seconds: 0, screen: None });
+        }
         match self.shared.store.append(run, self.shared.clock.now(), &resumed).await {
             // The run's driver waits for room on the disk by itself.
             Ok(_) | Err(AppendError::DiskFull(_)) => {}
@@ -324,7 +332,11 @@ impl Supervisor {
         Ok(made.key.to_string())
     }
 
-    async fn wish(&self, run: &RunId, wish: Wish) -> Result<(), UserError> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) async fn wish(&self, run: &RunId, wish: Wish) -> Result<(), UserError> {
         let wishes = self.wishes_of(run).await?;
         let (answer, answered) = oneshot::channel();
         let gone = || UserError::new(ErrorCode::Conflict, format!("{run} is just ending"), "Try again.");

@@ -1,58 +1,17 @@
 //! The HTTP API over a whole owner: what scripts and the UI see.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
-use nightshift_protocol::{ChangedFiles, ErrorCode, RunList, Tree, UserError};
-use nightshift_server::Guard;
+mod served;
+
+use nightshift_protocol::{ChangedFiles, ErrorCode, Overview, RunChanged, RunList, SearchReply, Tree};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use suite::Night;
+use served::Served;
 
-const TOKEN: &str = "secret";
-
-/// The API of a night, served on a port of its own.
-struct Served {
-    night: Night,
-    url: String,
-    http: reqwest::Client,
-}
-
-impl Served {
-    async fn begin(script: Value) -> Self {
-        let night = Night::begin(script).await;
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let router =
-            nightshift_server::router(std::sync::Arc::new(night.owner.api.clone()), Guard::new(TOKEN, port));
-        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        // That one is set already is no error.
-        let _already_set = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { night, url: format!("http://127.0.0.1:{port}"), http }
-    }
-
-    async fn ask(&self, method: Method, path: &str, body: Option<&str>) -> (StatusCode, Vec<u8>) {
-        let request = self.http.request(method, format!("{}{path}", self.url)).bearer_auth(TOKEN);
-        let request = match body {
-            Some(body) => request.header("content-type", "application/json").body(body.to_owned()),
-            None => request,
-        };
-        let response = request.send().await.unwrap();
-        (response.status(), response.bytes().await.unwrap().to_vec())
-    }
-
-    async fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> T {
-        let (status, body) = self.ask(Method::GET, &format!("/api/v1{path}"), None).await;
-        assert_eq!(status, StatusCode::OK, "{path}: {}", String::from_utf8_lossy(&body));
-        serde_json::from_slice(&body).unwrap()
-    }
-
-    async fn refused(&self, method: Method, path: &str, body: Option<&str>) -> (StatusCode, ErrorCode) {
-        let (status, body) = self.ask(method, path, body).await;
-        let error: UserError = serde_json::from_slice(&body)
-            .unwrap_or_else(|_| panic!("{path}: {status} {}", String::from_utf8_lossy(&body)));
-        assert!(!error.message.is_empty(), "{path}");
-        (status, error.code)
-    }
+async fn get<T: serde::de::DeserializeOwned>(served: &Served, path: &str) -> T {
+    let (status, body) = served.ask(Method::GET, &format!("/api/v1{path}"), None).await;
+    assert_eq!(status, StatusCode::OK, "{path}: {}", String::from_utf8_lossy(&body));
+    serde_json::from_slice(&body).unwrap()
 }
 
 fn one_file() -> Value {
@@ -143,7 +102,7 @@ async fn a_list_comes_in_parts_that_leave_nothing_out() {
     submitted.reverse();
     let (mut seen, mut cursor) = (Vec::new(), String::new());
     loop {
-        let list: RunList = served.get(&format!("/runs?limit=2{cursor}")).await;
+        let list: RunList = get(&served, &format!("/runs?limit=2{cursor}")).await;
         seen.extend(list.runs.into_iter().map(|run| run.run));
         match list.next {
             Some(next) => cursor = format!("&cursor={next}"),
@@ -151,7 +110,7 @@ async fn a_list_comes_in_parts_that_leave_nothing_out() {
         }
     }
     assert_eq!(seen, submitted);
-    let elsewhere: RunList = served.get("/runs?repository=/elsewhere&state=unfinished").await;
+    let elsewhere: RunList = get(&served, "/runs?repository=/elsewhere&state=unfinished").await;
     assert_eq!(elsewhere.runs, []);
 }
 
@@ -161,15 +120,15 @@ async fn a_run_s_files_and_changes_can_be_looked_at() {
     let run = served.night.submit("Add a note").await;
     served.night.until_in_review(&run).await;
 
-    let changed: ChangedFiles = served.get(&format!("/pull-requests/{run}/files")).await;
+    let changed: ChangedFiles = get(&served, &format!("/pull-requests/{run}/files")).await;
     let paths: Vec<_> =
         changed.files.iter().map(|file| (file.path.as_str(), file.added, file.removed)).collect();
     assert_eq!(paths, [("a b/ü.txt", Some(1), Some(0)), ("notes.txt", Some(1), Some(0))]);
 
-    let top: Tree = served.get(&format!("/runs/{run}/tree")).await;
+    let top: Tree = get(&served, &format!("/runs/{run}/tree")).await;
     let names: Vec<_> = top.entries.iter().map(|entry| entry.name.as_str()).collect();
     assert_eq!((names, &top.commit), (vec!["a b", "notes.txt"], &changed.head));
-    let before: Tree = served.get(&format!("/runs/{run}/tree?commit={}", changed.base)).await;
+    let before: Tree = get(&served, &format!("/runs/{run}/tree?commit={}", changed.base)).await;
     assert_eq!(before.entries.len(), 1);
 
     let (_, file) =
@@ -188,4 +147,56 @@ async fn a_run_s_files_and_changes_can_be_looked_at() {
         served.refused(Method::GET, &missing, None).await,
         (StatusCode::NOT_FOUND, ErrorCode::NotFound)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_people_and_agents_wrote_is_found_and_counted() {
+    let served = Served::begin(one_file()).await;
+    let run = served.night.submit("Add a note <script>alert(1)</script>").await;
+    served.night.until_in_review(&run).await;
+    let found: SearchReply = get(&served, "/search?q=add%20not").await;
+    let described = found.hits.iter().find(|hit| hit.kind == "runSubmitted").unwrap();
+    assert_eq!((described.run.clone(), described.seq), (run.clone(), 1));
+    let marked: Vec<_> =
+        described.excerpt.iter().filter(|part| part.is_match).map(|part| part.text.as_str()).collect();
+    assert_eq!(marked, ["Add", "note"]);
+    assert!(found.hits.iter().any(|hit| hit.kind == "stepIntended"));
+    let first: SearchReply = get(&served, "/search?q=note&limit=1").await;
+    let cursor = first.next.unwrap();
+    let second: SearchReply = get(&served, &format!("/search?q=note&limit=1&cursor={cursor}")).await;
+    assert!(second.hits[0].seq < first.hits[0].seq);
+    let listed: RunList = get(&served, "/runs?text=script").await;
+    assert_eq!(listed.runs.len(), 1);
+    let none: RunList = get(&served, "/runs?text=cat").await;
+    assert_eq!(none.runs, []);
+    let nothing = served.refused(Method::GET, "/api/v1/search?q=%22*", None).await;
+    assert_eq!(nothing, (StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::InvalidRequest));
+    let overview: Overview = get(&served, "/overview").await;
+    assert_eq!((overview.counts.in_review, overview.waits_for_you), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stream_of_everything_tells_who_was_away_what_changed_since() {
+    let served = Served::begin(one_file()).await;
+    let before: Overview = get(&served, "/overview").await;
+    let run = served.night.submit("Add a note").await;
+    served.night.until_in_review(&run).await;
+    let url = format!("{}/api/v1/stream?after={}", served.url, before.position);
+    let mut answer = served.http.get(url).bearer_auth(served::TOKEN).send().await.unwrap();
+    let mut text = String::new();
+    let (mut changed, mut overview) = (None, None);
+    while changed.is_none() || overview.is_none() {
+        let chunk = tokio::time::timeout(suite::WITHIN, answer.chunk()).await.unwrap().unwrap().unwrap();
+        text += std::str::from_utf8(&chunk).unwrap();
+        for frame in text.split("\n\n") {
+            let data = frame.lines().find_map(|line| line.strip_prefix("data: "));
+            if frame.contains("event: run") {
+                changed = data.and_then(|data| serde_json::from_str::<RunChanged>(data).ok());
+            } else if frame.contains("event: overview") {
+                overview = data.and_then(|data| serde_json::from_str::<Overview>(data).ok());
+            }
+        }
+    }
+    assert_eq!(changed.unwrap().run.run, run);
+    assert_eq!(overview.unwrap().counts.in_review, 1);
 }

@@ -55,34 +55,17 @@ export type paths = {
         readonly patch?: never;
         readonly trace?: never;
     };
-    readonly "/api/v1/models": {
+    readonly "/api/v1/overview": {
         readonly parameters: {
             readonly query?: never;
             readonly header?: never;
             readonly path?: never;
             readonly cookie?: never;
         };
-        /** Lists the models of all providers. */
-        readonly get: operations["models"];
+        /** Counts the runs in each state, and those that wait for a person. */
+        readonly get: operations["overview"];
         readonly put?: never;
         readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
-    };
-    readonly "/api/v1/models/try": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
-        };
-        readonly get?: never;
-        readonly put?: never;
-        /** Asks a model one small thing, and says what works with it: streaming, tools, pictures. */
-        readonly post: operations["try_model"];
         readonly delete?: never;
         readonly options?: never;
         readonly head?: never;
@@ -430,6 +413,26 @@ export type paths = {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/runs/{run}/screen": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Shows a run's screen, live: a WebSocket. Pictures come as binary messages, everything else both ways as JSON
+         *     (`ScreenMessage` and `ViewerMessage`). See docs/live-screen.md.
+         */
+        readonly get: operations["screen"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/runs/{run}/stream": {
         readonly parameters: {
             readonly query?: never;
@@ -468,6 +471,23 @@ export type paths = {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/runs/{run}/thumbnail": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Gives a small picture of a run's screen as it is now, a JPEG; with `if-none-match` nothing when it is the same. */
+        readonly get: operations["small"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/runs/{run}/tree": {
         readonly parameters: {
             readonly query?: never;
@@ -477,6 +497,80 @@ export type paths = {
         };
         /** Lists a folder of a run's branch. */
         readonly get: operations["tree"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/search": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Searches everything people and agents wrote, ran and saw; the newest finds come first. */
+        readonly get: operations["search"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/session": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Says until when this browser's session lasts. */
+        readonly get: operations["show"];
+        readonly put?: never;
+        /** Opens a session for a browser by a ticket; the answer sets a cookie. */
+        readonly post: operations["open"];
+        /** Ends this browser's session. */
+        readonly delete: operations["end"];
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/session/tickets": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Makes a ticket that lets one browser in, within two minutes. */
+        readonly post: operations["ticket"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/stream": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Follows all runs by server-sent events: `run` with a `RunChanged` for each run that changed, as it is now, and
+         *     `overview` with an `Overview` when the counts change. The SSE id of a `run` is its position: a client that was
+         *     cut off asks again with it, by `after` or the header `last-event-id`, and misses nothing.
+         */
+        readonly get: operations["stream"];
         readonly put?: never;
         readonly post?: never;
         readonly delete?: never;
@@ -649,68 +743,6 @@ export type components = {
         };
         /** @description Names a git commit by its full object name (SHA-1, or SHA-256 in repositories that use it). */
         readonly CommitId: string;
-        /**
-         * @description Why a connection that was allowed did not come about.
-         * @enum {string}
-         */
-        readonly ConnectionFailure: "notResolved" | "notReached" | "refusedUpstream";
-        /** @description Connections to one host and port that had the same fate, since the record before. */
-        readonly ConnectionRecord: {
-            /**
-             * Format: int32
-             * @description How many were begun.
-             */
-            readonly begun: number;
-            /**
-             * Format: int32
-             * @description How many ended.
-             */
-            readonly ended: number;
-            /**
-             * @description The host as the sandbox named it, checked and cut; empty where it named none, or where more hosts were named
-             *     than are told apart.
-             */
-            readonly host: string;
-            /**
-             * Format: int64
-             * @description How long those that ended were open, together, in milliseconds.
-             */
-            readonly openMs: number;
-            /** @description What the sandbox was at. */
-            readonly phase: components["schemas"]["NetworkPhase"];
-            /**
-             * Format: int32
-             * @description The port; 0 with an empty host.
-             */
-            readonly port: number;
-            /**
-             * Format: int64
-             * @description Bytes the sandbox received.
-             */
-            readonly receivedBytes: number;
-            /**
-             * Format: int64
-             * @description Bytes the sandbox sent.
-             */
-            readonly sentBytes: number;
-            /** @description What became of them. */
-            readonly verdict: components["schemas"]["ConnectionVerdict"];
-        };
-        /** @description What became of a connection. */
-        readonly ConnectionVerdict: {
-            /** @enum {string} */
-            readonly type: "allowed";
-        } | {
-            /** @description Why. */
-            readonly reason: components["schemas"]["RefusalReason"];
-            /** @enum {string} */
-            readonly type: "refused";
-        } | {
-            /** @description Why. */
-            readonly reason: components["schemas"]["ConnectionFailure"];
-            /** @enum {string} */
-            readonly type: "failed";
-        };
         /** @description What `doctor` found. */
         readonly DoctorReport: {
             /** @description Each check, in the order a person should mend them. */
@@ -769,22 +801,6 @@ export type components = {
             readonly sandbox: components["schemas"]["SandboxId"];
             /** @enum {string} */
             readonly type: "sandboxReady";
-        } | {
-            /** @description The rules: `example.org`, `*.example.org`, `example.org:8443`. */
-            readonly allowed: readonly string[];
-            /** @description What the repository asks for and the owner's configuration does not permit. */
-            readonly notPermitted?: readonly string[];
-            /** @description What the sandbox is at. */
-            readonly phase: components["schemas"]["NetworkPhase"];
-            /** @description Why the repository's configuration was not followed, where it was not. */
-            readonly problem?: string | null;
-            /** @enum {string} */
-            readonly type: "networkOpened";
-        } | {
-            /** @description By host, port and fate. */
-            readonly connections: readonly components["schemas"]["ConnectionRecord"][];
-            /** @enum {string} */
-            readonly type: "connectionsRecorded";
         } | {
             /** @description Why, in one sentence. */
             readonly reason: string;
@@ -1021,6 +1037,21 @@ export type components = {
             /** @enum {string} */
             readonly type: "runForked";
         } | {
+            readonly screen?: components["schemas"]["Image"] | null;
+            /** @enum {string} */
+            readonly type: "takenOver";
+        } | {
+            readonly screen?: components["schemas"]["Image"] | null;
+            /**
+             * Format: int64
+             * @description How long the person had them, in seconds.
+             */
+            readonly seconds: number;
+            /** @description What the agent is told of it. */
+            readonly summary: string;
+            /** @enum {string} */
+            readonly type: "handedBack";
+        } | {
             /** @description What the new owner found, in one sentence. */
             readonly found: string;
             /** @enum {string} */
@@ -1057,6 +1088,13 @@ export type components = {
             readonly step: components["schemas"]["StepId"];
             /** @enum {string} */
             readonly type: "command";
+        };
+        /** @description A part of an excerpt. It is plain text and must be shown as such: it may come from a sandbox. */
+        readonly ExcerptPart: {
+            /** @description Whether it is what was searched for. */
+            readonly isMatch: boolean;
+            /** @description The text. */
+            readonly text: string;
         };
         /** @description Why a run cannot go on. */
         readonly FailureReason: {
@@ -1130,6 +1168,11 @@ export type components = {
             /** @description Absolute path in the sandbox. */
             readonly path: string;
         };
+        /**
+         * @description Who has a run's mouse and keyboard.
+         * @enum {string}
+         */
+        readonly LeaseHolder: "agent" | "you" | "somebody";
         /** @description What a task may use. At a limit the run pauses; it is not lost. */
         readonly Limits: {
             /**
@@ -1220,49 +1263,26 @@ export type components = {
          * @enum {string}
          */
         readonly MessageDelivery: "steer" | "interrupt" | "queue";
-        /** @description The models of all providers. */
-        readonly ModelList: {
-            /** @description The model of a task that names none. */
-            readonly defaultModel: string;
-            /** @description What a task can be given to. */
-            readonly models: readonly components["schemas"]["ModelSummary"][];
-            /** @description The providers that could not be asked. */
-            readonly troubles: readonly components["schemas"]["ProviderTrouble"][];
+        /** @description What opens a session for a browser. */
+        readonly OpenSession: {
+            /** @description A ticket, as the address that `nightshift open` prints has it behind `#ticket=`. */
+            readonly ticket: string;
         };
-        /** @description A model as its provider describes it. */
-        readonly ModelSummary: {
-            /** @description The name for people. */
-            readonly displayName: string;
+        /** @description What a person sees of everything at a glance. */
+        readonly Overview: {
+            /** @description How many runs are in each state. */
+            readonly counts: components["schemas"]["RunCounts"];
             /**
              * Format: int64
-             * @description Millionths of a US dollar for a million tokens read, where known.
+             * @description The position of the newest event that is counted in here; `/stream` goes on after it.
              */
-            readonly inputPrice?: number | null;
+            readonly position: number;
             /**
              * Format: int64
-             * @description The size of its window in tokens, where told.
+             * @description How many wait for a person: questions, pauses that need a decision, reviews.
              */
-            readonly maxInputTokens?: number | null;
-            /**
-             * Format: int64
-             * @description The most it can write in one turn in tokens, where told.
-             */
-            readonly maxOutputTokens?: number | null;
-            /** @description The name to give to a task, `PROVIDER/MODEL`. */
-            readonly name: string;
-            /**
-             * Format: int64
-             * @description Millionths of a US dollar for a million tokens written, where known.
-             */
-            readonly outputPrice?: number | null;
-            /** @description Whether it reads pictures, where told. */
-            readonly readsImages?: boolean | null;
+            readonly waitsForYou: number;
         };
-        /**
-         * @description What a sandbox is at, which decides what it may reach.
-         * @enum {string}
-         */
-        readonly NetworkPhase: "setUp" | "work";
         /** @description Why a run is paused. */
         readonly PauseReason: {
             /** @enum {string} */
@@ -1296,17 +1316,15 @@ export type components = {
          */
         readonly PlanStepState: "pending" | "active" | "done" | "dropped";
         /**
+         * @description A button of the mouse.
+         * @enum {string}
+         */
+        readonly PointerButton: "left" | "middle" | "right" | "back" | "forward";
+        /**
          * @description What is done before the agent can work.
          * @enum {string}
          */
         readonly PreparingPhase: "image" | "template" | "sandbox" | "repository";
-        /** @description Why a provider could not be asked for its models. */
-        readonly ProviderTrouble: {
-            /** @description What is wrong and what to do. */
-            readonly error: components["schemas"]["UserError"];
-            /** @description The provider's name. */
-            readonly provider: string;
-        };
         /** @description A pull request with all there is to review. */
         readonly PullRequestDetail: {
             /** @description The bare repository that has the branch. */
@@ -1403,11 +1421,6 @@ export type components = {
          * @enum {string}
          */
         readonly Reconciled: "found" | "notBegun" | "unknown";
-        /**
-         * @description Why a connection was refused.
-         * @enum {string}
-         */
-        readonly RefusalReason: "notListed" | "bareAddress" | "invalidName" | "forbiddenAddress" | "otherHost" | "unknownProtocol" | "malformed" | "phaseOver";
         /** @description A part of a tool's result. */
         readonly ResultPart: {
             /** @description The words. */
@@ -1424,6 +1437,74 @@ export type components = {
         readonly RewindRun: {
             /** @description The checkpoint, by its id, how that begins, or the step after which it was saved. */
             readonly checkpoint: string;
+        };
+        /** @description A run that changed, as the stream of everything tells it. Several changes shortly after one another are one. */
+        readonly RunChanged: {
+            /**
+             * Format: int64
+             * @description The position of its newest event: go on after it when the stream was cut.
+             */
+            readonly position: number;
+            /** @description The run as it is now. */
+            readonly run: components["schemas"]["RunSummary"];
+        };
+        /** @description How many runs are in each state. */
+        readonly RunCounts: {
+            /**
+             * Format: int64
+             * @description Given up by a person.
+             */
+            readonly cancelled: number;
+            /**
+             * Format: int64
+             * @description Their pull request was closed.
+             */
+            readonly closed: number;
+            /**
+             * Format: int64
+             * @description Their work becomes a pull request.
+             */
+            readonly delivering: number;
+            /**
+             * Format: int64
+             * @description Cannot go on.
+             */
+            readonly failed: number;
+            /**
+             * Format: int64
+             * @description Their pull request waits for a person.
+             */
+            readonly inReview: number;
+            /**
+             * Format: int64
+             * @description Their pull request was merged.
+             */
+            readonly merged: number;
+            /**
+             * Format: int64
+             * @description Stopped for now.
+             */
+            readonly paused: number;
+            /**
+             * Format: int64
+             * @description Their sandbox is being made ready.
+             */
+            readonly preparing: number;
+            /**
+             * Format: int64
+             * @description Wait for room.
+             */
+            readonly queued: number;
+            /**
+             * Format: int64
+             * @description Their agent asked a person something.
+             */
+            readonly waiting: number;
+            /**
+             * Format: int64
+             * @description Their agent works.
+             */
+            readonly working: number;
         };
         /** @description A run with what a person wants to see of it first. */
         readonly RunDetail: {
@@ -1566,6 +1647,92 @@ export type components = {
             /** @description The words. */
             readonly text: string;
         };
+        /** @description What the owner says, as JSON in a text message. */
+        readonly ScreenMessage: {
+            /** @description Whether nothing will come any more: the run is over. */
+            readonly over: boolean;
+            /** @description Why, for a person. */
+            readonly reason: string;
+            /** @enum {string} */
+            readonly type: "dark";
+        } | {
+            /** @enum {string} */
+            readonly type: "pointer";
+            /**
+             * Format: int32
+             * @description Pixels from the left edge.
+             */
+            readonly x: number;
+            /**
+             * Format: int32
+             * @description Pixels from the upper edge.
+             */
+            readonly y: number;
+        } | {
+            /** @enum {string} */
+            readonly type: "press";
+            /**
+             * Format: int32
+             * @description Pixels from the left edge.
+             */
+            readonly x: number;
+            /**
+             * Format: int32
+             * @description Pixels from the upper edge.
+             */
+            readonly y: number;
+        } | {
+            /** @description Who. */
+            readonly holder: components["schemas"]["LeaseHolder"];
+            /** @enum {string} */
+            readonly type: "lease";
+        } | {
+            /** @description The text, cut to 100,000 characters. */
+            readonly text: string;
+            /** @enum {string} */
+            readonly type: "clipboard";
+        } | {
+            /** @description Why, and what to do. */
+            readonly error: components["schemas"]["UserError"];
+            /** @enum {string} */
+            readonly type: "refused";
+        };
+        /** @description One find. */
+        readonly SearchHit: {
+            /**
+             * Format: date-time
+             * @description When it happened.
+             */
+            readonly at: string;
+            /** @description A piece of the text around the first match, in parts. */
+            readonly excerpt: readonly components["schemas"]["ExcerptPart"][];
+            /** @description The event's type, for example `personSaid`; `runSubmitted` is the task's description. */
+            readonly kind: string;
+            /** @description The run it is in. */
+            readonly run: components["schemas"]["RunId"];
+            /**
+             * Format: int64
+             * @description The event it is in.
+             */
+            readonly seq: number;
+            /** @description The title of the run's task. */
+            readonly title: string;
+        };
+        /** @description What a search found, the newest first. */
+        readonly SearchReply: {
+            /** @description The finds. */
+            readonly hits: readonly components["schemas"]["SearchHit"][];
+            /** @description Where the next part begins: the `cursor` to ask with. `null` after the last. */
+            readonly next?: string | null;
+        };
+        /** @description That a browser is let in. */
+        readonly Session: {
+            /**
+             * Format: date-time
+             * @description When it has to be opened anew.
+             */
+            readonly expiresAt: string;
+        };
         /**
          * @description Names a step within a run: `TURN.CALL`, both from 1.
          * @example 4.1
@@ -1651,6 +1818,18 @@ export type components = {
             /** @description Its key. */
             readonly template: string;
         };
+        /** @description Something that opens one session, once. */
+        readonly Ticket: {
+            /**
+             * Format: date-time
+             * @description Until when it can be used.
+             */
+            readonly expiresAt: string;
+            /** @description The ticket. */
+            readonly ticket: string;
+            /** @description Where a browser begins: the owner's address with the ticket behind `#`, which is sent to nobody. */
+            readonly url: string;
+        };
         /** @description A wish of the model to run a tool. */
         readonly ToolCall: {
             /** @description The provider's id of the call; the result names it. */
@@ -1706,11 +1885,6 @@ export type components = {
          * @enum {string}
          */
         readonly TreeEntryKind: "folder" | "file" | "link" | "submodule";
-        /** @description Which model is to be tried. */
-        readonly TryModel: {
-            /** @description The model's name; the default model when absent. */
-            readonly model?: string | null;
-        };
         /**
          * @description What to do about changes that are not committed.
          * @enum {string}
@@ -1770,6 +1944,99 @@ export type components = {
             /** @enum {string} */
             readonly type: "toolResult";
         };
+        /** @description What a viewer says, as JSON in a text message. */
+        readonly ViewerMessage: {
+            /**
+             * Format: int32
+             * @description The update's sequence.
+             */
+            readonly sequence: number;
+            /** @enum {string} */
+            readonly type: "acknowledge";
+        } | {
+            /** @enum {string} */
+            readonly type: "takeOver";
+        } | {
+            /** @description What the agent is to know of it; may be empty. */
+            readonly note?: string;
+            /** @enum {string} */
+            readonly type: "handBack";
+        } | {
+            /** @enum {string} */
+            readonly type: "pointer";
+            /**
+             * Format: int32
+             * @description Pixels from the left edge of the screen.
+             */
+            readonly x: number;
+            /**
+             * Format: int32
+             * @description Pixels from its upper edge.
+             */
+            readonly y: number;
+        } | {
+            /** @description Which one. */
+            readonly button: components["schemas"]["PointerButton"];
+            /** @description Whether it was pressed. */
+            readonly down: boolean;
+            /** @enum {string} */
+            readonly type: "button";
+            /**
+             * Format: int32
+             * @description Where.
+             */
+            readonly x: number;
+            /**
+             * Format: int32
+             * @description Where.
+             */
+            readonly y: number;
+        } | {
+            /**
+             * Format: int32
+             * @description Notches down; negative up.
+             */
+            readonly down?: number;
+            /**
+             * Format: int32
+             * @description Notches to the right; negative to the left.
+             */
+            readonly right?: number;
+            /** @enum {string} */
+            readonly type: "wheel";
+            /**
+             * Format: int32
+             * @description Where.
+             */
+            readonly x: number;
+            /**
+             * Format: int32
+             * @description Where.
+             */
+            readonly y: number;
+        } | {
+            /** @description The key's place, `KeyboardEvent.code`. */
+            readonly code: string;
+            /** @description Whether it was pressed. */
+            readonly down: boolean;
+            /** @description What it means on the person's layout, `KeyboardEvent.key`. */
+            readonly key: string;
+            /** @enum {string} */
+            readonly type: "key";
+        } | {
+            /** @description The text, at most 10,000 characters. */
+            readonly text: string;
+            /** @enum {string} */
+            readonly type: "text";
+        } | {
+            /** @description The text, at most 100,000 characters. */
+            readonly text: string;
+            /** @enum {string} */
+            readonly type: "setClipboard";
+        } | {
+            /** @enum {string} */
+            readonly type: "getClipboard";
+        };
     };
     responses: never;
     parameters: never;
@@ -1788,15 +2055,13 @@ export type CheckpointCost = components['schemas']['CheckpointCost'];
 export type CheckpointId = components['schemas']['CheckpointId'];
 export type CheckpointSummary = components['schemas']['CheckpointSummary'];
 export type CommitId = components['schemas']['CommitId'];
-export type ConnectionFailure = components['schemas']['ConnectionFailure'];
-export type ConnectionRecord = components['schemas']['ConnectionRecord'];
-export type ConnectionVerdict = components['schemas']['ConnectionVerdict'];
 export type DoctorReport = components['schemas']['DoctorReport'];
 export type ErrorCode = components['schemas']['ErrorCode'];
 export type Event = components['schemas']['Event'];
 export type EventBody = components['schemas']['EventBody'];
 export type Evidence = components['schemas']['Evidence'];
 export type EvidenceSource = components['schemas']['EvidenceSource'];
+export type ExcerptPart = components['schemas']['ExcerptPart'];
 export type FailureReason = components['schemas']['FailureReason'];
 export type ForkReply = components['schemas']['ForkReply'];
 export type ForkRun = components['schemas']['ForkRun'];
@@ -1804,21 +2069,21 @@ export type Glance = components['schemas']['Glance'];
 export type Health = components['schemas']['Health'];
 export type Image = components['schemas']['Image'];
 export type IntendedWrite = components['schemas']['IntendedWrite'];
+export type LeaseHolder = components['schemas']['LeaseHolder'];
 export type Limits = components['schemas']['Limits'];
 export type Live = components['schemas']['Live'];
 export type LiveBody = components['schemas']['LiveBody'];
 export type MergeReply = components['schemas']['MergeReply'];
 export type Message = components['schemas']['Message'];
 export type MessageDelivery = components['schemas']['MessageDelivery'];
-export type ModelList = components['schemas']['ModelList'];
-export type ModelSummary = components['schemas']['ModelSummary'];
-export type NetworkPhase = components['schemas']['NetworkPhase'];
+export type OpenSession = components['schemas']['OpenSession'];
+export type Overview = components['schemas']['Overview'];
 export type PauseReason = components['schemas']['PauseReason'];
 export type Plan = components['schemas']['Plan'];
 export type PlanStep = components['schemas']['PlanStep'];
 export type PlanStepState = components['schemas']['PlanStepState'];
+export type PointerButton = components['schemas']['PointerButton'];
 export type PreparingPhase = components['schemas']['PreparingPhase'];
-export type ProviderTrouble = components['schemas']['ProviderTrouble'];
 export type PullRequestDetail = components['schemas']['PullRequestDetail'];
 export type PullRequestId = components['schemas']['PullRequestId'];
 export type PullRequestState = components['schemas']['PullRequestState'];
@@ -1826,9 +2091,10 @@ export type PullRequestSummary = components['schemas']['PullRequestSummary'];
 export type QueueReason = components['schemas']['QueueReason'];
 export type RaiseLimits = components['schemas']['RaiseLimits'];
 export type Reconciled = components['schemas']['Reconciled'];
-export type RefusalReason = components['schemas']['RefusalReason'];
 export type ResultPart = components['schemas']['ResultPart'];
 export type RewindRun = components['schemas']['RewindRun'];
+export type RunChanged = components['schemas']['RunChanged'];
+export type RunCounts = components['schemas']['RunCounts'];
 export type RunDetail = components['schemas']['RunDetail'];
 export type RunId = components['schemas']['RunId'];
 export type RunList = components['schemas']['RunList'];
@@ -1837,6 +2103,10 @@ export type RunSummary = components['schemas']['RunSummary'];
 export type SandboxFacts = components['schemas']['SandboxFacts'];
 export type SandboxId = components['schemas']['SandboxId'];
 export type SayToRun = components['schemas']['SayToRun'];
+export type ScreenMessage = components['schemas']['ScreenMessage'];
+export type SearchHit = components['schemas']['SearchHit'];
+export type SearchReply = components['schemas']['SearchReply'];
+export type Session = components['schemas']['Session'];
 export type StepId = components['schemas']['StepId'];
 export type StopReason = components['schemas']['StopReason'];
 export type SubmitReply = components['schemas']['SubmitReply'];
@@ -1844,17 +2114,18 @@ export type SubmitTask = components['schemas']['SubmitTask'];
 export type Task = components['schemas']['Task'];
 export type TaskId = components['schemas']['TaskId'];
 export type TemplateReady = components['schemas']['TemplateReady'];
+export type Ticket = components['schemas']['Ticket'];
 export type ToolCall = components['schemas']['ToolCall'];
 export type ToolOutcome = components['schemas']['ToolOutcome'];
 export type ToolResult = components['schemas']['ToolResult'];
 export type Tree = components['schemas']['Tree'];
 export type TreeEntry = components['schemas']['TreeEntry'];
 export type TreeEntryKind = components['schemas']['TreeEntryKind'];
-export type TryModel = components['schemas']['TryModel'];
 export type Uncommitted = components['schemas']['Uncommitted'];
 export type Usage = components['schemas']['Usage'];
 export type UserError = components['schemas']['UserError'];
 export type UserPart = components['schemas']['UserPart'];
+export type ViewerMessage = components['schemas']['ViewerMessage'];
 export type $defs = Record<string, never>;
 export interface operations {
     readonly artifact: {
@@ -1944,7 +2215,7 @@ export interface operations {
             };
         };
     };
-    readonly models: {
+    readonly overview: {
         readonly parameters: {
             readonly query?: never;
             readonly header?: never;
@@ -1958,39 +2229,7 @@ export interface operations {
                     readonly [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/json": components["schemas"]["ModelList"];
-                };
-            };
-            /** @description What failed, why, and what to do next. */
-            readonly default: {
-                headers: {
-                    readonly [name: string]: unknown;
-                };
-                content: {
-                    readonly "application/json": components["schemas"]["UserError"];
-                };
-            };
-        };
-    };
-    readonly try_model: {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
-        };
-        readonly requestBody: {
-            readonly content: {
-                readonly "application/json": components["schemas"]["TryModel"];
-            };
-        };
-        readonly responses: {
-            readonly 200: {
-                headers: {
-                    readonly [name: string]: unknown;
-                };
-                content: {
-                    readonly "application/json": components["schemas"]["DoctorReport"];
+                    readonly "application/json": components["schemas"]["Overview"];
                 };
             };
             /** @description What failed, why, and what to do next. */
@@ -2204,6 +2443,8 @@ export interface operations {
                  *     final. Every state if absent.
                  */
                 readonly state?: string;
+                /** @description Words of the task's description or repository, the last one as a beginning. */
+                readonly text?: string;
             };
             readonly header?: never;
             readonly path?: never;
@@ -2692,6 +2933,36 @@ export interface operations {
             };
         };
     };
+    readonly screen: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description The run */
+                readonly run: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The WebSocket is open */
+            readonly 101: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
     readonly stream: {
         readonly parameters: {
             readonly query?: {
@@ -2757,6 +3028,46 @@ export interface operations {
             };
         };
     };
+    readonly small: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description At most so many pixels wide, from 64 to 1280; 320 if absent. */
+                readonly width?: number;
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description The run */
+                readonly run: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "image/jpeg": readonly number[];
+                };
+            };
+            readonly 304: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
     readonly tree: {
         readonly parameters: {
             readonly query?: {
@@ -2780,6 +3091,186 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Tree"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly search: {
+        readonly parameters: {
+            readonly query: {
+                /** @description Where to go on: `next` of the part before. */
+                readonly cursor?: string;
+                /** @description How many at most, from 1 to 100; 20 if absent. */
+                readonly limit?: number;
+                /** @description Words that must all be there, the last one as a beginning. */
+                readonly q: string;
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["SearchReply"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly show: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Session"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly open: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["OpenSession"];
+            };
+        };
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Session"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly end: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 204: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly ticket: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Ticket"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly stream: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description The `position` of an overview or a change: what changed since comes first. From now on if absent. */
+                readonly after?: number;
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "text/event-stream": string;
                 };
             };
             /** @description What failed, why, and what to do next. */

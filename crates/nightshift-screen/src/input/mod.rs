@@ -4,6 +4,7 @@ mod devices;
 mod gesture;
 mod keys;
 mod layout;
+mod person;
 mod player;
 
 pub(crate) use devices::Devices;
@@ -14,5 +15,6 @@ pub(crate) use keys::every_key;
 pub use keys::{Key, KeyChord, KeyError};
 #[cfg(feature = "vnc")]
 pub(crate) use layout::{Level, character};
+pub use person::{KeyAction, PersonKeyboard};
 pub(crate) use player::Player;
-pub use player::{InputError, TypeError};
+pub use player::{InputError, PointerTrace, TypeError};

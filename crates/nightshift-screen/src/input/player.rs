@@ -60,6 +60,17 @@ pub enum TypeError {
     Input(#[from] InputError),
 }
 
+/// What was done with the pointer through a screen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PointerTrace {
+    /// Where it was moved to last.
+    pub at: Option<Point>,
+    /// Where it was when a button was pressed last.
+    pub pressed_at: Option<Point>,
+    /// How often a button was pressed.
+    pub presses: u64,
+}
+
 /// A gesture to be played, and where to answer.
 pub(crate) struct Performance {
     gesture: Gesture,
@@ -70,7 +81,7 @@ pub(crate) struct Performance {
 #[derive(Debug, Clone)]
 pub(crate) struct Player {
     performances: mpsc::Sender<Performance>,
-    pointer: watch::Receiver<Option<Point>>,
+    traces: watch::Receiver<PointerTrace>,
 }
 
 impl Player {
@@ -78,14 +89,19 @@ impl Player {
     pub(crate) fn start(devices: Devices, echo: DamageReceiver) -> Self {
         // Gestures come from one agent or one person; a few in flight are plenty, and senders wait.
         let (performances, queue) = mpsc::channel(4);
-        let (moved, pointer) = watch::channel(None);
-        tokio::spawn(Hand { devices, echo, moved }.play_all(queue));
-        Self { performances, pointer }
+        let (trace, traces) = watch::channel(PointerTrace::default());
+        tokio::spawn(Hand { devices, echo, trace }.play_all(queue));
+        Self { performances, traces }
     }
 
     /// Where the pointer was last moved to.
     pub(crate) fn pointer(&self) -> Option<Point> {
-        *self.pointer.borrow()
+        self.traces.borrow().at
+    }
+
+    /// Follows what is done with the pointer.
+    pub(crate) fn traces(&self) -> watch::Receiver<PointerTrace> {
+        self.traces.clone()
     }
 
     /// Plays a gesture to its end, even when the returned future is dropped before.
@@ -101,7 +117,7 @@ impl Player {
 struct Hand {
     devices: Devices,
     echo: DamageReceiver,
-    moved: watch::Sender<Option<Point>>,
+    trace: watch::Sender<PointerTrace>,
 }
 
 impl Hand {
@@ -126,8 +142,17 @@ impl Hand {
                             InputError::NotTaken { step: index + 1, of: steps.len(), source }
                         });
                     }
-                    if let DeviceEvent::Move(point) = event {
-                        self.moved.send_replace(Some(*point));
+                    match event {
+                        DeviceEvent::Move(point) => self.trace.send_modify(|trace| trace.at = Some(*point)),
+                        DeviceEvent::ButtonDown(_) => self.trace.send_modify(|trace| {
+                            trace.pressed_at = trace.at;
+                            trace.presses += 1;
+                        }),
+                        DeviceEvent::ButtonUp(_)
+                        | DeviceEvent::WheelUp
+                        | DeviceEvent::WheelDown
+                        | DeviceEvent::KeyDown(_)
+                        | DeviceEvent::KeyUp(_) => {}
                     }
                 }
                 Step::Pause(duration) => tokio::time::sleep(*duration).await,

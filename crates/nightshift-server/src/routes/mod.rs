@@ -1,15 +1,19 @@
 //! The routes, one for each operation; the OpenAPI document is made of the same list.
 
 mod checkpoints;
+mod everything;
 mod host;
 mod models;
 mod reviews;
 mod runs;
+mod screens;
+mod sessions;
 mod spelling;
 
+use std::path::Path;
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Extension, State};
 use axum::response::IntoResponse;
 use axum::{Json, Router, middleware};
 use nightshift_api::Api;
@@ -20,6 +24,7 @@ use utoipa_axum::routes;
 
 use crate::guard::{self, Guard};
 use crate::reply::Refusal;
+use crate::ui;
 
 /// The largest body of a request in bytes; a description of a task has 50,000 characters at most.
 const LARGEST_BODY: usize = 1 << 20;
@@ -38,7 +43,10 @@ type Shared = State<Arc<Api>>;
     components(schemas(
         nightshift_protocol::UserError,
         nightshift_protocol::Event,
-        nightshift_protocol::Live
+        nightshift_protocol::Live,
+        nightshift_protocol::RunChanged,
+        nightshift_protocol::ScreenMessage,
+        nightshift_protocol::ViewerMessage
     ))
 )]
 struct Document;
@@ -51,6 +59,9 @@ fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(host::artifact))
         .routes(routes!(models::models))
         .routes(routes!(models::try_model))
+        .routes(routes!(everything::overview))
+        .routes(routes!(everything::search))
+        .routes(routes!(everything::changes))
         .routes(routes!(runs::submit_task))
         .routes(routes!(runs::runs))
         .routes(routes!(runs::run))
@@ -74,7 +85,11 @@ fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(reviews::files))
         .routes(routes!(reviews::diff))
         .routes(routes!(reviews::merge))
-        .routes(routes!(reviews::close));
+        .routes(routes!(reviews::close))
+        .routes(routes!(screens::screen))
+        .routes(routes!(screens::small))
+        .routes(routes!(sessions::open, sessions::show, sessions::end))
+        .routes(routes!(sessions::ticket));
     OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", operations)
 }
 
@@ -101,17 +116,22 @@ fn describe_errors(document: &mut utoipa::openapi::OpenApi) {
     }
 }
 
-/// Builds the router over the operations of `api`.
-pub fn router(api: Arc<Api>, guard: Guard) -> Router {
+/// Builds the router over the operations of `api`, and over the files of the web UI where there are some.
+pub fn router(api: Arc<Api>, guard: Guard, ui: Option<&Path>) -> Router {
     let document = Arc::new(openapi());
     let (operations, _) = operations().with_state(api).split_for_parts();
     let served = move || async move { Json(document.as_ref()).into_response() };
-    operations
+    let operations = operations
         .route("/api/v1/openapi.json", axum::routing::get(served))
-        .fallback(nothing_here)
+        .route("/api/{*rest}", axum::routing::any(nothing_here))
         .method_not_allowed_fallback(not_like_this)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .layer(middleware::from_fn_with_state(guard, guard::check))
+        .layer(Extension(guard.clone()));
+    let all = match ui {
+        Some(folder) => operations.merge(ui::files(folder)),
+        None => operations.merge(ui::not_built()).fallback(nothing_here),
+    };
+    ui::labelled(all.layer(middleware::from_fn_with_state(guard, guard::check)))
 }
 
 async fn nothing_here() -> Refusal {

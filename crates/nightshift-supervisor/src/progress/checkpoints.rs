@@ -146,6 +146,8 @@ impl RunProgress {
             | EventBody::DeliveryIntended { .. }
             | EventBody::BranchReceived { .. }
             | EventBody::PullRequestOpened { .. }
+            | EventBody::TakenOver { .. }
+            | EventBody::HandedBack { .. }
             | EventBody::OwnerResumed { .. } => {}
         }
     }
@@ -170,6 +172,9 @@ impl RunProgress {
             sandbox: id.map(|id| Sandbox { id, readiness: Readiness::Suspended(checkpoint.clone()) }),
             agent,
             checkpoints,
+            // Who has mouse and keyboard has them still, and learns that the machine is another one.
+            taken_over: self.taken_over,
+            untold: std::mem::take(&mut self.untold),
             usage: self.usage,
             last_seq: self.last_seq,
             last_at: self.last_at,

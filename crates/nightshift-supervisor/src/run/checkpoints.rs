@@ -145,7 +145,9 @@ impl Driver {
             | Wish::Continue
             | Wish::Cancel
             | Wish::Merge
-            | Wish::Close => refused("was asked for something else", "Please report it."),
+            | Wish::Close
+            | Wish::TakeOver(_)
+            | Wish::HandBack { .. } => refused("was asked for something else", "Please report it."),
         }
     }
 }

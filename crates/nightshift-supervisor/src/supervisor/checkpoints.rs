@@ -181,6 +181,7 @@ fn carried(body: &EventBody) -> Option<EventBody> {
         | EventBody::MessageQueued { .. }
         | EventBody::Interrupted
         | EventBody::LimitsRaised { .. }
+        | EventBody::HandedBack { .. }
         | EventBody::WorkFinished { .. } => Some(body.clone()),
         EventBody::RunSubmitted { .. }
         | EventBody::NetworkOpened { .. }
@@ -202,6 +203,7 @@ fn carried(body: &EventBody) -> Option<EventBody> {
         | EventBody::Rewound { .. }
         | EventBody::SandboxRestored { .. }
         | EventBody::RunForked { .. }
+        | EventBody::TakenOver { .. }
         | EventBody::OwnerResumed { .. } => None,
     }
 }

@@ -1,0 +1,151 @@
+//! Sessions of browsers: a signed cookie, opened by a ticket that serves once.
+//!
+//! ```text
+//!   token (0600 file) ─▶ ticket, for a minute ─▶ http://…/#ticket=… ─▶ POST /session ─▶ HttpOnly cookie, for 30 days
+//! ```
+//!
+//! The token itself never is in an address, in a page or in a browser's storage. Cookie and ticket are signed with
+//! it, so that a session outlives the owner that opened it, and all end when the token is made anew.
+
+use std::collections::VecDeque;
+
+use hmac::{Hmac, KeyInit, Mac};
+use nightshift_protocol::OffsetDateTime;
+use sha2::Sha256;
+use time::Duration;
+
+/// How long a session lasts.
+const SESSION: Duration = Duration::days(30);
+
+/// How long a ticket can be used.
+const TICKET: Duration = Duration::minutes(2);
+
+/// Used tickets that are remembered; they expire long before so many are made.
+const REMEMBERED: usize = 1_000;
+
+/// Signs what a browser carries, and knows it again.
+#[derive(Clone)]
+pub(crate) struct Seal(Vec<u8>);
+
+/// Something that is valid until then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sealed {
+    pub(crate) text: String,
+    pub(crate) expires_at: OffsetDateTime,
+}
+
+impl Seal {
+    pub(crate) fn new(token: &str) -> Self {
+        Self(token.as_bytes().to_vec())
+    }
+
+    pub(crate) fn session(&self, now: OffsetDateTime) -> Sealed {
+        self.make("session", now + SESSION, "")
+    }
+
+    /// When the session of that cookie expires, if it is one of ours and has not.
+    pub(crate) fn read_session(&self, text: &str, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        self.read("session", text, now)
+    }
+
+    fn ticket(&self, now: OffsetDateTime, number: u64) -> Sealed {
+        let unique = format!("{}-{number}", now.unix_timestamp_nanos());
+        self.make("ticket", now + TICKET, &unique)
+    }
+
+    fn make(&self, kind: &str, expires_at: OffsetDateTime, unique: &str) -> Sealed {
+        let seconds = expires_at.unix_timestamp();
+        let signature = self.sign(kind, seconds, unique).finalize().into_bytes();
+        let signature: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
+        Sealed { text: format!("{seconds}.{unique}.{signature}"), expires_at }
+    }
+
+    fn read(&self, kind: &str, text: &str, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        let mut parts = text.splitn(3, '.');
+        let (seconds, unique, signature) = (parts.next()?, parts.next()?, parts.next()?);
+        let signature: Option<Vec<u8>> = (signature.len() == 64)
+            .then(|| {
+                (0..64).step_by(2).map(|at| u8::from_str_radix(signature.get(at..at + 2)?, 16).ok()).collect()
+            })
+            .flatten();
+        let seconds: i64 = seconds.parse().ok()?;
+        // Compared in a time that does not tell how much is right.
+        self.sign(kind, seconds, unique).verify_slice(&signature?).ok()?;
+        let expires_at = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
+        (now < expires_at).then_some(expires_at)
+    }
+
+    fn sign(&self, kind: &str, seconds: i64, unique: &str) -> Hmac<Sha256> {
+        // Keys of every length serve (RFC 2104).
+        let mut mac =
+            <Hmac<Sha256> as KeyInit>::new_from_slice(&self.0).unwrap_or_else(|_| Hmac::new(&[0; 64].into()));
+        mac.update(format!("{kind} {seconds} {unique}").as_bytes());
+        mac
+    }
+}
+
+/// The tickets of an owner.
+#[derive(Debug, Default)]
+pub(crate) struct Tickets {
+    made: u64,
+    used: VecDeque<String>,
+}
+
+impl Tickets {
+    pub(crate) fn make(&mut self, seal: &Seal, now: OffsetDateTime) -> Sealed {
+        self.made += 1;
+        seal.ticket(now, self.made)
+    }
+
+    /// Uses a ticket up. Returns whether it opens a session.
+    pub(crate) fn take(&mut self, seal: &Seal, ticket: &str, now: OffsetDateTime) -> bool {
+        if seal.read("ticket", ticket, now).is_none() || self.used.iter().any(|used| used == ticket) {
+            return false;
+        }
+        if self.used.len() == REMEMBERED {
+            self.used.pop_front();
+        }
+        self.used.push_back(ticket.to_owned());
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+
+    #[test]
+    fn a_session_is_known_until_it_expires_and_by_the_own_token_only() {
+        let seal = Seal::new("secret");
+        let session = seal.session(NOW);
+        assert_eq!(seal.read_session(&session.text, NOW), Some(NOW + SESSION));
+        assert_eq!(seal.read_session(&session.text, NOW + SESSION), None);
+        assert_eq!(Seal::new("other").read_session(&session.text, NOW), None);
+    }
+
+    #[test]
+    fn a_changed_or_made_up_session_is_refused() {
+        let seal = Seal::new("secret");
+        let session = seal.session(NOW).text;
+        let later = session.replacen(|digit: char| digit.is_ascii_digit(), "9", 1);
+        let cut = &session[..session.len() - 1];
+        for text in ["", "1", "9999999999..", "9999999999..zz", &later, cut, &"é".repeat(40)] {
+            assert_eq!(seal.read_session(text, NOW), None, "{text}");
+        }
+        let ticket = Tickets::default().make(&seal, NOW);
+        assert_eq!(seal.read_session(&ticket.text, NOW), None);
+    }
+
+    #[test]
+    fn a_ticket_serves_once_and_not_for_long() {
+        let (seal, mut tickets) = (Seal::new("secret"), Tickets::default());
+        let (first, second) = (tickets.make(&seal, NOW), tickets.make(&seal, NOW));
+        assert!(tickets.take(&seal, &first.text, NOW));
+        assert!(!tickets.take(&seal, &first.text, NOW));
+        assert!(!tickets.take(&seal, &second.text, NOW + TICKET));
+        assert!(tickets.take(&seal, &second.text, NOW));
+        assert!(!tickets.take(&seal, &seal.session(NOW).text, NOW));
+    }
+}

@@ -1,0 +1,176 @@
+//! The screens of runs, for people: seen without disturbing the agent.
+//!
+//! QEMU's display serves one client, so a sandbox is attached to once: the run's driver and all viewers share it. A
+//! viewer of a run that is not driven (paused, waiting, after a restart) attaches to it as the driver would.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use nightshift_channel::{Command, GuestUser, Input, JobStatus};
+use nightshift_protocol::{ErrorCode, Image, RunId, UserError};
+use nightshift_screen::{Condition, Screen};
+
+use crate::desk::{Desk, DeskError};
+use crate::shared::Shared;
+use crate::supervisor::Supervisor;
+use crate::tools::job_id;
+use crate::trouble;
+
+/// How long a guest that runs already may take to answer a viewer.
+const ATTACH_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long the guest's clipboard may take.
+const CLIPBOARD_WITHIN: Duration = Duration::from_secs(5);
+
+/// The longest text of the guest's clipboard that is taken, in bytes.
+const LONGEST_CLIPBOARD: usize = 100_000;
+
+/// A place for a run's sandbox in use.
+pub(crate) type Slot = Arc<tokio::sync::Mutex<Option<Desk>>>;
+
+/// The sandboxes in use, each in one place for all who use it.
+#[derive(Default)]
+pub(crate) struct Desks {
+    slots: Mutex<HashMap<RunId, Weak<tokio::sync::Mutex<Option<Desk>>>>>,
+}
+
+impl Desks {
+    /// The place of a run's sandbox. When the last who has it lets go of it, the sandbox is let go.
+    pub(crate) fn slot(&self, run: &RunId) -> Slot {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.retain(|_, slot| slot.strong_count() > 0);
+        if let Some(slot) = slots.get(run).and_then(Weak::upgrade) {
+            return slot;
+        }
+        let slot = Slot::default();
+        slots.insert(run.clone(), Arc::downgrade(&slot));
+        slot
+    }
+}
+
+/// A run's screen, for as long as it is held.
+#[derive(Clone)]
+pub struct RunScreen {
+    run: RunId,
+    desk: Desk,
+    shared: Arc<Shared>,
+    _slot: Slot,
+}
+
+impl RunScreen {
+    /// The screen.
+    pub fn screen(&self) -> &Screen {
+        &self.desk.screen
+    }
+
+    /// A number that stays the same for as long as it is the same machine, attached to once.
+    pub fn identity(&self) -> usize {
+        Arc::as_ptr(&self.desk.machine).cast::<()>() as usize
+    }
+
+    /// Whether a person has mouse and keyboard.
+    pub fn is_leased(&self) -> bool {
+        self.shared.is_leased(&self.run)
+    }
+
+    /// Puts text into the guest's clipboard.
+    pub async fn set_clipboard(&self, text: &str) -> Result<(), UserError> {
+        // The program goes to the background and stays: in X11 a text is with the one that offers it.
+        self.clipboard("exec xclip -selection clipboard -i >/dev/null 2>&1", text).await.map(drop)
+    }
+
+    /// Reads the text in the guest's clipboard, at most 100,000 bytes.
+    pub async fn clipboard_text(&self) -> Result<String, UserError> {
+        self.clipboard("xclip -selection clipboard -o 2>/dev/null || true", "").await
+    }
+
+    /// Types text for which the keyboard has no keys.
+    pub(crate) async fn type_text(&self, text: &str) -> Result<(), UserError> {
+        self.clipboard("exec xdotool type --delay 12 --file -", text).await.map(drop)
+    }
+
+    async fn clipboard(&self, script: &str, input: &str) -> Result<String, UserError> {
+        let failed = |what: String| {
+            UserError::new(
+                ErrorCode::SandboxFailed,
+                format!("the sandbox did not take it: {what}"),
+                "Try again; the screen itself is not affected.",
+            )
+        };
+        let job = job_id(&format!("{}-person", self.run));
+        let command = Command::shell(job.clone(), script)
+            .user(GuestUser::Agent)
+            .input(Input::Bytes(input.as_bytes().to_vec()))
+            .time_limit(CLIPBOARD_WITHIN);
+        let started = self.desk.channel.start(command).await.map_err(|error| failed(error.to_string()))?;
+        let ended = started.collect(LONGEST_CLIPBOARD).await.map_err(|error| failed(error.to_string()))?;
+        let _forgotten = self.desk.channel.forget(&job).await;
+        if ended.exit.status != JobStatus::Code(0) {
+            return Err(failed(String::from_utf8_lossy(&ended.stderr).trim().to_owned()));
+        }
+        Ok(String::from_utf8_lossy(&ended.stdout).into_owned())
+    }
+}
+
+impl Supervisor {
+    /// The screen of a run's sandbox.
+    pub async fn screen(&self, run: &RunId) -> Result<RunScreen, UserError> {
+        let summary = self.shared().store.run(run).await.map_err(|error| trouble::reading(&error))?;
+        let none = |why: String| {
+            let hint = "The recorded screenshots show what it looked like.";
+            Err(UserError::new(ErrorCode::Conflict, why, hint))
+        };
+        let Some(summary) = summary else {
+            return Err(UserError::new(ErrorCode::NotFound, "there is no such run", "List the runs."));
+        };
+        let Some(sandbox) = summary.sandbox else {
+            return none(format!("the run is {} and has no sandbox", summary.state.name()));
+        };
+        if matches!(summary.state, nightshift_protocol::RunState::Preparing { .. }) {
+            return none("the sandbox is being made ready".to_owned());
+        }
+        let slot = self.shared().desks.slot(run);
+        let mut held = slot.lock().await;
+        if let Some(desk) = held.as_ref()
+            && matches!(desk.screen.condition(), Condition::Ended(_))
+        {
+            *held = None;
+        }
+        let desk = match held.as_ref() {
+            Some(desk) => desk.clone(),
+            None => {
+                let found = self.shared().driver.find(&sandbox).await;
+                let Some(machine) = found.map_err(|error| UserError::from(DeskError::from(error)))? else {
+                    return none("the sandbox's virtual machine does not run now".to_owned());
+                };
+                let attached = Desk::attach(machine, self.shared().entropy.as_ref(), ATTACH_WITHIN).await;
+                let desk = match attached {
+                    Ok(desk) => desk,
+                    Err(error) => return none(format!("the sandbox cannot be reached: {error}")),
+                };
+                held.insert(desk).clone()
+            }
+        };
+        drop(held);
+        let shared = Arc::clone(self.shared());
+        Ok(RunScreen { run: run.clone(), desk, shared, _slot: slot })
+    }
+
+    /// Keeps what a run's screen shows now, if it shows something.
+    pub(crate) async fn keep_picture(&self, screen: &RunScreen) -> Option<Image> {
+        let frame = screen.screen().frame().await.ok()?;
+        let (width, height) = (frame.size().width(), frame.size().height());
+        let file = tokio::task::spawn_blocking(move || frame.encode_png()).await.ok()?.ok()?;
+        let bytes = file.len() as u64;
+        let artifact = self.shared().store.put(file, "image/png").await.ok()?;
+        Some(Image { artifact, media_type: "image/png".to_owned(), width, height, bytes })
+    }
+}
+
+impl Shared {
+    /// Whether somebody has a run's mouse and keyboard in this process.
+    pub(crate) fn is_leased(&self, run: &RunId) -> bool {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner).contains(run)
+    }
+}
