@@ -55,6 +55,40 @@ export type paths = {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/models": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Lists the models of all providers. */
+        readonly get: operations["models"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/models/try": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Asks a model one small thing, and says what works with it: streaming, tools, pictures. */
+        readonly post: operations["try_model"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/overview": {
         readonly parameters: {
             readonly query?: never;
@@ -570,7 +604,7 @@ export type paths = {
          *     `overview` with an `Overview` when the counts change. The SSE id of a `run` is its position: a client that was
          *     cut off asks again with it, by `after` or the header `last-event-id`, and misses nothing.
          */
-        readonly get: operations["stream"];
+        readonly get: operations["changes"];
         readonly put?: never;
         readonly post?: never;
         readonly delete?: never;
@@ -743,6 +777,68 @@ export type components = {
         };
         /** @description Names a git commit by its full object name (SHA-1, or SHA-256 in repositories that use it). */
         readonly CommitId: string;
+        /**
+         * @description Why a connection that was allowed did not come about.
+         * @enum {string}
+         */
+        readonly ConnectionFailure: "notResolved" | "notReached" | "refusedUpstream";
+        /** @description Connections to one host and port that had the same fate, since the record before. */
+        readonly ConnectionRecord: {
+            /**
+             * Format: int32
+             * @description How many were begun.
+             */
+            readonly begun: number;
+            /**
+             * Format: int32
+             * @description How many ended.
+             */
+            readonly ended: number;
+            /**
+             * @description The host as the sandbox named it, checked and cut; empty where it named none, or where more hosts were named
+             *     than are told apart.
+             */
+            readonly host: string;
+            /**
+             * Format: int64
+             * @description How long those that ended were open, together, in milliseconds.
+             */
+            readonly openMs: number;
+            /** @description What the sandbox was at. */
+            readonly phase: components["schemas"]["NetworkPhase"];
+            /**
+             * Format: int32
+             * @description The port; 0 with an empty host.
+             */
+            readonly port: number;
+            /**
+             * Format: int64
+             * @description Bytes the sandbox received.
+             */
+            readonly receivedBytes: number;
+            /**
+             * Format: int64
+             * @description Bytes the sandbox sent.
+             */
+            readonly sentBytes: number;
+            /** @description What became of them. */
+            readonly verdict: components["schemas"]["ConnectionVerdict"];
+        };
+        /** @description What became of a connection. */
+        readonly ConnectionVerdict: {
+            /** @enum {string} */
+            readonly type: "allowed";
+        } | {
+            /** @description Why. */
+            readonly reason: components["schemas"]["RefusalReason"];
+            /** @enum {string} */
+            readonly type: "refused";
+        } | {
+            /** @description Why. */
+            readonly reason: components["schemas"]["ConnectionFailure"];
+            /** @enum {string} */
+            readonly type: "failed";
+        };
         /** @description What `doctor` found. */
         readonly DoctorReport: {
             /** @description Each check, in the order a person should mend them. */
@@ -801,6 +897,22 @@ export type components = {
             readonly sandbox: components["schemas"]["SandboxId"];
             /** @enum {string} */
             readonly type: "sandboxReady";
+        } | {
+            /** @description The rules: `example.org`, `*.example.org`, `example.org:8443`. */
+            readonly allowed: readonly string[];
+            /** @description What the repository asks for and the owner's configuration does not permit. */
+            readonly notPermitted?: readonly string[];
+            /** @description What the sandbox is at. */
+            readonly phase: components["schemas"]["NetworkPhase"];
+            /** @description Why the repository's configuration was not followed, where it was not. */
+            readonly problem?: string | null;
+            /** @enum {string} */
+            readonly type: "networkOpened";
+        } | {
+            /** @description By host, port and fate. */
+            readonly connections: readonly components["schemas"]["ConnectionRecord"][];
+            /** @enum {string} */
+            readonly type: "connectionsRecorded";
         } | {
             /** @description Why, in one sentence. */
             readonly reason: string;
@@ -1263,6 +1375,49 @@ export type components = {
          * @enum {string}
          */
         readonly MessageDelivery: "steer" | "interrupt" | "queue";
+        /** @description The models of all providers. */
+        readonly ModelList: {
+            /** @description The model of a task that names none. */
+            readonly defaultModel: string;
+            /** @description What a task can be given to. */
+            readonly models: readonly components["schemas"]["ModelSummary"][];
+            /** @description The providers that could not be asked. */
+            readonly troubles: readonly components["schemas"]["ProviderTrouble"][];
+        };
+        /** @description A model as its provider describes it. */
+        readonly ModelSummary: {
+            /** @description The name for people. */
+            readonly displayName: string;
+            /**
+             * Format: int64
+             * @description Millionths of a US dollar for a million tokens read, where known.
+             */
+            readonly inputPrice?: number | null;
+            /**
+             * Format: int64
+             * @description The size of its window in tokens, where told.
+             */
+            readonly maxInputTokens?: number | null;
+            /**
+             * Format: int64
+             * @description The most it can write in one turn in tokens, where told.
+             */
+            readonly maxOutputTokens?: number | null;
+            /** @description The name to give to a task, `PROVIDER/MODEL`. */
+            readonly name: string;
+            /**
+             * Format: int64
+             * @description Millionths of a US dollar for a million tokens written, where known.
+             */
+            readonly outputPrice?: number | null;
+            /** @description Whether it reads pictures, where told. */
+            readonly readsImages?: boolean | null;
+        };
+        /**
+         * @description What a sandbox is at, which decides what it may reach.
+         * @enum {string}
+         */
+        readonly NetworkPhase: "setUp" | "work";
         /** @description What opens a session for a browser. */
         readonly OpenSession: {
             /** @description A ticket, as the address that `nightshift open` prints has it behind `#ticket=`. */
@@ -1325,6 +1480,13 @@ export type components = {
          * @enum {string}
          */
         readonly PreparingPhase: "image" | "template" | "sandbox" | "repository";
+        /** @description Why a provider could not be asked for its models. */
+        readonly ProviderTrouble: {
+            /** @description What is wrong and what to do. */
+            readonly error: components["schemas"]["UserError"];
+            /** @description The provider's name. */
+            readonly provider: string;
+        };
         /** @description A pull request with all there is to review. */
         readonly PullRequestDetail: {
             /** @description The bare repository that has the branch. */
@@ -1421,6 +1583,11 @@ export type components = {
          * @enum {string}
          */
         readonly Reconciled: "found" | "notBegun" | "unknown";
+        /**
+         * @description Why a connection was refused.
+         * @enum {string}
+         */
+        readonly RefusalReason: "notListed" | "bareAddress" | "invalidName" | "forbiddenAddress" | "otherHost" | "unknownProtocol" | "malformed" | "phaseOver";
         /** @description A part of a tool's result. */
         readonly ResultPart: {
             /** @description The words. */
@@ -1885,6 +2052,11 @@ export type components = {
          * @enum {string}
          */
         readonly TreeEntryKind: "folder" | "file" | "link" | "submodule";
+        /** @description Which model is to be tried. */
+        readonly TryModel: {
+            /** @description The model's name; the default model when absent. */
+            readonly model?: string | null;
+        };
         /**
          * @description What to do about changes that are not committed.
          * @enum {string}
@@ -2055,6 +2227,9 @@ export type CheckpointCost = components['schemas']['CheckpointCost'];
 export type CheckpointId = components['schemas']['CheckpointId'];
 export type CheckpointSummary = components['schemas']['CheckpointSummary'];
 export type CommitId = components['schemas']['CommitId'];
+export type ConnectionFailure = components['schemas']['ConnectionFailure'];
+export type ConnectionRecord = components['schemas']['ConnectionRecord'];
+export type ConnectionVerdict = components['schemas']['ConnectionVerdict'];
 export type DoctorReport = components['schemas']['DoctorReport'];
 export type ErrorCode = components['schemas']['ErrorCode'];
 export type Event = components['schemas']['Event'];
@@ -2076,6 +2251,9 @@ export type LiveBody = components['schemas']['LiveBody'];
 export type MergeReply = components['schemas']['MergeReply'];
 export type Message = components['schemas']['Message'];
 export type MessageDelivery = components['schemas']['MessageDelivery'];
+export type ModelList = components['schemas']['ModelList'];
+export type ModelSummary = components['schemas']['ModelSummary'];
+export type NetworkPhase = components['schemas']['NetworkPhase'];
 export type OpenSession = components['schemas']['OpenSession'];
 export type Overview = components['schemas']['Overview'];
 export type PauseReason = components['schemas']['PauseReason'];
@@ -2084,6 +2262,7 @@ export type PlanStep = components['schemas']['PlanStep'];
 export type PlanStepState = components['schemas']['PlanStepState'];
 export type PointerButton = components['schemas']['PointerButton'];
 export type PreparingPhase = components['schemas']['PreparingPhase'];
+export type ProviderTrouble = components['schemas']['ProviderTrouble'];
 export type PullRequestDetail = components['schemas']['PullRequestDetail'];
 export type PullRequestId = components['schemas']['PullRequestId'];
 export type PullRequestState = components['schemas']['PullRequestState'];
@@ -2091,6 +2270,7 @@ export type PullRequestSummary = components['schemas']['PullRequestSummary'];
 export type QueueReason = components['schemas']['QueueReason'];
 export type RaiseLimits = components['schemas']['RaiseLimits'];
 export type Reconciled = components['schemas']['Reconciled'];
+export type RefusalReason = components['schemas']['RefusalReason'];
 export type ResultPart = components['schemas']['ResultPart'];
 export type RewindRun = components['schemas']['RewindRun'];
 export type RunChanged = components['schemas']['RunChanged'];
@@ -2121,6 +2301,7 @@ export type ToolResult = components['schemas']['ToolResult'];
 export type Tree = components['schemas']['Tree'];
 export type TreeEntry = components['schemas']['TreeEntry'];
 export type TreeEntryKind = components['schemas']['TreeEntryKind'];
+export type TryModel = components['schemas']['TryModel'];
 export type Uncommitted = components['schemas']['Uncommitted'];
 export type Usage = components['schemas']['Usage'];
 export type UserError = components['schemas']['UserError'];
@@ -2202,6 +2383,66 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly models: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ModelList"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly try_model: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["TryModel"];
+            };
+        };
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["DoctorReport"];
                 };
             };
             /** @description What failed, why, and what to do next. */
@@ -3253,7 +3494,7 @@ export interface operations {
             };
         };
     };
-    readonly stream: {
+    readonly changes: {
         readonly parameters: {
             readonly query?: {
                 /** @description The `position` of an overview or a change: what changed since comes first. From now on if absent. */
