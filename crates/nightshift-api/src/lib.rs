@@ -13,7 +13,9 @@ use futures_util::{Stream, StreamExt, stream};
 use nightshift_forge::{Forge, PullRequest, PullRequestFilter};
 use nightshift_protocol::{
     ArtifactId, ChangedFile, ChangedFiles, CheckpointSummary, CommitId, DoctorReport, ErrorCode, Event,
-    ForkReply, ForkRun, ListRuns, Live, MergeReply, ModelList, Overview, PullRequestDetail, PullRequestSummary, RaiseLimits, RunDetail, RunId, RunList, RunState, RunSummary, SayToRun, SearchFor, SearchReply, SubmitReply, SubmitTask, Tree, UserError,
+    ForkReply, ForkRun, ListRuns, Live, MergeReply, ModelList, Overview, PullRequestDetail,
+    PullRequestSummary, RaiseLimits, RunDetail, RunId, RunList, RunState, RunSummary, SayToRun, SearchFor,
+    SearchReply, SubmitReply, SubmitTask, Tree, UserError,
 };
 use nightshift_store::{FindError, RunCursor, RunFilter, RunStates, SearchCursor, SearchWords, Store};
 pub use nightshift_supervisor::{IDLE, Lease, RunScreen, live};
