@@ -187,6 +187,15 @@ fn ask(owner: &Value) -> Duration {
     began.elapsed()
 }
 
+/// How long 99 of 100 questions to the owner take at most.
+fn nearly_all(night: &Night) -> Duration {
+    let owner = std::fs::read(night.home.path().join("data/owner.json")).unwrap();
+    let owner: Value = serde_json::from_slice(&owner).unwrap();
+    let mut times: Vec<Duration> = (0..300).map(|_| ask(&owner)).collect();
+    times.sort();
+    times[times.len() * 99 / 100]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sandbox_that_floods_its_channel_and_forks_without_end_harms_neither_its_owner_nor_another_sandbox()
 {
@@ -202,17 +211,17 @@ async fn a_sandbox_that_floods_its_channel_and_forks_without_end_harms_neither_i
     let night = Night::begin(commands(&[attack])).await;
     let folder = tempfile::tempdir().unwrap();
     let repository = small_repository(folder.path());
+    let _started = night.said(&["tasks"]).await;
+    // What the machine's other work costs anyway.
+    let quiet = nearly_all(&night);
     let hostile = night.submit("Attack", &repository).await;
     night
         .until(&hostile, "the attack", |events| events.iter().any(|event| event["type"] == "stepIntended"))
         .await;
     std::thread::sleep(Duration::from_secs(20));
-    let owner: Value =
-        serde_json::from_slice(&std::fs::read(night.home.path().join("data/owner.json")).unwrap()).unwrap();
-    let mut times: Vec<Duration> = (0..300).map(|_| ask(&owner)).collect();
-    times.sort();
-    let p99 = times[times.len() * 99 / 100];
-    assert!(p99 < Duration::from_millis(100), "the owner took {:?} at p50, {p99:?} at p99", times[150]);
+    let attacked = nearly_all(&night);
+    let allowed = Duration::from_millis(100).max(3 * quiet);
+    assert!(attacked < allowed, "the owner took {attacked:?} at p99, {quiet:?} before the attack");
 
     // Another sandbox is made and works meanwhile; its script is the same, so it is looked at by its sandbox alone.
     let events = night.events(&hostile).await;

@@ -73,7 +73,14 @@ async fn an_interruption_that_was_recorded_counts_although_the_owner_ended_befor
     let run = night.submit("Work").await;
     night.until(&run, "the command", |events| names(events).contains(&"stepIntended")).await;
     night.owner.supervisor.rest().await;
-    let owner = suite::Owner::start(night.folder.path(), &night.driver, &night.model.base_url(), None).await;
+    let owner = suite::Owner::start(
+        night.folder.path(),
+        &night.driver,
+        &night.model.base_url(),
+        None,
+        Default::default(),
+    )
+    .await;
     let clock = nightshift_protocol::OffsetDateTime::now_utc();
     owner.store.append(&run, clock, &[EventBody::Interrupted]).await.unwrap();
     night.owner = owner;
