@@ -34,28 +34,10 @@ export type Tree = Schemas['Tree'];
 export type Usage = Schemas['Usage'];
 export type UserError = Schemas['UserError'];
 
-export interface ExcerptPart {
-  text: string;
-  isMatch: boolean;
-}
-
-export interface SearchHit {
-  run: string;
-  title: string;
-  seq: number;
-  kind: string;
-  at: string;
-  excerpt: readonly ExcerptPart[];
-}
-
-export interface SearchReply {
-  hits: readonly SearchHit[];
-  next?: string | null;
-}
-
-export interface Overview {
-  position: number;
-}
+export type Overview = Schemas['Overview'];
+export type RunChanged = Schemas['RunChanged'];
+export type SearchHit = Schemas['SearchHit'];
+export type SearchReply = Schemas['SearchReply'];
 
 export type StateName = RunState['type'];
 export type Paths = paths;

@@ -281,6 +281,12 @@ export function tell(story: Story, event: RunEvent): Told {
     case 'runForked':
       note(`Forked from ${event.from}`);
       break;
+    case 'takenOver':
+      note('You took over mouse and keyboard', 'lamp');
+      break;
+    case 'handedBack':
+      note(`You handed back after ${seconds(event.seconds * 1_000)}`, 'lamp');
+      break;
     case 'ownerResumed':
       note(`The owner was restarted: ${event.found}`);
       break;
