@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use nightshift_protocol::{Limits, RunId, SubmitTask};
+use nightshift_supervisor::NetworkSettings;
 use nightshift_testing::host_sandbox::{HostDriver, SCREEN};
 use suite::{Owner, small_repository, task};
 
@@ -127,7 +128,8 @@ impl Night {
         let model = InstantModel::start(answer).await.map_err(BenchError::io("starting the model"))?;
         let driver = Arc::new(HostDriver::new(folder.path().join("sandboxes"), screen));
         // A window in which nothing is summed up.
-        let owner = Owner::start(folder.path(), &driver, &model.base_url(), Some(1_000_000)).await;
+        let network = NetworkSettings::default();
+        let owner = Owner::start(folder.path(), &driver, &model.base_url(), Some(1_000_000), network).await;
         Ok(Self { folder, model, owner })
     }
 
