@@ -174,7 +174,7 @@ async fn missing_headers_are_breaches_and_a_wrong_key_is_the_providers_refusal()
     assert_eq!(post(&client("bad"), &model, &hello()).await.status, 401);
     let keyed = bare.post(format!("{}/v1/messages", model.base_url())).header("x-api-key", "good");
     assert_eq!(keyed.send().await.unwrap().status(), 400);
-    assert_eq!(model.breaches(), ["x-api-key header is required", "anthropic-version: has to be 2026-10-21"]);
+    assert_eq!(model.breaches(), ["the request carries no key", "anthropic-version: has to be 2026-10-21"]);
     assert_eq!(post(&client("good"), &model, &hello()).await.status, 200);
 }
 
@@ -318,17 +318,17 @@ fn the_program_tells_its_address_and_ends_with_the_breaches() {
     let told: Value = serde_json::from_str(&line).unwrap();
     let address = told["listening"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
     let mut connection = std::net::TcpStream::connect(address).unwrap();
-    connection.write_all(b"GET /v1/models HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    connection.write_all(b"GET /v1/models HTTP/1.1\r\nhost: x\r\nanthropic-version: 2026-10-21\r\nconnection: close\r\n\r\n").unwrap();
     connection.read_to_string(&mut String::new()).unwrap();
 
     let pid = program.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     let ended = program.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(1));
-    assert_eq!(String::from_utf8(ended.stderr).unwrap(), "breach: x-api-key header is required\n");
+    assert_eq!(String::from_utf8(ended.stderr).unwrap(), "breach: the request carries no key\n");
     let logged: Value = serde_json::from_str(&std::fs::read_to_string(&log).unwrap()).unwrap();
     assert_eq!(
         logged,
-        json!({"request": 1, "path": "/v1/models", "status": 401, "turn": null, "breach": "x-api-key header is required"})
+        json!({"request": 1, "path": "/v1/models", "status": 401, "turn": null, "breach": "the request carries no key"})
     );
 }
