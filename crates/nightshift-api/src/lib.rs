@@ -108,7 +108,7 @@ impl Api {
     pub async fn run(&self, named: &str) -> Result<RunDetail, UserError> {
         let summary = self.find(named).await?;
         let progress = self.supervisor.progress(&summary.run).await?;
-        let pull_request = match progress.pull_request {
+        let pull_request = match progress.delivery.pull_request {
             Some(_) => Some(self.pull_request(summary.run.as_str()).await?.summary),
             None => None,
         };
@@ -378,7 +378,7 @@ impl Api {
             return Ok((repository, commit));
         }
         let progress = self.supervisor.progress(&summary.run).await?;
-        let commit = progress.received.map_or(summary.task.base_commit, |received| received.head);
+        let commit = progress.delivery.received.map_or(summary.task.base_commit, |received| received.head);
         Ok((repository, commit))
     }
 
@@ -393,7 +393,7 @@ impl Api {
     ) -> Result<(PullRequest, nightshift_forge::Repository), UserError> {
         let summary = self.find(named).await?;
         let run: RunId = summary.run;
-        let Some(number) = self.supervisor.progress(&run).await?.pull_request else {
+        let Some(number) = self.supervisor.progress(&run).await?.delivery.pull_request else {
             return Err(UserError::new(
                 ErrorCode::NotFound,
                 format!("{run} has no pull request yet"),

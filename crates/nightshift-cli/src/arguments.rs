@@ -40,7 +40,7 @@ Ctrl+C stops the waiting, not the run: it goes on, and `nightshift watch` shows 
     Exec {
         /// What is to be done: what to change, how one sees that it is done, which tests to run.
         description: String,
-        /// The repository: a folder on this machine, or a URL.
+        /// The repository: a folder on this machine, a URL, or OWNER/NAME at GitHub.
         #[arg(long, default_value = ".")]
         repo: String,
         /// The branch to start from [default: the one that is checked out].

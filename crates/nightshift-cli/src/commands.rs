@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use nightshift_forge::github::Address;
 use nightshift_protocol::{
     CheckOutcome, DoctorReport, ErrorCode, Event, EventBody, EvidenceSource, Limits, MergeReply,
     MessageDelivery, PullRequestDetail, PullRequestState, PullRequestSummary, RaiseLimits, RunDetail,
@@ -12,6 +13,7 @@ use nightshift_protocol::{
 use serde_json::json;
 
 use crate::access::Listen;
+use crate::accounts;
 use crate::arguments::{Arguments, Command, LimitArguments, Review, Template};
 use crate::client::Client;
 use crate::folders::Environment;
@@ -56,9 +58,11 @@ fn complain(error: &UserError, json: bool) {
 
 fn log(environment: &Environment) {
     let filter = environment.log.clone().unwrap_or_else(|| "info".to_owned());
+    // The configuration, which may name another secret, is not read yet: a log must not depend on it.
+    let clean = accounts::CleanLog(accounts::redactor(std::env::vars_os(), None));
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
-        .with_writer(std::io::stderr)
+        .with_writer(clean)
         .with_ansi(false)
         .init();
 }
@@ -82,6 +86,7 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
                 base_branch: base,
                 model,
                 limits: raised(wanted)?.over(Limits::default()),
+                issue: None,
                 uncommitted: if leave_out_uncommitted { Uncommitted::LeaveOut } else { Uncommitted::Refuse },
             };
             exec(environment, &request, json, background, result_json).await
@@ -135,9 +140,11 @@ fn print(json: bool, value: &impl serde::Serialize, text: impl FnOnce() -> Strin
     }
 }
 
-/// A folder becomes absolute, because the owner may run elsewhere; a URL stays as it is.
+/// A folder becomes absolute, because the owner may run elsewhere; a URL stays as it is, and so does `OWNER/NAME` where
+/// there is no such folder.
 fn repository(given: &str) -> Result<String, UserError> {
-    if given.contains("://") || given.starts_with("git@") {
+    let short = !Path::new(given).exists() && Address::short(given, "github.com").is_some();
+    if given.contains("://") || given.starts_with("git@") || short {
         return Ok(given.to_owned());
     }
     match std::path::absolute(Path::new(given)) {
@@ -427,6 +434,8 @@ mod tests {
         assert!(repository("some/where").unwrap().starts_with('/'));
         assert_eq!(repository("https://example.org/a.git").unwrap(), "https://example.org/a.git");
         assert_eq!(repository("git@example.org:a.git").unwrap(), "git@example.org:a.git");
+        assert_eq!(repository("octocat/hello-world").unwrap(), "octocat/hello-world");
+        assert!(repository("src/main.rs").unwrap().starts_with('/'), "a path that is there is a path");
     }
 
     #[test]

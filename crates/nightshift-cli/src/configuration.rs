@@ -1,7 +1,7 @@
 //! `config.toml`: what a person may set once instead of on every command.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nightshift_protocol::{ErrorCode, UserError};
 use serde::Deserialize;
@@ -28,6 +28,78 @@ pub(crate) struct Configuration {
     pub(crate) egress: EgressConfiguration,
     /// Providers of models beside those that are built in, and what is different about those.
     pub(crate) providers: BTreeMap<String, ProviderConfiguration>,
+    /// The account at GitHub.
+    pub(crate) github: GitHubConfiguration,
+    /// How work is delivered.
+    pub(crate) delivery: DeliveryConfiguration,
+}
+
+/// The account at GitHub. A token is not in here but in `GITHUB_TOKEN`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct GitHubConfiguration {
+    /// The site.
+    pub(crate) url: String,
+    /// Where attachments are uploaded, if not where github.com takes them.
+    pub(crate) uploads_url: Option<String>,
+    /// The id of a GitHub App, instead of a token.
+    pub(crate) app: Option<String>,
+    /// The file with its private key.
+    pub(crate) app_key: Option<PathBuf>,
+    /// Which of its installations; found by the repository if absent.
+    pub(crate) installation: Option<u64>,
+}
+
+/// How work is delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct DeliveryConfiguration {
+    /// Whether pull requests at GitHub begin as drafts.
+    pub(crate) draft: bool,
+    /// Labels of pull requests at GitHub.
+    pub(crate) labels: Vec<String>,
+    /// Who is asked to review, by login.
+    pub(crate) reviewers: Vec<String>,
+    /// Paths that agents may not change.
+    pub(crate) forbidden_paths: Vec<String>,
+    /// Which screenshots leave the machine.
+    pub(crate) screenshots: Screenshots,
+}
+
+/// Which screenshots leave the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Screenshots {
+    /// Those that were read for secrets.
+    Read,
+    /// All as they are.
+    Unread,
+    /// None.
+    Never,
+}
+
+impl Default for GitHubConfiguration {
+    fn default() -> Self {
+        Self {
+            url: "https://github.com".to_owned(),
+            uploads_url: None,
+            app: None,
+            app_key: None,
+            installation: None,
+        }
+    }
+}
+
+impl Default for DeliveryConfiguration {
+    fn default() -> Self {
+        Self {
+            draft: false,
+            labels: vec!["nightshift".to_owned()],
+            reviewers: Vec::new(),
+            forbidden_paths: Vec::new(),
+            screenshots: Screenshots::Read,
+        }
+    }
 }
 
 /// The machines.
@@ -49,6 +121,8 @@ impl Default for Configuration {
             sandbox: SandboxConfiguration::default(),
             egress: EgressConfiguration::default(),
             providers: BTreeMap::new(),
+            github: GitHubConfiguration::default(),
+            delivery: DeliveryConfiguration::default(),
         }
     }
 }
@@ -117,6 +191,14 @@ mod tests {
         let read = read_text("[sandbox]\nmemory_mib = 4096\n").unwrap();
         assert_eq!(read.sandbox, SandboxConfiguration { memory_mib: 4096, processors: 2 });
         assert_eq!(read.model, DEFAULT_MODEL);
+    }
+
+    #[test]
+    fn delivery_and_account_have_their_parts() {
+        let text = "[github]\nurl = \"https://git.example.org\"\n[delivery]\nscreenshots = \"never\"\n";
+        let read = read_text(text).unwrap();
+        assert_eq!(read.github.url, "https://git.example.org");
+        assert_eq!(read.delivery.screenshots, Screenshots::Never);
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub(crate) struct Environment {
     pub(crate) vm_images: Option<PathBuf>,
     pub(crate) guest: Option<PathBuf>,
     pub(crate) ui: Option<PathBuf>,
+    pub(crate) github_token: Option<String>,
     pub(crate) proxy: Option<String>,
     pub(crate) no_proxy: Option<String>,
     pub(crate) log: Option<String>,
@@ -47,6 +48,9 @@ impl Environment {
             vm_images: path("NIGHTSHIFT_VM_IMAGES"),
             guest: path("NIGHTSHIFT_GUEST"),
             ui: path("NIGHTSHIFT_UI"),
+            github_token: text("NIGHTSHIFT_GITHUB_TOKEN")
+                .or_else(|| text("GITHUB_TOKEN"))
+                .or_else(|| text("GH_TOKEN")),
             proxy: text("HTTPS_PROXY").or_else(|| text("https_proxy")),
             no_proxy: text("NO_PROXY").or_else(|| text("no_proxy")),
             log: text("NIGHTSHIFT_LOG"),

@@ -4,6 +4,7 @@
 //! runs or sandboxes is in this crate.
 
 mod access;
+mod accounts;
 mod arguments;
 mod client;
 mod commands;

@@ -20,6 +20,7 @@ use nightshift_store::Store;
 use nightshift_supervisor::{Images, Supervisor, SupervisorParts, SupervisorSettings};
 
 use crate::access::{self, Kept, Listen};
+use crate::accounts;
 use crate::client::Client;
 use crate::configuration::{self, Configuration};
 use crate::egress;
@@ -314,11 +315,19 @@ async fn assemble(
     .ok_or_else(|| missing("nightshift-guest", "NIGHTSHIFT_GUEST"))?;
     let recipe = beside(executable, environment.vm_images.as_deref(), &["../share/nightshift/vm-images"])
         .ok_or_else(|| missing("the vm-images folder", "NIGHTSHIFT_VM_IMAGES"))?;
-    let git = Git::new(std::env::vars_os());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let github = accounts::github(environment, &configuration.github, Arc::clone(&clock))?;
+    let mut git = Git::new(std::env::vars_os());
+    if let Some(github) = &github {
+        git = git.with_credential(github.git_credential());
+    }
     let store = Store::open(&folders.data).await.map_err(|error| opening(&error))?;
-    let forge = Forge::open(&folders.data.join("repositories"), git.clone())
+    let mut forge = Forge::open(&folders.data.join("repositories"), git.clone())
         .await
         .map_err(|error| nightshift_supervisor::trouble::forge(&error))?;
+    if let Some(github) = github {
+        forge = forge.with_github(github);
+    }
     let images = Images::new(recipe, folders.cache.join("images"));
     let driver = QemuDriver::new(QemuSettings {
         program: QemuProgram::OnPath(environment.path.clone().unwrap_or_default()),
@@ -327,9 +336,9 @@ async fn assemble(
         sandboxes: folders.sandboxes.clone(),
         trial_kernel: images.find().await.ok().flatten().map(|image| image.folder.join("vmlinux")),
     });
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let model: Arc<dyn Model> =
         Arc::new(providers::providers(&configuration.providers, environment, &clock, entropy)?);
+    let redactor = accounts::redactor(std::env::vars_os(), configuration.github.app_key.as_deref());
     let supervisor = Supervisor::new(
         SupervisorParts {
             store: store.clone(),
@@ -356,6 +365,7 @@ async fn assemble(
                 |why| UserError::new(ErrorCode::InvalidRequest, why, "Mend [egress] in the configuration."),
             )?,
             scratch: folders.data.join("scratch"),
+            delivery: accounts::delivery(configuration, redactor),
         },
         environment.path.clone(),
     );

@@ -324,6 +324,11 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         EventBody::CompactionRequested { .. } => {
             Some("· sums up the older part of the conversation".to_owned())
         }
+        EventBody::PullRequestOpened { url: Some(url), .. } => Some(format!("· pull request: {}", line(url))),
+        EventBody::BranchPushed { branch, .. } => Some(format!("· pushed {}", line(branch))),
+        EventBody::FeedbackReceived { round, items } => {
+            Some(format!("· feedback, round {round}: {} to deal with", items.len()))
+        }
         EventBody::BranchReceived { branch, commits, .. } => Some(format!("· {commits} commits on {branch}")),
         EventBody::TakenOver { .. } => {
             Some("· a person took mouse and keyboard over; the agent waits".to_owned())
@@ -359,6 +364,15 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         | EventBody::Compacted { .. }
         | EventBody::WorkFinished { .. }
         | EventBody::DeliveryIntended { .. }
+        | EventBody::DeliveryChecked { .. }
+        | EventBody::PicturesPrepared { .. }
+        | EventBody::PushIntended { .. }
+        | EventBody::PicturePublished { .. }
+        | EventBody::PullRequestIntended { .. }
+        | EventBody::PullRequestDescribed { .. }
+        | EventBody::PullRequestRouted { .. }
+        | EventBody::FeedbackAnswered { .. }
+        | EventBody::FeedbackTold { .. }
         | EventBody::PullRequestOpened { .. } => None,
     }
 }

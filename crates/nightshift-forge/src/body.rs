@@ -5,7 +5,9 @@
 
 use std::fmt::Write;
 
-use nightshift_protocol::{Evidence, EvidenceSource, RunId, Usage};
+use nightshift_protocol::{
+    ArtifactId, Evidence, EvidenceSource, Image, PreReviewFinding, PreReviewKind, RunId, Usage,
+};
 
 use crate::FileChange;
 
@@ -32,6 +34,12 @@ pub struct BodyFacts<'a> {
     pub commands: &'a [CommandFact],
     /// What changed.
     pub changed_files: &'a [FileChange],
+    /// What rules found in the diff.
+    pub findings: &'a [PreReviewFinding],
+    /// The recording of the screen, if there is one.
+    pub recording: Option<&'a ArtifactId>,
+    /// What the pull request settles, for example `Closes #12`; possibly empty. It is ours and written as it is.
+    pub settles: &'a str,
     /// What could not be verified, in the agent's words; possibly empty.
     pub not_verified: &'a str,
     /// The run.
@@ -59,7 +67,14 @@ pub struct CommandFact {
 pub fn compose_body(facts: &BodyFacts<'_>) -> String {
     let (lead, rest) = lead(facts.summary);
     let lead = if lead.is_empty() { "The agent wrote no summary.".to_owned() } else { text(lead) };
-    let mut sections = vec![lead, evidence(facts.evidence), look_first(facts.changed_files)];
+    let mut sections = vec![lead];
+    if !facts.settles.is_empty() {
+        sections.push(facts.settles.to_owned());
+    }
+    sections.extend([evidence(facts.evidence, facts.recording), look_first(facts.changed_files)]);
+    if !facts.findings.is_empty() {
+        sections.push(findings(facts.findings));
+    }
     if !facts.commands.is_empty() {
         sections.push(commands(facts.commands));
     }
@@ -71,12 +86,81 @@ pub fn compose_body(facts: &BodyFacts<'_>) -> String {
     sections.join("\n\n") + "\n"
 }
 
-fn evidence(evidence: &[Evidence]) -> String {
+/// The words of one finding.
+fn findings(findings: &[PreReviewFinding]) -> String {
+    let mut section = "## Checked before delivery\n".to_owned();
+    for finding in findings {
+        let name = match finding.kind {
+            PreReviewKind::ForbiddenPath => "Forbidden paths",
+            PreReviewKind::Sensitive => "Sensitive",
+            PreReviewKind::Licence => "Licence",
+            PreReviewKind::TestsDeleted => "Tests deleted",
+            PreReviewKind::TestsChanged => "Tests changed",
+            PreReviewKind::LargeBinary => "Large binaries",
+            PreReviewKind::Size => "Size",
+            PreReviewKind::Generated => "Generated files",
+            PreReviewKind::NoTests => "No tests",
+            PreReviewKind::Lint => "Lint",
+        };
+        let _ = write!(section, "\n- **{name}**: {}", text(&finding.words));
+        for path in &finding.paths {
+            let _ = write!(section, " {}", code(path));
+        }
+    }
+    section
+}
+
+/// A picture before and one after, side by side: two pieces of evidence in a row, labelled so.
+fn before_and_after(evidence: &[Evidence]) -> Option<[(&str, &Evidence, &Image); 2]> {
+    let shot = |one: &'_ Evidence, word: &str| match &one.source {
+        EvidenceSource::Screenshot { label, .. } => label.to_ascii_lowercase().starts_with(word),
+        EvidenceSource::Command { .. } => false,
+    };
+    let [first, second, ..] = evidence else { return None };
+    if !(shot(first, "before") && shot(second, "after")) {
+        return None;
+    }
+    match (&first.source, &second.source) {
+        (
+            EvidenceSource::Screenshot { label: before, image: one, .. },
+            EvidenceSource::Screenshot { label: after, image: other, .. },
+        ) => Some([(before, first, one), (after, second, other)]),
+        _ => None,
+    }
+}
+
+fn side_by_side(section: &mut String, number: usize, pair: [(&str, &Evidence, &Image); 2]) {
+    let [(_, first, _), (_, second, _)] = pair;
+    let claim = |number: usize, one: &Evidence| format!("**{number}.** {}", text(&one.claim));
+    let _ = write!(section, "\n\n{}", claim(number, first));
+    if second.claim != first.claim {
+        let _ = write!(section, "\n\n{}", claim(number + 1, second));
+    }
+    let cells = pair.map(|(label, one, image)| {
+        // Within a table a bar would end the cell, so it is escaped; `text` escapes it already.
+        let picture = format!("![{}](artifact:{})", text(&format!("{label}: {}", one.claim)), image.artifact);
+        (text(label), picture)
+    });
+    let [(before, one), (after, other)] = cells;
+    let _ = write!(section, "\n\n| {before} | {after} |\n|---|---|\n| {one} | {other} |");
+}
+
+fn evidence(evidence: &[Evidence], recording: Option<&ArtifactId>) -> String {
     if evidence.is_empty() {
         return "## Evidence\n\nNone was noted.".to_owned();
     }
     let mut section = "## Evidence".to_owned();
-    for (number, Evidence { claim, source }) in (1..).zip(evidence) {
+    let mut skip = false;
+    for (number, one) in (1..).zip(evidence) {
+        if std::mem::take(&mut skip) {
+            continue;
+        }
+        let Evidence { claim, source } = one;
+        if let Some(pair) = before_and_after(&evidence[number - 1..]) {
+            side_by_side(&mut section, number, pair);
+            skip = true;
+            continue;
+        }
         let _ = write!(section, "\n\n**{number}.** {}\n\n", text(claim));
         match source {
             EvidenceSource::Screenshot { step, label, image } => {
@@ -97,6 +181,9 @@ fn evidence(evidence: &[Evidence]) -> String {
                 }
             }
         }
+    }
+    if let Some(recording) = recording {
+        let _ = write!(section, "\n\n![What the screen showed, step by step](artifact:{recording})");
     }
     section
 }
@@ -298,6 +385,9 @@ mod tests {
             evidence,
             commands,
             changed_files,
+            findings: &[],
+            recording: None,
+            settles: "",
             not_verified: summary,
             run: &"run-0123456789".parse().unwrap(),
             model: "claude-sonnet-5-5",
@@ -319,7 +409,9 @@ mod tests {
             summary: "Adds a dark mode that follows the system. A switch in the header overrides it. The choice is \
                       kept in local storage. Colours are CSS variables now.\n\nThe chart needed a second palette.",
             evidence: &[
+                screenshot("The page is light at first", "before"),
                 screenshot("The page is dark after a click on the switch", "after"),
+                screenshot("The page is dark after a click on the switch", "after reload"),
                 command("All tests pass", "npm test", "\n> trailhead@1.0.0 test\n\n# pass 14\n# fail 0\n"),
             ],
             commands: &[
@@ -332,6 +424,13 @@ mod tests {
                 changed("README.md", 1, 1),
                 FileChange { path: "logo.png".to_owned(), lines: None },
             ],
+            findings: &[PreReviewFinding {
+                kind: PreReviewKind::Sensitive,
+                paths: vec!["src/auth.js".to_owned()],
+                words: "Read it first.".to_owned(),
+            }],
+            recording: Some(&"cd".repeat(32).parse().unwrap()),
+            settles: "Closes #12",
             not_verified: "Safari was not tried.",
             run: &"run-0123456789".parse().unwrap(),
             model: "claude-sonnet-5-5",

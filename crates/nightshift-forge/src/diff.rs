@@ -61,8 +61,18 @@ const LOG_LIMIT: usize = 16 << 20;
 impl Repository {
     /// The diff of a pull request against where its work started, cut after `limit` bytes.
     pub async fn diff(&self, pull_request: &PullRequest, limit: usize) -> Result<DiffText, GitError> {
+        self.diff_between(&pull_request.base_commit, &pull_request.head, limit).await
+    }
+
+    /// The diff between two commits, cut after `limit` bytes.
+    pub async fn diff_between(
+        &self,
+        base: &CommitId,
+        head: &CommitId,
+        limit: usize,
+    ) -> Result<DiffText, GitError> {
         let compare = ["diff-tree", "-p", "-r", "--no-color", "--no-ext-diff", "--no-textconv", "-M"];
-        let compare = compare.into_iter().chain(ends(pull_request));
+        let compare = compare.into_iter().chain([base.as_str(), head.as_str()]);
         let bare = self.bare_repository();
         let output = self.git.call(Place::Ours(&bare), compare).output_limit(limit).run().await?;
         if output.code != Some(0) && !output.cut {
@@ -86,6 +96,35 @@ impl Repository {
         parse_numstat(&listed).ok_or_else(|| GitError::Nonsense { command: "diff-tree".to_owned() })
     }
 
+    /// The messages of the commits between two, with the names of their authors.
+    pub async fn messages(&self, base: &CommitId, head: &CommitId) -> Result<String, GitError> {
+        let range = format!("{base}..{head}");
+        let log = ["log", "--no-decorate", "--format=%an <%ae>%n%B", &range, "--"];
+        let bare = self.bare_repository();
+        self.git.call(Place::Ours(&bare), log).output_limit(LOG_LIMIT).text().await
+    }
+
+    /// The sizes of these files at a commit, in bytes; a file that is not there is left out.
+    pub async fn file_sizes(
+        &self,
+        head: &CommitId,
+        paths: &[String],
+    ) -> Result<Vec<(String, u64)>, GitError> {
+        if paths.is_empty() {
+            return Ok(Vec::new());
+        }
+        let bare = self.bare_repository();
+        let list = ["ls-tree", "-r", "-l", "-z", head.as_str()];
+        let listed = self.git.call(Place::Ours(&bare), list).output_limit(64 << 20).bytes().await?;
+        let text = String::from_utf8_lossy(&listed);
+        let size = |entry: &str| {
+            let (facts, path) = entry.split_once('\t')?;
+            let size = facts.split_whitespace().nth(3)?.parse().ok()?;
+            paths.iter().any(|wanted| wanted == path).then(|| (path.to_owned(), size))
+        };
+        Ok(text.split('\0').filter_map(size).collect())
+    }
+
     /// The commits of a pull request, oldest first.
     pub async fn commits(&self, pull_request: &PullRequest) -> Result<Vec<CommitFacts>, GitError> {
         let range = format!("{}..{}", pull_request.base_commit, pull_request.head);
@@ -95,10 +134,6 @@ impl Repository {
         let listed = self.git.call(Place::Ours(&bare), log).output_limit(LOG_LIMIT).bytes().await?;
         parse_log(&listed).ok_or_else(|| GitError::Nonsense { command: "log".to_owned() })
     }
-}
-
-fn ends(pull_request: &PullRequest) -> [&str; 2] {
-    [pull_request.base_commit.as_str(), pull_request.head.as_str()]
 }
 
 /// Reads what `--numstat -z --no-renames` writes: `ADDED TAB REMOVED TAB PATH NUL`, hyphens for binary files.

@@ -10,8 +10,9 @@ use sha2::{Digest, Sha256};
 
 use crate::branch::slug;
 use crate::git::Place;
+use crate::github::{Address, GitHub, Remote};
 use crate::inspect::commit;
-use crate::{BranchName, Git, GitError, Source};
+use crate::{BranchName, Git, GitError, Source, SourceError};
 
 /// Why the forge was not opened.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,7 @@ pub enum OpenError {
 pub struct Forge {
     root: PathBuf,
     git: Git,
+    github: Option<GitHub>,
 }
 
 impl Forge {
@@ -44,7 +46,39 @@ impl Forge {
         let failed = |source| OpenError::Folder { path: root.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(failed)?;
         let root = root.canonicalize().map_err(failed)?;
-        Ok(Self { root, git })
+        Ok(Self { root, git, github: None })
+    }
+
+    /// Delivers work in repositories of this site there, and not to this machine.
+    #[must_use]
+    pub fn with_github(mut self, github: GitHub) -> Self {
+        self.github = Some(github);
+        self
+    }
+
+    /// The account at a remote site, if there is one.
+    pub fn github(&self) -> Option<&GitHub> {
+        self.github.as_ref()
+    }
+
+    /// The repository at a remote site that a source is, if there is an account for that site.
+    pub fn remote(&self, source: &Source) -> Option<Remote> {
+        self.github.as_ref()?.remote(source)
+    }
+
+    /// Reads how a person names a repository. Beside paths and URLs it may be `OWNER/NAME` at GitHub or the site of
+    /// the account; an SSH address of that site becomes the one that the account's token is good for.
+    pub fn source(&self, named: &str) -> Result<Source, SourceError> {
+        let site = self.github.as_ref().map_or("https://github.com", GitHub::web);
+        let host = site.split_once("://").map_or(site, |(_, host)| host);
+        if let Some(address) = Address::short(named, host) {
+            return Ok(Source::Url(format!("{site}/{}", address.full_name())));
+        }
+        let source: Source = named.parse()?;
+        Ok(match self.remote(&source) {
+            Some(remote) => remote.github().source(remote.address()),
+            None => source,
+        })
     }
 
     /// The forge's repository for a source, as [`crate::inspect`] gave it. It need not exist until something is

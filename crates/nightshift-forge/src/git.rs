@@ -16,6 +16,8 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
 
+use crate::GitCredential;
+
 /// Variables a call may inherit; those after the first four are for reaching remote repositories as the person does.
 const INHERITED: [&str; 17] = [
     "PATH",
@@ -81,6 +83,7 @@ pub(crate) const LONG: Duration = Duration::from_secs(30 * 60);
 #[derive(Debug, Clone)]
 pub struct Git {
     environment: Vec<(OsString, OsString)>,
+    credential: Option<GitCredential>,
 }
 
 /// A version of git.
@@ -158,7 +161,15 @@ impl Git {
     /// Takes what git may inherit out of `environment`, the program's own (`std::env::vars_os()`).
     pub fn new(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let inherited = |name: &OsStr| INHERITED.iter().any(|&known| name == known);
-        Self { environment: environment.into_iter().filter(|(name, _)| inherited(name)).collect() }
+        let environment = environment.into_iter().filter(|(name, _)| inherited(name)).collect();
+        Self { environment, credential: None }
+    }
+
+    /// Proves itself by this to the site that it is for; to other sites as the person does.
+    #[must_use]
+    pub fn with_credential(mut self, credential: GitCredential) -> Self {
+        self.credential = Some(credential);
+        self
     }
 
     /// Returns the version of the program, or refuses one that is too old.
@@ -178,11 +189,14 @@ impl Git {
         let mut command = Command::new("git");
         command.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
         place.prepare(&mut command);
+        let credential = self.credential.as_ref().filter(|_| place.reaches()).map(GitCredential::settings);
+        let credential = credential.iter().flatten().map(|(key, value)| (key.as_str(), OsStr::new(value)));
         let settings: Vec<_> = SETTINGS
             .iter()
             .chain(&TRANSPORTS)
             .map(|(key, value)| (*key, OsStr::new(*value)))
             .chain(place.trusted().map(|folder| ("safe.directory", folder.as_os_str())))
+            .chain(credential)
             .collect();
         for (index, (key, value)) in settings.iter().enumerate() {
             command.env(format!("GIT_CONFIG_KEY_{index}"), key);
@@ -246,6 +260,11 @@ impl Place<'_> {
                 command.current_dir("/");
             }
         }
+    }
+
+    /// Whether remote repositories are spoken to from there.
+    fn reaches(self) -> bool {
+        matches!(self, Self::Reaching(_) | Self::Nowhere)
     }
 
     /// A folder whose settings are followed whoever owns it: the person vouched for it by naming it. For a

@@ -1,4 +1,4 @@
-//! Git repositories, branches and pull requests on this machine: the built-in forge.
+//! Git repositories, branches and pull requests: the built-in forge on this machine, and GitHub.
 //!
 //! ```text
 //! root/ app-1f2e3d4c5b.git      a bare repository for each repository tasks were given in
@@ -19,21 +19,27 @@ mod body;
 mod branch;
 mod browse;
 mod bundle;
+mod credential;
 mod diff;
 mod forge;
 mod git;
+pub mod github;
 mod import;
 mod inspect;
 mod ledger;
 mod merge;
+mod prereview;
 mod pull_request;
 mod receive;
+mod remote_git;
+pub mod secrets;
 mod source;
 
 pub use body::{BodyFacts, CommandFact, compose_body};
 pub use branch::{BranchName, InvalidBranchName};
 pub use browse::BrowseError;
 pub use bundle::{BundleError, BundleHeader, HeaderError};
+pub use credential::GitCredential;
 pub use diff::{CommitFacts, DiffText, FileChange, LineCounts};
 pub use forge::{Forge, OpenError, Repository};
 pub use git::{Git, GitError, GitVersion};
@@ -41,9 +47,11 @@ pub use import::{BaseState, ImportError, Imported, NotImported};
 pub use inspect::{BaseBranch, Checkout, InspectError, inspect};
 pub use ledger::LedgerError;
 pub use merge::{Identity, MergeError, Mergeable, Merged};
+pub use prereview::{DiffFacts, SecretPlace, pre_review, secrets_in};
 pub use pull_request::{
     NewPullRequest, PullRequest, PullRequestAction, PullRequestError, PullRequestFilter, PullRequestState,
     Revision, StateFilter, TransitionRefused,
 };
 pub use receive::{Delivery, ReceiveError, ReceiveLimits, Received};
+pub use remote_git::{PICTURES_BRANCH, PushError};
 pub use source::{Source, SourceError};

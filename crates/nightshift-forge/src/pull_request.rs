@@ -41,6 +41,9 @@ pub struct PullRequest {
     pub run: RunId,
     /// What backs its claims.
     pub evidence: Vec<Evidence>,
+    /// Where people look at it, when it is at a remote site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     /// Where it is.
     pub state: PullRequestState,
     /// Counts the changes of this record, from 1.
@@ -144,6 +147,7 @@ impl PullRequest {
         PullRequestSummary {
             run: self.run.clone(),
             number: self.id,
+            url: self.url.clone(),
             title: self.title.clone(),
             repository: repository.to_owned(),
             branch: self.branch.to_string(),
@@ -247,14 +251,40 @@ impl Repository {
         new: NewPullRequest,
         at: OffsetDateTime,
     ) -> Result<PullRequest, LedgerError> {
+        self.record_pull_request(new, None, at).await
+    }
+
+    /// Records a pull request that is open at a remote site under that site's number and address, or returns the one
+    /// that was recorded with the same key, unchanged.
+    pub async fn record_remote_pull_request(
+        &self,
+        new: NewPullRequest,
+        number: PullRequestId,
+        url: &str,
+        at: OffsetDateTime,
+    ) -> Result<PullRequest, LedgerError> {
+        self.record_pull_request(new, Some((number, url.to_owned())), at).await
+    }
+
+    async fn record_pull_request(
+        &self,
+        new: NewPullRequest,
+        remote: Option<(PullRequestId, String)>,
+        at: OffsetDateTime,
+    ) -> Result<PullRequest, LedgerError> {
         let _lock = self.lock().await?;
         let all = ledger::read_all(self.pulls()).await?;
         if let Some(opened) = all.iter().find(|pull_request| pull_request.key == new.key) {
             return Ok(opened.clone());
         }
         let last = all.iter().map(|pull_request| pull_request.id.0).max().unwrap_or(0);
+        let (id, url) = match remote {
+            Some((number, url)) => (number, Some(url)),
+            None => (PullRequestId(last + 1), None),
+        };
         let opened = PullRequest {
-            id: PullRequestId(last + 1),
+            id,
+            url,
             key: new.key,
             title: one_line(&new.title),
             body: new.body,
@@ -294,6 +324,18 @@ impl Repository {
         at: OffsetDateTime,
     ) -> Result<PullRequest, PullRequestError> {
         self.change(id, at, |state| state.after(PullRequestAction::Close, at)).await
+    }
+
+    /// Records that an open pull request was merged at its remote site.
+    pub async fn merged_remotely(
+        &self,
+        id: PullRequestId,
+        commit: CommitId,
+        by: &str,
+        at: OffsetDateTime,
+    ) -> Result<PullRequest, PullRequestError> {
+        let action = PullRequestAction::Merge { commit, by: by.to_owned() };
+        self.change(id, at, |state| state.after(action, at)).await
     }
 
     /// Opens a closed pull request again.

@@ -51,6 +51,10 @@ pub enum ErrorCode {
     ToolMissing,
     /// The work came back in a form that is refused (wrong branch, damaged pack, forbidden path).
     DeliveryRefused,
+    /// The remote forge refuses: the token, what it may do, or what was asked.
+    ForgeRefused,
+    /// The remote forge cannot be reached, fails, or takes no more requests for now.
+    ForgeUnavailable,
     /// The branches conflict.
     MergeConflict,
     /// Another owner runs with the same folders.

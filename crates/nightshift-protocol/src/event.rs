@@ -5,9 +5,10 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::{
-    ArtifactId, CheckpointCause, CheckpointCost, CheckpointId, CommitId, ConnectionRecord, Evidence, Image,
-    Limits, Message, NetworkPhase, Plan, PullRequestId, ResultPart, RunId, RunState, SandboxId, StepId,
-    StopReason, Task, ToolCall, ToolOutcome, Usage,
+    ArtifactId, CheckpointCause, CheckpointCost, CheckpointId, CommitId, ConnectionRecord, DeliveryTarget,
+    Evidence, FeedbackAnswer, FeedbackItem, Image, Limits, Message, NetworkPhase, Plan, PreReviewFinding,
+    PreparedPicture, PullRequestId, ResultPart, RunId, RunState, SandboxId, StepId, StopReason, Task,
+    ToolCall, ToolOutcome, Usage,
 };
 
 /// One thing that happened in a run.
@@ -220,10 +221,87 @@ pub enum EventBody {
         /// How many commits it is ahead of the base.
         commits: u32,
     },
+    /// The diff was looked through by rules, and nothing in it stops its delivery.
+    DeliveryChecked {
+        /// The commit that was looked at.
+        head: CommitId,
+        /// Where the work goes.
+        target: DeliveryTarget,
+        /// What a reviewer should know first.
+        findings: Vec<PreReviewFinding>,
+    },
+    /// The pictures were made fit to leave the machine.
+    PicturesPrepared {
+        /// The commit they belong to.
+        head: CommitId,
+        /// The pictures, each once.
+        pictures: Vec<PreparedPicture>,
+        /// The recording among them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        recording: Option<ArtifactId>,
+    },
+    /// The branch is going to be pushed to the remote forge.
+    PushIntended {
+        /// The branch.
+        branch: String,
+        /// The commit it is brought to.
+        head: CommitId,
+    },
+    /// The branch is at the remote forge.
+    BranchPushed {
+        /// The branch.
+        branch: String,
+        /// The commit it is at.
+        head: CommitId,
+    },
+    /// A picture can be seen at the remote forge.
+    PicturePublished {
+        /// What was published: the prepared picture.
+        artifact: ArtifactId,
+        /// Where it is seen.
+        url: String,
+    },
+    /// The pull request is going to be opened.
+    PullRequestIntended {
+        /// The commit it is opened with.
+        head: CommitId,
+    },
     /// The pull request is open. There is at most one of these in a run.
     PullRequestOpened {
         /// Its number.
         pull_request: PullRequestId,
+        /// Where people look at it, at a remote forge.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        url: Option<String>,
+    },
+    /// The pull request's body fits newer work.
+    PullRequestDescribed {
+        /// The commit it fits.
+        head: CommitId,
+    },
+    /// Labels were added and reviews asked for.
+    PullRequestRouted {
+        /// The labels.
+        labels: Vec<String>,
+        /// Who was asked, by login.
+        reviewers: Vec<String>,
+    },
+    /// People or checks said something that the run has to deal with.
+    FeedbackReceived {
+        /// Which round, from 1.
+        round: u32,
+        /// What was said, each with a name of its own.
+        items: Vec<FeedbackItem>,
+    },
+    /// The agent answered feedback.
+    FeedbackAnswered {
+        /// The answers.
+        answers: Vec<FeedbackAnswer>,
+    },
+    /// An answer is where the feedback was given.
+    FeedbackTold {
+        /// The feedback's name.
+        name: String,
     },
     /// A checkpoint of the sandbox is going to be saved.
     CheckpointIntended {
@@ -340,6 +418,12 @@ impl EventBody {
             Self::WorkFinished { .. } => "workFinished",
             Self::DeliveryIntended { .. } => "deliveryIntended",
             Self::BranchReceived { .. } => "branchReceived",
+            Self::DeliveryChecked { .. } => "deliveryChecked",
+            Self::PicturesPrepared { .. } => "picturesPrepared",
+            Self::PushIntended { .. } => "pushIntended",
+            Self::BranchPushed { .. } => "branchPushed",
+            Self::PicturePublished { .. } => "picturePublished",
+            Self::PullRequestIntended { .. } => "pullRequestIntended",
             Self::PullRequestOpened { .. } => "pullRequestOpened",
             Self::CheckpointIntended { .. } => "checkpointIntended",
             Self::CheckpointSaved { .. } => "checkpointSaved",
@@ -351,6 +435,11 @@ impl EventBody {
             Self::RunForked { .. } => "runForked",
             Self::TakenOver { .. } => "takenOver",
             Self::HandedBack { .. } => "handedBack",
+            Self::PullRequestDescribed { .. } => "pullRequestDescribed",
+            Self::PullRequestRouted { .. } => "pullRequestRouted",
+            Self::FeedbackReceived { .. } => "feedbackReceived",
+            Self::FeedbackAnswered { .. } => "feedbackAnswered",
+            Self::FeedbackTold { .. } => "feedbackTold",
             Self::OwnerResumed { .. } => "ownerResumed",
         }
     }
@@ -417,7 +506,7 @@ mod tests {
             EventBody::TurnRequested { turn: 3 },
             EventBody::TurnRetried { turn: 3, reason: "overloaded".to_owned(), wait_ms: 500 },
             EventBody::PersonSaid { text: "hello".to_owned() },
-            EventBody::PullRequestOpened { pull_request: PullRequestId(1) },
+            EventBody::PullRequestOpened { pull_request: PullRequestId(1), url: None },
             EventBody::TakenOver { screen: None },
             EventBody::HandedBack { summary: "clicked".to_owned(), seconds: 3, screen: None },
             EventBody::OwnerResumed { found: "the sandbox runs".to_owned() },

@@ -8,6 +8,7 @@
 
 mod checkpoint;
 mod conversation;
+mod delivery;
 mod error;
 mod event;
 mod evidence;
@@ -27,6 +28,10 @@ pub use checkpoint::{CheckpointCause, CheckpointCost, CheckpointSummary, ForkRep
 pub use conversation::{
     AssistantBlock, Image, Message, ResultPart, StopReason, ToolCall, ToolDefinition, ToolOutcome,
     ToolResult, Usage, UserPart,
+};
+pub use delivery::{
+    DeliveryTarget, FeedbackAnswer, FeedbackItem, FeedbackSource, PreReviewFinding, PreReviewKind,
+    PreparedPicture,
 };
 pub use error::{ErrorCode, UserError};
 pub use event::{Event, EventBody, IntendedWrite, Reconciled, SandboxFacts};
@@ -49,7 +54,7 @@ pub use plan::{Plan, PlanStep, PlanStepState};
 pub use review::{ChangedFile, ChangedFiles, Tree, TreeEntry, TreeEntryKind};
 pub use run::{FailureReason, Glance, PauseReason, PreparingPhase, QueueReason, RunState, RunSummary};
 pub use screen::{LeaseHolder, PointerButton, ScreenMessage, ViewerMessage};
-pub use task::{Limits, Task};
+pub use task::{IssueReference, Limits, Task};
 
 pub use time::OffsetDateTime;
 

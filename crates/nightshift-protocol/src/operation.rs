@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::{CommitId, Evidence, Limits, Plan, PullRequestId, RunId, RunSummary, TaskId, UserError};
+use crate::{
+    CommitId, Evidence, IssueReference, Limits, Plan, PullRequestId, RunId, RunSummary, TaskId, UserError,
+};
 
 /// A wish for a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -25,6 +27,9 @@ pub struct SubmitTask {
     /// What the task may use.
     #[serde(default)]
     pub limits: Limits,
+    /// The issue that asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issue: Option<IssueReference>,
     /// What to do when the working tree has changes that are not committed, which the agent would not see.
     #[serde(default)]
     pub uncommitted: Uncommitted,
@@ -90,6 +95,9 @@ pub struct PullRequestSummary {
     pub run: RunId,
     /// Its number in its repository.
     pub number: PullRequestId,
+    /// Where people look at it, when it is at a remote forge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     /// Title.
     pub title: String,
     /// The repository the task named.

@@ -24,9 +24,22 @@ pub struct Task {
     pub model: String,
     /// What the task may use.
     pub limits: Limits,
+    /// The issue that asked for it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issue: Option<IssueReference>,
     /// When it was submitted.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
+}
+
+/// An issue at the remote forge that the task's repository is at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IssueReference {
+    /// Its number.
+    pub number: u64,
+    /// Where people look at it.
+    pub url: String,
 }
 
 impl Task {
@@ -80,6 +93,7 @@ mod tests {
             base_commit: "a".repeat(40).parse().unwrap(),
             model: "claude-sonnet-5-5".to_owned(),
             limits: Limits::default(),
+            issue: None,
             created_at: OffsetDateTime::UNIX_EPOCH,
         }
     }

@@ -28,7 +28,8 @@ fn status(code: ErrorCode) -> StatusCode {
         | ErrorCode::EmptyRepository
         | ErrorCode::UnknownModel
         | ErrorCode::ModelRefused
-        | ErrorCode::DeliveryRefused => StatusCode::UNPROCESSABLE_ENTITY,
+        | ErrorCode::DeliveryRefused
+        | ErrorCode::ForgeRefused => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::NotAuthorized => StatusCode::UNAUTHORIZED,
         ErrorCode::NotFound | ErrorCode::RepositoryNotFound | ErrorCode::BranchNotFound => {
@@ -38,6 +39,7 @@ fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::DiskFull | ErrorCode::OutOfMemory => StatusCode::INSUFFICIENT_STORAGE,
         ErrorCode::MissingKey | ErrorCode::WrongKey | ErrorCode::LimitReached => StatusCode::FORBIDDEN,
         ErrorCode::ModelUnavailable
+        | ErrorCode::ForgeUnavailable
         | ErrorCode::QemuMissing
         | ErrorCode::ToolMissing
         | ErrorCode::OwnerUnreachable => StatusCode::SERVICE_UNAVAILABLE,

@@ -91,6 +91,17 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
         | EventBody::WorkFinished { .. }
         | EventBody::DeliveryIntended { .. }
         | EventBody::BranchReceived { .. }
+        | EventBody::DeliveryChecked { .. }
+        | EventBody::PicturesPrepared { .. }
+        | EventBody::PushIntended { .. }
+        | EventBody::BranchPushed { .. }
+        | EventBody::PicturePublished { .. }
+        | EventBody::PullRequestIntended { .. }
+        | EventBody::PullRequestDescribed { .. }
+        | EventBody::PullRequestRouted { .. }
+        | EventBody::FeedbackReceived { .. }
+        | EventBody::FeedbackAnswered { .. }
+        | EventBody::FeedbackTold { .. }
         | EventBody::PullRequestOpened { .. }
         | EventBody::CheckpointIntended { .. }
         | EventBody::CheckpointSaved { .. }

@@ -10,14 +10,14 @@ use nightshift_agent::prompt::{GuidanceFile, PromptFacts};
 use nightshift_forge::{BundleError, Delivery, ReceiveLimits};
 use nightshift_model::{ImageSource, Progress, TurnError, TurnRequest};
 use nightshift_protocol::{
-    AssistantBlock, CommitId, ErrorCode, EventBody, Image, Live, LiveBody, Message, PullRequestId, RunId,
-    SandboxId, StepId, StopReason, Task, Usage, UserError,
+    AssistantBlock, CommitId, ErrorCode, EventBody, Image, Live, LiveBody, Message, RunId, SandboxId, StepId,
+    StopReason, Task, Usage, UserError,
 };
 use nightshift_sandbox::CloneRequest;
 use nightshift_store::Store;
 use tokio::sync::{Mutex, mpsc};
 
-use crate::delivery::{self, DeliveredWork};
+use crate::delivery;
 use crate::desk::{Desk, DeskError};
 use crate::images::SetUpPhase;
 use crate::network::{self, Network, NetworkPlan};
@@ -410,10 +410,15 @@ impl Acts {
         repository::export(&desk.channel, &self.run, &folder, branch, &task.base_commit, &bundle).await?;
         let repository =
             delivery::repository_of(&self.shared.forge, &task.repository).map_err(Trouble::Fail)?;
+        let name = delivery::branch(branch).map_err(Trouble::Fail)?;
         let delivery = Delivery {
-            branch: delivery::branch(branch).map_err(Trouble::Fail)?,
+            branch: name.clone(),
             base: task.base_commit.clone(),
-            previous: None,
+            // In a later round the branch is there already; nobody but this run moves it.
+            previous: repository
+                .branch_head(&name)
+                .await
+                .map_err(|error| Trouble::Pause(trouble::git(&error)))?,
         };
         let received = repository.receive(&bundle, &delivery, &ReceiveLimits::default()).await;
         let _removed = tokio::fs::remove_file(&bundle).await;
@@ -436,11 +441,6 @@ impl Acts {
             let _mostly_not_there = tokio::fs::remove_file(self.scratch_file(way)).await;
         }
         Ok(vec![EventBody::SandboxStopped { sandbox, reason: reason.to_owned() }])
-    }
-
-    pub(crate) async fn open_pull_request(&self, work: DeliveredWork) -> Result<PullRequestId, Trouble> {
-        let opened = delivery::open_pull_request(&self.shared.forge, work, self.shared.clock.now()).await;
-        opened.map_err(Trouble::Pause)
     }
 
     async fn scratch(&self, way: &str) -> Result<PathBuf, Trouble> {

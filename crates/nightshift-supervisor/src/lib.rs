@@ -24,6 +24,7 @@ mod transition;
 pub mod trouble;
 mod watching;
 
+pub use delivery::{DeliveryProgress, DeliverySettings, PicturePolicy, pictures};
 pub use desk::{Desk, DeskError, shell};
 pub use images::{Images, OnPhase, SetUpPhase};
 pub use lease::{IDLE, Lease};

@@ -3,19 +3,24 @@
 //! A run that goes on after a crash takes the same road as one that never stopped: both fold their events and
 //! ask [`next`]. Nothing about a run is remembered anywhere else.
 
+use std::collections::VecDeque;
+
 use nightshift_agent::{AgentEvent, AgentMachine, AgentSettings, Effect, ToolRequest};
 use nightshift_protocol::{
-    CheckpointCause, CheckpointId, CommitId, ErrorCode, Event, EventBody, Evidence, IntendedWrite,
-    OffsetDateTime, PauseReason, Plan, PullRequestId, ResultPart, RunId, RunState, SandboxId, StepId, Task,
-    ToolCall, ToolOutcome, Usage, UserError,
+    CheckpointCause, CheckpointId, CommitId, ErrorCode, Event, EventBody, Evidence, Image, IntendedWrite,
+    OffsetDateTime, PauseReason, Plan, ResultPart, RunId, RunState, SandboxId, StepId, Task, ToolCall,
+    ToolOutcome, Usage, UserError,
 };
 
+use crate::delivery::{DeliveryAction, DeliveryProgress, next_in_delivery};
 use crate::transition::Stage;
 
 mod checkpoints;
 
 pub use checkpoints::RunCheckpoints;
 pub(crate) use checkpoints::road_to;
+/// Pictures of the screen that are remembered for a recording.
+const SCREENSHOTS: usize = 12;
 
 /// A run, as its events tell it.
 #[derive(Debug, Clone)]
@@ -52,10 +57,10 @@ pub struct RunProgress {
     pub commands: Vec<RanCommand>,
     /// What the agent said when it finished.
     pub finished: Option<Finished>,
-    /// The branch as it came out of the sandbox.
-    pub received: Option<Received>,
-    /// Its pull request.
-    pub pull_request: Option<PullRequestId>,
+    /// How far its delivery is.
+    pub delivery: DeliveryProgress,
+    /// The newest pictures of its screen, oldest first.
+    pub screenshots: VecDeque<Image>,
     /// Model calls so far.
     pub turns: u32,
     /// Whether a person has mouse and keyboard: nothing is begun meanwhile.
@@ -191,12 +196,8 @@ pub(crate) enum Action {
     Fail(UserError),
     /// Take note that the agent is done.
     FinishWork(Finished),
-    /// Take the branch out of the sandbox.
-    ReceiveBranch,
-    /// Open the pull request.
-    OpenPullRequest(Received),
-    /// The pull request is open: a person decides.
-    AwaitReview(PullRequestId),
+    /// Bring the work to its forge.
+    Deliver(DeliveryAction),
     /// The sandbox is no longer needed.
     StopSandbox(SandboxId),
     /// Give a checkpoint an id and write it down.
@@ -269,8 +270,8 @@ impl RunProgress {
             writes: Vec::new(),
             commands: Vec::new(),
             finished: None,
-            received: None,
-            pull_request: None,
+            delivery: DeliveryProgress::default(),
+            screenshots: VecDeque::new(),
             turns: 0,
             taken_over: false,
             usage: Usage::default(),
@@ -290,6 +291,7 @@ impl RunProgress {
         }
         self.count_time(event);
         self.apply_to_checkpoints(event);
+        self.delivery.apply(&event.body);
         match &event.body {
             EventBody::StateChanged { state } => self.enter(state),
             EventBody::SandboxRequested { sandbox } => {
@@ -336,6 +338,7 @@ impl RunProgress {
                 if let Some(open) = self.open_step.take() {
                     self.close_step(open, *outcome, *exit_code);
                 }
+                self.keep_screenshots(content);
                 self.tell(AgentEvent::StepFinished {
                     step: *step,
                     call: call.clone(),
@@ -365,10 +368,6 @@ impl RunProgress {
                     not_verified: not_verified.clone(),
                 });
             }
-            EventBody::BranchReceived { head, commits, .. } => {
-                self.received = Some(Received { head: head.clone(), commits: *commits });
-            }
-            EventBody::PullRequestOpened { pull_request } => self.pull_request = Some(*pull_request),
             EventBody::TakenOver { .. } => self.taken_over = true,
             EventBody::HandedBack { summary, .. } => {
                 self.taken_over = false;
@@ -389,6 +388,19 @@ impl RunProgress {
             | EventBody::Rewound { .. }
             | EventBody::SandboxRestored { .. }
             | EventBody::RunForked { .. }
+            | EventBody::BranchReceived { .. }
+            | EventBody::DeliveryChecked { .. }
+            | EventBody::PicturesPrepared { .. }
+            | EventBody::PushIntended { .. }
+            | EventBody::BranchPushed { .. }
+            | EventBody::PicturePublished { .. }
+            | EventBody::PullRequestIntended { .. }
+            | EventBody::PullRequestOpened { .. }
+            | EventBody::PullRequestDescribed { .. }
+            | EventBody::PullRequestRouted { .. }
+            | EventBody::FeedbackReceived { .. }
+            | EventBody::FeedbackAnswered { .. }
+            | EventBody::FeedbackTold { .. }
             | EventBody::OwnerResumed { .. } => {}
         }
     }
@@ -404,6 +416,16 @@ impl RunProgress {
             }
         } else {
             self.writes.push(write);
+        }
+    }
+
+    fn keep_screenshots(&mut self, content: &[ResultPart]) {
+        for part in content {
+            let ResultPart::Image { image } = part else { continue };
+            if self.screenshots.len() == SCREENSHOTS {
+                self.screenshots.pop_front();
+            }
+            self.screenshots.push_back(image.clone());
         }
     }
 
@@ -486,11 +508,7 @@ pub(crate) fn next(progress: &RunProgress) -> Action {
         },
         RunState::Working if progress.taken_over => Action::AwaitPerson,
         RunState::Working => next_of_agent(progress),
-        RunState::Delivering => match (&progress.received, progress.pull_request) {
-            (_, Some(pull_request)) => Action::AwaitReview(pull_request),
-            (None, None) => Action::ReceiveBranch,
-            (Some(received), None) => Action::OpenPullRequest(received.clone()),
-        },
+        RunState::Delivering => Action::Deliver(next_in_delivery(&progress.delivery)),
         RunState::Waiting { .. } | RunState::Paused { .. } => Action::AwaitPerson,
         RunState::InReview { .. }
         | RunState::Merged { .. }

@@ -4,20 +4,22 @@
 //! of people are taken between and during actions; a pause or a cancellation ends the waiting for an action, and
 //! what the action did is found out when the run goes on.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nightshift_forge::secrets::Redactor;
 use nightshift_protocol::{
-    CheckpointCause, CheckpointId, ErrorCode, Event, EventBody, Image, PauseReason, PreparingPhase,
-    QueueReason, RaiseLimits, RunState, SandboxId, StepId, ToolCall, UserError,
+    CheckpointCause, CheckpointId, ErrorCode, Event, EventBody, EvidenceSource, Image, PauseReason,
+    PreparingPhase, QueueReason, RaiseLimits, ResultPart, RunState, SandboxId, StepId, ToolCall, UserError,
 };
 use nightshift_store::AppendError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::acts::{Acts, Trouble};
-use crate::delivery::DeliveredWork;
+use crate::delivery::{Courier, DeliveryAction};
 use crate::progress::{Action, Finished, Intention, Readiness, RunProgress, Sandbox, next};
 
 use crate::shared::Shared;
@@ -320,30 +322,7 @@ impl Driver {
                 self.append(bodies).await?;
                 None
             }
-            Action::ReceiveBranch => {
-                let (task, branch, sandbox) = self.task_and_sandbox();
-                self.append(vec![EventBody::DeliveryIntended { branch: branch.clone() }]).await?;
-                Some(Box::pin(async move { acts.receive(sandbox.as_ref(), &task, &branch).await }))
-            }
-            Action::OpenPullRequest(received) => {
-                // No wish is taken meanwhile: a pull request that is open must be in the history before the run can
-                // be given up. It is only some files of the host.
-                let opened = match DeliveredWork::of(&self.progress, &received) {
-                    Ok(work) => acts.open_pull_request(work).await,
-                    Err(error) => Err(Trouble::Fail(error)),
-                };
-                match opened {
-                    Ok(pull_request) => {
-                        self.append(vec![EventBody::PullRequestOpened { pull_request }]).await?
-                    }
-                    Err(trouble) => self.suffer(trouble, &Action::OpenPullRequest(received)).await?,
-                }
-                None
-            }
-            Action::AwaitReview(pull_request) => {
-                self.step_to(Trigger::Open(pull_request)).await?;
-                None
-            }
+            Action::Deliver(action) => return self.begin_delivery(action).await,
             Action::StopSandbox(sandbox) => {
                 let reason = match &self.progress.state {
                     RunState::InReview { .. } => "the work is delivered",
@@ -354,6 +333,48 @@ impl Driver {
                 Some(Box::pin(async move { acts.stop_sandbox(sandbox, reason).await }))
             }
         })
+    }
+
+    async fn begin_delivery(&mut self, action: DeliveryAction) -> Result<Option<Effect>, AppendError> {
+        let branch = self.progress.branch.clone();
+        match &action {
+            DeliveryAction::AwaitReview(pull_request) => {
+                self.step_to(Trigger::Open(*pull_request)).await?;
+                return Ok(None);
+            }
+            DeliveryAction::Receive => {
+                let (task, branch, sandbox) = self.task_and_sandbox();
+                self.append(vec![EventBody::DeliveryIntended { branch: branch.clone() }]).await?;
+                let acts = Arc::clone(&self.acts);
+                return Ok(Some(Box::pin(
+                    async move { acts.receive(sandbox.as_ref(), &task, &branch).await },
+                )));
+            }
+            DeliveryAction::Push(head) if !self.progress.delivery.pushed.contains(head) => {
+                self.append(vec![EventBody::PushIntended { branch, head: head.clone() }]).await?;
+            }
+            DeliveryAction::Open(received) if !self.progress.delivery.opening => {
+                self.append(vec![EventBody::PullRequestIntended { head: received.head.clone() }]).await?;
+            }
+            _ => {}
+        }
+        let courier = match Courier::of(&self.shared, &self.progress) {
+            Ok(courier) => courier,
+            Err(error) => {
+                self.suffer(Trouble::Fail(error), &Action::Deliver(action)).await?;
+                return Ok(None);
+            }
+        };
+        if matches!(action, DeliveryAction::Open(_)) {
+            // No wish is taken meanwhile: a pull request that is open must be in the history before the run can be
+            // given up.
+            match courier.perform(action.clone()).await {
+                Ok(bodies) => self.append(bodies).await?,
+                Err(trouble) => self.suffer(trouble, &Action::Deliver(action)).await?,
+            }
+            return Ok(None);
+        }
+        Ok(Some(Box::pin(courier.perform(action))))
     }
 
     async fn begin_step(
@@ -594,6 +615,7 @@ impl Driver {
     fn note(&mut self, bodies: Vec<EventBody>) {
         let at = self.shared.clock.now();
         for body in bodies {
+            let body = redacted(body, &self.shared.settings.delivery.redactor);
             let (run, seq) = (self.progress.run.clone(), self.progress.last_seq + 1);
             self.progress.apply(&Event { position: 0, run, seq, at, body: body.clone() });
             self.unwritten.push(body);
@@ -652,9 +674,7 @@ fn writes_first(action: &Action) -> bool {
         | Action::Pause(_)
         | Action::Fail(_)
         | Action::FinishWork(_)
-        | Action::ReceiveBranch
-        | Action::OpenPullRequest(_)
-        | Action::AwaitReview(_)
+        | Action::Deliver(_)
         | Action::StopSandbox(_)
         | Action::BeginCheckpoint(_)
         | Action::SaveCheckpoint { .. }
@@ -671,6 +691,39 @@ fn writes_first(action: &Action) -> bool {
 fn touches_nothing(request: &nightshift_agent::ToolRequest) -> bool {
     use nightshift_agent::ToolRequest;
     matches!(request, ToolRequest::Plan(_) | ToolRequest::Evidence(_))
+}
+
+/// What comes out of a sandbox, without the secrets in it: neither the history nor the model learns them. What the model
+/// itself wrote stays as it is, because it is acted on.
+fn redacted(mut body: EventBody, redactor: &Redactor) -> EventBody {
+    let clean = |text: &mut String| {
+        if let Cow::Owned(redacted) = redactor.redact(text) {
+            *text = redacted;
+        }
+    };
+    match &mut body {
+        EventBody::StepFinished { content, .. } => {
+            for part in content {
+                if let ResultPart::Text { text } = part {
+                    clean(text);
+                }
+            }
+        }
+        EventBody::EvidenceNoted { evidence } => {
+            clean(&mut evidence.claim);
+            if let EvidenceSource::Command { command, output_tail, .. } = &mut evidence.source {
+                clean(command);
+                clean(output_tail);
+            }
+        }
+        EventBody::WorkFinished { title, summary, not_verified } => {
+            clean(title);
+            clean(summary);
+            clean(not_verified);
+        }
+        _ => {}
+    }
+    body
 }
 
 fn finished(step: StepId, call: &ToolCall, end: StepEnd, took: Duration) -> EventBody {

@@ -1,6 +1,7 @@
 //! What all runs of an owner share.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -11,6 +12,7 @@ use nightshift_sandbox::{Driver, MachineSize};
 use nightshift_store::Store;
 use tokio::sync::{Semaphore, broadcast};
 
+use crate::delivery::DeliverySettings;
 use crate::images::Images;
 use crate::network::NetworkSettings;
 use crate::templates::Templates;
@@ -63,6 +65,8 @@ pub struct SupervisorSettings {
     pub network: NetworkSettings,
     /// Where bundles lie on their way into and out of sandboxes.
     pub scratch: PathBuf,
+    /// How work is delivered.
+    pub delivery: DeliverySettings,
 }
 
 pub(crate) struct Shared {
@@ -83,10 +87,16 @@ pub(crate) struct Shared {
     /// One permit for each sandbox that may run.
     pub(crate) room: Arc<Semaphore>,
     pub(crate) limit: u32,
+    /// Where programs of the host are looked for, as in `PATH`.
+    pub(crate) search_path: Option<OsString>,
 }
 
 impl Shared {
-    pub(crate) fn new(parts: SupervisorParts, settings: SupervisorSettings) -> Self {
+    pub(crate) fn new(
+        parts: SupervisorParts,
+        settings: SupervisorSettings,
+        search_path: Option<OsString>,
+    ) -> Self {
         let limit =
             settings.sandboxes.unwrap_or_else(|| sandboxes_for(settings.host_memory_mib, settings.size));
         let templates = Arc::new(Templates::new(
@@ -111,6 +121,7 @@ impl Shared {
             leases: Mutex::default(),
             room: Arc::new(Semaphore::new(limit as usize)),
             limit,
+            search_path,
         }
     }
 }

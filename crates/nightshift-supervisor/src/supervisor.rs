@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nightshift_agent::{AgentSettings, CallPrice};
+use nightshift_forge::github::{Remote, RemoteState};
 use nightshift_forge::{
     BaseBranch, BranchName, Checkout, MergeError, PullRequestError, Repository, TransitionRefused, inspect,
 };
 use nightshift_model::{ModelFacts, Price, Rates};
 use nightshift_protocol::{
-    DoctorReport, ErrorCode, Event, EventBody, Live, MergeReply, MessageDelivery, ModelList, PullRequestId,
-    QueueReason, RaiseLimits, RunId, RunState, RunSummary, SubmitReply, SubmitTask, Task, TaskId,
-    Uncommitted, UserError,
+    CommitId, DoctorReport, ErrorCode, Event, EventBody, Live, MergeReply, MessageDelivery, ModelList,
+    PullRequestId, QueueReason, RaiseLimits, RunId, RunState, RunSummary, SubmitReply, SubmitTask, Task,
+    TaskId, Uncommitted, UserError,
 };
 use nightshift_store::{AppendError, RunFilter, RunStates};
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
@@ -44,7 +45,6 @@ const MODEL_CHECK_WITHIN: Duration = Duration::from_secs(20);
 pub struct Supervisor {
     shared: Arc<Shared>,
     drivers: Arc<Mutex<HashMap<RunId, DriverTask>>>,
-    search_path: Option<OsString>,
 }
 
 struct DriverTask {
@@ -55,7 +55,7 @@ struct DriverTask {
 impl Supervisor {
     /// Puts a supervisor together. `search_path` is where `doctor` looks for programs, as in `PATH`.
     pub fn new(parts: SupervisorParts, settings: SupervisorSettings, search_path: Option<OsString>) -> Self {
-        Self { shared: Arc::new(Shared::new(parts, settings)), drivers: Arc::default(), search_path }
+        Self { shared: Arc::new(Shared::new(parts, settings, search_path)), drivers: Arc::default() }
     }
 
     /// Takes up what an earlier owner left: continues its runs in their sandboxes and removes sandboxes that belong
@@ -158,8 +158,14 @@ impl Supervisor {
         {
             return Err(doctor::too_little_space(free));
         }
-        let source =
-            request.repository.parse().map_err(|error| trouble::sourcing(&request.repository, &error))?;
+        let source = self
+            .shared
+            .forge
+            .source(&request.repository)
+            .map_err(|error| trouble::sourcing(&request.repository, &error))?;
+        if let Some(remote) = self.shared.forge.remote(&source) {
+            remote.authorize_git().await.map_err(|error| trouble::github(&error))?;
+        }
         let base = request.base_branch.as_deref().map_or(BaseBranch::Current, BaseBranch::Named);
         let checkout =
             inspect(&self.shared.git, &source, base).await.map_err(|error| trouble::inspecting(&error))?;
@@ -180,6 +186,7 @@ impl Supervisor {
             base_commit: checkout.commit.clone(),
             model,
             limits: request.limits,
+            issue: request.issue,
             created_at: now,
         };
         let branch = BranchName::for_run(&task.title(), &run).to_string();
@@ -245,6 +252,9 @@ impl Supervisor {
 
     async fn merge_now(&self, run: &RunId) -> Result<MergeReply, UserError> {
         let (progress, repository, number) = self.pull_request_of(run).await?;
+        if let Some(remote) = self.shared.forge.remote(repository.source()) {
+            return self.merge_remotely(run, &progress, &repository, &remote, number).await;
+        }
         let merged = repository.merge(number, &delivery::merger(), self.shared.clock.now()).await;
         let commit = match merged {
             Ok(merged) => merged.commit,
@@ -259,6 +269,44 @@ impl Supervisor {
         Ok(MergeReply { commit, base: progress.task.base_branch, bare_repository })
     }
 
+    /// Merges at the remote forge; one that is merged there already is only recorded.
+    async fn merge_remotely(
+        &self,
+        run: &RunId,
+        progress: &RunProgress,
+        repository: &Repository,
+        remote: &Remote,
+        number: PullRequestId,
+    ) -> Result<MergeReply, UserError> {
+        let failed = |error| trouble::github(&error);
+        let head = progress.delivery.received.as_ref().map(|received| received.head.clone());
+        let head = head.unwrap_or_else(|| progress.task.base_commit.clone());
+        let commit = match remote.pull_request(number).await.map_err(failed)?.state {
+            RemoteState::Merged { commit } => commit.unwrap_or(head),
+            RemoteState::Open | RemoteState::Closed => remote.merge(number, &head).await.map_err(failed)?,
+        };
+        self.record_remote_merge(run, progress, repository, number, &commit).await?;
+        let bare_repository = repository.bare_repository();
+        Ok(MergeReply { commit, base: progress.task.base_branch.clone(), bare_repository })
+    }
+
+    /// Writes down that a pull request is merged at its remote forge.
+    async fn record_remote_merge(
+        &self,
+        run: &RunId,
+        progress: &RunProgress,
+        repository: &Repository,
+        number: PullRequestId,
+        commit: &CommitId,
+    ) -> Result<(), UserError> {
+        let by = repository.source().to_string();
+        match repository.merged_remotely(number, commit.clone(), &by, self.shared.clock.now()).await {
+            Ok(_) | Err(PullRequestError::Refused(TransitionRefused::AlreadyMerged { .. })) => {}
+            Err(error) => return Err(trouble::pull_request(&error)),
+        }
+        if progress.state.is_final() { Ok(()) } else { self.wish(run, Wish::Merge).await }
+    }
+
     /// Closes a run's pull request without merging; its branch is kept.
     pub async fn close(&self, run: &RunId) -> Result<(), UserError> {
         let (this, run) = (self.clone(), run.clone());
@@ -267,6 +315,9 @@ impl Supervisor {
 
     async fn close_now(&self, run: &RunId) -> Result<(), UserError> {
         let (progress, repository, number) = self.pull_request_of(run).await?;
+        if let Some(remote) = self.shared.forge.remote(repository.source()) {
+            remote.close(number).await.map_err(|error| trouble::github(&error))?;
+        }
         match repository.close(number, self.shared.clock.now()).await {
             Ok(_) => {}
             // Closed before an owner could write it down: the run learns of it now.
@@ -282,7 +333,7 @@ impl Supervisor {
     ) -> Result<(RunProgress, Repository, PullRequestId), UserError> {
         let events = self.shared.store.replay(run).await.map_err(|error| trouble::replaying(&error))?;
         let progress = self.fold(&events)?;
-        let Some(number) = progress.pull_request else {
+        let Some(number) = progress.delivery.pull_request else {
             return Err(UserError::new(
                 ErrorCode::Conflict,
                 format!("{run} has no pull request yet"),
@@ -306,7 +357,7 @@ impl Supervisor {
 
     /// Looks whether this host can run sandboxes.
     pub async fn doctor(&self) -> DoctorReport {
-        doctor::examine(&self.shared, self.search_path.as_deref()).await
+        doctor::examine(&self.shared, self.shared.search_path.as_deref()).await
     }
 
     /// Lists the models of all providers.

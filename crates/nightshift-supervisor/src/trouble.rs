@@ -1,8 +1,9 @@
 //! What a person is told when something under the supervisor fails: the one place that maps it.
 
+use nightshift_forge::github::GitHubError;
 use nightshift_forge::{
     BrowseError, GitError, ImportError, InspectError, LedgerError, MergeError, OpenError, PullRequestError,
-    ReceiveError, SourceError,
+    PushError, ReceiveError, SourceError,
 };
 use nightshift_protocol::{ErrorCode, UserError};
 use nightshift_store::{AppendError, FindError, GetError, PutError, ReadError, ReplayError};
@@ -237,6 +238,44 @@ pub(crate) fn inspecting(error: &InspectError) -> UserError {
         InspectError::Git(error) => return git(error),
     };
     UserError::new(code, error.to_string(), hint)
+}
+
+/// A user's error for a remote forge that did not do what was asked.
+pub fn github(error: &GitHubError) -> UserError {
+    let (code, hint) = match error {
+        GitHubError::NotAuthorized { .. } => (
+            ErrorCode::ForgeRefused,
+            "Make a new token (docs/github.md says what it has to be good for), set GITHUB_TOKEN, restart the owner with \
+             `nightshift stop`.",
+        ),
+        GitHubError::NoPermission { .. } | GitHubError::NotFound { .. } => (
+            ErrorCode::ForgeRefused,
+            "Give the token the repository and the permissions that docs/github.md lists, then `nightshift continue`.",
+        ),
+        GitHubError::Refused { .. } | GitHubError::Nonsense { .. } => {
+            (ErrorCode::ForgeRefused, "Mend what it names, then `nightshift continue`.")
+        }
+        GitHubError::RateLimited { .. } | GitHubError::Server { .. } | GitHubError::Cut { .. } => {
+            (ErrorCode::ForgeUnavailable, "Nothing was lost. `nightshift continue` tries again.")
+        }
+    };
+    UserError::new(code, error.to_string(), hint)
+}
+
+pub(crate) fn pushing(error: &PushError) -> UserError {
+    match error {
+        PushError::Moved { .. } => UserError::new(
+            ErrorCode::Conflict,
+            error.to_string(),
+            "Nothing was overwritten. Merge that commit into the base branch or remove the remote branch, then `nightshift continue`.",
+        ),
+        PushError::Git(GitError::Failed { complaint, .. }) => UserError::new(
+            ErrorCode::ForgeRefused,
+            format!("the branch was not pushed: {complaint}"),
+            "Look at what the remote says: the token needs to write contents (and workflows, where those changed).",
+        ),
+        PushError::Git(error) => git(error),
+    }
 }
 
 pub(crate) fn importing(error: &ImportError) -> UserError {

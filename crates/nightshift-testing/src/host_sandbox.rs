@@ -40,13 +40,21 @@ pub const SCREEN: (u32, u32) = (1280, 800);
 pub struct HostDriver {
     folder: PathBuf,
     screen: (u32, u32),
+    picture: Option<Arc<[u8]>>,
     machines: Mutex<HashMap<SandboxId, Arc<HostMachine>>>,
 }
 
 impl HostDriver {
     /// A driver whose sandboxes are folders below `folder`, with a screen of `screen` pixels.
     pub fn new(folder: PathBuf, screen: (u32, u32)) -> Self {
-        Self { folder, screen, machines: Mutex::default() }
+        Self { folder, screen, picture: None, machines: Mutex::default() }
+    }
+
+    /// Shows this on all screens: red, green and blue bytes of the whole screen.
+    #[must_use]
+    pub fn with_picture(mut self, rgb: Vec<u8>) -> Self {
+        self.picture = Some(rgb.into());
+        self
     }
 
     /// A sandbox that runs, for a test that wants to look into it or to end it.
@@ -59,8 +67,12 @@ impl HostDriver {
     }
 
     fn start(&self, sandbox: &SandboxId) -> io::Result<Arc<HostMachine>> {
-        let machine =
-            Arc::new(HostMachine::start(sandbox, &self.folder.join(sandbox.as_str()), self.screen)?);
+        let machine = Arc::new(HostMachine::start(
+            sandbox,
+            &self.folder.join(sandbox.as_str()),
+            self.screen,
+            self.picture.clone(),
+        )?);
         self.machines().insert(sandbox.clone(), Arc::clone(&machine));
         Ok(machine)
     }
@@ -135,7 +147,12 @@ pub struct HostMachine {
 }
 
 impl HostMachine {
-    fn start(sandbox: &SandboxId, folder: &Path, screen: (u32, u32)) -> io::Result<Self> {
+    fn start(
+        sandbox: &SandboxId,
+        folder: &Path,
+        screen: (u32, u32),
+        picture: Option<Arc<[u8]>>,
+    ) -> io::Result<Self> {
         let home = folder.join("home");
         for below in ["home", "spool", "root/etc"] {
             std::fs::create_dir_all(folder.join(below))?;
@@ -163,7 +180,7 @@ impl HostMachine {
             folder: folder.to_owned(),
             home: home.to_string_lossy().into_owned(),
             guest: Guest::new(settings, ThisHost)?,
-            display: Display::new(screen)?,
+            display: Display::new(screen, picture)?,
             ended: watch::Sender::new(false),
             channel: Mutex::default(),
         })

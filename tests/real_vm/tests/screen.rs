@@ -1,5 +1,4 @@
 //! Mouse and keyboard in a real desktop: what arrives there is read back from its X selections.
-#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use real_vm::{Night, small_repository};
 use serde_json::{Value, json};

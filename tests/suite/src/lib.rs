@@ -1,11 +1,14 @@
 //! The bench of whole runs: an owner in this process with its real history, forge and model client, a scripted model
 //! on the wire, and sandboxes that are folders of this host (`nightshift_testing::host_sandbox`).
 #![expect(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::expect_used,
     missing_docs,
     reason = "a bench of tests: a failed step is a failed test, and the names say what things are"
 )]
+
+pub mod site;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nightshift_api::Api;
+use nightshift_forge::github::GitHub;
 use nightshift_forge::{Forge, Git};
 use nightshift_model::{ChatSettings, Key, Provider, ProviderSettings, Providers, RetryPolicy, SafetyChecks};
 use nightshift_protocol::{
@@ -21,7 +25,9 @@ use nightshift_protocol::{
 };
 use nightshift_sandbox::MachineSize;
 use nightshift_store::Store;
-use nightshift_supervisor::{Images, NetworkSettings, Supervisor, SupervisorParts, SupervisorSettings};
+use nightshift_supervisor::{
+    DeliverySettings, Images, NetworkSettings, Supervisor, SupervisorParts, SupervisorSettings,
+};
 use nightshift_testing::host_sandbox::HostDriver;
 use nightshift_testing::scripted_model::{Script, ScriptedModel};
 use serde_json::{Value, json};
@@ -191,11 +197,30 @@ impl Owner {
         window: Option<u64>,
         network: NetworkSettings,
     ) -> Self {
+        Self::start_with(folder, driver, model_url, window, network, None, DeliverySettings::default()).await
+    }
+
+    /// Starts an owner with an account at a site.
+    pub async fn start_with(
+        folder: &Path,
+        driver: &Arc<HostDriver>,
+        model_url: &str,
+        window: Option<u64>,
+        network: NetworkSettings,
+        account: Option<GitHub>,
+        delivery: DeliverySettings,
+    ) -> Self {
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
             (Arc::new(SystemClock), Arc::new(SystemEntropy));
-        let git = Git::new(std::env::vars_os());
+        let mut git = Git::new(std::env::vars_os());
+        if let Some(account) = &account {
+            git = git.with_credential(account.git_credential());
+        }
         let store = Store::open(&folder.join("data")).await.unwrap();
-        let forge = Forge::open(&folder.join("data/repositories"), git.clone()).await.unwrap();
+        let mut forge = Forge::open(&folder.join("data/repositories"), git.clone()).await.unwrap();
+        if let Some(account) = account {
+            forge = forge.with_github(account);
+        }
         let settings = |url: String| {
             let key = Key::new("scripted").unwrap();
             ProviderSettings {
@@ -231,8 +256,9 @@ impl Owner {
                 cache: folder.join("cache"),
                 network,
                 scratch: folder.join("data/scratch"),
+                delivery,
             },
-            None,
+            std::env::var_os("PATH"),
         );
         Self { api: Api::new(supervisor.clone(), store.clone(), forge), supervisor, store }
     }
@@ -271,6 +297,7 @@ pub fn task(description: &str, repository: &Path) -> SubmitTask {
         base_branch: None,
         model: None,
         limits: Limits::default(),
+        issue: None,
         uncommitted: Uncommitted::Refuse,
     }
 }

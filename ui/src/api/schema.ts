@@ -839,6 +839,11 @@ export type components = {
             /** @enum {string} */
             readonly type: "failed";
         };
+        /**
+         * @description Where a run's work is delivered to.
+         * @enum {string}
+         */
+        readonly DeliveryTarget: "local" | "gitHub";
         /** @description What `doctor` found. */
         readonly DoctorReport: {
             /** @description Each check, in the order a person should mend them. */
@@ -848,7 +853,7 @@ export type components = {
          * @description A stable name of what went wrong, for scripts.
          * @enum {string}
          */
-        readonly ErrorCode: "invalidRequest" | "tooLarge" | "notAuthorized" | "notFound" | "conflict" | "repositoryNotFound" | "notARepository" | "emptyRepository" | "branchNotFound" | "unknownModel" | "missingKey" | "wrongKey" | "modelUnavailable" | "modelRefused" | "qemuMissing" | "sandboxFailed" | "imageFailed" | "diskFull" | "outOfMemory" | "toolMissing" | "deliveryRefused" | "mergeConflict" | "ownerRunning" | "ownerUnreachable" | "limitReached" | "internal";
+        readonly ErrorCode: "invalidRequest" | "tooLarge" | "notAuthorized" | "notFound" | "conflict" | "repositoryNotFound" | "notARepository" | "emptyRepository" | "branchNotFound" | "unknownModel" | "missingKey" | "wrongKey" | "modelUnavailable" | "modelRefused" | "qemuMissing" | "sandboxFailed" | "imageFailed" | "diskFull" | "outOfMemory" | "toolMissing" | "deliveryRefused" | "forgeRefused" | "forgeUnavailable" | "mergeConflict" | "ownerRunning" | "ownerUnreachable" | "limitReached" | "internal";
         /** @description One thing that happened in a run. */
         readonly Event: components["schemas"]["EventBody"] & {
             /**
@@ -1079,10 +1084,87 @@ export type components = {
             /** @enum {string} */
             readonly type: "branchReceived";
         } | {
+            /** @description What a reviewer should know first. */
+            readonly findings: readonly components["schemas"]["PreReviewFinding"][];
+            /** @description The commit that was looked at. */
+            readonly head: components["schemas"]["CommitId"];
+            /** @description Where the work goes. */
+            readonly target: components["schemas"]["DeliveryTarget"];
+            /** @enum {string} */
+            readonly type: "deliveryChecked";
+        } | {
+            /** @description The commit they belong to. */
+            readonly head: components["schemas"]["CommitId"];
+            /** @description The pictures, each once. */
+            readonly pictures: readonly components["schemas"]["PreparedPicture"][];
+            readonly recording?: components["schemas"]["ArtifactId"] | null;
+            /** @enum {string} */
+            readonly type: "picturesPrepared";
+        } | {
+            /** @description The branch. */
+            readonly branch: string;
+            /** @description The commit it is brought to. */
+            readonly head: components["schemas"]["CommitId"];
+            /** @enum {string} */
+            readonly type: "pushIntended";
+        } | {
+            /** @description The branch. */
+            readonly branch: string;
+            /** @description The commit it is at. */
+            readonly head: components["schemas"]["CommitId"];
+            /** @enum {string} */
+            readonly type: "branchPushed";
+        } | {
+            /** @description What was published: the prepared picture. */
+            readonly artifact: components["schemas"]["ArtifactId"];
+            /** @enum {string} */
+            readonly type: "picturePublished";
+            /** @description Where it is seen. */
+            readonly url: string;
+        } | {
+            /** @description The commit it is opened with. */
+            readonly head: components["schemas"]["CommitId"];
+            /** @enum {string} */
+            readonly type: "pullRequestIntended";
+        } | {
             /** @description Its number. */
             readonly pullRequest: components["schemas"]["PullRequestId"];
             /** @enum {string} */
             readonly type: "pullRequestOpened";
+            /** @description Where people look at it, at a remote forge. */
+            readonly url?: string | null;
+        } | {
+            /** @description The commit it fits. */
+            readonly head: components["schemas"]["CommitId"];
+            /** @enum {string} */
+            readonly type: "pullRequestDescribed";
+        } | {
+            /** @description The labels. */
+            readonly labels: readonly string[];
+            /** @description Who was asked, by login. */
+            readonly reviewers: readonly string[];
+            /** @enum {string} */
+            readonly type: "pullRequestRouted";
+        } | {
+            /** @description What was said, each with a name of its own. */
+            readonly items: readonly components["schemas"]["FeedbackItem"][];
+            /**
+             * Format: int32
+             * @description Which round, from 1.
+             */
+            readonly round: number;
+            /** @enum {string} */
+            readonly type: "feedbackReceived";
+        } | {
+            /** @description The answers. */
+            readonly answers: readonly components["schemas"]["FeedbackAnswer"][];
+            /** @enum {string} */
+            readonly type: "feedbackAnswered";
+        } | {
+            /** @description The feedback's name. */
+            readonly name: string;
+            /** @enum {string} */
+            readonly type: "feedbackTold";
         } | {
             /** @description Why it is saved. One that is saved in order to suspend the sandbox ends its virtual machine. */
             readonly cause: components["schemas"]["CheckpointCause"];
@@ -1213,6 +1295,80 @@ export type components = {
             /** @description What failed, why, what to do next. */
             readonly error: components["schemas"]["UserError"];
         };
+        /** @description What the agent answers to a piece of feedback. */
+        readonly FeedbackAnswer: {
+            /** @description The feedback's name. */
+            readonly name: string;
+            /** @description Whether it is settled, so that its thread can be closed. */
+            readonly settled: boolean;
+            /** @description What is said to whoever wrote it. */
+            readonly words: string;
+        };
+        /** @description Something that people or checks said about a pull request, and that the run has to deal with. */
+        readonly FeedbackItem: {
+            /** @description A short name within the run, for the agent: `f1`, `f2` and so on. */
+            readonly name: string;
+            /** @description Where it comes from. */
+            readonly source: components["schemas"]["FeedbackSource"];
+            /** @description The words, cut to 4,000 characters. They are data: whoever wrote them does not instruct Nightshift. */
+            readonly words: string;
+        };
+        /** @description Where feedback comes from. */
+        readonly FeedbackSource: {
+            /** @description Who wrote it. */
+            readonly author: string;
+            /**
+             * Format: int64
+             * @description The comment that began the thread.
+             */
+            readonly comment: number;
+            /**
+             * Format: int64
+             * @description The line, where it still exists.
+             */
+            readonly line?: number | null;
+            /**
+             * Format: int64
+             * @description The newest comment in it that was read.
+             */
+            readonly newest: number;
+            /** @description The file. */
+            readonly path: string;
+            /** @enum {string} */
+            readonly type: "thread";
+        } | {
+            /** @description Who wrote it. */
+            readonly author: string;
+            /**
+             * Format: int64
+             * @description Its id.
+             */
+            readonly comment: number;
+            /** @enum {string} */
+            readonly type: "comment";
+        } | {
+            /** @description Who wrote it. */
+            readonly author: string;
+            /**
+             * Format: int64
+             * @description Its id; 0 for one that was given in the app.
+             */
+            readonly review: number;
+            /** @enum {string} */
+            readonly type: "review";
+        } | {
+            /** @description Its name. */
+            readonly check: string;
+            /** @description The commit it looked at. */
+            readonly head: components["schemas"]["CommitId"];
+            /** @enum {string} */
+            readonly type: "check";
+        } | {
+            /** @description The base branch's newest commit. */
+            readonly base: components["schemas"]["CommitId"];
+            /** @enum {string} */
+            readonly type: "conflict";
+        };
         /** @description The runs that were made. */
         readonly ForkReply: {
             /** @description Their ids. */
@@ -1279,6 +1435,16 @@ export type components = {
             readonly before?: components["schemas"]["ArtifactId"] | null;
             /** @description Absolute path in the sandbox. */
             readonly path: string;
+        };
+        /** @description An issue at the remote forge that the task's repository is at. */
+        readonly IssueReference: {
+            /**
+             * Format: int64
+             * @description Its number.
+             */
+            readonly number: number;
+            /** @description Where people look at it. */
+            readonly url: string;
         };
         /**
          * @description Who has a run's mouse and keyboard.
@@ -1475,11 +1641,40 @@ export type components = {
          * @enum {string}
          */
         readonly PointerButton: "left" | "middle" | "right" | "back" | "forward";
+        /** @description A picture or recording as it may leave the machine. */
+        readonly PreparedPicture: {
+            /** @description The picture as it was taken; the body names it. For a recording: the recording itself. */
+            readonly artifact: components["schemas"]["ArtifactId"];
+            /** @description Why it stays on this machine, if it does. */
+            readonly keptBecause?: string | null;
+            /**
+             * Format: int32
+             * @description How many areas were masked.
+             */
+            readonly masked: number;
+            /** @description `image/png` or `image/gif`. */
+            readonly mediaType: string;
+            readonly prepared?: components["schemas"]["ArtifactId"] | null;
+        };
         /**
          * @description What is done before the agent can work.
          * @enum {string}
          */
         readonly PreparingPhase: "image" | "template" | "sandbox" | "repository";
+        /** @description Something that a reviewer should know of the diff before reading it, found by rules. */
+        readonly PreReviewFinding: {
+            /** @description What it is about. */
+            readonly kind: components["schemas"]["PreReviewKind"];
+            /** @description The files it is about, at most nine; empty when it is about all. */
+            readonly paths: readonly string[];
+            /** @description One sentence. */
+            readonly words: string;
+        };
+        /**
+         * @description What a finding is about. The order is that of lists.
+         * @enum {string}
+         */
+        readonly PreReviewKind: "forbiddenPath" | "sensitive" | "licence" | "testsDeleted" | "testsChanged" | "largeBinary" | "size" | "generated" | "noTests" | "lint";
         /** @description Why a provider could not be asked for its models. */
         readonly ProviderTrouble: {
             /** @description What is wrong and what to do. */
@@ -1541,6 +1736,8 @@ export type components = {
             readonly state: components["schemas"]["PullRequestState"];
             /** @description Title. */
             readonly title: string;
+            /** @description Where people look at it, when it is at a remote forge. */
+            readonly url?: string | null;
         };
         /** @description Why a run has to wait for its start. */
         readonly QueueReason: {
@@ -1947,6 +2144,7 @@ export type components = {
             readonly baseBranch?: string | null;
             /** @description What is to be done. */
             readonly description: string;
+            readonly issue?: components["schemas"]["IssueReference"] | null;
             /** @description What the task may use. */
             readonly limits?: components["schemas"]["Limits"];
             /** @description The model; the configured one if absent. */
@@ -1971,6 +2169,7 @@ export type components = {
             readonly description: string;
             /** @description Its id. */
             readonly id: components["schemas"]["TaskId"];
+            readonly issue?: components["schemas"]["IssueReference"] | null;
             /** @description What the task may use. */
             readonly limits: components["schemas"]["Limits"];
             /** @description The model, by the provider's name. */
@@ -2230,6 +2429,7 @@ export type CommitId = components['schemas']['CommitId'];
 export type ConnectionFailure = components['schemas']['ConnectionFailure'];
 export type ConnectionRecord = components['schemas']['ConnectionRecord'];
 export type ConnectionVerdict = components['schemas']['ConnectionVerdict'];
+export type DeliveryTarget = components['schemas']['DeliveryTarget'];
 export type DoctorReport = components['schemas']['DoctorReport'];
 export type ErrorCode = components['schemas']['ErrorCode'];
 export type Event = components['schemas']['Event'];
@@ -2238,12 +2438,16 @@ export type Evidence = components['schemas']['Evidence'];
 export type EvidenceSource = components['schemas']['EvidenceSource'];
 export type ExcerptPart = components['schemas']['ExcerptPart'];
 export type FailureReason = components['schemas']['FailureReason'];
+export type FeedbackAnswer = components['schemas']['FeedbackAnswer'];
+export type FeedbackItem = components['schemas']['FeedbackItem'];
+export type FeedbackSource = components['schemas']['FeedbackSource'];
 export type ForkReply = components['schemas']['ForkReply'];
 export type ForkRun = components['schemas']['ForkRun'];
 export type Glance = components['schemas']['Glance'];
 export type Health = components['schemas']['Health'];
 export type Image = components['schemas']['Image'];
 export type IntendedWrite = components['schemas']['IntendedWrite'];
+export type IssueReference = components['schemas']['IssueReference'];
 export type LeaseHolder = components['schemas']['LeaseHolder'];
 export type Limits = components['schemas']['Limits'];
 export type Live = components['schemas']['Live'];
@@ -2261,7 +2465,10 @@ export type Plan = components['schemas']['Plan'];
 export type PlanStep = components['schemas']['PlanStep'];
 export type PlanStepState = components['schemas']['PlanStepState'];
 export type PointerButton = components['schemas']['PointerButton'];
+export type PreparedPicture = components['schemas']['PreparedPicture'];
 export type PreparingPhase = components['schemas']['PreparingPhase'];
+export type PreReviewFinding = components['schemas']['PreReviewFinding'];
+export type PreReviewKind = components['schemas']['PreReviewKind'];
 export type ProviderTrouble = components['schemas']['ProviderTrouble'];
 export type PullRequestDetail = components['schemas']['PullRequestDetail'];
 export type PullRequestId = components['schemas']['PullRequestId'];

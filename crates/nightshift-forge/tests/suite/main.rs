@@ -2,5 +2,6 @@
 
 mod checkout;
 mod delivery;
+mod github;
 mod pull_requests;
 mod support;

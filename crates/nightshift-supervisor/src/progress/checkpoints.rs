@@ -145,6 +145,17 @@ impl RunProgress {
             | EventBody::WorkFinished { .. }
             | EventBody::DeliveryIntended { .. }
             | EventBody::BranchReceived { .. }
+            | EventBody::DeliveryChecked { .. }
+            | EventBody::PicturesPrepared { .. }
+            | EventBody::PushIntended { .. }
+            | EventBody::BranchPushed { .. }
+            | EventBody::PicturePublished { .. }
+            | EventBody::PullRequestIntended { .. }
+            | EventBody::PullRequestDescribed { .. }
+            | EventBody::PullRequestRouted { .. }
+            | EventBody::FeedbackReceived { .. }
+            | EventBody::FeedbackAnswered { .. }
+            | EventBody::FeedbackTold { .. }
             | EventBody::PullRequestOpened { .. }
             | EventBody::TakenOver { .. }
             | EventBody::HandedBack { .. }
@@ -175,6 +186,7 @@ impl RunProgress {
             // Who has mouse and keyboard has them still, and learns that the machine is another one.
             taken_over: self.taken_over,
             untold: std::mem::take(&mut self.untold),
+            delivery: self.delivery.after_rewind(),
             usage: self.usage,
             last_seq: self.last_seq,
             last_at: self.last_at,
@@ -233,7 +245,7 @@ impl RunProgress {
             RunState::Working if steps >= EVERY && self.open_step.is_none() && self.open_turn.is_none() => {
                 Some(CheckpointCause::Steps)
             }
-            RunState::Delivering if self.received.is_none() => Some(CheckpointCause::BeforeDelivery),
+            RunState::Delivering if self.delivery.received.is_none() => Some(CheckpointCause::BeforeDelivery),
             // The sandbox goes, and what was worked in it must not.
             RunState::Failed { .. } => Some(CheckpointCause::Failed),
             // A sandbox that makes trouble is not saved as it is.

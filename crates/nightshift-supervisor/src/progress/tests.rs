@@ -1,5 +1,6 @@
 use nightshift_protocol::{
-    AssistantBlock, Limits, Message, PreparingPhase, QueueReason, SandboxFacts, StopReason, UserPart,
+    AssistantBlock, DeliveryTarget, Limits, Message, PreparingPhase, PullRequestId, QueueReason,
+    SandboxFacts, StopReason, UserPart,
 };
 use serde_json::json;
 
@@ -14,6 +15,7 @@ fn task() -> Task {
         base_commit: "a".repeat(40).parse().unwrap(),
         model: "claude-sonnet-5-5".to_owned(),
         limits: Limits::default(),
+        issue: None,
         created_at: OffsetDateTime::UNIX_EPOCH,
     }
 }
@@ -237,15 +239,23 @@ fn finished_work_is_received_then_opened_then_awaited_and_then_the_sandbox_is_st
     };
     let received =
         EventBody::BranchReceived { branch: "nightshift/greet-0".to_owned(), head: commit(), commits: 2 };
-    let opened = EventBody::PullRequestOpened { pull_request: PullRequestId(7) };
+    let checked =
+        EventBody::DeliveryChecked { head: commit(), target: DeliveryTarget::Local, findings: Vec::new() };
+    let prepared = EventBody::PicturesPrepared { head: commit(), pictures: Vec::new(), recording: None };
+    let opened = EventBody::PullRequestOpened { pull_request: PullRequestId(7), url: None };
+    let work = Received { head: commit(), commits: 2 };
     let mut bodies = vec![done, state(RunState::Delivering)];
-    assert_eq!(next_after(bodies.clone()), Action::ReceiveBranch);
+    assert_eq!(next_after(bodies.clone()), Action::Deliver(DeliveryAction::Receive));
     bodies.push(EventBody::DeliveryIntended { branch: "nightshift/greet-0".to_owned() });
-    assert_eq!(next_after(bodies.clone()), Action::ReceiveBranch);
+    assert_eq!(next_after(bodies.clone()), Action::Deliver(DeliveryAction::Receive));
     bodies.push(received);
-    assert_eq!(next_after(bodies.clone()), Action::OpenPullRequest(Received { head: commit(), commits: 2 }));
+    assert_eq!(next_after(bodies.clone()), Action::Deliver(DeliveryAction::Check(work.clone())));
+    bodies.push(checked);
+    assert_eq!(next_after(bodies.clone()), Action::Deliver(DeliveryAction::PreparePictures(work.clone())));
+    bodies.push(prepared);
+    assert_eq!(next_after(bodies.clone()), Action::Deliver(DeliveryAction::Open(work)));
     bodies.push(opened);
-    assert_eq!(next_after(bodies.clone()), Action::AwaitReview(PullRequestId(7)));
+    assert_eq!(next_after(bodies.clone()), Action::Deliver(DeliveryAction::AwaitReview(PullRequestId(7))));
     bodies.push(state(RunState::InReview { pull_request: PullRequestId(7) }));
     assert_eq!(next_after(bodies.clone()), Action::StopSandbox(sandbox()));
     bodies.push(EventBody::SandboxStopped { sandbox: sandbox(), reason: "delivered".to_owned() });

@@ -194,6 +194,17 @@ fn carried(body: &EventBody) -> Option<EventBody> {
         | EventBody::CompactionRequested { .. }
         | EventBody::DeliveryIntended { .. }
         | EventBody::BranchReceived { .. }
+        | EventBody::DeliveryChecked { .. }
+        | EventBody::PicturesPrepared { .. }
+        | EventBody::PushIntended { .. }
+        | EventBody::BranchPushed { .. }
+        | EventBody::PicturePublished { .. }
+        | EventBody::PullRequestIntended { .. }
+        | EventBody::PullRequestDescribed { .. }
+        | EventBody::PullRequestRouted { .. }
+        | EventBody::FeedbackReceived { .. }
+        | EventBody::FeedbackAnswered { .. }
+        | EventBody::FeedbackTold { .. }
         | EventBody::PullRequestOpened { .. }
         | EventBody::CheckpointIntended { .. }
         | EventBody::CheckpointSaved { .. }

@@ -170,9 +170,8 @@ fn gesture(action: &ComputerAction, pointer: Option<Point>) -> Result<Option<Ges
 
 /// Types text by the keyboard, and pastes the parts between line ends and tabs that have a character without a key.
 async fn type_text(bench: &Bench, text: &str) -> Result<(), Refused> {
-    match Gesture::text(text) {
-        Ok(gesture) => return Ok(bench.desk.screen.perform(gesture).await?),
-        Err(NotOnKeyboard { .. }) => {}
+    if let Ok(gesture) = Gesture::text(text) {
+        return Ok(bench.desk.screen.perform(gesture).await?);
     }
     for (number, part) in text.split_inclusive(['\n', '\t']).enumerate() {
         let end = part.find(['\n', '\t']).unwrap_or(part.len());

@@ -42,8 +42,12 @@ pub(super) struct Display {
 }
 
 impl Display {
-    pub(super) fn new(size: (u32, u32)) -> io::Result<Self> {
-        Ok(Self { drawn: Arc::new(Mutex::new(Drawn::new(size)?)), hung_up: watch::Sender::new(false) })
+    /// `picture` is what is below the bar, as red, green and blue bytes of the whole screen.
+    pub(super) fn new(size: (u32, u32), picture: Option<Arc<[u8]>>) -> io::Result<Self> {
+        Ok(Self {
+            drawn: Arc::new(Mutex::new(Drawn::new(size, picture)?)),
+            hung_up: watch::Sender::new(false),
+        })
     }
 
     /// Opens another connection to it; needs a runtime of tokio around it.
@@ -125,6 +129,7 @@ where
 struct Drawn {
     memory: OwnedFd,
     size: (u32, u32),
+    picture: Option<Arc<[u8]>>,
     pointer: (u32, u32),
     presses: u32,
     keys: u32,
@@ -134,11 +139,11 @@ struct Drawn {
 type Rect = [u32; 4];
 
 impl Drawn {
-    fn new(size: (u32, u32)) -> io::Result<Self> {
+    fn new(size: (u32, u32), picture: Option<Arc<[u8]>>) -> io::Result<Self> {
         let memory = memfd_create("screen", MemfdFlags::CLOEXEC)?;
         ftruncate(&memory, u64::from(size.0) * u64::from(size.1) * 4)?;
-        let drawn = Self { memory, size, pointer: (0, 0), presses: 0, keys: 0 };
-        drawn.fill([0, 0, size.0, size.1], DESKTOP)?;
+        let drawn = Self { memory, size, picture, pointer: (0, 0), presses: 0, keys: 0 };
+        drawn.restore([0, 0, size.0, size.1])?;
         drawn.fill([0, 0, size.0, 2 * MARK], BAR)?;
         Ok(drawn)
     }
@@ -153,7 +158,7 @@ impl Drawn {
             ("SetAbsPosition", false, Some(to)) => {
                 let from = self.mark_at(self.pointer);
                 self.pointer = to;
-                self.fill(from, self.ground(from))?;
+                self.restore(from)?;
                 let here = self.mark_at(to);
                 self.fill(here, POINTER)?;
                 Ok(vec![from, here])
@@ -186,8 +191,20 @@ impl Drawn {
         [x, y, MARK, MARK]
     }
 
-    fn ground(&self, [_, top, _, _]: Rect) -> [u8; 3] {
-        if top < 2 * MARK { BAR } else { DESKTOP }
+    /// Draws what is behind all marks.
+    fn restore(&self, area: Rect) -> io::Result<()> {
+        let [left, top, width, height] = area;
+        let Some(picture) = &self.picture else {
+            return self.fill(area, if top < 2 * MARK && height < self.size.1 { BAR } else { DESKTOP });
+        };
+        for y in top..top + height {
+            let start = y as usize * self.size.0 as usize + left as usize;
+            let pixels = picture.get(start * 3..(start + width as usize) * 3).unwrap_or_default();
+            let row: Vec<u8> =
+                pixels.chunks_exact(3).flat_map(|pixel| [pixel[2], pixel[1], pixel[0], 0]).collect();
+            rustix::io::pwrite(&self.memory, &row, start as u64 * 4)?;
+        }
+        Ok(())
     }
 
     fn fill(&self, [left, top, width, height]: Rect, [red, green, blue]: [u8; 3]) -> io::Result<()> {

@@ -157,6 +157,9 @@ async fn open(opened: Opened, forge: &Forge) -> Result<PullRequestId, Failure> {
         .map(|Command { command, exit_code }| CommandFact { command, exit_code })
         .collect();
     let body = compose_body(&BodyFacts {
+        findings: &[],
+        recording: None,
+        settles: "",
         summary: &opened.summary,
         evidence: &opened.evidence,
         commands: &commands,

@@ -1,0 +1,408 @@
+//! What a reviewer should know of a diff before reading it: found by rules, not by a model.
+
+use nightshift_protocol::{PreReviewFinding, PreReviewKind};
+
+use crate::FileChange;
+use crate::secrets::Redactor;
+
+/// Changed lines above which a diff is called large; of more, reviewers find less ("Modern Code Review: A Case Study
+/// at Google", 2018, reports a median far below).
+const LARGE: u64 = 400;
+
+/// The size above which a binary file is named, in bytes.
+const LARGE_BINARY: u64 = 1 << 20;
+
+/// Paths named in one finding at most.
+const NAMED: usize = 8;
+
+/// What is known of a diff.
+#[derive(Debug, Clone, Copy)]
+pub struct DiffFacts<'a> {
+    /// The files that differ.
+    pub changed_files: &'a [FileChange],
+    /// The diff as text, in git's form.
+    pub diff: &'a str,
+    /// Sizes of the binary files in it, in bytes.
+    pub binary_sizes: &'a [(String, u64)],
+    /// The messages of its commits.
+    pub messages: &'a str,
+    /// The commands the agent ran, and their exit statuses.
+    pub commands: &'a [(String, Option<i32>)],
+    /// Paths that agents may not change; `*` stands for any characters.
+    pub forbidden: &'a [String],
+}
+
+/// A secret in what is to be delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretPlace {
+    /// What kind, for example `GitHub token`.
+    pub kind: String,
+    /// Where, for example `src/app.js line 7`.
+    pub place: String,
+}
+
+/// Finds the secrets that a delivery would give away: in added lines, names of files and messages of commits.
+pub fn secrets_in(facts: &DiffFacts<'_>, redactor: &Redactor) -> Vec<SecretPlace> {
+    let mut places = Vec::new();
+    let mut look = |text: &str, place: &dyn Fn() -> String| {
+        for found in redactor.find(text).into_iter().filter(|found| found.certain) {
+            places.push(SecretPlace { kind: found.kind, place: place() });
+        }
+    };
+    for added in added_lines(facts.diff) {
+        look(added.text, &|| format!("{} line {}", added.path, added.line));
+    }
+    for change in facts.changed_files {
+        look(&change.path, &|| "the name of a file".to_owned());
+    }
+    look(facts.messages, &|| "the message of a commit".to_owned());
+    places
+}
+
+/// Looks a diff through. The findings are ordered: what stops a delivery first, what is only good to know last.
+pub fn pre_review(facts: &DiffFacts<'_>) -> Vec<PreReviewFinding> {
+    let mut findings = Vec::new();
+    let mut add = |kind: PreReviewKind, paths: Vec<&str>, words: &str| {
+        let more = paths.len().saturating_sub(NAMED);
+        let mut named: Vec<String> = paths.into_iter().take(NAMED).map(str::to_owned).collect();
+        if more > 0 {
+            named.push(format!("and {more} more"));
+        }
+        findings.push(PreReviewFinding { kind, paths: named, words: words.to_owned() });
+    };
+    let of = |is: &dyn Fn(&str) -> bool| -> Vec<&str> {
+        facts.changed_files.iter().map(|change| change.path.as_str()).filter(|path| is(path)).collect()
+    };
+    let forbidden = of(&|path| facts.forbidden.iter().any(|pattern| matches(pattern, path)));
+    if !forbidden.is_empty() {
+        add(PreReviewKind::ForbiddenPath, forbidden, "Agents may not change these paths here.");
+    }
+    let sensitive = of(&is_sensitive);
+    if !sensitive.is_empty() {
+        add(
+            PreReviewKind::Sensitive,
+            sensitive,
+            "These decide over access, deployment or data: read them first.",
+        );
+    }
+    let licence = of(&is_licence);
+    let foreign: Vec<&str> =
+        added_lines(facts.diff).filter(|line| speaks_of_licence(line.text)).map(|line| line.path).collect();
+    let licence: Vec<&str> = dedup(licence.into_iter().chain(foreign));
+    if !licence.is_empty() {
+        add(PreReviewKind::Licence, licence, "A licence was changed, or code with a licence text came in.");
+    }
+    let deleted = deleted_files(facts.diff);
+    let deleted_tests: Vec<&str> = deleted.iter().copied().filter(|path| is_test(path)).collect();
+    if !deleted_tests.is_empty() {
+        add(PreReviewKind::TestsDeleted, deleted_tests, "Tests were deleted.");
+    }
+    let shrunk: Vec<&str> = facts
+        .changed_files
+        .iter()
+        .filter(|change| is_test(&change.path) && !deleted.contains(&change.path.as_str()))
+        .filter(|change| change.lines.is_some_and(|lines| lines.removed > lines.added))
+        .map(|change| change.path.as_str())
+        .collect();
+    if !shrunk.is_empty() {
+        add(PreReviewKind::TestsChanged, shrunk, "Tests lost more lines than they won.");
+    }
+    let binaries: Vec<&str> = facts
+        .binary_sizes
+        .iter()
+        .filter(|(_, size)| *size > LARGE_BINARY)
+        .map(|(path, _)| path.as_str())
+        .collect();
+    if !binaries.is_empty() {
+        add(
+            PreReviewKind::LargeBinary,
+            binaries,
+            "Binary files of more than 1 MiB stay in the history for ever.",
+        );
+    }
+    let by_hand = facts.changed_files.iter().filter(|change| !is_generated(&change.path));
+    let lines: u64 = by_hand.map(FileChange::size).sum();
+    if lines > LARGE {
+        add(PreReviewKind::Size, Vec::new(), &format!("{lines} changed lines are much for one review."));
+    }
+    let generated = of(&is_generated);
+    if !generated.is_empty() {
+        add(PreReviewKind::Generated, generated, "Made by programs: their sources are what is to be read.");
+    }
+    let code = of(&|path| is_code(path) && !is_test(path));
+    if !code.is_empty() && of(&is_test).is_empty() {
+        add(PreReviewKind::NoTests, Vec::new(), "Code changed and no test did.");
+    }
+    match facts.commands.iter().rev().find(|(command, _)| is_lint(command)) {
+        Some((command, Some(0))) => {
+            add(PreReviewKind::Lint, Vec::new(), &format!("The last lint passed: {command}"))
+        }
+        Some((command, _)) => {
+            add(PreReviewKind::Lint, Vec::new(), &format!("The last lint failed: {command}"))
+        }
+        None if !code.is_empty() => add(PreReviewKind::Lint, Vec::new(), "No lint was run."),
+        None => {}
+    }
+    findings
+}
+
+/// A line that a diff adds.
+struct AddedLine<'a> {
+    path: &'a str,
+    line: u64,
+    text: &'a str,
+}
+
+fn added_lines(diff: &str) -> impl Iterator<Item = AddedLine<'_>> {
+    let (mut path, mut line, mut in_hunk) = ("", 0, false);
+    diff.lines().filter_map(move |text| {
+        if text.starts_with("diff --git ") {
+            in_hunk = false;
+        } else if let Some(name) = text.strip_prefix("+++ ").filter(|_| !in_hunk) {
+            path = name.strip_prefix("b/").unwrap_or(name);
+        } else if let Some(hunk) = text.strip_prefix("@@ ") {
+            in_hunk = true;
+            let start = hunk.split('+').nth(1).and_then(|rest| rest.split([',', ' ']).next());
+            line = start.and_then(|start| start.parse().ok()).unwrap_or(0);
+        } else if in_hunk {
+            match text.as_bytes().first() {
+                Some(b'+') => {
+                    line += 1;
+                    return Some(AddedLine { path, line: line - 1, text: &text[1..] });
+                }
+                Some(b' ') => line += 1,
+                _ => {}
+            }
+        }
+        None
+    })
+}
+
+fn deleted_files(diff: &str) -> Vec<&str> {
+    let mut deleted = Vec::new();
+    let mut lines = diff.lines().peekable();
+    while let Some(line) = lines.next() {
+        let Some(names) = line.strip_prefix("diff --git a/") else { continue };
+        if lines.peek().is_some_and(|next| next.starts_with("deleted file mode")) {
+            // Both names are the same: half of what is left without the ` b/` between them.
+            deleted.push(&names[..(names.len().saturating_sub(3)) / 2]);
+        }
+    }
+    deleted
+}
+
+fn dedup<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut all: Vec<&str> = paths.collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// Whether a path fits a pattern, in which `*` stands for any characters, slashes too.
+fn matches(pattern: &str, path: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| path.strip_prefix(first)) else { return false };
+    if !pattern.contains('*') {
+        return rest.is_empty() || rest.starts_with('/') || pattern.ends_with('/');
+    }
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else { return true };
+    for part in middle {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+fn is_test(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    let folder = lower
+        .split('/')
+        .rev()
+        .skip(1)
+        .any(|part| matches!(part, "test" | "tests" | "spec" | "specs" | "__tests__" | "e2e"));
+    let words: Vec<&str> = file_name(&lower).split(['.', '_', '-']).collect();
+    folder || words.contains(&"test") || words.contains(&"tests") || words.contains(&"spec")
+}
+
+fn is_code(path: &str) -> bool {
+    const ENDINGS: [&str; 24] = [
+        "rs", "js", "jsx", "mjs", "ts", "tsx", "py", "go", "java", "kt", "rb", "php", "c", "h", "cc", "cpp",
+        "cs", "swift", "scala", "ex", "sh", "vue", "svelte", "sql",
+    ];
+    file_name(path).rsplit_once('.').is_some_and(|(_, ending)| ENDINGS.contains(&ending))
+        && !is_generated(path)
+}
+
+fn is_generated(path: &str) -> bool {
+    const NAMES: [&str; 11] = [
+        "package-lock.json",
+        "yarn.lock",
+        "pnpm-lock.yaml",
+        "bun.lock",
+        "Cargo.lock",
+        "poetry.lock",
+        "uv.lock",
+        "go.sum",
+        "composer.lock",
+        "Gemfile.lock",
+        "flake.lock",
+    ];
+    let folder = path
+        .split('/')
+        .rev()
+        .skip(1)
+        .any(|part| matches!(part, "dist" | "node_modules" | "vendor" | "__snapshots__" | "generated"));
+    let name = file_name(path);
+    folder
+        || NAMES.contains(&name)
+        || name.ends_with(".min.js")
+        || name.ends_with(".min.css")
+        || name.contains(".pb.")
+        || name.contains(".generated.")
+}
+
+fn is_sensitive(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    let starts = [".github/", ".gitlab-ci", ".circleci/", "terraform/", "infra/", "deploy/", "k8s/", "helm/"];
+    let words: Vec<&str> = lower.split(['/', '.', '_', '-']).collect();
+    let about = [
+        "auth",
+        "authentication",
+        "authorization",
+        "login",
+        "session",
+        "crypto",
+        "password",
+        "permission",
+        "permissions",
+        "security",
+        "secrets",
+        "migration",
+        "migrations",
+        "codeowners",
+        "dockerfile",
+        "payment",
+        "payments",
+        "billing",
+    ];
+    starts.iter().any(|start| lower.starts_with(start)) || words.iter().any(|word| about.contains(word))
+}
+
+fn is_licence(path: &str) -> bool {
+    let name = file_name(path).to_ascii_uppercase();
+    ["LICENSE", "LICENCE", "COPYING", "NOTICE"].iter().any(|start| name.starts_with(start))
+}
+
+fn speaks_of_licence(line: &str) -> bool {
+    let lower = line.to_ascii_lowercase();
+    ["spdx-license-identifier:", "gnu general public license", "gnu affero", "all rights reserved"]
+        .iter()
+        .any(|words| lower.contains(words))
+}
+
+fn is_lint(command: &str) -> bool {
+    const LINTS: [&str; 13] = [
+        "run lint",
+        "cargo clippy",
+        "cargo fmt",
+        "ruff ",
+        "eslint",
+        "biome ",
+        "prettier --check",
+        "flake8",
+        "mypy",
+        "golangci-lint",
+        "go vet",
+        "rubocop",
+        "pre-commit run",
+    ];
+    LINTS.iter().any(|lint| command.contains(lint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LineCounts;
+
+    fn change(path: &str, added: u64, removed: u64) -> FileChange {
+        FileChange { path: path.to_owned(), lines: Some(LineCounts { added, removed }) }
+    }
+
+    fn found(
+        changed: &[FileChange],
+        diff: &str,
+        commands: &[(String, Option<i32>)],
+    ) -> Vec<(PreReviewKind, Vec<String>)> {
+        let forbidden = ["deploy/".to_owned(), "*.pem".to_owned()];
+        let facts = DiffFacts {
+            changed_files: changed,
+            diff,
+            binary_sizes: &[],
+            messages: "",
+            commands,
+            forbidden: &forbidden,
+        };
+        pre_review(&facts).into_iter().map(|finding| (finding.kind, finding.paths)).collect()
+    }
+
+    #[test]
+    fn a_small_change_with_its_test_and_lint_has_only_good_news() {
+        let changed = [change("src/a.js", 5, 1), change("test/a.test.js", 9, 0)];
+        let lint = [("npm run lint".to_owned(), Some(0))];
+        assert_eq!(found(&changed, "", &lint), [(PreReviewKind::Lint, vec![])]);
+    }
+
+    #[test]
+    fn what_needs_a_look_is_named_in_order() {
+        let diff = "diff --git a/test/b.test.js b/test/b.test.js\ndeleted file mode 100644\n--- a/test/b.test.js\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n\
+                    diff --git a/src/c.js b/src/c.js\n--- a/src/c.js\n+++ b/src/c.js\n@@ -1,2 +1,3 @@\n a\n+// SPDX-License-Identifier: GPL-3.0\n b\n";
+        let changed = [
+            change("deploy/keys/x.pem", 1, 0),
+            change("src/auth/login.js", 500, 0),
+            change("test/b.test.js", 0, 1),
+            change("test/c.test.js", 1, 4),
+            change("src/c.js", 1, 0),
+            change("package-lock.json", 9_000, 0),
+        ];
+        let kinds: Vec<_> = found(&changed, diff, &[]).into_iter().map(|(kind, _)| kind).collect();
+        use PreReviewKind::*;
+        assert_eq!(
+            kinds,
+            [ForbiddenPath, Sensitive, Licence, TestsDeleted, TestsChanged, Size, Generated, Lint]
+        );
+    }
+
+    #[test]
+    fn a_secret_is_named_by_file_and_line_and_never_shown() {
+        let token = format!("ghp_{}", "a1B2".repeat(9));
+        let diff = format!(
+            "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -3,2 +7,3 @@\n a\n+token {token}\n-gone {token}\n b\n"
+        );
+        let facts = DiffFacts {
+            changed_files: &[],
+            diff: &diff,
+            binary_sizes: &[],
+            messages: &token,
+            commands: &[],
+            forbidden: &[],
+        };
+        let places = secrets_in(&facts, &Redactor::default());
+        let named: Vec<&str> = places.iter().map(|place| place.place.as_str()).collect();
+        assert_eq!(named, ["x line 8", "the message of a commit"]);
+        assert!(!format!("{places:?}").contains(&token));
+    }
+
+    #[test]
+    fn a_pattern_is_a_folder_a_file_or_has_stars() {
+        assert!(matches("deploy/", "deploy/a") && matches("deploy", "deploy/a") && matches("a.txt", "a.txt"));
+        assert!(matches("*.pem", "x/y.pem") && matches("src/*/generated/*", "src/a/b/generated/c"));
+        assert!(!matches("deploy", "deployment/a") && !matches("*.pem", "x.pem.txt"));
+    }
+}

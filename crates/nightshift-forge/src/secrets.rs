@@ -1,0 +1,164 @@
+//! Secrets: kept from being shown, and found in texts before they leave the machine.
+//!
+//! Two kinds are found. *Known* ones are the values this host holds (tokens, keys), also as they look in base64, in
+//! a URL and in JSON. *Shaped* ones look like what well-known issuers give out, or stand where a password stands.
+//! A text is redacted by putting a marker in a secret's place; the marker says what kind it was.
+
+mod known;
+mod patterns;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use known::Known;
+
+/// A text that nothing shows: its `Debug` says only that it is one, and it has no `Display`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Arc<str>);
+
+impl Secret {
+    /// Takes a secret; white space around it is dropped.
+    pub fn new(text: &str) -> Self {
+        Self(text.trim().into())
+    }
+
+    /// The text itself, for where it has to be sent.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secret")
+    }
+}
+
+/// A secret in a text. It has the place and not the secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretFound {
+    /// What kind, for example `GitHub token`.
+    pub kind: String,
+    /// Where it is, in bytes.
+    pub range: Range<usize>,
+    /// Whether it is certain enough to stop a delivery, and not only to be masked.
+    pub certain: bool,
+}
+
+/// Finds secrets in texts.
+#[derive(Debug, Clone, Default)]
+pub struct Redactor {
+    known: Arc<Vec<Known>>,
+}
+
+impl Redactor {
+    /// Knows these values, each under the name it is shown by. Values of fewer than eight characters are left out:
+    /// words would be masked that are no secrets.
+    pub fn new(values: impl IntoIterator<Item = (String, Secret)>) -> Self {
+        Self {
+            known: Arc::new(
+                values.into_iter().filter_map(|(name, value)| Known::new(name, &value)).collect(),
+            ),
+        }
+    }
+
+    /// All secrets in a text, in order, none overlapping another.
+    pub fn find(&self, text: &str) -> Vec<SecretFound> {
+        let mut found: Vec<SecretFound> = self.known.iter().flat_map(|known| known.find(text)).collect();
+        found.extend(patterns::find(text));
+        // The earlier one wins, and of two at the same place the longer: what is left out is masked with it.
+        found.sort_by_key(|one| (one.range.start, std::cmp::Reverse(one.range.end)));
+        let mut kept: Vec<SecretFound> = Vec::new();
+        for one in found {
+            match kept.last_mut() {
+                Some(last) if one.range.start < last.range.end => {
+                    last.range.end = last.range.end.max(one.range.end);
+                    last.certain |= one.certain;
+                }
+                _ => kept.push(one),
+            }
+        }
+        kept
+    }
+
+    /// The text with a marker in the place of each secret.
+    pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let found = self.find(text);
+        if found.is_empty() {
+            return Cow::Borrowed(text);
+        }
+        let mut redacted = String::with_capacity(text.len());
+        let mut end = 0;
+        for one in found {
+            redacted.push_str(&text[end..one.range.start]);
+            redacted.push_str(&format!("[redacted: {}]", one.kind));
+            end = one.range.end;
+        }
+        redacted.push_str(&text[end..]);
+        Cow::Owned(redacted)
+    }
+
+    /// The values that are known, for whoever looks for them by other means than text.
+    pub fn known(&self) -> impl Iterator<Item = (&str, &Secret)> {
+        self.known.iter().map(|known| (known.name.as_str(), &known.value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn redactor() -> Redactor {
+        Redactor::new([
+            ("GITHUB_TOKEN".to_owned(), Secret::new("hunter2-hunter2/+\"x")),
+            ("SHORT".to_owned(), Secret::new("abc")),
+        ])
+    }
+
+    #[test]
+    fn a_known_value_is_masked_in_all_its_clothes() {
+        let value = "hunter2-hunter2/+\"x";
+        use base64::Engine as _;
+        let clothes = [
+            value.to_owned(),
+            base64::prelude::BASE64_STANDARD.encode(format!("user:{value}")),
+            base64::prelude::BASE64_STANDARD.encode(format!("x:{value}!")),
+            "https://h/?t=hunter2-hunter2%2F%2B%22x&a=b".to_owned(),
+            "{\"token\": \"hunter2-hunter2/+\\\"x\"}".to_owned(),
+        ];
+        for dressed in clothes {
+            let redacted = redactor().redact(&dressed).into_owned();
+            assert!(redacted.contains("[redacted: GITHUB_TOKEN]"), "{dressed} → {redacted}");
+            assert!(!redacted.contains("hunter2"), "{redacted}");
+        }
+    }
+
+    #[test]
+    fn a_value_too_short_to_be_told_from_words_is_left() {
+        assert_eq!(redactor().redact("abc abcd"), "abc abcd");
+    }
+
+    #[test]
+    fn overlapping_finds_become_one_mask() {
+        let token = format!("ghp_{}", "a1".repeat(18));
+        let redactor = Redactor::new([("T".to_owned(), Secret::new(&token[4..30]))]);
+        assert_eq!(redactor.redact(&format!("x {token} y")), "x [redacted: GitHub token] y");
+    }
+
+    #[test]
+    fn a_secret_does_not_show_itself() {
+        assert_eq!(format!("{:?}", Secret::new("ghp_x")), "Secret");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_surrounds_it_a_known_value_never_stays(before in "\\PC{0,40}", after in "\\PC{0,40}") {
+            let text = format!("{before}hunter2-hunter2/+\"x{after}");
+            prop_assert!(!redactor().redact(&text).contains("hunter2-hunter2/+\"x"));
+        }
+    }
+}

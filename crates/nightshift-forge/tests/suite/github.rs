@@ -1,0 +1,373 @@
+//! The GitHub side against a GitHub on the wire.
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nightshift_forge::github::{
+    Addresses, AppKey, Association, Credential, GitHub, GitHubError, GitHubSettings, NewRemotePullRequest,
+    PictureFile, Remote, RemoteState, UploadError,
+};
+use nightshift_forge::secrets::Secret;
+use nightshift_forge::{
+    BaseBranch, BranchName, Delivery, Forge, Git, GitCredential, PICTURES_BRANCH, PushError, ReceiveLimits,
+    Repository, Source, inspect,
+};
+use nightshift_protocol::{Clock, CommitId, OffsetDateTime, PullRequestId};
+use nightshift_testing::github::{self as fake, Fault, IssueComment, Token};
+
+use crate::support;
+
+const TOKEN: &str = "ghp_0123456789abcdefghijklmnopqrstuvwxyz";
+
+#[derive(Debug)]
+struct Now;
+
+impl Clock for Now {
+    fn now(&self) -> OffsetDateTime {
+        OffsetDateTime::now_utc()
+    }
+}
+
+struct Bench {
+    site: fake::GitHub,
+    remote: Remote,
+    repository: Repository,
+    head: CommitId,
+    branch: BranchName,
+    _root: tempfile::TempDir,
+}
+
+fn account(site: &fake::GitHub, credential: Credential) -> GitHub {
+    let mut addresses = Addresses::of_site(&site.web_url());
+    addresses.uploads = Some(site.uploads_url());
+    let settings = GitHubSettings { addresses, credential, proxy: None, no_proxy: None };
+    GitHub::new(settings, Arc::new(Now)).unwrap()
+}
+
+/// A site with a repository `o/r`, our copy of it, and a commit of a run in our copy that is not pushed.
+async fn bench() -> Bench {
+    let root = tempfile::tempdir().unwrap();
+    let person = support::Bench::new().await;
+    let site = fake::GitHub::start(root.path()).await;
+    site.admit(TOKEN, Token::Personal, "nightshift");
+    site.add_repository("o", "r", &person.person.folder).unwrap();
+    let github = account(&site, Credential::Token(Secret::new(TOKEN)));
+    let source: Source = format!("{}/o/r", site.web_url()).parse().unwrap();
+    let remote = github.remote(&source).unwrap();
+
+    let credential = GitCredential::for_site(github.web()).unwrap();
+    credential.set(&Secret::new(TOKEN)).unwrap();
+    let git = Git::new(std::env::vars_os()).with_credential(credential);
+    let forge = Forge::open(&root.path().join("forge"), git.clone()).await.unwrap();
+    let checkout = inspect(&git, &source, BaseBranch::Current).await.unwrap();
+    let repository = forge.repository(&source);
+    repository.import(&checkout).await.unwrap();
+    let branch: BranchName = "nightshift/dark-mode-0123456789".parse().unwrap();
+    let sandbox = person.sandbox("sandbox", &branch).await;
+    let head = sandbox.commit("app.js", "dark\n");
+    let bundle = sandbox.bundle(&[branch.as_str()]);
+    let delivery = Delivery { branch: branch.clone(), base: checkout.commit, previous: None };
+    repository.receive(&bundle, &delivery, &ReceiveLimits::default()).await.unwrap();
+    Bench { site, remote, repository, head, branch, _root: root }
+}
+
+impl Bench {
+    fn new_pull_request(&self) -> NewRemotePullRequest {
+        NewRemotePullRequest {
+            title: "Add dark mode".to_owned(),
+            body: "It is dark.".to_owned(),
+            branch: self.branch.clone(),
+            base: "main".parse().unwrap(),
+            draft: true,
+        }
+    }
+
+    async fn push(&self) {
+        self.repository.push(&self.remote.git_url(), &self.branch, &self.head, &[]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_branch_is_pushed_once_and_its_pull_request_opened_once() {
+    let bench = bench().await;
+    bench.push().await;
+    bench.push().await;
+    assert_eq!(bench.site.head("o", "r", bench.branch.as_str()), Some(bench.head.to_string()));
+    let opened = bench.remote.create_pull_request(&bench.new_pull_request()).await.unwrap();
+    let again = bench.remote.create_pull_request(&bench.new_pull_request()).await.unwrap();
+    assert_eq!(opened.number, again.number);
+    assert_eq!((opened.state.clone(), opened.draft, &opened.head), (RemoteState::Open, true, &bench.head));
+    let found = bench.remote.find_pull_request(&bench.branch, &"main".parse().unwrap()).await.unwrap();
+    assert_eq!(found.unwrap().number, opened.number);
+    assert_eq!(bench.site.pull_requests("o", "r").len(), 1);
+    assert_eq!(bench.site.breaches(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_pull_request_is_dressed_updated_readied_and_merged() {
+    let bench = bench().await;
+    bench.push().await;
+    let opened = bench.remote.create_pull_request(&bench.new_pull_request()).await.unwrap();
+    let number = opened.number;
+    bench.remote.add_labels(number, &["agent".to_owned()]).await.unwrap();
+    bench.remote.request_reviewers(number, &["ada".to_owned()]).await.unwrap();
+    bench.remote.update_body(number, "It is darker.").await.unwrap();
+    bench.remote.mark_ready(&opened).await.unwrap();
+    let merged = bench.remote.merge(number, &bench.head).await.unwrap();
+    let seen = bench.remote.pull_request(number).await.unwrap();
+    assert_eq!(seen.state, RemoteState::Merged { commit: Some(merged) });
+    let there = &bench.site.pull_requests("o", "r")[0];
+    assert!(there.labels.contains("agent") && there.reviewers.contains("ada"));
+    assert_eq!((there.body.as_str(), there.draft), ("It is darker.", false));
+    assert_eq!(bench.site.breaches(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_creation_whose_answer_is_lost_is_found() {
+    let bench = bench().await;
+    bench.push().await;
+    bench.site.fail_next("pulls/create", Fault::CutAfterActing, 1);
+    let cut = bench.remote.create_pull_request(&bench.new_pull_request()).await.unwrap_err();
+    assert!(cut.may_pass(), "{cut}");
+    let found = bench.remote.find_pull_request(&bench.branch, &"main".parse().unwrap()).await.unwrap();
+    assert_eq!(found.unwrap().number, PullRequestId(1));
+}
+
+#[tokio::test]
+async fn a_push_whose_answer_is_lost_is_found() {
+    let bench = bench().await;
+    bench.site.fail_next("git/receive-pack", Fault::CutAfterActing, 1);
+    let _either_way = bench.repository.push(&bench.remote.git_url(), &bench.branch, &bench.head, &[]).await;
+    bench.push().await;
+    assert_eq!(bench.site.head("o", "r", bench.branch.as_str()), Some(bench.head.to_string()));
+}
+
+#[tokio::test]
+async fn what_somebody_else_pushed_is_not_overwritten() {
+    let bench = bench().await;
+    bench.push().await;
+    let base = bench.site.head("o", "r", "main").unwrap();
+    let back: CommitId = base.parse().unwrap();
+    let refused =
+        bench.repository.push(&bench.remote.git_url(), &bench.branch, &back, &[]).await.unwrap_err();
+    assert!(matches!(refused, PushError::Moved { .. }), "{refused}");
+    bench
+        .repository
+        .push(&bench.remote.git_url(), &bench.branch, &back, std::slice::from_ref(&bench.head))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn every_read_and_every_change_names_what_is_wrong() {
+    let bench = bench().await;
+    bench.push().await;
+    let number = bench.remote.create_pull_request(&bench.new_pull_request()).await.unwrap().number;
+    for (read, operation) in [(true, "pulls/get"), (false, "issues/add-labels")] {
+        let ask = async || match read {
+            true => bench.remote.pull_request(number).await.map(drop),
+            false => bench.remote.add_labels(number, &["agent".to_owned()]).await,
+        };
+        for fault in Fault::ALL {
+            bench.site.fail_next(operation, fault, 9);
+            let outcome = ask().await;
+            let fits = matches!(
+                (fault, &outcome),
+                (Fault::NotAuthorized, Err(GitHubError::NotAuthorized { .. }))
+                    | (Fault::NotFound, Err(GitHubError::NotFound { .. }))
+                    | (Fault::NoPermission, Err(GitHubError::NoPermission { .. }))
+                    | (
+                        Fault::RateLimited { .. } | Fault::SecondaryLimit { .. },
+                        Err(GitHubError::RateLimited { .. })
+                    )
+                    | (Fault::ServerError, Err(GitHubError::Server { .. }))
+                    | (Fault::CutAfterActing, Err(GitHubError::Cut { .. }))
+            );
+            assert!(fits, "{operation} {fault:?}: {outcome:?}");
+            bench.site.fail_next(operation, fault, 0);
+            tokio::time::sleep(Duration::from_millis(1_100)).await;
+        }
+        ask().await.unwrap();
+    }
+    assert_eq!(bench.site.breaches(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_short_limit_is_waited_for_and_a_passing_failure_is_tried_again() {
+    let bench = bench().await;
+    bench.site.fail_next("pulls/list", Fault::SecondaryLimit { retry_after: 1 }, 1);
+    let base = "main".parse().unwrap();
+    let began = std::time::Instant::now();
+    assert_eq!(bench.remote.find_pull_request(&bench.branch, &base).await.unwrap(), None);
+    assert!(began.elapsed() >= Duration::from_millis(900));
+    bench.site.fail_next("pulls/list", Fault::ServerError, 2);
+    assert_eq!(bench.remote.find_pull_request(&bench.branch, &base).await.unwrap(), None);
+    bench.site.fail_next("pulls/list", Fault::RateLimited { resets_in: 3_000 }, 1);
+    let refused = bench.remote.find_pull_request(&bench.branch, &base).await.unwrap_err();
+    assert!(matches!(refused, GitHubError::RateLimited { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn comments_are_answered_in_their_threads_and_resolved() {
+    let bench = bench().await;
+    bench.push().await;
+    let number = bench.remote.create_pull_request(&bench.new_pull_request()).await.unwrap().number;
+    let comments = [("README.md", 1, "Why?"), ("README.md", 2, "Shorter, please.")];
+    let ids = bench.site.review(("o", "r", number.0), "ada", "CHANGES_REQUESTED", "Two things.", &comments);
+    bench.remote.reply(number, ids[1], "It is shorter now.").await.unwrap();
+    bench.remote.resolve(number, ids[1]).await.unwrap();
+    bench.remote.resolve(number, ids[1]).await.unwrap();
+    let threads = bench.remote.review_threads(number).await.unwrap();
+    let said: Vec<Vec<&str>> = threads
+        .iter()
+        .map(|thread| thread.said.iter().map(|(_, _, words)| words.as_str()).collect())
+        .collect();
+    assert_eq!(said, [vec!["Why?"], vec!["Shorter, please.", "It is shorter now."]]);
+    assert_eq!(threads[0].association, Association::Member);
+    assert_eq!(bench.site.resolved_threads("o", "r"), [ids[1]]);
+    let reviews = bench.remote.reviews(number).await.unwrap();
+    assert!(reviews[0].asks_for_changes && reviews[0].words == "Two things.");
+    assert_eq!(bench.site.breaches(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn checks_are_not_judged_before_all_have_ended() {
+    let bench = bench().await;
+    bench.push().await;
+    let check = |name: &str, conclusion: Option<&str>| fake::CheckRun {
+        id: 0,
+        sha: bench.head.to_string(),
+        name: name.to_owned(),
+        conclusion: conclusion.map(str::to_owned),
+        summary: "1 test failed".to_owned(),
+    };
+    bench.site.check("o", "r", check("lint", Some("success")));
+    bench.site.check("o", "r", check("test", None));
+    assert_eq!(bench.remote.check_failures(&bench.head).await.unwrap(), None);
+    bench.site.check("o", "r", check("test", Some("failure")));
+    let failures = bench.remote.check_failures(&bench.head).await.unwrap().unwrap();
+    assert_eq!(failures.len(), 1);
+    assert_eq!((failures[0].name.as_str(), failures[0].summary.as_str()), ("test", "1 test failed"));
+    assert_eq!(bench.site.breaches(), Vec::<String>::new());
+}
+
+fn picture(bytes: &'static [u8]) -> PictureFile {
+    PictureFile { name: "after.png".to_owned(), media_type: "image/png", bytes: bytes.into() }
+}
+
+#[tokio::test]
+async fn an_attachment_is_uploaded_where_the_token_may() {
+    let bench = bench().await;
+    let png = b"\x89PNG\r\n\x1a\nrest";
+    let url = bench.remote.upload(&picture(png)).await.unwrap();
+    assert!(url.contains("/user-attachments/assets/"), "{url}");
+    let large = PictureFile { bytes: vec![0; 11 << 20].into(), ..picture(png) };
+    assert!(matches!(bench.remote.upload(&large).await, Err(UploadError::TooLarge { .. })));
+    bench.site.admit("ghs_token_of_a_workflow", Token::Installation, "actions");
+    let workflow = account(&bench.site, Credential::Token(Secret::new("ghs_token_of_a_workflow")));
+    let remote = workflow.remote(&format!("{}/o/r", bench.site.web_url()).parse().unwrap()).unwrap();
+    assert!(matches!(remote.upload(&picture(png)).await, Err(UploadError::NotHere)));
+    assert_eq!(bench.site.breaches(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn pictures_on_the_side_branch_are_there_once_and_in_no_diff() {
+    let bench = bench().await;
+    let url = bench.remote.git_url();
+    let at = OffsetDateTime::UNIX_EPOCH;
+    let first =
+        bench.repository.publish_pictures(&url, &[picture(b"one"), picture(b"two")], at).await.unwrap();
+    let head = bench.site.head("o", "r", PICTURES_BRANCH);
+    let again = bench.repository.publish_pictures(&url, &[picture(b"two")], at).await.unwrap();
+    assert_eq!(again, first[1..]);
+    assert_eq!(bench.site.head("o", "r", PICTURES_BRANCH), head);
+    bench.repository.publish_pictures(&url, &[picture(b"three")], at).await.unwrap();
+    let _was_first = rustls::crypto::ring::default_provider().install_default();
+    let seen = reqwest::get(bench.remote.file_url(PICTURES_BRANCH, &first[0])).await.unwrap();
+    assert_eq!(seen.bytes().await.unwrap(), &b"one"[..]);
+}
+
+#[tokio::test]
+async fn issues_are_found_by_label_and_by_mention() {
+    let bench = bench().await;
+    let issue = fake::Issue {
+        number: 0,
+        title: "The login test is flaky".to_owned(),
+        body: "See CI.".to_owned(),
+        labels: ["nightshift".to_owned()].into(),
+        user: "ada".to_owned(),
+        association: "MEMBER".to_owned(),
+    };
+    let number = bench.site.open_issue("o", "r", issue);
+    let stranger = IssueComment {
+        id: 0,
+        number,
+        body: "@nightshift fix it".to_owned(),
+        user: "mallory".to_owned(),
+        association: "NONE".to_owned(),
+    };
+    bench.site.comment("o", "r", stranger);
+    let labelled = bench.remote.labelled_issues("nightshift").await.unwrap();
+    assert_eq!(labelled.len(), 1);
+    assert_eq!(
+        (labelled[0].issue.number, labelled[0].issue.title.as_str()),
+        (number, "The login test is flaky")
+    );
+    assert_eq!(bench.remote.labelled_issues("other").await.unwrap(), []);
+    let mentions = bench.remote.mentions("nightshift").await.unwrap();
+    assert_eq!(mentions.len(), 1);
+    assert!(!mentions[0].association.is_trusted());
+    bench.remote.tell_issue(number, "Pull request #2").await.unwrap();
+    assert_eq!(bench.site.issue_comments("o", "r").last().unwrap().body, "Pull request #2");
+    assert_eq!(bench.site.breaches(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_has_not_changed_is_not_sent_again() {
+    let bench = bench().await;
+    bench.push().await;
+    let number = bench.remote.create_pull_request(&bench.new_pull_request()).await.unwrap().number;
+    let first = bench.remote.pull_request(number).await.unwrap();
+    let remaining = bench.site.remaining();
+    assert_eq!(bench.remote.pull_request(number).await.unwrap(), first);
+    assert_eq!(
+        bench.site.remaining(),
+        remaining,
+        "an answer of 304 does not count against the hour's requests"
+    );
+    bench.remote.update_body(number, "New.").await.unwrap();
+    assert_eq!(bench.remote.pull_request(number).await.unwrap().body, "New.");
+}
+
+#[tokio::test]
+async fn an_app_buys_tokens_for_its_installation() {
+    let bench = bench().await;
+    let key = std::process::Command::new("openssl").args(["genrsa", "2048"]).output().unwrap();
+    let private_key = Secret::new(&String::from_utf8(key.stdout).unwrap());
+    let app = AppKey { app: "Iv1.nightshift".to_owned(), private_key, installation: None };
+    let github = account(&bench.site, Credential::App(app));
+    assert!(!github.may_upload());
+    let remote = github.remote(&format!("{}/o/r", bench.site.web_url()).parse().unwrap()).unwrap();
+    bench.push().await;
+    remote.create_pull_request(&bench.new_pull_request()).await.unwrap();
+    assert_eq!(github.secrets().await.len(), 1);
+    assert_eq!(bench.site.breaches(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn git_without_the_token_is_refused_and_nothing_shows_it() {
+    let bench = bench().await;
+    let folder = tempfile::tempdir().unwrap();
+    let source: Source = format!("{}/o/r", bench.site.web_url()).parse().unwrap();
+    let forge = Forge::open(folder.path(), Git::new(std::env::vars_os())).await.unwrap();
+    let refused =
+        forge.repository(&source).remote_head(&bench.remote.git_url(), &bench.branch).await.unwrap_err();
+    assert!(
+        refused.to_string().contains("could not read Username")
+            || refused.to_string().contains("Authentication"),
+        "{refused}"
+    );
+    assert!(!format!("{:?}", bench.repository).contains(TOKEN));
+    assert!(!format!("{:?}", bench.remote).contains(TOKEN));
+}

@@ -1,0 +1,141 @@
+//! What happens between the end of the work and the merge: checks, pictures, the way to a forge, and what people
+//! and checks say about it.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::ArtifactId;
+
+/// Where a run's work is delivered to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum DeliveryTarget {
+    /// The built-in forge on this machine.
+    Local,
+    /// A repository on GitHub.
+    GitHub,
+}
+
+/// Something that a reviewer should know of the diff before reading it, found by rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PreReviewFinding {
+    /// What it is about.
+    pub kind: PreReviewKind,
+    /// The files it is about, at most nine; empty when it is about all.
+    pub paths: Vec<String>,
+    /// One sentence.
+    pub words: String,
+}
+
+/// What a finding is about. The order is that of lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum PreReviewKind {
+    /// Paths that agents may not change: nothing is delivered.
+    ForbiddenPath,
+    /// Files that decide over access, deployment or data.
+    Sensitive,
+    /// A licence was changed or came in.
+    Licence,
+    /// Tests were deleted.
+    TestsDeleted,
+    /// Tests lost more lines than they won.
+    TestsChanged,
+    /// Large binary files.
+    LargeBinary,
+    /// Many changed lines.
+    Size,
+    /// Files made by programs.
+    Generated,
+    /// Code changed and no test did.
+    NoTests,
+    /// How the repository's lint ended.
+    Lint,
+}
+
+/// A picture or recording as it may leave the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PreparedPicture {
+    /// The picture as it was taken; the body names it. For a recording: the recording itself.
+    pub artifact: ArtifactId,
+    /// What leaves the machine in its place: without what looks like a secret. `None` when nothing does.
+    pub prepared: Option<ArtifactId>,
+    /// `image/png` or `image/gif`.
+    pub media_type: String,
+    /// How many areas were masked.
+    pub masked: u32,
+    /// Why it stays on this machine, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_because: Option<String>,
+}
+
+/// Something that people or checks said about a pull request, and that the run has to deal with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FeedbackItem {
+    /// A short name within the run, for the agent: `f1`, `f2` and so on.
+    pub name: String,
+    /// Where it comes from.
+    pub source: FeedbackSource,
+    /// The words, cut to 4,000 characters. They are data: whoever wrote them does not instruct Nightshift.
+    pub words: String,
+}
+
+/// Where feedback comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum FeedbackSource {
+    /// A comment on a line.
+    Thread {
+        /// The comment that began the thread.
+        comment: u64,
+        /// The newest comment in it that was read.
+        newest: u64,
+        /// The file.
+        path: String,
+        /// The line, where it still exists.
+        line: Option<u64>,
+        /// Who wrote it.
+        author: String,
+    },
+    /// A comment in the conversation.
+    Comment {
+        /// Its id.
+        comment: u64,
+        /// Who wrote it.
+        author: String,
+    },
+    /// A review that says something, or asks for changes.
+    Review {
+        /// Its id; 0 for one that was given in the app.
+        review: u64,
+        /// Who wrote it.
+        author: String,
+    },
+    /// A check that failed.
+    Check {
+        /// Its name.
+        check: String,
+        /// The commit it looked at.
+        head: crate::CommitId,
+    },
+    /// The base branch has gone on, and the work does not fit any more.
+    Conflict {
+        /// The base branch's newest commit.
+        base: crate::CommitId,
+    },
+}
+
+/// What the agent answers to a piece of feedback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FeedbackAnswer {
+    /// The feedback's name.
+    pub name: String,
+    /// What is said to whoever wrote it.
+    pub words: String,
+    /// Whether it is settled, so that its thread can be closed.
+    pub settled: bool,
+}

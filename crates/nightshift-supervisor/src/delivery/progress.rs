@@ -1,0 +1,325 @@
+//! How far a delivery is, folded from events, and the one decision of what comes next in it.
+//!
+//! ```text
+//! receive ─▶ check ─▶ prepare pictures ─┬─ local ──────────────────────────▶ open | describe ─────────────────▶ review
+//!                                       └─ GitHub ─▶ push ─▶ publish each ─▶ open | describe ─▶ route ─▶ answer ─▶ review
+//! ```
+//!
+//! A later round (after feedback) takes the same road: what was done for an older commit counts no more, what was
+//! published is not published again, and the pull request that is open is described anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nightshift_protocol::{
+    ArtifactId, CommitId, DeliveryTarget, EventBody, FeedbackAnswer, FeedbackItem, FeedbackSource,
+    PreReviewFinding, PreparedPicture, PullRequestId,
+};
+
+use crate::progress::Received;
+
+/// How far a delivery is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeliveryProgress {
+    /// The branch as it came out of the sandbox, in this round.
+    pub received: Option<Received>,
+    /// What was found in the diff.
+    pub findings: Vec<PreReviewFinding>,
+    /// Where the work goes; known once it was checked.
+    pub target: Option<DeliveryTarget>,
+    /// The pictures of this round, as they may leave the machine.
+    pub pictures: Vec<PreparedPicture>,
+    /// The recording among them.
+    pub recording: Option<ArtifactId>,
+    /// Where what was published is seen, by the artifact that was published.
+    pub published: BTreeMap<ArtifactId, String>,
+    /// Every commit that the branch at the forge may be at by us.
+    pub pushed: Vec<CommitId>,
+    /// The pull request.
+    pub pull_request: Option<PullRequestId>,
+    /// Where people look at it, at a remote forge.
+    pub url: Option<String>,
+    /// Whether its creation was intended and its outcome is not known.
+    pub opening: bool,
+    /// Rounds of feedback so far.
+    pub rounds: u32,
+    /// Rounds in which a check had failed.
+    pub check_rounds: u32,
+    /// All feedback so far, oldest first.
+    pub feedback: Vec<FeedbackItem>,
+    /// What the agent answered, by the feedback's name.
+    pub answers: BTreeMap<String, FeedbackAnswer>,
+    /// The answers that were given to whoever asked, by the feedback's name.
+    pub told: BTreeSet<String>,
+    checked: Option<CommitId>,
+    prepared: Option<CommitId>,
+    there: Option<CommitId>,
+    described: Option<CommitId>,
+    routed: bool,
+}
+
+/// What to do next in a delivery.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum DeliveryAction {
+    /// Take the branch out of the sandbox.
+    Receive,
+    /// Look the diff through.
+    Check(Received),
+    /// Make the pictures fit to leave the machine.
+    PreparePictures(Received),
+    /// Push the branch.
+    Push(CommitId),
+    /// Publish a picture.
+    Publish(PreparedPicture),
+    /// Open the pull request, or find the one that was opened.
+    Open(Received),
+    /// Write the body anew.
+    Describe(PullRequestId, Received),
+    /// Add labels and ask for reviews.
+    Route(PullRequestId),
+    /// Answer a piece of feedback where it was given.
+    Tell(PullRequestId, FeedbackItem, FeedbackAnswer),
+    /// All is done: people decide.
+    AwaitReview(PullRequestId),
+}
+
+impl DeliveryProgress {
+    /// Takes the next event in.
+    pub fn apply(&mut self, body: &EventBody) {
+        match body {
+            // The agent has worked since: what is received is older.
+            EventBody::WorkFinished { .. } => self.received = None,
+            EventBody::BranchReceived { head, commits, .. } => {
+                self.received = Some(Received { head: head.clone(), commits: *commits });
+            }
+            EventBody::DeliveryChecked { head, target, findings } => {
+                self.checked = Some(head.clone());
+                self.target = Some(*target);
+                self.findings.clone_from(findings);
+            }
+            EventBody::PicturesPrepared { head, pictures, recording } => {
+                self.prepared = Some(head.clone());
+                self.pictures.clone_from(pictures);
+                self.recording.clone_from(recording);
+            }
+            EventBody::PushIntended { head, .. } => self.pushed.push(head.clone()),
+            EventBody::BranchPushed { head, .. } => self.there = Some(head.clone()),
+            EventBody::PicturePublished { artifact, url } => {
+                self.published.insert(artifact.clone(), url.clone());
+            }
+            EventBody::PullRequestIntended { .. } => self.opening = true,
+            EventBody::PullRequestOpened { pull_request, url } => {
+                self.opening = false;
+                self.pull_request = Some(*pull_request);
+                self.url.clone_from(url);
+                self.described = self.received.as_ref().map(|received| received.head.clone());
+            }
+            EventBody::PullRequestDescribed { head } => self.described = Some(head.clone()),
+            EventBody::PullRequestRouted { .. } => self.routed = true,
+            EventBody::FeedbackReceived { items, .. } => {
+                self.rounds += 1;
+                let of_check = |item: &FeedbackItem| matches!(item.source, FeedbackSource::Check { .. });
+                self.check_rounds += u32::from(items.iter().any(of_check));
+                self.feedback.extend(items.iter().cloned());
+            }
+            EventBody::FeedbackAnswered { answers } => {
+                self.answers.extend(answers.iter().map(|answer| (answer.name.clone(), answer.clone())));
+            }
+            EventBody::FeedbackTold { name } => {
+                self.told.insert(name.clone());
+            }
+            _ => {}
+        }
+    }
+
+    /// What is left of it when the run goes back in time: what is out in the world stays there.
+    pub(crate) fn after_rewind(&self) -> Self {
+        Self { received: None, ..self.clone() }
+    }
+
+    /// Feedback that has no answer yet.
+    pub fn unanswered(&self) -> impl Iterator<Item = &FeedbackItem> {
+        self.feedback.iter().filter(|item| !self.answers.contains_key(&item.name))
+    }
+}
+
+/// Decides what is to be done next in a delivery. The only place that does.
+pub(crate) fn next_in_delivery(progress: &DeliveryProgress) -> DeliveryAction {
+    let Some(received) = progress.received.clone() else { return DeliveryAction::Receive };
+    let current = |of: &Option<CommitId>| of.as_ref() == Some(&received.head);
+    let (Some(target), true) = (progress.target, current(&progress.checked)) else {
+        return DeliveryAction::Check(received);
+    };
+    if !current(&progress.prepared) {
+        return DeliveryAction::PreparePictures(received);
+    }
+    if target == DeliveryTarget::GitHub {
+        if !current(&progress.there) {
+            return DeliveryAction::Push(received.head);
+        }
+        let unpublished = |picture: &&PreparedPicture| {
+            picture.prepared.as_ref().is_some_and(|prepared| !progress.published.contains_key(prepared))
+        };
+        if let Some(picture) = progress.pictures.iter().find(unpublished) {
+            return DeliveryAction::Publish(picture.clone());
+        }
+    }
+    let Some(pull_request) = progress.pull_request else { return DeliveryAction::Open(received) };
+    if !current(&progress.described) {
+        return DeliveryAction::Describe(pull_request, received);
+    }
+    if target == DeliveryTarget::GitHub {
+        if !progress.routed {
+            return DeliveryAction::Route(pull_request);
+        }
+        let untold = |item: &&FeedbackItem| !progress.told.contains(&item.name);
+        let answered = |item: &FeedbackItem| Some((item.clone(), progress.answers.get(&item.name)?.clone()));
+        if let Some((item, answer)) = progress.feedback.iter().filter(untold).find_map(answered) {
+            return DeliveryAction::Tell(pull_request, item, answer);
+        }
+    }
+    DeliveryAction::AwaitReview(pull_request)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn commit(of: u8) -> CommitId {
+        format!("{of:040x}").parse().unwrap()
+    }
+
+    fn artifact(of: u8) -> ArtifactId {
+        format!("{of:064x}").parse().unwrap()
+    }
+
+    fn picture(of: u8) -> PreparedPicture {
+        PreparedPicture {
+            artifact: artifact(of),
+            prepared: Some(artifact(of + 100)),
+            media_type: "image/png".to_owned(),
+            masked: 0,
+            kept_because: None,
+        }
+    }
+
+    /// What an action leads to when it goes well.
+    fn outcome(action: &DeliveryAction, target: DeliveryTarget, head: u8) -> Vec<EventBody> {
+        let branch = "nightshift/x-0123456789".to_owned();
+        match action {
+            DeliveryAction::Receive => {
+                vec![EventBody::BranchReceived { branch, head: commit(head), commits: 1 }]
+            }
+            DeliveryAction::Check(received) => {
+                vec![EventBody::DeliveryChecked { head: received.head.clone(), target, findings: Vec::new() }]
+            }
+            DeliveryAction::PreparePictures(received) => {
+                let pictures = vec![picture(1), picture(2)];
+                vec![EventBody::PicturesPrepared { head: received.head.clone(), pictures, recording: None }]
+            }
+            DeliveryAction::Push(head) => vec![
+                EventBody::PushIntended { branch: branch.clone(), head: head.clone() },
+                EventBody::BranchPushed { branch, head: head.clone() },
+            ],
+            DeliveryAction::Publish(picture) => vec![EventBody::PicturePublished {
+                artifact: picture.prepared.clone().unwrap(),
+                url: "https://example.org/1.png".to_owned(),
+            }],
+            DeliveryAction::Open(received) => vec![
+                EventBody::PullRequestIntended { head: received.head.clone() },
+                EventBody::PullRequestOpened { pull_request: PullRequestId(7), url: None },
+            ],
+            DeliveryAction::Describe(_, received) => {
+                vec![EventBody::PullRequestDescribed { head: received.head.clone() }]
+            }
+            DeliveryAction::Route(_) => {
+                vec![EventBody::PullRequestRouted { labels: vec![], reviewers: vec![] }]
+            }
+            DeliveryAction::Tell(_, item, _) => vec![EventBody::FeedbackTold { name: item.name.clone() }],
+            DeliveryAction::AwaitReview(_) => Vec::new(),
+        }
+    }
+
+    fn name(action: &DeliveryAction) -> &'static str {
+        match action {
+            DeliveryAction::Receive => "receive",
+            DeliveryAction::Check(_) => "check",
+            DeliveryAction::PreparePictures(_) => "prepare",
+            DeliveryAction::Push(_) => "push",
+            DeliveryAction::Publish(_) => "publish",
+            DeliveryAction::Open(_) => "open",
+            DeliveryAction::Describe(..) => "describe",
+            DeliveryAction::Route(_) => "route",
+            DeliveryAction::Tell(..) => "tell",
+            DeliveryAction::AwaitReview(_) => "review",
+        }
+    }
+
+    fn road(progress: &mut DeliveryProgress, target: DeliveryTarget, head: u8) -> Vec<&'static str> {
+        let mut road = Vec::new();
+        loop {
+            let action = next_in_delivery(progress);
+            road.push(name(&action));
+            if road.len() > 20 || matches!(action, DeliveryAction::AwaitReview(_)) {
+                return road;
+            }
+            outcome(&action, target, head).iter().for_each(|body| progress.apply(body));
+        }
+    }
+
+    fn finished() -> EventBody {
+        EventBody::WorkFinished { title: String::new(), summary: String::new(), not_verified: String::new() }
+    }
+
+    #[test]
+    fn a_local_delivery_pushes_and_publishes_nothing() {
+        let road = road(&mut DeliveryProgress::default(), DeliveryTarget::Local, 1);
+        assert_eq!(road, ["receive", "check", "prepare", "open", "review"]);
+    }
+
+    #[test]
+    fn a_second_round_publishes_nothing_again_and_answers_what_was_asked() {
+        let mut progress = DeliveryProgress::default();
+        let first = road(&mut progress, DeliveryTarget::GitHub, 1);
+        assert_eq!(
+            first,
+            ["receive", "check", "prepare", "push", "publish", "publish", "open", "route", "review"]
+        );
+        let source = FeedbackSource::Review { review: 1, author: "ada".to_owned() };
+        let item = FeedbackItem { name: "f1".to_owned(), source, words: "Shorter".to_owned() };
+        progress.apply(&EventBody::FeedbackReceived { round: 1, items: vec![item] });
+        let answer = FeedbackAnswer { name: "f1".to_owned(), words: "Done".to_owned(), settled: true };
+        progress.apply(&EventBody::FeedbackAnswered { answers: vec![answer] });
+        progress.apply(&finished());
+        let second = road(&mut progress, DeliveryTarget::GitHub, 2);
+        assert_eq!(second, ["receive", "check", "prepare", "push", "describe", "tell", "review"]);
+        assert_eq!(progress.pushed, [commit(1), commit(2)]);
+    }
+
+    proptest! {
+        /// Events are written before and after effects; wherever the history ends, the road goes on from there and
+        /// comes to the same end, and nothing that has an outcome is done again.
+        #[test]
+        fn a_delivery_that_is_cut_anywhere_comes_to_its_end_without_repeating(cut in 0_usize..14) {
+            let mut all = Vec::new();
+            let mut whole = DeliveryProgress::default();
+            loop {
+                let action = next_in_delivery(&whole);
+                if matches!(action, DeliveryAction::AwaitReview(_)) {
+                    break;
+                }
+                for body in outcome(&action, DeliveryTarget::GitHub, 1) {
+                    whole.apply(&body);
+                    all.push(body);
+                }
+            }
+            let mut again = DeliveryProgress::default();
+            all.iter().take(cut).for_each(|body| again.apply(body));
+            road(&mut again, DeliveryTarget::GitHub, 1);
+            // An intention without an outcome is written a second time; the place is the same.
+            again.pushed.dedup();
+            prop_assert_eq!(again, whole);
+        }
+    }
+}

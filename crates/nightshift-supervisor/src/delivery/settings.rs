@@ -1,0 +1,45 @@
+//! What a person may set about deliveries.
+
+use nightshift_forge::secrets::Redactor;
+
+/// How work is delivered.
+#[derive(Debug, Clone)]
+pub struct DeliverySettings {
+    /// Whether pull requests at a remote forge begin as drafts.
+    pub draft: bool,
+    /// Labels of pull requests at a remote forge.
+    pub labels: Vec<String>,
+    /// Who is asked to review, by login.
+    pub reviewers: Vec<String>,
+    /// Paths that agents may not change; `*` stands for any characters.
+    pub forbidden_paths: Vec<String>,
+    /// Which pictures leave the machine.
+    pub pictures: PicturePolicy,
+    /// Finds secrets in what is kept and in what leaves the machine.
+    pub redactor: Redactor,
+}
+
+impl Default for DeliverySettings {
+    /// No drafts, the label `nightshift`, pictures that were read.
+    fn default() -> Self {
+        Self {
+            draft: false,
+            labels: vec!["nightshift".to_owned()],
+            reviewers: Vec::new(),
+            forbidden_paths: Vec::new(),
+            pictures: PicturePolicy::Read,
+            redactor: Redactor::default(),
+        }
+    }
+}
+
+/// Which pictures leave the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PicturePolicy {
+    /// Those whose text was read and masked where it looks like a secret. Without a program that reads, none.
+    Read,
+    /// All, as they are: a person vouches for what their repositories show.
+    Unread,
+    /// None.
+    Never,
+}

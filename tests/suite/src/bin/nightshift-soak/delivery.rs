@@ -1,0 +1,114 @@
+//! Owners that end in the middle of deliveries, at random: afterwards there is one branch, one pull request and one
+//! set of pictures for each run.
+
+use std::time::Duration;
+
+use nightshift_protocol::{Entropy as _, RunId, RunState};
+use nightshift_supervisor::{DeliverySettings, PicturePolicy};
+use nightshift_testing::github::{Fault, Moment, Token};
+use serde_json::{Value, json};
+use suite::site::{SiteNight, delivery};
+use suite::{SystemEntropy, names};
+
+use super::{fetch, pictures, script};
+
+/// Moments that a delivery has at the site, about: two for each request.
+const MOMENTS: u64 = 44;
+
+/// Events that a delivery writes, about.
+const EVENTS: usize = 14;
+
+/// Pictures of each run: two of evidence and the recording.
+const PICTURES: usize = 3;
+
+/// Runs of one site.
+const RUNS: usize = 25;
+
+fn random(below: u64) -> u64 {
+    let mut bytes = [0; 8];
+    SystemEntropy.fill(&mut bytes);
+    u64::from_le_bytes(bytes) % below
+}
+
+pub(super) async fn soak(points: usize) -> (Value, bool) {
+    let (mut crashed, mut branches, mut pull_requests, mut lost, mut breaches) = (0, 0, 0, 0, 0);
+    let mut left = points;
+    let mut round = 0;
+    while left > 0 {
+        let runs = left.min(RUNS);
+        left -= runs;
+        // Attachments and the side branch by turns.
+        let kind = if round % 2 == 0 { Token::Personal } else { Token::Installation };
+        round += 1;
+        // What is soaked is the delivery and not the reading, which takes seconds for each picture.
+        let settings = DeliverySettings { pictures: PicturePolicy::Unread, ..delivery() };
+        let work = "date +%N >> notes.txt && git commit -qam 'Add a note' && cat notes.txt";
+        let mut night = SiteNight::begin_with(script(work), kind, settings).await;
+        for number in 0..runs {
+            let run = night.submit("Add a note").await;
+            crash(&mut night, &run, number).await;
+            crashed += 1;
+            night.night.until_in_review(&run).await;
+        }
+        let opened = night.site.pull_requests("ada", "notes");
+        pull_requests += opened.len().abs_diff(runs);
+        let ours = night.site.branches("ada", "notes").into_iter();
+        branches += ours.filter(|branch| branch.starts_with("nightshift/")).count().abs_diff(runs);
+        for one in &opened {
+            let mut there = 0;
+            for url in pictures(&one.body) {
+                there += usize::from(fetch(&url).await.is_some());
+            }
+            lost += PICTURES.saturating_sub(there);
+        }
+        breaches += night.site.breaches().len();
+    }
+    let good = crashed == points && branches + pull_requests + lost + breaches == 0;
+    let outcome = json!({
+        "crash_points": crashed, "extra_branches": branches, "extra_pull_requests": pull_requests,
+        "lost_images": lost, "breaches": breaches,
+    });
+    (outcome, good)
+}
+
+/// Ends the owner at a random moment of a run's delivery, and starts another.
+async fn crash(night: &mut SiteNight, run: &RunId, number: usize) {
+    night.night.until(run, "the end of the work", |events| names(events).contains(&"workFinished")).await;
+    match number % 3 {
+        // While a request is under way: before the site acted, or after.
+        0 | 1 => {
+            if number % 2 == 1 {
+                let operations =
+                    ["git/receive-pack", "pulls/create", "issues/add-labels", "attachments/upload"];
+                let operation = operations[usize::try_from(random(4)).unwrap()];
+                night.site.fail_next(operation, Fault::CutAfterActing, 1);
+            }
+            let Moment(now) = night.site.moment();
+            night.site.stop_at(Some(Moment(now + 1 + random(MOMENTS))));
+            // A delivery that was quicker, or needs fewer requests, ends before that moment.
+            let delivered = async {
+                loop {
+                    if matches!(night.night.state(run).await, RunState::InReview { .. }) {
+                        return;
+                    }
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            tokio::select! {
+                () = night.site.stopped() => {}
+                () = delivered => {}
+            }
+            night.site.stop_at(None);
+        }
+        // Between two events.
+        _ => {
+            let before = night.night.events(run).await.len();
+            let wanted = before + usize::try_from(random(EVENTS as u64)).unwrap();
+            let enough = |events: &[nightshift_protocol::Event]| {
+                events.len() >= wanted || names(events).contains(&"pullRequestRouted")
+            };
+            night.night.until(run, "some events of the delivery", enough).await;
+        }
+    }
+    night.owner_restarts().await;
+}

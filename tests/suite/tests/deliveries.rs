@@ -1,0 +1,161 @@
+//! Work that is delivered to a GitHub on the wire.
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+use nightshift_protocol::{ErrorCode, EventBody, PauseReason, RunState};
+use nightshift_testing::github::{Fault, Token};
+use serde_json::{Value, json};
+use suite::site::{SiteNight, TOKEN, delivery};
+use suite::{assert_exactly_once, names};
+
+fn shell(command: &str) -> Value {
+    json!({"tool": "shell", "input": {"command": command}})
+}
+
+fn evidence(claim: &str, step: &str) -> Value {
+    json!({"tool": "evidence", "input": {"claim": claim, "step": step}})
+}
+
+fn finish() -> Value {
+    json!({"tool": "finish", "input": {"title": "Add a note", "summary": "There is a second note now."}})
+}
+
+/// A command, two clicks that are seen, evidence of all, the end.
+fn script(command: &str) -> Value {
+    json!({"turns": [
+        {"calls": [shell(command)]},
+        {"calls": [
+            {"tool": "computer", "input": {"action": "left_click", "coordinate": [100, 100]}},
+            {"tool": "computer", "input": {"action": "left_click", "coordinate": [200, 100]}},
+            evidence("There are two notes.", "1.1"),
+            evidence("It was one click.", "2.1"),
+            evidence("It is two clicks.", "2.2"),
+        ]},
+        {"calls": [finish()]},
+    ]})
+}
+
+const WORK: &str = "echo two >> notes.txt && git commit -qam 'Add a note' && cat notes.txt";
+
+/// The addresses of the pictures in a body.
+fn pictures(body: &str) -> Vec<String> {
+    body.split("](").skip(1).filter_map(|rest| rest.split(')').next()).map(str::to_owned).collect()
+}
+
+async fn resolve(url: &str) -> (u16, Vec<u8>) {
+    let answer = suite::site::get(url).await.unwrap();
+    (answer.status().as_u16(), answer.bytes().await.unwrap().to_vec())
+}
+
+async fn delivered_with(kind: Token) -> SiteNight {
+    let site_night = SiteNight::begin_with(script(WORK), kind, delivery()).await;
+    let run = site_night.submit("Add a note").await;
+    let events = site_night.night.until_in_review(&run).await;
+    assert_exactly_once(&events);
+    site_night.assert_no_breach();
+    site_night
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_work_is_a_pull_request_whose_pictures_resolve_and_whose_diff_has_only_the_work() {
+    let site_night = delivered_with(Token::Personal).await;
+    let site = &site_night.site;
+    let opened = site.pull_requests("ada", "notes");
+    assert_eq!(opened.len(), 1);
+    assert_eq!((opened[0].title.as_str(), opened[0].base.as_str()), ("Add a note", "trunk"));
+    assert!(opened[0].labels.contains("nightshift"));
+    let urls = pictures(&opened[0].body);
+    assert_eq!(urls.len(), 3, "two pictures and the recording: {}", opened[0].body);
+    for url in &urls {
+        let (status, bytes) = resolve(url).await;
+        assert!(
+            status == 200 && (bytes.starts_with(b"\x89PNG") || bytes.starts_with(b"GIF8")),
+            "{url}: {status}"
+        );
+    }
+    assert_eq!(site.branches("ada", "notes"), [opened[0].head.as_str(), "trunk"]);
+    assert_eq!(site.changed_files("ada", "notes", "trunk", &opened[0].head), ["notes.txt"]);
+    assert!(!opened[0].body.contains("artifact:") && !opened[0].body.contains(TOKEN));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_right_to_upload_pictures_are_on_a_side_branch_and_in_no_diff() {
+    let site_night = delivered_with(Token::Installation).await;
+    let site = &site_night.site;
+    let opened = &site.pull_requests("ada", "notes")[0];
+    for url in pictures(&opened.body) {
+        assert!(url.contains("/blob/nightshift-assets/"), "{url}");
+        assert_eq!(resolve(&url).await.0, 200, "{url}");
+    }
+    assert_eq!(site.changed_files("ada", "notes", "trunk", &opened.head), ["notes.txt"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_request_is_merged_and_closed_from_here() {
+    let site_night = delivered_with(Token::Personal).await;
+    let run = site_night.night.owner.api.runs(&Default::default()).await.unwrap().runs.remove(0).run;
+    let merged = site_night.night.owner.api.merge(run.as_str()).await.unwrap();
+    assert_eq!(site_night.site.head("ada", "notes", "trunk"), Some(merged.commit.to_string()));
+    assert!(matches!(site_night.night.state(&run).await, RunState::Merged { .. }));
+    site_night.assert_no_breach();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_lost_makes_no_second_pull_request() {
+    let site_night = SiteNight::begin(script(WORK)).await;
+    for operation in ["git/receive-pack", "pulls/create", "issues/add-labels", "attachments/upload"] {
+        site_night.site.fail_next(operation, Fault::CutAfterActing, 1);
+    }
+    let run = site_night.submit("Add a note").await;
+    site_night.night.until_in_review(&run).await;
+    assert_eq!(site_night.site.pull_requests("ada", "notes").len(), 1);
+    assert_eq!(site_night.site.branches("ada", "notes").len(), 2);
+    site_night.assert_no_breach();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_may_not_pauses_the_run_and_says_what_to_do() {
+    let site_night = SiteNight::begin(script(WORK)).await;
+    site_night.site.fail_next("pulls/create", Fault::NoPermission, 1);
+    let run = site_night.submit("Add a note").await;
+    let RunState::Paused { reason: PauseReason::Trouble { error } } =
+        site_night.night.until_paused(&run).await
+    else {
+        panic!("it paused for another reason");
+    };
+    assert_eq!(error.code, ErrorCode::ForgeRefused);
+    assert!(error.hint.contains("docs/github.md"), "{}", error.hint);
+    site_night.night.owner.api.continue_run(run.as_str()).await.unwrap();
+    site_night.night.until_in_review(&run).await;
+    assert_eq!(site_night.site.pull_requests("ada", "notes").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_in_the_work_is_not_delivered_and_its_place_is_named() {
+    let planted = format!("echo token={TOKEN} > settings.txt && git add -A && git commit -qm Settings");
+    let site_night = SiteNight::begin(script(&planted)).await;
+    let run = site_night.submit("Add settings").await;
+    let RunState::Paused { reason: PauseReason::Trouble { error } } =
+        site_night.night.until_paused(&run).await
+    else {
+        panic!("it paused for another reason");
+    };
+    assert_eq!(error.code, ErrorCode::DeliveryRefused);
+    assert!(
+        error.message.contains("settings.txt line 1") && !error.message.contains(TOKEN),
+        "{}",
+        error.message
+    );
+    assert_eq!(site_night.site.branches("ada", "notes"), ["trunk"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_command_prints_is_in_no_event_when_it_is_a_secret() {
+    let command = format!("{WORK}; echo the token is {TOKEN}");
+    let site_night = SiteNight::begin(script(&command)).await;
+    let run = site_night.submit("Add a note").await;
+    let events = site_night.night.until_in_review(&run).await;
+    let finished = events.iter().find(|event| matches!(&event.body, EventBody::StepFinished { .. }));
+    let text = serde_json::to_string(&finished).unwrap();
+    assert!(text.contains("[redacted: GITHUB_TOKEN]") && !text.contains(TOKEN), "{text}");
+    assert!(names(&events).contains(&"pullRequestOpened"));
+}
