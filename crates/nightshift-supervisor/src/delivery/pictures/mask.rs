@@ -37,7 +37,19 @@ pub fn secret_areas(words: &[ReadWord], redactor: &Redactor) -> Vec<Area> {
         }
         spread(words, &line, &mut covered);
     }
-    words.iter().zip(&covered).filter(|(_, covered)| **covered).map(|(word, _)| word.area).collect()
+    let mut areas: Vec<Area> =
+        words.iter().zip(&covered).filter(|(_, covered)| **covered).map(|(word, _)| word.area).collect();
+    // Between two covered words of a line there may be a letter that was not read at all.
+    for line in lines(words) {
+        for pair in line.windows(2).filter(|pair| covered[pair[0]] && covered[pair[1]]) {
+            let (left, right) = (words[pair[0]].area, words[pair[1]].area);
+            let end = (right.x + right.width).max(left.x + left.width);
+            let bottom = (left.y + left.height).max(right.y + right.height);
+            let y = left.y.min(right.y);
+            areas.push(Area { x: left.x, y, width: end - left.x, height: bottom - y });
+        }
+    }
+    areas
 }
 
 /// What stands right beside a covered word and looks like a part of the same is covered too.
@@ -49,10 +61,16 @@ fn spread(words: &[ReadWord], line: &[usize], covered: &mut [bool]) {
             let close = gap <= left.area.height.max(right.area.height);
             if close && covered[pair[0]] != covered[pair[1]] {
                 let other = if covered[pair[0]] { pair[1] } else { pair[0] };
-                covered[other] = is_mixed(&words[other].text) && words[other].text.len() >= 4;
+                covered[other] = may_be_a_part(&words[other].text);
             }
         }
     }
+}
+
+/// Whether it may be a piece of a token beside the rest of it: it is no plain word.
+fn may_be_a_part(word: &str) -> bool {
+    let odd = |character: char| character.is_ascii_digit() || "-_+/=".contains(character);
+    word.chars().any(odd) || word.chars().skip(1).any(char::is_uppercase)
 }
 
 /// The words' places by line, from left to right.
@@ -148,7 +166,7 @@ mod tests {
         let words =
             [word("hunter-aB3dES", 0, 1), word("gH7jK9mNlpQ3", 104, 1), word("sT5v", 0, 2), word("ls", 0, 3)];
         // Four characters at the beginning of the next line are too few to be told from a word.
-        assert_eq!(covered(&words, TOKEN), [0, 104]);
+        assert_eq!(covered(&words, TOKEN), [0, 104, 0]);
     }
 
     #[test]
@@ -158,7 +176,7 @@ mod tests {
             word("hp_aB3dESgH7", 0, 2),
             word("jKOMN1pQ3sTSvW7yZ9bC2dF4gHS", 98, 2),
         ];
-        assert_eq!(covered(&words, "something-else-altogether"), [0, 0, 98]);
+        assert_eq!(covered(&words, "something-else-altogether"), [0, 0, 98, 0]);
     }
 
     #[test]

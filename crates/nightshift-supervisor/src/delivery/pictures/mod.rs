@@ -18,7 +18,7 @@ pub use reader::{ReadWord, ScreenReader, UnreadablePicture};
 pub(crate) use recording::{RecordingFrame, record};
 
 /// How often the picture is enlarged before it is read: small letters are read better large, large ones small.
-const SCALES: [u32; 2] = [1, 2];
+const SCALES: [u32; 3] = [1, 2, 3];
 
 /// A picture without what looks like a secret.
 #[derive(Debug)]

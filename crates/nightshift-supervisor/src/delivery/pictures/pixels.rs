@@ -104,7 +104,7 @@ impl Pixels {
         self.colour(x, y) == Some(COVER)
     }
 
-    /// A grey PNG for reading, enlarged by a whole number.
+    /// A grey PNG for reading, enlarged by a whole number; dark letters on a light ground, as printed pages have them.
     pub(super) fn for_reading(&self, scale: u32) -> Vec<u8> {
         let (width, height) = (self.width * scale, self.height * scale);
         let mut grey = Vec::with_capacity(width as usize * height as usize);
@@ -112,6 +112,10 @@ impl Pixels {
             for x in 0..width {
                 grey.push(self.grey_between(x, y, scale));
             }
+        }
+        let sum: u64 = grey.iter().map(|&value| u64::from(value)).sum();
+        if sum < grey.len() as u64 * 128 {
+            grey.iter_mut().for_each(|value| *value = u8::MAX - *value);
         }
         encode(width, height, png::ColorType::Grayscale, &grey)
     }

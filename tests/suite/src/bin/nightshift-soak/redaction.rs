@@ -102,20 +102,21 @@ fn escaped(text: &str) -> String {
 }
 
 /// What of the tokens can still be seen on a picture: where they were drawn, or by reading it again.
-async fn seen(bytes: &[u8], places: &[[u32; 4]]) -> Option<&'static str> {
+async fn seen(bytes: &[u8], places: &[[u32; 4]]) -> Option<String> {
     // The recording is smaller and in few colours: it is made of the same clean pictures.
     let pixels = Pixels::decode(bytes).ok()?;
     for &[left, top, width, height] in places {
         let all = (top..top + height).flat_map(|y| (left..left + width).map(move |x| (x, y)));
         let open = all.filter(|&(x, y)| !pixels.is_covered(x, y)).count();
         if open * 50 > (width * height) as usize {
-            return Some("screen");
+            let (all, size) = (width * height, pixels.size());
+            return Some(format!("screen, {open} of {all} pixels at {left},{top} of {size:?}"));
         }
     }
     let reader = ScreenReader::find(std::env::var_os("PATH").as_deref()).expect("tesseract is installed");
     let words = reader.read(&pixels, 2).await.ok()?;
     let redactor = delivery().redactor;
-    (!secret_areas(&words, &redactor).is_empty()).then_some("screen, read again")
+    (!secret_areas(&words, &redactor).is_empty()).then(|| "screen, read again".to_owned())
 }
 
 /// A terminal with tokens on it, and where they are: left, top, width, height.
