@@ -188,7 +188,7 @@ mod tests {
             "node_modules/.bin/vite",
             "2026-01-05T09:00:00Z",
             "TestThatTheTokenIsKept",
-            "hunter",
+            "hunt",
         ];
         let words: Vec<ReadWord> = (0..).zip(words).map(|(line, text)| word(text, 0, line)).collect();
         assert_eq!(covered(&words, TOKEN), Vec::<u32>::new());
