@@ -431,7 +431,7 @@ mod tests {
 
     #[test]
     fn a_folder_becomes_absolute_and_a_url_stays() {
-        assert!(repository("some/where").unwrap().starts_with('/'));
+        assert!(repository("./some/where").unwrap().starts_with('/'));
         assert_eq!(repository("https://example.org/a.git").unwrap(), "https://example.org/a.git");
         assert_eq!(repository("git@example.org:a.git").unwrap(), "git@example.org:a.git");
         assert_eq!(repository("octocat/hello-world").unwrap(), "octocat/hello-world");

@@ -91,7 +91,8 @@ async fn an_interruption_that_was_recorded_counts_although_the_owner_ended_befor
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_model_call_is_made_again_with_what_was_said() {
-    let turns = vec![json!({"delayMs": 1500, "say": "Thinking.", "calls": [screenshot()]})];
+    // Long enough that the interruption comes first on a busy machine too.
+    let turns = vec![json!({"delayMs": 6000, "say": "Thinking.", "calls": [screenshot()]})];
     let night = Night::begin(script(turns, "1.1")).await;
     let run = night.submit("Work").await;
     night.until(&run, "the model call", |events| names(events).contains(&"turnRequested")).await;
