@@ -170,8 +170,9 @@ impl Courier {
                 ErrorCode::DeliveryRefused,
                 format!("the work is not delivered, because it has a secret in it: {}", named.join("; ")),
                 format!(
-                    "Tell the agent to take it out of the branch's history (`nightshift steer {} \"…\"`), then `nightshift continue`. If it is a real {}, replace it: it was in a sandbox.",
-                    self.run, first.kind
+                    "Go back to a moment before it (`nightshift checkpoint list {run}` and `rewind`), tell the agent to keep it out (`nightshift steer {run} \"…\"`), then `nightshift continue {run}`. If it is a real {}, replace it: it was in a sandbox.",
+                    first.kind,
+                    run = self.run
                 ),
             )));
         }

@@ -27,7 +27,7 @@ export function AskForChanges({ open, onClose, run, summary, comments, onSummary
   return (
     <Dialog open={open} onClose={onClose} title="Ask for changes" className="w-[36rem] max-w-[94vw]">
       <div className="min-h-0 space-y-3 overflow-y-auto px-5 pt-1 pb-4">
-        <p className="text-soft">The agent takes the work up again in the same machine, with these words.</p>
+        <p className="text-soft">These words go to the agent if its run still listens. If it does not, they are kept here.</p>
         <TextArea aria-label="What should be different" placeholder="What should be different?" rows={3} value={summary} onChange={(event) => onSummary(event.target.value)} autoFocus />
         {comments.length > 0 ? (
           <ul className="divide-y divide-line rounded-md border border-line">

@@ -84,7 +84,7 @@ function role(state: RunState | null): { label: string; help: string; possible: 
   if (state === null) return { label: 'Write to the agent', help: '', possible: false };
   if (state.type === 'waiting') return { label: 'Answer', help: 'The run goes on with your answer.', possible: true };
   if (isFinal(state)) return { label: 'Write to the agent', help: `The run is ${stateWords(state.type).name.toLowerCase()}: nobody reads here any more.`, possible: false };
-  if (state.type === 'inReview') return { label: 'Write to the agent', help: 'It takes the work up again with what you write.', possible: true };
+  if (state.type === 'inReview') return { label: 'Write to the agent', help: 'The work is delivered and waits for your review; the run takes no more messages.', possible: false };
   if (state.type === 'paused' || state.type === 'queued') return { label: 'Write to the agent', help: 'It reads this when it goes on.', possible: true };
   return { label: 'Steer the agent', help: 'It reads this before its next step; nothing is lost.', possible: true };
 }
