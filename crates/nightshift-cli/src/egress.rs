@@ -6,10 +6,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use nightshift_egress::{EgressLimits, HostName, SystemResolver, Target, Upstream};
-use nightshift_supervisor::{NetworkSettings, default_registries};
+use nightshift_supervisor::NetworkSettings;
 use serde::Deserialize;
 
-/// What sandboxes may reach. By default nothing while agents work, and the public package registries during set-up.
+/// What sandboxes may reach. By default nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct EgressConfiguration {
@@ -17,10 +17,6 @@ pub(crate) struct EgressConfiguration {
     pub(crate) allow: Vec<String>,
     /// Hosts that a repository may ask for.
     pub(crate) permit: Vec<String>,
-    /// Further package registries, open during set-up.
-    pub(crate) registries: Vec<String>,
-    /// Whether the public registries are open during set-up.
-    pub(crate) public_registries: bool,
     /// `host:port` of listed hosts that may have a private address.
     pub(crate) allow_private: Vec<String>,
     /// Addresses of hosts that are not looked up.
@@ -36,8 +32,6 @@ impl Default for EgressConfiguration {
         Self {
             allow: Vec::new(),
             permit: Vec::new(),
-            registries: Vec::new(),
-            public_registries: true,
             allow_private: Vec::new(),
             addresses: BTreeMap::new(),
             upstream: None,
@@ -51,10 +45,6 @@ pub(crate) fn settings(
     configuration: &EgressConfiguration,
     proxy: Option<&str>,
 ) -> Result<NetworkSettings, String> {
-    let mut registries = list("registries", &configuration.registries)?;
-    if configuration.public_registries {
-        registries.extend(default_registries());
-    }
     if configuration.mib_per_second == 0 {
         return Err("egress.mib_per_second must be at least 1".to_owned());
     }
@@ -84,7 +74,6 @@ pub(crate) fn settings(
     Ok(NetworkSettings {
         allow: list("allow", &configuration.allow)?,
         permit: list("permit", &configuration.permit)?,
-        registries,
         private: private.collect::<Result<_, _>>()?,
         upstream,
         resolver: Arc::new(SystemResolver { fixed: fixed.collect::<Result<_, _>>()? }),
@@ -108,21 +97,20 @@ mod tests {
     }
 
     #[test]
-    fn by_default_only_the_public_registries_are_named() {
+    fn by_default_nothing_is_named() {
         let settings = read("").unwrap();
         assert_eq!((settings.allow.len(), settings.permit.len(), settings.private.len()), (0, 0, 0));
-        assert_eq!(settings.registries, default_registries());
         assert_eq!(settings.upstream, None);
     }
 
     #[test]
-    fn a_mirror_takes_the_place_of_the_public_registries() {
+    fn a_mirror_may_have_a_private_address_that_is_not_looked_up() {
         let settings = read(
-            "public_registries = false\nregistries = ['mirror.example']\nallow_private = ['mirror.example:443']\n\
+            "allow = ['mirror.example']\nallow_private = ['mirror.example:443']\n\
              addresses = { 'mirror.example' = '10.0.0.7' }\nmib_per_second = 2\n",
         )
         .unwrap();
-        assert_eq!(settings.registries, ["mirror.example".parse().unwrap()]);
+        assert_eq!(settings.allow, ["mirror.example".parse().unwrap()]);
         assert_eq!(settings.private, ["mirror.example:443".parse().unwrap()]);
         assert_eq!(settings.limits.bytes_a_second, 2 << 20);
     }

@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_name_is_the_same_in_any_case_and_with_its_last_dot() {
-        assert_eq!(name("Registry.NPMJS.org."), name("registry.npmjs.org"));
+        assert_eq!(name("Packages.EXAMPLE.org."), name("packages.example.org"));
     }
 
     #[test]

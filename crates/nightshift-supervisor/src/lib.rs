@@ -28,7 +28,7 @@ pub use delivery::{DeliveryProgress, DeliverySettings, PicturePolicy, pictures};
 pub use desk::{Desk, DeskError, shell};
 pub use images::{Images, OnPhase, SetUpPhase};
 pub use lease::{IDLE, Lease};
-pub use network::{NetworkSettings, default_registries};
+pub use network::NetworkSettings;
 pub use nightshift_screen::live;
 pub use progress::{RunCheckpoints, RunProgress};
 pub use shared::{SupervisorParts, SupervisorSettings};

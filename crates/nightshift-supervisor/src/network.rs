@@ -34,38 +34,6 @@ const TELL_EVERY: Duration = Duration::from_millis(500);
 /// How long connections that were cut may take to be gone.
 const QUIET_WITHIN: Duration = Duration::from_secs(2);
 
-/// The public package registries of the tools that are in the image or come from its distribution.
-const REGISTRIES: [&str; 17] = [
-    // npm, yarn, pnpm; and the headers that node-gyp compiles against
-    "registry.npmjs.org",
-    "registry.yarnpkg.com",
-    "nodejs.org",
-    // pip, uv, poetry
-    "pypi.org",
-    "files.pythonhosted.org",
-    // cargo, rustup
-    "crates.io",
-    "index.crates.io",
-    "static.crates.io",
-    "static.rust-lang.org",
-    // go
-    "proxy.golang.org",
-    "sum.golang.org",
-    // apt
-    "deb.debian.org",
-    "security.debian.org",
-    // bundler, maven, composer
-    "rubygems.org",
-    "index.rubygems.org",
-    "repo.maven.apache.org",
-    "repo.packagist.org",
-];
-
-/// The package registries that are open during set-up unless the owner's configuration says otherwise.
-pub fn default_registries() -> Vec<Rule> {
-    REGISTRIES.iter().filter_map(|host| host.parse().ok()).collect()
-}
-
 /// What the owner's configuration says of the network.
 #[derive(Clone)]
 pub struct NetworkSettings {
@@ -73,8 +41,6 @@ pub struct NetworkSettings {
     pub allow: Vec<Rule>,
     /// What a repository may ask for.
     pub permit: Vec<Rule>,
-    /// The package registries, open during set-up.
-    pub registries: Vec<Rule>,
     /// Listed hosts that may have private addresses.
     pub private: Vec<Target>,
     /// The proxy the owner itself stands behind.
@@ -96,12 +62,11 @@ impl fmt::Debug for NetworkSettings {
 }
 
 impl Default for NetworkSettings {
-    /// Closed while agents work; the public registries during set-up.
+    /// Closed: nothing can be reached.
     fn default() -> Self {
         Self {
             allow: Vec::new(),
             permit: Vec::new(),
-            registries: default_registries(),
             private: Vec::new(),
             upstream: None,
             resolver: Arc::new(SystemResolver::default()),
@@ -306,7 +271,7 @@ mod tests {
 
     #[test]
     fn by_default_nothing_is_open_whatever_the_repository_asks_for() {
-        let asked = asked_in("[egress]\nallow = ['api.example.org', 'registry.npmjs.org']").unwrap();
+        let asked = asked_in("[egress]\nallow = ['api.example.org', 'packages.example.net']").unwrap();
         let plan = plan(&NetworkSettings::default(), Ok(asked.clone()));
         assert_eq!(
             plan,
@@ -348,10 +313,5 @@ mod tests {
     fn a_repository_cannot_ask_for_any_number_of_hosts() {
         let many: Vec<String> = (0..101).map(|number| format!("'h{number}.example'")).collect();
         assert!(asked_in(&format!("[egress]\nallow = [{}]", many.join(","))).is_err());
-    }
-
-    #[test]
-    fn every_default_registry_is_a_rule() {
-        assert_eq!(default_registries().len(), REGISTRIES.len());
     }
 }
