@@ -91,16 +91,24 @@ async fn an_interruption_that_was_recorded_counts_although_the_owner_ended_befor
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_model_call_is_made_again_with_what_was_said() {
-    // Long enough that the interruption comes first on a busy machine too.
-    let turns = vec![json!({"delayMs": 6000, "say": "Thinking.", "calls": [screenshot()]})];
-    let night = Night::begin(script(turns, "1.1")).await;
-    let run = night.submit("Work").await;
-    night.until(&run, "the model call", |events| names(events).contains(&"turnRequested")).await;
-    say(&night, &run, "Hurry up.", MessageDelivery::Interrupt).await;
-    night.until_in_review(&run).await;
-    let first_turn = night.model.requests().into_iter().filter(|request| request.turn == Some(0));
-    let said = first_turn.map(|request| request.body.to_string().contains("Hurry up.")).collect::<Vec<_>>();
-    assert_eq!(said.last(), Some(&true));
+    // On a busy machine the answer may come before the interruption: then it is tried again.
+    for _ in 0..5 {
+        let turns = vec![json!({"delayMs": 1500, "say": "Thinking.", "calls": [screenshot()]})];
+        let night = Night::begin(script(turns, "1.1")).await;
+        let run = night.submit("Work").await;
+        night.until(&run, "the model call", |events| names(events).contains(&"turnRequested")).await;
+        say(&night, &run, "Hurry up.", MessageDelivery::Interrupt).await;
+        let events = night.until_in_review(&run).await;
+        let place = |name: &str| names(&events).iter().position(|found| *found == name);
+        if place("interrupted").is_none_or(|interrupted| place("turnFinished") < Some(interrupted)) {
+            continue;
+        }
+        // The server may write down the call that was cut after the one that took its place.
+        let mut first_turn = night.model.requests().into_iter().filter(|request| request.turn == Some(0));
+        assert!(first_turn.any(|request| request.body.to_string().contains("Hurry up.")));
+        return;
+    }
+    panic!("the answer came before the interruption five times");
 }
 
 #[tokio::test(flavor = "multi_thread")]
