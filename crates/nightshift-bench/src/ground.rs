@@ -7,7 +7,7 @@ use std::sync::Arc;
 use nightshift_protocol::{Clock, Entropy, ErrorCode, OffsetDateTime, SandboxFacts, SandboxId, UserError};
 use nightshift_qemu::{QemuDriver, QemuProgram, QemuSettings};
 use nightshift_sandbox::{CloneRequest, Driver, MachineSize, Template};
-use nightshift_supervisor::{Desk, Images, SetUpPhase, Templates};
+use nightshift_supervisor::{Desk, DeskError, Images, SetUpPhase, Templates};
 
 use crate::bench::BenchError;
 
@@ -148,12 +148,21 @@ impl Ground {
 
     /// Clones the template as a task does: the clone shows its desktop and has answered a command.
     pub(crate) async fn clone_of(&self, template: &Template) -> Result<(Desk, SandboxFacts), BenchError> {
-        let request = CloneRequest {
+        let request = self.request(template);
+        Ok(Desk::clone_template(self.driver.as_ref(), request, &SystemClock, self.entropy()).await?)
+    }
+
+    /// Makes the spare clone that an owner keeps while tasks come.
+    pub(crate) async fn keep_spare(&self, template: &Template) -> Result<(), BenchError> {
+        Ok(self.driver.keep_spare(self.request(template)).await.map_err(DeskError::Start)?)
+    }
+
+    fn request(&self, template: &Template) -> CloneRequest {
+        CloneRequest {
             sandbox: SandboxId::new(self.entropy()),
             template: template.clone(),
             size: self.templates.size(),
-        };
-        Ok(Desk::clone_template(self.driver.as_ref(), request, &SystemClock, self.entropy()).await?)
+        }
     }
 
     /// Boots a machine until its browser shows the start page: the state in which clones come up.

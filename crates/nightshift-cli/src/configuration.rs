@@ -110,6 +110,8 @@ pub(crate) struct SandboxConfiguration {
     pub(crate) memory_mib: u32,
     /// Virtual processors.
     pub(crate) processors: u32,
+    /// Whether a clone waits for the next task.
+    pub(crate) spare: bool,
 }
 
 impl Default for Configuration {
@@ -129,7 +131,7 @@ impl Default for Configuration {
 
 impl Default for SandboxConfiguration {
     fn default() -> Self {
-        Self { memory_mib: 2048, processors: 2 }
+        Self { memory_mib: 2048, processors: 2, spare: true }
     }
 }
 
@@ -189,7 +191,7 @@ mod tests {
     #[test]
     fn a_part_that_is_left_out_keeps_its_default() {
         let read = read_text("[sandbox]\nmemory_mib = 4096\n").unwrap();
-        assert_eq!(read.sandbox, SandboxConfiguration { memory_mib: 4096, processors: 2 });
+        assert_eq!(read.sandbox, SandboxConfiguration { memory_mib: 4096, processors: 2, spare: true });
         assert_eq!(read.model, DEFAULT_MODEL);
     }
 

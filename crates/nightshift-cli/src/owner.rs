@@ -358,6 +358,7 @@ async fn assemble(
                 memory_mib: configuration.sandbox.memory_mib,
                 processors: configuration.sandbox.processors,
             },
+            spare: configuration.sandbox.spare,
             host_memory_mib: host_memory_mib(),
             data: folders.data.clone(),
             cache: folders.cache.clone(),

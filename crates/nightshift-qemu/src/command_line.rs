@@ -57,7 +57,8 @@ pub(crate) struct MachinePlan {
 pub(crate) enum Start {
     /// It boots, with its memory in a file that it shares, to be frozen one day.
     Boot,
-    /// It waits for a frozen state, and takes its memory from a file that it never changes.
+    /// It waits for a frozen state and then for being told to go on, and takes its memory from a file that it never
+    /// changes.
     Restore,
     /// It waits for the memory and the state of a checkpoint, and then for being told to go on.
     Resume {
@@ -158,11 +159,9 @@ pub(crate) fn arguments(machine: &str, plan: &MachinePlan, start: Start) -> Vec<
 
     match start {
         Start::Boot => {}
-        Start::Restore => {
-            list.option("-incoming", "defer");
-        }
-        // The state of its devices was saved while it ran, and would let it run as soon as it is loaded.
-        Start::Resume { .. } => {
+        // The state of a checkpoint's devices was saved while the guest ran, and would let it run as soon as it is
+        // loaded; a clone may be made before somebody asks for it.
+        Start::Restore | Start::Resume { .. } => {
             list.option("-incoming", "defer").flag("-S");
         }
     }

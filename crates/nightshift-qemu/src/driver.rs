@@ -20,7 +20,9 @@ use crate::folder::SandboxFolder;
 use crate::image::{self, ImageManifest, read_image};
 use crate::machine::QemuMachine;
 use crate::program::{Qemu, QemuProgram};
-use crate::start::{adopt, start};
+use crate::spare::SpareSlot;
+use crate::start::{adopt, make, start};
+use crate::template::TemplateRecord;
 use crate::{checkpoint, failure, prepare, template};
 
 /// What the driver is told by the program that uses it.
@@ -46,6 +48,7 @@ pub struct QemuDriver {
     /// Held while a guest is tried, so that it is tried once.
     verdict: tokio::sync::Mutex<Option<(String, Verdict)>>,
     machines: Mutex<HashMap<SandboxId, Arc<Slot>>>,
+    spare: SpareSlot,
 }
 
 impl QemuDriver {
@@ -64,6 +67,7 @@ impl QemuDriver {
             qemu: Mutex::default(),
             verdict: tokio::sync::Mutex::default(),
             machines: Mutex::default(),
+            spare: SpareSlot::default(),
         }
     }
 
@@ -194,6 +198,28 @@ impl QemuDriver {
         kept.ok_or_else(|| CheckpointError::NotRunning { sandbox: sandbox.clone() })
     }
 
+    /// The template with that key, if this QEMU can make clones of that size of it.
+    async fn usable(
+        &self,
+        key: &TemplateKey,
+        size: MachineSize,
+    ) -> Result<(Qemu, TemplateRecord), StartError> {
+        let qemu = self.qemu().await?;
+        let unusable = |what: &str| StartError::Unsuitable {
+            what: format!("the template {key} {what}"),
+            remedy: Remedy("Build it again: `nightshift template build`.".to_owned()),
+        };
+        let template =
+            template::load(&self.settings.templates, key).ok_or_else(|| unusable("is missing or damaged"))?;
+        if template.hypervisor != qemu.version {
+            return Err(unusable("was made with another version of QEMU"));
+        }
+        if template.plan.size != size {
+            return Err(unusable("has another size than the machine asked for"));
+        }
+        Ok((qemu, template))
+    }
+
     fn checkpoints_folder(&self) -> PathBuf {
         checkpoint::place(&self.settings.sandboxes)
     }
@@ -269,24 +295,36 @@ impl Driver for QemuDriver {
 
     async fn clone_template(&self, request: CloneRequest) -> Result<Arc<dyn Machine>, StartError> {
         let CloneRequest { sandbox, template: Template { key, folder }, size } = request;
-        let qemu = self.qemu().await?;
-        let unusable = |what: &str| StartError::Unsuitable {
-            what: format!("the template {key} {what}"),
-            remedy: Remedy("Build it again: `nightshift template build`.".to_owned()),
-        };
-        let template = template::load(&self.settings.templates, &key)
-            .ok_or_else(|| unusable("is missing or damaged"))?;
-        if template.hypervisor != qemu.version {
-            return Err(unusable("was made with another version of QEMU"));
-        }
-        if template.plan.size != size {
-            return Err(unusable("has another size than the machine asked for"));
-        }
+        let (qemu, template) = self.usable(&key, size).await?;
         let slot = self.slot(&sandbox);
         let mut machine = slot.lock().await;
+        if let Some(clone) = self.spare.take(&key) {
+            prepare::require_room_for_a_clone(&self.settings.sandboxes)?;
+            match clone.run_as(sandbox.clone(), &self.settings.sandboxes).await {
+                Ok(clone) => return Ok(keep(&mut machine, clone)),
+                // Whatever happened to it, another one can be made.
+                Err(error) => tracing::warn!(%sandbox, %error, "the spare clone could not be used"),
+            }
+        }
         // A few small files; not worth leaving the runtime's thread for.
         let prepared = prepare::clone(sandbox, &folder, template, &self.settings.sandboxes)?;
         Ok(keep(&mut machine, start(&qemu, prepared, Start::Restore).await?))
+    }
+
+    async fn keep_spare(&self, request: CloneRequest) -> Result<(), StartError> {
+        let CloneRequest { sandbox, template: Template { key, folder }, size } = request;
+        let (qemu, template) = self.usable(&key, size).await?;
+        let sandboxes = self.settings.sandboxes.clone();
+        self.spare
+            .keep(key, async move || {
+                let prepared = prepare::clone(sandbox, &folder, template, &sandboxes)?;
+                make(&qemu, prepared, Start::Restore).await
+            })
+            .await
+    }
+
+    async fn drop_spare(&self) {
+        self.spare.clear().await;
     }
 
     async fn find(&self, sandbox: &SandboxId) -> Result<Option<Arc<dyn Machine>>, StartError> {

@@ -10,6 +10,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nightshift_protocol::SandboxId;
 use nightshift_sandbox::TemplateKey;
@@ -92,7 +93,7 @@ pub(crate) enum Purpose {
 #[derive(Debug)]
 pub(crate) struct SandboxFolder {
     path: PathBuf,
-    directory: OwnedFd,
+    directory: Arc<OwnedFd>,
 }
 
 impl SandboxFolder {
@@ -107,8 +108,19 @@ impl SandboxFolder {
 
     /// Opens a folder made earlier.
     pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
-        let directory = File::open(&path)?.into();
+        let directory = Arc::new(File::open(&path)?.into());
         Ok(Self { path, directory })
+    }
+
+    /// Gives it another place on the same disk, which must be free.
+    pub(crate) fn rename(&mut self, place: PathBuf) -> io::Result<()> {
+        // An empty folder would be replaced without a word.
+        if place.exists() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        fs::rename(&self.path, &place)?;
+        self.path = place;
+        Ok(())
     }
 
     /// Where it is.
@@ -151,12 +163,19 @@ impl SandboxFolder {
 
     /// What QEMU printed.
     pub(crate) fn log(&self) -> Log {
-        Log(self.join(name::LOG))
+        Log { directory: Arc::clone(&self.directory), path: self.join(name::LOG) }
     }
 
     /// Writes what the machine is.
     pub(crate) fn write_record(&self, record: &Record) -> io::Result<()> {
         self.write(name::RECORD, &serde_json::to_vec_pretty(record)?)
+    }
+
+    /// Writes what the machine is in place of what it was.
+    pub(crate) fn replace_record(&self, record: &Record) -> io::Result<()> {
+        const NEW: &str = "machine.json.new";
+        self.write(NEW, &serde_json::to_vec_pretty(record)?)?;
+        fs::rename(self.join(NEW), self.join(name::RECORD))
     }
 
     /// Reads what the machine is.
@@ -176,24 +195,32 @@ impl SandboxFolder {
     }
 
     fn short_path(&self, name: &str) -> PathBuf {
-        PathBuf::from(format!("/proc/self/fd/{}/{name}", self.directory.as_raw_fd()))
+        inside(&self.directory, name)
     }
 }
 
-/// The file with what QEMU printed.
+/// The path of `name` in an open folder, wherever that is now.
+fn inside(directory: &OwnedFd, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()))
+}
+
+/// The file with what QEMU printed, found also after its folder got another place.
 #[derive(Debug, Clone)]
-pub(crate) struct Log(PathBuf);
+pub(crate) struct Log {
+    directory: Arc<OwnedFd>,
+    path: PathBuf,
+}
 
 impl Log {
-    /// Where it is.
+    /// Where it was when it was asked for.
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// Returns its last lines, joined into one; empty when there are none.
     pub(crate) fn tail(&self) -> String {
         let read = || -> io::Result<Vec<u8>> {
-            let mut file = File::open(&self.0)?;
+            let mut file = File::open(inside(&self.directory, name::LOG))?;
             let length = file.metadata()?.len();
             file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES)))?;
             let mut bytes = Vec::new();
@@ -246,6 +273,24 @@ mod tests {
         assert_eq!(fs::metadata(folder.path()).unwrap().permissions().mode() & 0o777, 0o700);
         let again = SandboxFolder::create(above.path().join("a/b")).unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn a_folder_that_got_another_place_keeps_its_log_and_its_sockets() {
+        let above = tempfile::tempdir().unwrap();
+        let mut folder = SandboxFolder::create(above.path().join("a")).unwrap();
+        let log = folder.log();
+        io::Write::write_all(&mut folder.open_log().unwrap(), b"printed\n").unwrap();
+        fs::create_dir(above.path().join("taken")).unwrap();
+        assert_eq!(
+            folder.rename(above.path().join("taken")).unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists
+        );
+        folder.rename(above.path().join("b")).unwrap();
+        assert_eq!(folder.path(), above.path().join("b"));
+        assert_eq!(log.tail(), "printed");
+        folder.listen(name::CHANNEL).unwrap();
+        assert!(above.path().join("b").join(name::CHANNEL).exists());
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod process;
 mod program;
 mod qcow2;
 mod qmp;
+mod spare;
 mod start;
 mod template;
 

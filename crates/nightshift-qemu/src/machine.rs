@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,11 +92,25 @@ impl QemuMachine {
         self.observe(MachineEvent::Started);
     }
 
-    /// Restores the frozen state in the sandbox's folder, and lets the guest run.
+    /// Its process.
+    pub(crate) fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Makes it the machine of another sandbox, before its guest has run.
+    pub(crate) fn give_to(&mut self, sandbox: SandboxId, place: PathBuf) -> io::Result<()> {
+        let record = Record { sandbox, ..self.record.clone() };
+        // An owner that dies in between leaves a guest that stands still, and the next one removes it.
+        self.folder.replace_record(&record)?;
+        self.folder.rename(place)?;
+        self.record = record;
+        Ok(())
+    }
+
+    /// Restores the frozen state in the sandbox's folder. The guest stands still.
     pub(crate) async fn restore(&self) -> Result<(), QmpError> {
         let mut events = self.qmp.events();
-        self.migrate("migrate-incoming", Memory::InItsFile, &mut events).await?;
-        self.qmp.execute("cont", json!({})).await.map(drop)
+        self.migrate("migrate-incoming", Memory::InItsFile, &mut events).await
     }
 
     /// Loads the state of the devices in the sandbox's folder into a machine that has its memory already.

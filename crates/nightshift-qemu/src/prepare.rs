@@ -98,7 +98,7 @@ pub(crate) fn clone(
     template: TemplateRecord,
     sandboxes: &Path,
 ) -> Result<Prepared, StartError> {
-    require_room(sandboxes, CLONE_ROOM)?;
+    require_room_for_a_clone(sandboxes)?;
     let below = vec![template.image.join(image::DISK), source.join(name::DISK)];
     let purpose = Purpose::Work { hypervisor: template.hypervisor, below };
     let prepared = folder(sandboxes, Record { sandbox, plan: template.plan, purpose })?;
@@ -133,6 +133,11 @@ fn overlay(backing: &Path) -> Result<Vec<u8>, StartError> {
 
 fn link(folder: &SandboxFolder, name: &str, target: &Path) -> Result<(), StartError> {
     folder.link(name, target).map_err(|source| unwritable(&folder.join(name), source))
+}
+
+/// Fails when a clone would not be worth starting, for want of room on its disk.
+pub(crate) fn require_room_for_a_clone(sandboxes: &Path) -> Result<(), StartError> {
+    require_room(sandboxes, CLONE_ROOM)
 }
 
 /// Fails when less than `bytes` are free where `folder` is.

@@ -2,11 +2,12 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nightshift_protocol::SandboxId;
 use nightshift_sandbox::StartError;
 use rustix::process::{PTracer, set_ptracer};
 use tokio::process::Command;
@@ -59,8 +60,50 @@ impl Drop for Unfinished {
     }
 }
 
+/// A machine that has all it needs to run. Dropped before it runs, it leaves nothing.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    machine: QemuMachine,
+    unfinished: Unfinished,
+}
+
+impl Standing {
+    /// Gives it to `sandbox`, whose folder its own becomes: QEMU works in the folder, whatever it is called.
+    pub(crate) fn give_to(&mut self, sandbox: SandboxId, sandboxes: &Path) -> io::Result<()> {
+        let place = sandboxes.join(sandbox.as_str());
+        self.machine.give_to(sandbox, place.clone())?;
+        self.unfinished.folders = vec![place];
+        Ok(())
+    }
+
+    /// Lets its guest run.
+    pub(crate) async fn go_on(self) -> Result<QemuMachine, StartError> {
+        match self.machine.qmp().execute("cont", serde_json::json!({})).await {
+            Ok(_) => Ok(self.started()),
+            Err(error) => Err(explain(&self.machine, error).await),
+        }
+    }
+
+    fn started(self) -> QemuMachine {
+        self.machine.started();
+        self.unfinished.finished();
+        self.machine
+    }
+}
+
 /// Starts a machine that has been prepared, and returns it when its guest runs.
 pub(crate) async fn start(qemu: &Qemu, prepared: Prepared, start: Start) -> Result<QemuMachine, StartError> {
+    let standing = make(qemu, prepared, start).await?;
+    match start {
+        Start::Restore => standing.go_on().await,
+        // One runs from its beginning; whether the other does was settled when it was loaded.
+        Start::Boot | Start::Resume { .. } => Ok(standing.started()),
+    }
+}
+
+/// Starts the QEMU of a machine that has been prepared, and puts into it what it begins with. The guest of a clone
+/// stands still afterwards.
+pub(crate) async fn make(qemu: &Qemu, prepared: Prepared, start: Start) -> Result<Standing, StartError> {
     let began = Instant::now();
     let Prepared { folder, record, load, mut unfinished } = prepared;
     let (sandbox, place) = (record.sandbox.clone(), folder.join(name::MONITOR));
@@ -77,35 +120,40 @@ pub(crate) async fn start(qemu: &Qemu, prepared: Prepared, start: Start) -> Resu
     let process = Arc::new(process);
     unfinished.process = Some(Arc::clone(&process));
 
-    let (log, path) = (folder.log(), folder.path().to_owned());
-    let explain = async |error| match timeout(DEATH_LIMIT, process.ended()).await {
-        Ok(()) => failure::from_log(&log.tail(), &path),
-        Err(_) => failure::from_monitor(error),
-    };
     let qmp = match Qmp::connect(stream).await {
         Ok(qmp) => qmp,
-        Err(error) => return Err(explain(error).await),
+        Err(error) => return Err(why(&process, &folder, error).await),
     };
     let greeted = began.elapsed();
 
-    let machine = QemuMachine::new(record, folder, qmp, Arc::clone(&process), Some(status));
+    let machine = QemuMachine::new(record, folder, qmp, process, Some(status));
     if start == Start::Restore
         && let Err(error) = machine.restore().await
     {
-        return Err(explain(error).await);
+        return Err(explain(&machine, error).await);
     }
     if let Some(load) = load
         && let Err(error) = checkpoint::load_into(&machine, load).await
     {
         return Err(match error {
-            LoadError::Qemu(error) => explain(error).await,
+            LoadError::Qemu(error) => explain(&machine, error).await,
             LoadError::Other(error) => error,
         });
     }
-    machine.started();
-    unfinished.finished();
-    tracing::info!(%sandbox, ?greeted, running = ?began.elapsed(), "a machine runs");
-    Ok(machine)
+    tracing::info!(%sandbox, ?greeted, made = ?began.elapsed(), "a machine is made");
+    Ok(Standing { machine, unfinished })
+}
+
+/// Says why a machine did not start: what QEMU printed when it ended, or what its monitor answered.
+async fn explain(machine: &QemuMachine, error: QmpError) -> StartError {
+    why(machine.process(), machine.folder(), error).await
+}
+
+async fn why(process: &Process, folder: &SandboxFolder, error: QmpError) -> StartError {
+    match timeout(DEATH_LIMIT, process.ended()).await {
+        Ok(()) => failure::from_log(&folder.log().tail(), folder.path()),
+        Err(_) => failure::from_monitor(error),
+    }
 }
 
 fn spawn(

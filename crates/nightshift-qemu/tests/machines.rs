@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nightshift_protocol::SandboxId;
 use nightshift_sandbox::{
     BootRequest, CloneRequest, DisplayEndpoint, Driver, FreezeError, MachineSize, StartError,
 };
@@ -242,4 +243,61 @@ async fn more_memory_than_the_disk_has_room_for_is_a_full_disk() {
     let refused = driver.boot(request).await.map(|_| ()).unwrap_err();
     assert!(matches!(refused, StartError::DiskFull { .. }), "{refused:?}");
     assert_eq!(bench.entries("templates"), ["acceleration.json"]);
+}
+
+#[tokio::test]
+async fn a_spare_clone_becomes_the_machine_of_whoever_asks_next() {
+    let bench = Bench::new();
+    let driver = bench.driver();
+    let template = bench.template(&driver).await;
+    driver.keep_spare(clone_request(&id('s'), &template)).await.unwrap();
+    driver.keep_spare(clone_request(&id('x'), &template)).await.unwrap();
+    assert_eq!(bench.entries("sandboxes"), [id('s').as_str()]);
+    let process = |sandbox: SandboxId| {
+        fs::read_to_string(bench.path("sandboxes").join(sandbox.as_str()).join("pid")).unwrap()
+    };
+    let waiting = process(id('s'));
+
+    let machine = driver.clone_template(clone_request(&id('a'), &template)).await.unwrap();
+    assert_eq!(machine.sandbox(), &id('a'));
+    assert_eq!(bench.entries("sandboxes"), [id('a').as_str()]);
+    assert_eq!(process(id('a')), waiting);
+    machine.channel().await.unwrap();
+    drop(machine);
+
+    // An owner that comes later knows it by its new name.
+    let later = bench.driver();
+    let machine = later.find(&id('a')).await.unwrap().unwrap();
+    assert_eq!(machine.sandbox(), &id('a'));
+    machine.stop().await.unwrap();
+    assert!(bench.entries("sandboxes").is_empty());
+}
+
+#[tokio::test]
+async fn a_spare_clone_that_died_costs_whoever_asks_next_nothing_but_time() {
+    let bench = Bench::new();
+    let driver = bench.driver();
+    let template = bench.template(&driver).await;
+    driver.keep_spare(clone_request(&id('s'), &template)).await.unwrap();
+    let process = fs::read_to_string(bench.path("sandboxes").join(id('s').as_str()).join("pid")).unwrap();
+    assert!(Command::new("kill").args(["-9", process.trim()]).status().unwrap().success());
+
+    let machine = driver.clone_template(clone_request(&id('a'), &template)).await.unwrap();
+    assert_eq!(bench.entries("sandboxes"), [id('a').as_str()]);
+    machine.stop().await.unwrap();
+    assert!(bench.entries("sandboxes").is_empty());
+}
+
+#[tokio::test]
+async fn a_spare_clone_goes_with_its_driver_or_when_it_is_not_wanted_any_more() {
+    let bench = Bench::new();
+    let driver = bench.driver();
+    let template = bench.template(&driver).await;
+    driver.keep_spare(clone_request(&id('s'), &template)).await.unwrap();
+    driver.drop_spare().await;
+    driver.drop_spare().await;
+    assert!(bench.entries("sandboxes").is_empty());
+    driver.keep_spare(clone_request(&id('s'), &template)).await.unwrap();
+    drop(driver);
+    assert!(bench.entries("sandboxes").is_empty());
 }

@@ -38,6 +38,17 @@ pub trait Driver: Send + Sync {
     /// Makes a running copy-on-write clone of a template.
     async fn clone_template(&self, request: CloneRequest) -> Result<Arc<dyn Machine>, StartError>;
 
+    /// Makes a clone that waits to be asked for: the next [`Driver::clone_template`] of that template takes it under the
+    /// name it asks for, and so need not wait for the hypervisor to start. One is kept at most; one of another template
+    /// gives way. A driver that has nothing to gain from it does nothing.
+    async fn keep_spare(&self, request: CloneRequest) -> Result<(), StartError> {
+        let _not_wanted = request;
+        Ok(())
+    }
+
+    /// Ends what [`Driver::keep_spare`] made, if nobody has taken it.
+    async fn drop_spare(&self) {}
+
     /// Finds a machine an earlier owner started; `None` when it no longer runs (what it left is removed).
     async fn find(&self, sandbox: &SandboxId) -> Result<Option<Arc<dyn Machine>>, StartError>;
 

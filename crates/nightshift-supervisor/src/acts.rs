@@ -181,7 +181,8 @@ impl Acts {
             ErrorCode::DiskFull => Trouble::Pause(error),
             _ => Trouble::Fail(error),
         })?;
-        let request = CloneRequest { sandbox: sandbox.clone(), template, size: self.shared.templates.size() };
+        let size = self.shared.templates.size();
+        let request = CloneRequest { sandbox: sandbox.clone(), template: template.clone(), size };
         let cloned = Desk::clone_template(
             self.shared.driver.as_ref(),
             request,
@@ -192,6 +193,14 @@ impl Acts {
             Ok((desk, facts)) => {
                 let plan = self.open_network(&desk).await;
                 *self.desk.lock().await = Some(desk);
+                if self.shared.settings.spare {
+                    let sandbox = SandboxId::new(self.shared.entropy.as_ref());
+                    let next = CloneRequest { sandbox, template, size };
+                    let (maker, ender) = (Arc::clone(&self.shared.driver), Arc::clone(&self.shared.driver));
+                    self.shared.spares.task_came(async move { maker.keep_spare(next).await }, async move {
+                        ender.drop_spare().await
+                    });
+                }
                 Ok(vec![EventBody::SandboxReady { sandbox, facts }, plan.event()])
             }
             Err(error) => {

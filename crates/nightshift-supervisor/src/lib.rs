@@ -17,6 +17,7 @@ mod progress;
 mod repository;
 mod run;
 mod shared;
+mod spare;
 mod supervisor;
 mod templates;
 mod tools;

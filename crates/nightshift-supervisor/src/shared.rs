@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, broadcast};
 use crate::delivery::DeliverySettings;
 use crate::images::Images;
 use crate::network::NetworkSettings;
+use crate::spare::Spares;
 use crate::templates::Templates;
 use crate::watching::Desks;
 
@@ -55,6 +56,8 @@ pub struct SupervisorSettings {
     pub sandboxes: Option<u32>,
     /// The sandboxes' size.
     pub size: MachineSize,
+    /// Whether a clone waits for the next task.
+    pub spare: bool,
     /// The host's memory in MiB, as far as it is known.
     pub host_memory_mib: Option<u64>,
     /// The folder with everything that must not be lost: its disk is watched.
@@ -82,6 +85,7 @@ pub(crate) struct Shared {
     pub(crate) settings: SupervisorSettings,
     pub(crate) live: broadcast::Sender<Live>,
     pub(crate) desks: Desks,
+    pub(crate) spares: Spares,
     /// The runs whose mouse and keyboard a person has.
     pub(crate) leases: Mutex<HashSet<RunId>>,
     /// One permit for each sandbox that may run.
@@ -118,6 +122,7 @@ impl Shared {
             settings,
             live: broadcast::channel(LIVE).0,
             desks: Desks::default(),
+            spares: Spares::default(),
             leases: Mutex::default(),
             room: Arc::new(Semaphore::new(limit as usize)),
             limit,

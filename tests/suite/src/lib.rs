@@ -251,6 +251,7 @@ impl Owner {
                 sandboxes: Some(64),
                 context_tokens: window,
                 size: MachineSize::default(),
+                spare: true,
                 host_memory_mib: None,
                 data: folder.join("data"),
                 cache: folder.join("cache"),

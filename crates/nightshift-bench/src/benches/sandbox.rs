@@ -13,6 +13,8 @@ use crate::savevm::Saved;
 
 const FIRST_FRAME: &str = "clone_first_frame_ms";
 const SHELL: &str = "clone_shell_ms";
+const ALONE_FIRST_FRAME: &str = "without_spare_first_frame_ms";
+const ALONE_SHELL: &str = "without_spare_shell_ms";
 const CLICK: &str = "click_effect_ms";
 const COLD_BOOT: &str = "cold_boot_ms";
 const COLD_BOOT_RATIO: &str = "cold_boot_ratio";
@@ -37,6 +39,18 @@ const MEASURES: &[Measure] = &[
         about: "clone: request to a click's effect",
         unit: "ms",
         bar: Some(Bar::AtMost(1500.0)),
+    },
+    Measure {
+        name: ALONE_FIRST_FRAME,
+        about: "the same without a spare clone at hand, to first frame",
+        unit: "ms",
+        bar: None,
+    },
+    Measure {
+        name: ALONE_SHELL,
+        about: "the same without a spare clone at hand, to shell answer",
+        unit: "ms",
+        bar: None,
     },
     Measure { name: COLD_BOOT, about: "cold boot to the same desktop", unit: "ms", bar: None },
     Measure {
@@ -85,6 +99,12 @@ impl Bench for Sandbox {
         let saved = Saved::save(ground, ground.clone_of(&template).await?.0).await?;
         for round in 1..=ground.samples() {
             say(&format!("round {round} of {}: clone, loadvm, cold boot", ground.samples()));
+            let (desk, facts) = ground.clone_of(&template).await?;
+            end(desk).await?;
+            samples.add(ALONE_FIRST_FRAME, facts.first_frame_ms as f64);
+            samples.add(ALONE_SHELL, facts.shell_ms as f64);
+
+            ground.keep_spare(&template).await?;
             let began = Instant::now();
             let (desk, facts) = ground.clone_of(&template).await?;
             click(&desk).await?;

@@ -1,0 +1,70 @@
+//! A clone made before anybody asks for it: its QEMU has started and taken up the template's state, and its guest has
+//! not run.
+//!
+//! Starting QEMU is most of the way from a request to a clone's first frame, and none of it depends on whose the clone
+//! will be.
+
+use std::io;
+use std::path::Path;
+
+use nightshift_protocol::SandboxId;
+use nightshift_sandbox::{StartError, TemplateKey};
+use tokio::sync::Mutex;
+
+use crate::failure;
+use crate::machine::QemuMachine;
+use crate::start::Standing;
+
+/// A clone that nobody has asked for yet. Dropped, it leaves nothing.
+#[derive(Debug)]
+pub(crate) struct Spare(Standing);
+
+impl Spare {
+    /// Lets it run as the machine of `sandbox`.
+    pub(crate) async fn run_as(
+        self,
+        sandbox: SandboxId,
+        sandboxes: &Path,
+    ) -> Result<QemuMachine, StartError> {
+        let Self(mut standing) = self;
+        let place = sandboxes.join(sandbox.as_str());
+        standing.give_to(sandbox, sandboxes).map_err(|source: io::Error| {
+            failure::io(format!("{} could not be made", place.display()), &place, source)
+        })?;
+        standing.go_on().await
+    }
+}
+
+/// Where a driver keeps its spare clone, with the key of its template.
+#[derive(Debug, Default)]
+pub(crate) struct SpareSlot(Mutex<Option<(TemplateKey, Spare)>>);
+
+impl SpareSlot {
+    /// Takes the spare clone of the template, if it is there and whole by now.
+    ///
+    /// Whoever needs a clone does not wait for one that is being made for later.
+    pub(crate) fn take(&self, key: &TemplateKey) -> Option<Spare> {
+        let mut kept = self.0.try_lock().ok()?;
+        kept.take_if(|(of, _)| of == key).map(|(_, spare)| spare)
+    }
+
+    /// Makes a spare clone of the template, unless there is one. One of another template gives way first.
+    pub(crate) async fn keep(
+        &self,
+        key: TemplateKey,
+        make: impl AsyncFnOnce() -> Result<Standing, StartError>,
+    ) -> Result<(), StartError> {
+        let mut kept = self.0.lock().await;
+        if kept.as_ref().is_some_and(|(of, _)| *of == key) {
+            return Ok(());
+        }
+        *kept = None;
+        *kept = Some((key, Spare(make().await?)));
+        Ok(())
+    }
+
+    /// Ends the spare clone, if there is one.
+    pub(crate) async fn clear(&self) {
+        self.0.lock().await.take();
+    }
+}
