@@ -14,8 +14,18 @@ const AFTER: Duration = Duration::from_secs(3);
 const KEPT: Duration = Duration::from_secs(30 * 60);
 
 /// Sees to it that a clone waits for the next task.
-#[derive(Debug, Default)]
-pub(crate) struct Spares(Mutex<Option<JoinHandle<()>>>);
+#[derive(Debug)]
+pub(crate) struct Spares {
+    after: Duration,
+    kept: Duration,
+    keeper: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Default for Spares {
+    fn default() -> Self {
+        Self { after: AFTER, kept: KEPT, keeper: Mutex::default() }
+    }
+}
 
 impl Spares {
     /// A task came, and more may follow: makes a spare clone with `keep` soon, and ends it with `drop` after a while
@@ -25,16 +35,17 @@ impl Spares {
         keep: impl Future<Output = Result<(), StartError>> + Send + 'static,
         drop: impl Future<Output = ()> + Send + 'static,
     ) {
+        let (after, kept) = (self.after, self.kept);
         let next = tokio::spawn(async move {
-            tokio::time::sleep(AFTER).await;
+            tokio::time::sleep(after).await;
             if let Err(error) = keep.await {
                 tracing::info!(%error, "no spare clone is kept");
                 return;
             }
-            tokio::time::sleep(KEPT).await;
+            tokio::time::sleep(kept).await;
             drop.await;
         });
-        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(next);
+        let before = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).replace(next);
         if let Some(before) = before {
             before.abort();
         }
@@ -43,7 +54,7 @@ impl Spares {
 
 impl Drop for Spares {
     fn drop(&mut self) {
-        if let Some(keeper) = self.0.get_mut().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(keeper) = self.keeper.get_mut().unwrap_or_else(PoisonError::into_inner) {
             keeper.abort();
         }
     }
@@ -51,57 +62,66 @@ impl Drop for Spares {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
     use super::*;
 
-    type Log = Arc<Mutex<Vec<&'static str>>>;
+    const LONG: Duration = Duration::from_secs(3_600);
 
-    fn come(spares: &Spares, log: &Log, kept: Result<(), StartError>) {
-        let (keeping, dropping) = (Arc::clone(log), Arc::clone(log));
-        spares.task_came(
-            async move {
-                keeping.lock().unwrap().push("made");
-                kept
-            },
-            async move { dropping.lock().unwrap().push("ended") },
-        );
+    fn spares(kept: Duration) -> Spares {
+        Spares { after: Duration::ZERO, kept, keeper: Mutex::default() }
     }
 
-    async fn pass(seconds: u64) {
-        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    fn come(spares: &Spares, said: &UnboundedSender<&'static str>, made: Result<(), StartError>) {
+        let (maker, ender) = (said.clone(), said.clone());
+        let make = async move {
+            let _ = maker.send("made");
+            made
+        };
+        spares.task_came(make, async move {
+            let _ = ender.send("ended");
+        });
     }
 
-    #[tokio::test(start_paused = true)]
+    /// All that is said until nobody is left to say anything.
+    async fn all(
+        mut heard: UnboundedReceiver<&'static str>,
+        said: UnboundedSender<&'static str>,
+    ) -> Vec<&'static str> {
+        drop(said);
+        let mut all = Vec::new();
+        while let Some(word) = heard.recv().await {
+            all.push(word);
+        }
+        all
+    }
+
+    #[tokio::test]
     async fn a_spare_is_made_after_a_task_came_and_ended_when_no_other_comes() {
-        let (spares, log) = (Spares::default(), Log::default());
-        come(&spares, &log, Ok(()));
-        pass(2).await;
-        assert_eq!(*log.lock().unwrap(), [""; 0]);
-        pass(2).await;
-        assert_eq!(*log.lock().unwrap(), ["made"]);
-        pass(30 * 60).await;
-        assert_eq!(*log.lock().unwrap(), ["made", "ended"]);
+        let (said, heard) = unbounded_channel();
+        let spares = spares(Duration::from_millis(1));
+        come(&spares, &said, Ok(()));
+        assert_eq!(all(heard, said).await, ["made", "ended"]);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn each_task_makes_the_spare_wait_anew() {
-        let (spares, log) = (Spares::default(), Log::default());
-        come(&spares, &log, Ok(()));
-        pass(20 * 60).await;
-        come(&spares, &log, Ok(()));
-        pass(20 * 60).await;
-        assert_eq!(*log.lock().unwrap(), ["made", "made"]);
+    #[tokio::test]
+    async fn a_task_that_comes_meanwhile_makes_the_spare_wait_anew() {
+        let (said, mut heard) = unbounded_channel();
+        let spares = spares(LONG);
+        come(&spares, &said, Ok(()));
+        assert_eq!(heard.recv().await, Some("made"));
+        come(&spares, &said, Ok(()));
+        assert_eq!(heard.recv().await, Some("made"));
+        // Both would wait for an hour: the first was given up, and the second goes with the owner.
         drop(spares);
-        pass(60 * 60).await;
-        assert_eq!(*log.lock().unwrap(), ["made", "made"]);
+        assert_eq!(all(heard, said).await, [""; 0]);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_spare_that_could_not_be_made_is_not_ended() {
-        let (spares, log) = (Spares::default(), Log::default());
-        come(&spares, &log, Err(StartError::DiskFull { folder: "/data".into() }));
-        pass(60 * 60).await;
-        assert_eq!(*log.lock().unwrap(), ["made"]);
+        let (said, heard) = unbounded_channel();
+        let spares = spares(Duration::ZERO);
+        come(&spares, &said, Err(StartError::DiskFull { folder: "/data".into() }));
+        assert_eq!(all(heard, said).await, ["made"]);
     }
 }
