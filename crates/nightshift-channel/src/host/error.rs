@@ -46,6 +46,9 @@ pub enum OpenError {
     /// The machine or its hypervisor hung up.
     #[error("the sandbox hung up before it answered")]
     HungUp,
+    /// The guest sends without end and answers nothing.
+    #[error("the sandbox sends without end what is no answer")]
+    Flooded,
     /// The guest's program speaks another version.
     #[error("the program in the sandbox speaks version {guest} of the channel, not {}", crate::wire::VERSION)]
     OtherVersion {

@@ -27,8 +27,13 @@ use super::stream::{GuestStream, Stream};
 /// How often the hello is said until it is answered: the guest's program may not have started yet.
 const HELLO_EVERY: Duration = Duration::from_millis(100);
 
-/// How much is read or written at once, in bytes.
+/// How much is read or written at once, in bytes. Between two batches others have their turn: a guest that never
+/// stops sending would otherwise keep a thread for as many batches as the runtime lets a task go on (128).
 const BATCH_BYTES: usize = 64 * 1024;
+
+/// How much is passed over at most in search of the welcome, in bytes. What an earlier session can have left is what
+/// the sockets and queues on the way hold, less than 1 MiB; whoever sends more is not answering.
+const MAX_HUNTED_BYTES: usize = 16 * 1024 * 1024;
 
 /// The host's end of the channel to one guest. Clones share it; it closes when the last of them and of its streams
 /// and jobs is dropped. Jobs in the guest go on without it.
@@ -326,6 +331,7 @@ async fn take_all<S: AsyncRead>(
             Ok(length) => decoder.push(buffer.get(..length).unwrap_or_default()),
             Err(error) => return CloseReason::Socket(error.to_string()),
         }
+        tokio::task::yield_now().await;
     }
 }
 
@@ -380,6 +386,7 @@ impl<S: AsyncRead + AsyncWrite> Greeting<S> {
     async fn run(&mut self) -> Result<Welcome, OpenError> {
         let mut every = tokio::time::interval(HELLO_EVERY);
         let mut buffer = vec![0; BATCH_BYTES];
+        let mut hunted = 0;
         Hello::new(self.nonce).frame().encode(&mut self.unsent);
         every.tick().await;
         loop {
@@ -389,7 +396,11 @@ impl<S: AsyncRead + AsyncWrite> Greeting<S> {
             tokio::select! {
                 read = self.reader.read(&mut buffer) => match read.map_err(OpenError::Socket)? {
                     0 => return Err(OpenError::HungUp),
-                    length => self.decoder.push(buffer.get(..length).unwrap_or_default()),
+                    _ if hunted > MAX_HUNTED_BYTES => return Err(OpenError::Flooded),
+                    length => {
+                        hunted += length;
+                        self.decoder.push(buffer.get(..length).unwrap_or_default());
+                    }
                 },
                 written = self.writer.write(&self.unsent), if !self.unsent.is_empty() => {
                     let written = written.map_err(OpenError::Socket)?;
@@ -397,6 +408,7 @@ impl<S: AsyncRead + AsyncWrite> Greeting<S> {
                 }
                 _ = every.tick(), if self.unsent.is_empty() => Hello::new(self.nonce).frame().encode(&mut self.unsent),
             }
+            tokio::task::yield_now().await;
         }
     }
 
