@@ -1,7 +1,8 @@
-//! Checks of the repository itself: `cargo xtask tidy`.
+//! Checks of the repository itself: `cargo xtask tidy`; `cargo xtask tests` counts tests.
 //!
 //! Each rule of ARCHITECTURE.md that a program can check is checked here and nowhere else.
 
+mod tests;
 mod tidy;
 
 use std::path::Path;
@@ -11,16 +12,33 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["tidy"] => tidy_here(),
+        ["tests"] => count_here(),
         _ => {
-            say("usage: cargo xtask tidy");
+            say("usage: cargo xtask tidy | tests");
             ExitCode::from(2)
         }
     }
 }
 
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+fn count_here() -> ExitCode {
+    match tests::Counts::read(root()) {
+        Ok(counts) => {
+            say(counts.to_string().trim_end());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            say(&format!("tests: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn tidy_here() -> ExitCode {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
-    match tidy::check(root) {
+    match tidy::check(root()) {
         Ok(found) if found.is_empty() => {
             say("tidy: nothing found");
             ExitCode::SUCCESS

@@ -109,7 +109,8 @@ pub(crate) fn check(root: &Path) -> std::io::Result<Vec<Breach>> {
     Ok(found)
 }
 
-fn rust_files(package: &Path) -> std::io::Result<Vec<PathBuf>> {
+/// The Rust files in a folder and those in it, in order.
+pub(crate) fn rust_files(package: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![package.to_path_buf()];
     while let Some(folder) = folders.pop() {

@@ -105,3 +105,19 @@ pub struct ForkReply {
     /// Their ids.
     pub runs: Vec<RunId>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cause_has_words_of_its_own() {
+        let causes = ["asked", "steps", "paused", "beforeDelivery", "failed", "suspended"];
+        let words =
+            causes.map(|cause| serde_json::from_value::<CheckpointCause>(cause.into()).unwrap().words());
+        assert_eq!(
+            words,
+            ["asked for", "after steps", "on pause", "before delivery", "on failure", "suspended"]
+        );
+    }
+}

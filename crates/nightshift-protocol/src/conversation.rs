@@ -229,10 +229,71 @@ pub struct Usage {
 
 impl std::ops::AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
-        self.input_tokens += other.input_tokens;
-        self.cache_read_tokens += other.cache_read_tokens;
-        self.cache_write_tokens += other.cache_write_tokens;
-        self.output_tokens += other.output_tokens;
-        self.cost_microdollars += other.cost_microdollars;
+        self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
+        self.cache_read_tokens = self.cache_read_tokens.saturating_add(other.cache_read_tokens);
+        self.cache_write_tokens = self.cache_write_tokens.saturating_add(other.cache_write_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
+        self.cost_microdollars = self.cost_microdollars.saturating_add(other.cost_microdollars);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn usage() -> impl Strategy<Value = Usage> {
+        any::<[u64; 5]>().prop_map(|[input, read, written, output, cost]| Usage {
+            input_tokens: input,
+            cache_read_tokens: read,
+            cache_write_tokens: written,
+            output_tokens: output,
+            cost_microdollars: cost,
+        })
+    }
+
+    fn sum(parts: &[Usage]) -> Usage {
+        let mut sum = Usage::default();
+        parts.iter().for_each(|part| sum += *part);
+        sum
+    }
+
+    #[test]
+    fn usage_is_added_field_by_field() {
+        let one = Usage {
+            input_tokens: 1,
+            cache_read_tokens: 2,
+            cache_write_tokens: 3,
+            output_tokens: 4,
+            cost_microdollars: 5,
+        };
+        let three = Usage {
+            input_tokens: 3,
+            cache_read_tokens: 6,
+            cache_write_tokens: 9,
+            output_tokens: 12,
+            cost_microdollars: 15,
+        };
+        assert_eq!(sum(&[one, one, one]), three);
+    }
+
+    #[test]
+    fn usage_that_a_provider_exaggerates_stops_at_the_largest_number() {
+        let most = Usage { input_tokens: u64::MAX, ..Usage::default() };
+        let more = Usage { input_tokens: 1, output_tokens: 1, ..Usage::default() };
+        assert_eq!(
+            sum(&[most, more]),
+            Usage { input_tokens: u64::MAX, output_tokens: 1, ..Usage::default() }
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_calls_does_not_change_what_they_used(mut parts in prop::collection::vec(usage(), 0..6)) {
+            let there = sum(&parts);
+            parts.reverse();
+            prop_assert_eq!(sum(&parts), there);
+        }
     }
 }

@@ -23,6 +23,8 @@ mod review;
 mod run;
 mod screen;
 mod task;
+#[cfg(test)]
+mod wire;
 
 pub use checkpoint::{CheckpointCause, CheckpointCost, CheckpointSummary, ForkReply, ForkRun, RewindRun};
 pub use conversation::{

@@ -109,4 +109,17 @@ mod tests {
         assert_eq!(title.chars().count(), 100);
         assert!(title.ends_with('…'));
     }
+
+    #[test]
+    fn a_title_of_a_hundred_characters_is_whole() {
+        let line = "x".repeat(100);
+        assert_eq!(task(&format!("{line}\nand more")).title(), line);
+    }
+
+    #[test]
+    fn a_description_without_words_has_a_title_that_says_so() {
+        for empty in ["", "\n\n", " \t \n"] {
+            assert_eq!(task(empty).title(), "(no description)");
+        }
+    }
 }
