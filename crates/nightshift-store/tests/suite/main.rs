@@ -2,4 +2,6 @@
 
 mod crash;
 mod history;
+mod lists;
+mod projection;
 mod support;
