@@ -306,3 +306,6 @@ Example:
         checkpoint: String,
     },
 }
+
+#[cfg(test)]
+mod tests;

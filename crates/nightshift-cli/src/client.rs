@@ -184,4 +184,18 @@ mod tests {
             assert_eq!(pieces, whole, "pieces of {size} bytes");
         }
     }
+
+    #[test]
+    fn a_line_without_an_end_is_not_kept_for_ever() {
+        let mut lines = Lines::default();
+        let chunk = vec![b'x'; 1 << 20];
+        let refused = (0..20).find_map(|_| lines.feed(&chunk).err()).unwrap();
+        assert_eq!(refused.message, "the owner sent a line without an end");
+    }
+
+    #[test]
+    fn what_is_no_json_or_of_no_known_kind_is_passed_over() {
+        let stream = "event: event\ndata: {\n\nevent: live\ndata: []\n\ndata: {}\n\nevent\n\n";
+        assert_eq!(Lines::default().feed(stream.as_bytes()).unwrap(), []);
+    }
 }

@@ -452,4 +452,67 @@ mod tests {
         let limits = raised(given).unwrap().over(Limits::default());
         assert_eq!(limits, Limits { turns: 5, seconds: 180, ..Limits::default() });
     }
+
+    #[test]
+    fn a_budget_that_is_none_is_refused_with_an_example() {
+        for odd in [0.0, 0.009, 100_000.01, f64::INFINITY, f64::NEG_INFINITY] {
+            let wanted = LimitArguments { budget: Some(odd), ..LimitArguments::default() };
+            let error = raised(wanted).unwrap_err();
+            assert_eq!(
+                (error.code, error.hint.as_str()),
+                (ErrorCode::InvalidRequest, "Give it in dollars, for example 2.50.")
+            );
+        }
+    }
+
+    #[test]
+    fn minutes_beyond_all_time_are_as_many_as_there_are() {
+        let wanted = LimitArguments { minutes: Some(u64::MAX), ..LimitArguments::default() };
+        assert_eq!(raised(wanted).unwrap().seconds, Some(u64::MAX));
+    }
+
+    #[test]
+    fn nothing_named_changes_no_limit() {
+        assert_eq!(raised(LimitArguments::default()).unwrap(), RaiseLimits::default());
+    }
+
+    #[test]
+    fn a_result_counts_what_the_last_delivery_had() {
+        let detail: RunDetail = serde_json::from_value(json!({
+            "summary": {
+                "run": "run-0123456789", "state": {"type": "inReview", "pullRequest": 4}, "sandbox": null, "branch": "b",
+                "turns": 1, "steps": 1, "lastSeq": 9, "updatedAt": "2026-11-28T18:00:00Z",
+                "usage": {"inputTokens": 1, "cacheReadTokens": 1, "cacheWriteTokens": 1, "outputTokens": 1,
+                    "costMicrodollars": 1},
+                "glance": {"planSteps": 0, "planDone": 0, "doing": "", "screen": null},
+                "task": {"id": "task-0123456789", "description": "x", "repository": "/src/app", "baseBranch": "main",
+                    "baseCommit": "c".repeat(40), "model": "m", "createdAt": "2026-11-28T17:00:00Z",
+                    "limits": {"turns": 1, "tokens": 1, "costMicrodollars": 1, "seconds": 1}},
+            },
+            "plan": {"steps": []}, "pullRequest": null,
+            "evidence": [{"claim": "Tests pass.", "source": {"type": "command", "step": "8.1", "command": "npm test",
+                "exitCode": 0, "outputTail": "ok"}}],
+        }))
+        .unwrap();
+        let bodies: Vec<EventBody> =
+            serde_json::from_str(include_str!("../../nightshift-protocol/wire/events.json")).unwrap();
+        let events: Vec<Event> = (1..)
+            .zip(bodies)
+            .map(|(seq, body)| Event {
+                position: seq,
+                run: detail.summary.run.clone(),
+                seq,
+                at: nightshift_protocol::OffsetDateTime::UNIX_EPOCH,
+                body,
+            })
+            .collect();
+        let expected = json!({
+            "task": "task-0123456789", "run": "run-0123456789", "state": "inReview", "pullRequest": null, "branch": "b",
+            "commits": 2, "seconds": 12.3, "sandboxReadyMs": 3,
+            "evidence": [{"kind": "command", "claim": "Tests pass.", "step": "8.1", "command": "npm test", "exitCode": 0}],
+        });
+        assert_eq!(result(&detail, &events, 12.345), expected);
+        let nothing = result(&detail, &[], 0.0);
+        assert_eq!((&nothing["commits"], &nothing["sandboxReadyMs"]), (&json!(0), &json!(null)));
+    }
 }

@@ -214,4 +214,63 @@ mod tests {
         let error = read_text("[sandbox]\nmemory_mib = 64\n").unwrap_err();
         assert!(error.message.contains("between 512 and 65536"), "{}", error.message);
     }
+
+    fn refused(text: &str) -> String {
+        let error = read_text(text).unwrap_err();
+        assert_eq!(error.code, ErrorCode::InvalidRequest);
+        error.message
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused_by_name() {
+        for (text, named) in [
+            ("context_tokens = 15999", "context_tokens must be between"),
+            ("context_tokens = 10000001", "context_tokens must be between"),
+            ("sandboxes = 0", "sandboxes must be at least 1"),
+            ("[sandbox]\nmemory_mib = 511", "sandbox.memory_mib must be between"),
+            ("[sandbox]\nmemory_mib = 65537", "sandbox.memory_mib must be between"),
+            ("[sandbox]\nprocessors = 0", "sandbox.processors must be between"),
+            ("[sandbox]\nprocessors = 65", "sandbox.processors must be between"),
+        ] {
+            let said = refused(text);
+            assert!(said.contains(named), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn numbers_at_the_edge_of_their_range_are_taken() {
+        for text in [
+            "context_tokens = 16000",
+            "context_tokens = 10000000",
+            "sandboxes = 1",
+            "[sandbox]\nmemory_mib = 512\nprocessors = 1",
+            "[sandbox]\nmemory_mib = 65536\nprocessors = 64",
+        ] {
+            assert!(read_text(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_another_kind_is_refused_with_its_line() {
+        let said = refused("model = 5\n");
+        assert!(said.contains("line 1") && said.contains("expected a string"), "{said}");
+        assert!(refused("[delivery]\nscreenshots = \"sometimes\"\n").contains("sometimes"));
+        assert!(refused("[sandbox\n").contains("line 1"));
+    }
+
+    #[test]
+    fn a_misspelt_key_of_a_part_is_named() {
+        for (part, key) in
+            [("sandbox", "memory"), ("github", "token"), ("delivery", "lables"), ("egress", "alow")]
+        {
+            let said = refused(&format!("[{part}]\n{key} = 1\n"));
+            assert!(said.contains(key), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_not_taken_for_none() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(read(folder.path()).unwrap_err().message.contains("cannot be used"));
+    }
 }

@@ -269,8 +269,31 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_told_apart_from_a_failure_by_the_exit_status() {
-        assert_eq!(Ended::of(&RunState::Paused { reason: PauseReason::Person }).unwrap().exit_code(), 3);
-        assert_eq!(Ended::of(&RunState::Cancelled).unwrap().exit_code(), 4);
+    fn the_exit_status_tells_how_a_run_stands() {
+        let states: Vec<RunState> =
+            serde_json::from_str(include_str!("../../nightshift-protocol/wire/states.json")).unwrap();
+        for state in states {
+            let expected = match state.name() {
+                "inReview" | "merged" | "closed" => Some(0),
+                "failed" => Some(1),
+                "paused" | "waiting" => Some(3),
+                "cancelled" => Some(4),
+                _ => None,
+            };
+            assert_eq!(Ended::of(&state).map(|ended| ended.exit_code()), expected, "{}", state.name());
+        }
+    }
+
+    #[test]
+    fn what_passes_never_ends_the_following() {
+        let mut watcher = Watcher::new(Output::TextBeside, 0);
+        let run: RunId = "run-0000000000".parse().unwrap();
+        let bodies = [
+            LiveBody::ModelText { text: "x".to_owned() },
+            LiveBody::StepOutput { step: "1.1".parse().unwrap(), text: "\u{1b}[2J\n\n".to_owned() },
+        ];
+        for body in bodies {
+            assert_eq!(watcher.take(&Arrived::Live(Live { run: run.clone(), body })), Follow::More);
+        }
     }
 }

@@ -132,7 +132,7 @@ pub(crate) fn detail(detail: &RunDetail) -> String {
     ];
     text += &table(&rows);
     if !detail.plan.steps.is_empty() {
-        text += "\n\nPlan\n";
+        text += "\n\nPlan";
         for step in &detail.plan.steps {
             let mark = match step.state {
                 PlanStepState::Pending => ' ',
@@ -140,11 +140,11 @@ pub(crate) fn detail(detail: &RunDetail) -> String {
                 PlanStepState::Done => 'x',
                 PlanStepState::Dropped => '-',
             };
-            text += &format!("  [{mark}] {}\n", line(&step.title));
+            text += &format!("\n  [{mark}] {}", line(&step.title));
         }
     }
     if !detail.evidence.is_empty() {
-        text += "\n\nEvidence\n";
+        text += "\n\nEvidence";
         text += &evidence(&detail.evidence);
     }
     if let RunState::Failed { reason } = &run.state {
@@ -162,11 +162,11 @@ pub(crate) fn detail(detail: &RunDetail) -> String {
 fn evidence(evidence: &[nightshift_protocol::Evidence]) -> String {
     let lines = evidence.iter().map(|evidence| match &evidence.source {
         EvidenceSource::Screenshot { step, label, .. } => {
-            format!("  {} (screenshot of step {step}: {})\n", line(&evidence.claim), line(label))
+            format!("\n  {} (screenshot of step {step}: {})", line(&evidence.claim), line(label))
         }
         EvidenceSource::Command { step, command, exit_code, .. } => {
             let status = exit_code.map_or("ended by a signal".to_owned(), |code| format!("exit {code}"));
-            format!("  {} (step {step}: `{}`, {status})\n", line(&evidence.claim), line(command))
+            format!("\n  {} (step {step}: `{}`, {status})", line(&evidence.claim), line(command))
         }
     });
     lines.collect()
@@ -398,91 +398,4 @@ pub(crate) fn exit_code(code: ErrorCode) -> u8 {
 }
 
 #[cfg(test)]
-mod tests {
-    use nightshift_protocol::PullRequestId;
-    use serde_json::json;
-
-    use super::*;
-
-    fn wanted(name: &str, input: serde_json::Value) -> ToolCall {
-        ToolCall { id: "c".to_owned(), name: name.to_owned(), input, malformed: None }
-    }
-
-    #[test]
-    fn text_from_a_sandbox_cannot_move_the_cursor() {
-        assert_eq!(plain("a\u{1b}[2Jb\rc\u{7}\nd"), "a[2Jbc\nd");
-    }
-
-    #[test]
-    fn text_from_a_sandbox_cannot_turn_the_direction_of_writing() {
-        assert_eq!(plain("rm \u{202e}x\u{2066}y\u{200f}z\u{61c}\u{9b}2J\u{7f} ü→日"), "rm xyz2J ü→日");
-    }
-
-    #[test]
-    fn json_for_a_terminal_means_what_it_meant() {
-        let value = json!({"text": "a\u{9b}2J\u{7f}\u{202e}b\u{1b}\nü"});
-        let shown = json(&value);
-        assert_eq!(shown, r#"{"text":"a\u009b2J\u007f\u202eb\u001b\nü"}"#);
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
-    }
-
-    #[test]
-    fn calls_are_shown_as_a_person_would_say_them() {
-        let calls = [
-            wanted("shell", json!({"command": "(cd web && npm test)\n"})),
-            wanted("edit", json!({"action": "create", "path": "src/theme.js"})),
-            wanted("computer", json!({"action": "left_click", "coordinate": [1228, 38]})),
-            wanted("computer", json!({"action": "type", "text": "hello"})),
-        ];
-        let shown = calls.iter().map(call).collect::<Vec<_>>();
-        assert_eq!(
-            shown,
-            [
-                "$ (cd web && npm test)",
-                "edit create src/theme.js",
-                "screen left_click at [1228,38]",
-                "screen type \"hello\""
-            ]
-        );
-    }
-
-    #[test]
-    fn a_state_says_what_is_waited_for() {
-        let limited = RunState::Queued { reason: QueueReason::SandboxLimit { limit: 2 } };
-        assert_eq!(state(&limited), "queued: 2 sandboxes run already");
-        assert_eq!(
-            state(&RunState::InReview { pull_request: PullRequestId(4) }),
-            "in review: pull request #4"
-        );
-    }
-
-    #[test]
-    fn an_error_says_what_to_do() {
-        let shown = error(&UserError::new(ErrorCode::DiskFull, "the disk is full", "Free some space."));
-        assert_eq!(shown, "error: the disk is full\n  what to do: Free some space.");
-    }
-
-    #[test]
-    fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [["a".to_owned(), "b".to_owned()], ["long".to_owned(), String::new()]];
-        assert_eq!(table(&rows), "a     b\nlong");
-    }
-
-    #[test]
-    fn money_is_shown_in_cents() {
-        assert_eq!(money(1_234_567), "$1.23");
-        assert_eq!(money(9_999), "$0.00");
-    }
-
-    #[test]
-    fn an_event_that_only_machines_need_is_not_shown() {
-        let shown = event(&Event {
-            position: 1,
-            run: "run-0000000000".parse().unwrap(),
-            seq: 1,
-            at: nightshift_protocol::OffsetDateTime::UNIX_EPOCH,
-            body: EventBody::TurnRequested { turn: 1 },
-        });
-        assert_eq!(shown, None);
-    }
-}
+mod tests;

@@ -1,0 +1,172 @@
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+
+use super::*;
+
+fn parsed(words: &[&str]) -> Result<Command, ErrorKind> {
+    let words = ["nightshift"].into_iter().chain(words.iter().copied());
+    Arguments::try_parse_from(words).map(|arguments| arguments.command).map_err(|error| error.kind())
+}
+
+fn refused(words: &[&str]) -> ErrorKind {
+    match parsed(words) {
+        Ok(command) => panic!("{words:?} was understood as {command:?}"),
+        Err(kind) => kind,
+    }
+}
+
+/// What `--help` of a command prints on a terminal of a hundred columns.
+fn help(words: &[&str]) -> String {
+    let mut command = Arguments::command().term_width(100).max_term_width(100);
+    command.build();
+    let found = words.iter().fold(&mut command, |command, word| command.find_subcommand_mut(word).unwrap());
+    let help = found.render_long_help().to_string();
+    help.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_command_line_is_well_formed() {
+    Arguments::command().debug_assert();
+}
+
+#[test]
+fn the_help_ends_with_examples_and_exit_codes() {
+    let help = help(&[]);
+    let (commands, rest) = help.split_once("\nOptions:\n").unwrap();
+    assert!(
+        commands
+            .starts_with("Background coding agents, each in a Linux desktop virtual machine of its own\n")
+    );
+    insta::assert_snapshot!(rest);
+}
+
+#[test]
+fn the_help_of_exec_tells_every_limit_and_what_ctrl_c_does() {
+    insta::assert_snapshot!(help(&["exec"]));
+}
+
+#[test]
+fn the_help_of_steer_tells_when_the_agent_reads_it() {
+    insta::assert_snapshot!(help(&["steer"]));
+}
+
+#[test]
+fn the_help_of_continue_shows_how_a_limit_is_raised() {
+    insta::assert_snapshot!(help(&["continue"]));
+}
+
+#[test]
+fn the_help_of_rewinding_tells_what_stays_in_the_history() {
+    insta::assert_snapshot!(help(&["checkpoint", "rewind"]));
+}
+
+#[test]
+fn the_help_of_serve_warns_of_plain_http() {
+    insta::assert_snapshot!(help(&["serve"]));
+}
+
+#[test]
+fn every_command_says_in_one_line_what_it_does_and_describes_each_argument() {
+    let mut command = Arguments::command();
+    command.build();
+    let mut unread = vec![&command];
+    while let Some(command) = unread.pop() {
+        let name = command.get_name();
+        if name == "help" {
+            continue;
+        }
+        assert!(command.get_about().is_some_and(|about| !about.to_string().contains('\n')), "{name}");
+        for argument in command.get_arguments() {
+            assert!(argument.get_help().is_some(), "{name}: {}", argument.get_id());
+        }
+        unread.extend(command.get_subcommands());
+    }
+}
+
+#[test]
+fn without_a_command_the_help_is_shown() {
+    assert_eq!(refused(&[]), ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);
+    assert_eq!(refused(&["checkpoint"]), ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);
+    assert_eq!(refused(&["review"]), ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);
+}
+
+#[test]
+fn what_is_missing_is_told() {
+    for words in [
+        &["exec"][..],
+        &["show"],
+        &["watch"],
+        &["steer", "run-1"],
+        &["checkpoint", "rewind", "run-1"],
+        &["review", "merge"],
+    ] {
+        assert_eq!(refused(words), ErrorKind::MissingRequiredArgument, "{words:?}");
+    }
+}
+
+#[test]
+fn a_misspelt_command_or_flag_is_refused() {
+    assert_eq!(refused(&["exce", "x"]), ErrorKind::InvalidSubcommand);
+    assert_eq!(refused(&["exec", "x", "--buget", "3"]), ErrorKind::UnknownArgument);
+    assert_eq!(refused(&["tasks", "running"]), ErrorKind::UnknownArgument);
+}
+
+#[test]
+fn a_message_is_either_queued_or_interrupts() {
+    let both = ["steer", "run-1", "x", "--queue", "--interrupt"];
+    assert_eq!(refused(&both), ErrorKind::ArgumentConflict);
+    assert!(matches!(
+        parsed(&["steer", "run-1", "x", "--queue"]).unwrap(),
+        Command::Steer { queue: true, interrupt: false, .. }
+    ));
+}
+
+#[test]
+fn numbers_are_numbers() {
+    for words in [
+        &["exec", "x", "--budget", "ten"][..],
+        &["exec", "x", "--turns", "1.5"],
+        &["exec", "x", "--tokens", "99999999999999999999"],
+        &["continue", "run-1", "--minutes", "soon"],
+        &["serve", "--port", "70000"],
+        &["serve", "--listen", "localhost"],
+        &["checkpoint", "fork", "run-1", "1.1", "--count", "many"],
+    ] {
+        assert_eq!(refused(words), ErrorKind::ValueValidation, "{words:?}");
+    }
+}
+
+#[test]
+fn a_task_in_this_folder_needs_no_flag() {
+    let Command::Exec {
+        description,
+        repo,
+        base,
+        model,
+        limits,
+        leave_out_uncommitted,
+        background,
+        result_json,
+    } = parsed(&["exec", "Fix it"]).unwrap()
+    else {
+        unreachable!()
+    };
+    assert_eq!((description.as_str(), repo.as_str(), base, model), ("Fix it", ".", None, None));
+    assert_eq!((limits.budget, limits.turns, limits.tokens, limits.minutes), (None, None, None, None));
+    assert!(!(leave_out_uncommitted || background || result_json));
+}
+
+#[test]
+fn json_may_be_asked_for_before_and_after_the_command() {
+    for words in [["nightshift", "--json", "tasks"], ["nightshift", "tasks", "--json"]] {
+        assert!(Arguments::try_parse_from(words).unwrap().json, "{words:?}");
+    }
+}
+
+#[test]
+fn names_that_an_owner_answers_to_add_up() {
+    let words = ["serve", "--listen", "::1", "--name", "a.lan", "--name", "b.lan"];
+    let Command::Serve { port, listen, name } = parsed(&words).unwrap() else { unreachable!() };
+    assert_eq!((port, listen), (None, Some("::1".parse().unwrap())));
+    assert_eq!(name, ["a.lan", "b.lan"]);
+}
