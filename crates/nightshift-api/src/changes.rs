@@ -80,3 +80,95 @@ async fn catch_up(
     }
     Ok(Told::All)
 }
+
+#[cfg(test)]
+mod tests {
+    use nightshift_protocol::{EventBody, OffsetDateTime, RunId, RunState};
+
+    use super::*;
+
+    const AT: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+
+    fn run(number: u32) -> RunId {
+        format!("run-{number:010}").parse().unwrap()
+    }
+
+    fn submitted() -> EventBody {
+        let events: Vec<EventBody> =
+            serde_json::from_str(include_str!("../../nightshift-protocol/wire/events.json")).unwrap();
+        events.into_iter().next().unwrap()
+    }
+
+    fn working() -> EventBody {
+        EventBody::StateChanged { state: RunState::Working }
+    }
+
+    fn said() -> EventBody {
+        EventBody::PersonSaid { text: "hello".to_owned() }
+    }
+
+    /// A store with two runs, and a stream of what changes after `after`.
+    async fn begun(after: u64) -> (tempfile::TempDir, Store, mpsc::Receiver<Change>) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        store.append(&run(1), AT, &[submitted()]).await.unwrap();
+        store.append(&run(2), AT, &[submitted()]).await.unwrap();
+        let (say, changes) = mpsc::channel(16);
+        tokio::spawn(follow(store.clone(), store.subscribe(), after, say));
+        (folder, store, changes)
+    }
+
+    fn told(change: Option<Change>) -> String {
+        match change {
+            Some(Change::Run(changed)) => format!("{} at {}", changed.run.run, changed.position),
+            Some(Change::Overview(overview)) => {
+                format!("{} queued, {} working", overview.counts.queued, overview.counts.working)
+            }
+            None => "the end".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn who_was_away_is_told_what_changed_and_then_the_counts() {
+        let (_folder, _store, mut changes) = begun(0).await;
+        assert_eq!(told(changes.recv().await), "run-0000000001 at 1");
+        assert_eq!(told(changes.recv().await), "run-0000000002 at 2");
+        assert_eq!(told(changes.recv().await), "2 queued, 0 working");
+    }
+
+    #[tokio::test]
+    async fn changes_shortly_after_one_another_are_one_and_the_counts_are_told_when_they_change() {
+        let (_folder, store, mut changes) = begun(2).await;
+        assert_eq!(told(changes.recv().await), "2 queued, 0 working");
+        store.append(&run(1), AT, &[said(), said(), said()]).await.unwrap();
+        assert_eq!(told(changes.recv().await), "run-0000000001 at 5");
+        store.append(&run(2), AT, &[working()]).await.unwrap();
+        assert_eq!(told(changes.recv().await), "run-0000000002 at 6");
+        assert_eq!(told(changes.recv().await), "1 queued, 1 working");
+    }
+
+    #[tokio::test]
+    async fn a_place_that_is_not_reached_yet_is_waited_for() {
+        let (_folder, store, mut changes) = begun(1_000).await;
+        assert_eq!(told(changes.recv().await), "2 queued, 0 working");
+        store.append(&run(1), AT, &[working()]).await.unwrap();
+        // The run is before that place; what changed in the counts is told all the same.
+        assert_eq!(told(changes.recv().await), "1 queued, 1 working");
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_nobody_hears_ends_and_so_does_one_whose_history_is_closed() {
+        let (_folder, store, changes) = begun(0).await;
+        let news = store.subscribe();
+        drop(changes);
+        let (say, gone) = mpsc::channel(1);
+        drop(gone);
+        let alone = tokio::time::timeout(Duration::from_secs(20), follow(store.clone(), news, 0, say));
+        assert!(alone.await.is_ok());
+
+        let (say, mut changes) = mpsc::channel(16);
+        store.close().await;
+        follow(store.clone(), store.subscribe(), 0, say).await;
+        assert_eq!(told(changes.recv().await), "the end");
+    }
+}

@@ -450,36 +450,4 @@ fn merged(
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::FutureExt;
-    use nightshift_protocol::{EventBody, LiveBody, OffsetDateTime};
-
-    use super::*;
-
-    fn event(run: &RunId, seq: u64) -> Happening {
-        let body = EventBody::PersonSaid { text: "hello".to_owned() };
-        let at = OffsetDateTime::UNIX_EPOCH;
-        Happening::Event(Box::new(Event { position: seq, run: run.clone(), seq, at, body }))
-    }
-
-    #[test]
-    fn a_read_error_ends_the_stream_although_what_passes_goes_on()
-    -> Result<(), nightshift_protocol::InvalidId> {
-        let run: RunId = "run-0000000000".parse()?;
-        let passing =
-            Happening::Live(Live { run: run.clone(), body: LiveBody::ModelText { text: "x".to_owned() } });
-        let live = stream::once(ready(passing.clone())).chain(stream::pending());
-        let events = [Some(event(&run, 1)), Some(event(&run, 2)), None, Some(event(&run, 4))];
-        let seen: Option<Vec<Happening>> =
-            merged(stream::iter(events).chain(stream::pending()), live).collect().now_or_never();
-        assert_eq!(seen, Some(vec![event(&run, 1), passing, event(&run, 2)]));
-        Ok(())
-    }
-
-    #[test]
-    fn the_end_of_the_events_ends_the_stream() {
-        let seen: Option<Vec<Happening>> =
-            merged(stream::empty(), stream::pending()).collect().now_or_never();
-        assert_eq!(seen, Some(Vec::new()));
-    }
-}
+mod tests;

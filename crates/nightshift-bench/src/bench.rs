@@ -81,7 +81,7 @@ pub(crate) enum BenchError {
     #[error("it was interrupted")]
     Interrupted,
     #[error("{} ({})", .0.message, .0.hint)]
-    User(#[from] UserError),
+    User(UserError),
     #[error("{what}")]
     Failed {
         what: String,
@@ -119,6 +119,12 @@ impl BenchError {
     }
 }
 
+impl From<UserError> for BenchError {
+    fn from(error: UserError) -> Self {
+        Self::User(error)
+    }
+}
+
 impl From<nightshift_supervisor::DeskError> for BenchError {
     fn from(error: nightshift_supervisor::DeskError) -> Self {
         Self::User(error.into())
@@ -147,5 +153,19 @@ mod tests {
     fn an_error_names_its_causes() {
         let error = BenchError::io("starting")(std::io::Error::other("no room"));
         assert_eq!(error.whole(), "starting: no room");
+    }
+
+    #[test]
+    fn an_error_of_a_person_s_kind_says_what_to_do() {
+        use nightshift_protocol::ErrorCode;
+        let error = BenchError::from(UserError::new(ErrorCode::QemuMissing, "no QEMU", "install it"));
+        assert_eq!(error.whole(), "no QEMU (install it)");
+    }
+
+    #[test]
+    fn an_unknown_bench_is_named_with_those_there_are() {
+        let error = BenchError::Unknown { name: "speed".to_owned(), known: "sandbox, step".to_owned() };
+        assert_eq!(error.whole(), "there is no bench \"speed\"; there are: sandbox, step");
+        assert_eq!(BenchError::Interrupted.whole(), "it was interrupted");
     }
 }

@@ -52,7 +52,19 @@ mod tests {
         assert_eq!(Figure::of(&[1.0 / 3.0]), Some(expected));
     }
 
+    #[test]
+    fn one_sample_is_all_four_numbers() {
+        assert_eq!(Figure::of(&[-2.5]), Some(Figure { median: -2.5, min: -2.5, max: -2.5, samples: 1 }));
+    }
+
     proptest! {
+        #[test]
+        fn the_order_of_samples_does_not_matter(samples in prop::collection::vec(any::<i16>(), 1..30)) {
+            let samples: Vec<f64> = samples.into_iter().map(f64::from).collect();
+            let reversed: Vec<f64> = samples.iter().rev().copied().collect();
+            prop_assert_eq!(Figure::of(&samples), Figure::of(&reversed));
+        }
+
         #[test]
         fn half_of_the_samples_are_on_either_side_of_the_median(
             samples in prop::collection::vec(0..1_000_000i32, 1..50),

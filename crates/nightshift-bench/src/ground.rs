@@ -4,10 +4,11 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use nightshift_protocol::{Clock, Entropy, ErrorCode, OffsetDateTime, SandboxFacts, SandboxId, UserError};
+use nightshift_protocol::{Entropy, ErrorCode, SandboxFacts, SandboxId, UserError};
 use nightshift_qemu::{QemuDriver, QemuProgram, QemuSettings};
 use nightshift_sandbox::{CloneRequest, Driver, MachineSize, Template};
 use nightshift_supervisor::{Desk, DeskError, Images, SetUpPhase, Templates};
+use suite::{SystemClock, SystemEntropy};
 
 use crate::bench::BenchError;
 
@@ -33,34 +34,6 @@ impl Environment {
             vm_images: path("NIGHTSHIFT_VM_IMAGES"),
             guest: path("NIGHTSHIFT_GUEST"),
             log: std::env::var("NIGHTSHIFT_LOG").ok().filter(|value| !value.is_empty()),
-        }
-    }
-}
-
-/// The clock of the operating system.
-#[derive(Debug)]
-struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> OffsetDateTime {
-        OffsetDateTime::now_utc()
-    }
-}
-
-/// The kernel's random numbers.
-#[derive(Debug)]
-struct SystemEntropy;
-
-impl Entropy for SystemEntropy {
-    fn fill(&self, bytes: &mut [u8]) {
-        let mut filled = 0;
-        while filled < bytes.len() {
-            // Only a signal interrupts it; the pool is initialised long before a user logs in.
-            if let Ok(more) =
-                rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())
-            {
-                filled += more;
-            }
         }
     }
 }

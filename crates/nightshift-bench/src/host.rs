@@ -86,4 +86,12 @@ mod tests {
         assert_eq!(parse_load("0.50 1.25 2.00 3/123 4567\n"), [0.5, 1.25, 2.0]);
         assert_eq!(parse_load(""), [0.0; 3]);
     }
+
+    #[test]
+    fn what_the_kernel_does_not_tell_is_none() {
+        assert_eq!(field("model name\nother : x", "model name"), None);
+        assert_eq!(memory_mib(""), None);
+        assert_eq!(memory_mib("MemTotal:       many kB"), None);
+        assert_eq!(parse_load("high 1.00"), [0.0, 1.0, 0.0]);
+    }
 }

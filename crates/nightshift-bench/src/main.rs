@@ -150,4 +150,33 @@ mod tests {
         assert!(benches::find("no-such-bench").is_none());
         assert!(names(benches::ALL).contains("sandbox"));
     }
+
+    #[test]
+    fn benches_are_listed_by_name_with_what_they_measure() {
+        let list = list(benches::ALL);
+        assert_eq!(list.lines().count(), benches::ALL.len());
+        for (line, bench) in list.lines().zip(benches::ALL) {
+            assert!(line.starts_with(bench.name()) && line.ends_with(bench.about()), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_bar_belongs_to_a_measure_with_a_unit_or_a_count() {
+        for measure in benches::ALL.iter().flat_map(|bench| bench.measures()) {
+            assert!(!measure.about.is_empty() && !measure.about.ends_with('.'), "{}", measure.name);
+            let counted = |character: char| {
+                character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_'
+            };
+            assert!(measure.name.chars().all(counted), "{}", measure.name);
+        }
+    }
+
+    #[test]
+    fn samples_are_from_one_to_a_thousand() {
+        let samples = |text: &str| {
+            Arguments::try_parse_from(["bench", "step", "--samples", text]).map(|read| read.samples).ok()
+        };
+        assert_eq!(["1", "1000", "0", "1001", "few"].map(samples), [Some(1), Some(1_000), None, None, None]);
+        assert_eq!(Arguments::try_parse_from(["bench"]).unwrap().samples, 7);
+    }
 }

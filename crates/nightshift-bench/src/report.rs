@@ -177,4 +177,25 @@ mod tests {
         let error = Report::new("sandbox", MEASURES, &Samples::default(), machine()).unwrap_err();
         assert_eq!(error.to_string(), "first_ms has no sample");
     }
+
+    #[test]
+    fn numbers_have_as_many_digits_as_say_something() {
+        let numbers = [0.0, 0.126, 1.0, 9.876, 10.06, 99.96, 100.4, 12_345.6, -3.14159, 2e9];
+        let expected = ["0", "0.13", "1", "9.88", "10.1", "100.0", "100", "12346", "-3.14", "2000000000"];
+        assert_eq!(numbers.map(shown), expected);
+    }
+
+    #[test]
+    fn a_bar_is_shown_by_the_side_it_must_be_on() {
+        assert_eq!(shown_bar(Bar::AtMost(0.5)), "<= 0.50");
+        assert_eq!(shown_bar(Bar::AtLeast(60.0)), ">= 60");
+    }
+
+    #[test]
+    fn a_sample_that_no_measure_declares_is_left_out() {
+        let mut samples = samples();
+        samples.add("undeclared", 1.0);
+        let line = Report::new("sandbox", MEASURES, &samples, machine()).unwrap().json().unwrap();
+        assert!(!line.contains("undeclared"));
+    }
 }

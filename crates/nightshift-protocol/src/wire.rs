@@ -41,9 +41,9 @@ fn variants<T: PartialSchema>() -> BTreeSet<String> {
     let schema = serde_json::to_value(T::schema()).unwrap();
     let tag = |variant: &Value| {
         let parts = variant["allOf"].as_array().cloned().unwrap_or_else(|| vec![variant.clone()]);
-        let tags =
+        let mut tags =
             parts.iter().filter_map(|part| part["properties"]["type"]["enum"][0].as_str().map(str::to_owned));
-        tags.last().unwrap_or_else(|| panic!("no tag: {variant}"))
+        tags.next_back().unwrap_or_else(|| panic!("no tag: {variant}"))
     };
     schema["oneOf"].as_array().unwrap().iter().map(tag).collect()
 }

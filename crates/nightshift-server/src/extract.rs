@@ -17,7 +17,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        Json::<T>::from_request(request, state).await.map(|Json(body)| Self(body)).map_err(|why| body(&why))
+        // A list of values in the right order would be taken for an object, and fields then be mixed up.
+        let read = Json::<serde_json::Map<String, serde_json::Value>>::from_request(request, state).await;
+        let Json(fields) = read.map_err(|why| body(&why))?;
+        serde_json::from_value(fields.into()).map(Self).map_err(|why| unfit(why.to_string()))
     }
 }
 
@@ -33,9 +36,14 @@ fn body(why: &JsonRejection) -> Refusal {
         JsonRejection::MissingJsonContentType(_) => {
             "Send JSON with the header content-type: application/json."
         }
-        _ => "The document at /api/v1/openapi.json says what the operation takes.",
+        _ => return unfit(why.body_text()),
     };
     Refusal(UserError::new(ErrorCode::InvalidRequest, why.body_text(), hint))
+}
+
+fn unfit(why: String) -> Refusal {
+    let hint = "The document at /api/v1/openapi.json says what the operation takes.";
+    Refusal(UserError::new(ErrorCode::InvalidRequest, why, hint))
 }
 
 /// The parameters behind the `?` of a request.

@@ -276,4 +276,77 @@ mod tests {
     fn a_guard_does_not_show_its_token() {
         assert!(!format!("{:?}", guard()).contains("secret"));
     }
+
+    #[test]
+    fn a_host_without_the_port_or_with_another_one_is_another_host() {
+        for host in [
+            "127.0.0.1",
+            "127.0.0.1:7001",
+            "localhost",
+            "[::1]",
+            "night.example",
+            "127.0.0.1:7000.evil.example",
+            "",
+        ] {
+            assert_eq!(
+                refused(&[(HOST, host), TOKEN]).unwrap(),
+                "the request is addressed to another host",
+                "{host}"
+            );
+        }
+        assert!(refused(&[TOKEN]).is_some(), "a request without a host");
+        assert_eq!(refused(&[(HOST, "[::1]:7000"), TOKEN]), None);
+    }
+
+    #[test]
+    fn a_page_under_a_name_that_was_allowed_is_the_own_one() {
+        let own = (ORIGIN, "http://night.example:7000");
+        assert_eq!(refused(&[(HOST, "night.example:7000"), own, TOKEN]), None);
+        assert!(refused(&[US, (ORIGIN, "http://night.example"), TOKEN]).is_some());
+    }
+
+    #[test]
+    fn a_cookie_of_another_port_or_with_nothing_in_it_is_no_session() {
+        let guard = guard();
+        let session = guard.open(&guard.ticket().0.text).unwrap().text;
+        for cookie in [
+            format!("nightshift-7001={session}"),
+            format!("nightshift-7000 ={session}"),
+            "nightshift-7000=".to_owned(),
+            "nightshift-7000".to_owned(),
+            String::new(),
+        ] {
+            let said = refused_at(&guard, &Method::GET, "/api/v1/runs", &[US, (COOKIE, &cookie)]);
+            assert!(said.is_some(), "{cookie}");
+        }
+        let twice = format!("nightshift-7000=old; nightshift-7000={session}");
+        assert_eq!(refused_at(&guard, &Method::GET, "/api/v1/runs", &[US, (COOKIE, &twice)]), None);
+    }
+
+    #[test]
+    fn a_wrong_token_is_not_made_good_by_a_session() {
+        let guard = guard();
+        let cookie = format!("nightshift-7000={}", guard.open(&guard.ticket().0.text).unwrap().text);
+        let pairs = [US, (COOKIE, cookie.as_str()), (AUTHORIZATION, "Bearer wrong")];
+        assert_eq!(refused_at(&guard, &Method::GET, "/api/v1/runs", &pairs).unwrap(), "the token is wrong");
+    }
+
+    #[test]
+    fn a_session_changes_nothing_by_any_method_without_its_page() {
+        let guard = guard();
+        let cookie = format!("nightshift-7000={}", guard.open(&guard.ticket().0.text).unwrap().text);
+        for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS] {
+            let pairs = [US, (COOKIE, cookie.as_str())];
+            assert!(refused_at(&guard, &method, "/api/v1/runs", &pairs).is_some(), "{method}");
+        }
+        assert_eq!(refused_at(&guard, &Method::HEAD, "/api/v1/runs", &[US, (COOKIE, &cookie)]), None);
+    }
+
+    #[test]
+    fn tokens_are_compared_whole() {
+        assert!(same(b"secret", b"secret"));
+        for given in [&b""[..], b"secre", b"secret1", b"Secret", b"secreT"] {
+            assert!(!same(given, b"secret"), "{given:?}");
+        }
+    }
 }

@@ -148,4 +148,44 @@ mod tests {
         assert!(tickets.take(&seal, &second.text, NOW));
         assert!(!tickets.take(&seal, &seal.session(NOW).text, NOW));
     }
+
+    #[test]
+    fn tickets_made_in_the_same_moment_differ() {
+        let (seal, mut tickets) = (Seal::new("secret"), Tickets::default());
+        let made: std::collections::BTreeSet<String> =
+            (0..100).map(|_| tickets.make(&seal, NOW).text).collect();
+        assert_eq!(made.len(), 100);
+    }
+
+    #[test]
+    fn only_so_many_used_tickets_are_remembered() {
+        let (seal, mut tickets) = (Seal::new("secret"), Tickets::default());
+        for _ in 0..REMEMBERED + 10 {
+            let ticket = tickets.make(&seal, NOW);
+            assert!(tickets.take(&seal, &ticket.text, NOW));
+            assert!(!tickets.take(&seal, &ticket.text, NOW));
+        }
+        assert_eq!(tickets.used.len(), REMEMBERED);
+    }
+
+    #[test]
+    fn a_seal_of_any_length_serves() {
+        for token in ["", "x", &"x".repeat(1_000)] {
+            let seal = Seal::new(token);
+            let session = seal.session(NOW).text;
+            assert_eq!(seal.read_session(&session, NOW), Some(NOW + SESSION));
+            assert_eq!(Seal::new("another").read_session(&session, NOW), None);
+        }
+    }
+
+    #[test]
+    fn a_changed_character_anywhere_breaks_the_seal() {
+        let seal = Seal::new("secret");
+        let session = seal.session(NOW).text;
+        for at in 0..session.len() {
+            let mut changed = session.clone().into_bytes();
+            changed[at] = if changed[at] == b'1' { b'2' } else { b'1' };
+            assert_eq!(seal.read_session(std::str::from_utf8(&changed).unwrap(), NOW), None, "{at}");
+        }
+    }
 }

@@ -556,4 +556,6 @@ fn next_of_agent(progress: &RunProgress) -> Action {
 }
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tests;

@@ -276,4 +276,47 @@ mod tests {
         let denied = transition(&RunState::Working, Trigger::Merge).unwrap_err();
         assert_eq!(denied.to_string(), "a run that is working cannot do that");
     }
+
+    #[test]
+    fn every_change_of_state_there_is() {
+        let states: Vec<RunState> =
+            serde_json::from_str(include_str!("../../nightshift-protocol/wire/states.json")).unwrap();
+        let triggers = [
+            Trigger::Wait(QueueReason::SandboxLimit { limit: 2 }),
+            Trigger::Admit(Stage::Unprepared),
+            Trigger::Admit(Stage::Prepared),
+            Trigger::Admit(Stage::Finished),
+            Trigger::Prepare(PreparingPhase::Repository),
+            Trigger::Begin,
+            Trigger::Ask("Which port?".to_owned()),
+            Trigger::Answer,
+            Trigger::GoBack,
+            Trigger::FinishWork,
+            Trigger::Open(PullRequestId(1)),
+            Trigger::Merge,
+            Trigger::Close,
+            Trigger::Pause(PauseReason::Person),
+            Trigger::Continue,
+            Trigger::Cancel,
+            Trigger::Fail(error()),
+        ];
+        let mut lines = std::collections::BTreeSet::new();
+        for state in &states {
+            for trigger in &triggers {
+                if let Ok(next) = transition(state, trigger.clone()) {
+                    let trigger = format!("{trigger:?}");
+                    let trigger = trigger.split(['(', ' ']).next().unwrap_or_default();
+                    lines.insert(format!("{:<10} {trigger:<10} {}", state.name(), next.name()));
+                }
+            }
+        }
+        insta::assert_snapshot!(lines.into_iter().collect::<Vec<_>>().join("\n"));
+    }
+
+    #[test]
+    fn a_run_that_is_over_says_so_to_every_wish() {
+        let merged = RunState::Merged { pull_request: PullRequestId(1) };
+        let denied = transition(&merged, Trigger::Pause(PauseReason::Person)).unwrap_err();
+        assert_eq!(denied.to_string(), "the run is already merged");
+    }
 }

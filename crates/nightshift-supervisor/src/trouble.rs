@@ -310,23 +310,4 @@ pub(crate) fn receiving(error: &ReceiveError) -> UserError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_disk_is_told_apart_from_other_failures() {
-        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
-        assert_eq!(disk_or(ErrorCode::Internal, "writing", &full).code, ErrorCode::DiskFull);
-        let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
-        assert_eq!(disk_or(ErrorCode::ImageFailed, "writing", &denied).code, ErrorCode::ImageFailed);
-    }
-
-    #[test]
-    fn a_mistyped_id_is_the_user_s_and_a_prefix_of_several_asks_for_more() {
-        let missing = finding(&FindError::NotFound { prefix: "run-x".to_owned() });
-        assert_eq!(missing.code, ErrorCode::NotFound);
-        let several =
-            FindError::Ambiguous { prefix: "run-".to_owned(), candidates: vec!["run-a".to_owned()] };
-        assert!(finding(&several).hint.contains("more characters"));
-    }
-}
+mod tests;

@@ -231,4 +231,10 @@ mod tests {
         let times: Vec<Duration> = (1..=20).map(Duration::from_millis).collect();
         assert_eq!([5, 50, 95, 100].map(|percent| percentile(&times, percent)), [1.0, 10.0, 19.0, 20.0]);
     }
+
+    #[test]
+    fn a_percentile_of_nothing_is_nothing_and_of_one_that_one() {
+        assert_eq!(percentile(&[], 95), 0.0);
+        assert_eq!([0, 50, 100].map(|percent| percentile(&[Duration::from_millis(7)], percent)), [7.0; 3]);
+    }
 }

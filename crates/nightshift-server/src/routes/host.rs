@@ -78,4 +78,12 @@ mod tests {
         assert_eq!(media_type(b"RIFF\0\0\0\0WEBPVP8L"), "image/webp");
         assert_eq!(media_type(b"<script>alert(1)</script>"), "application/octet-stream");
     }
+
+    #[test]
+    fn what_only_begins_like_a_picture_is_none() {
+        for bytes in [&b""[..], b"\x89PNG", b"RIFF", b"RIFF\0\0\0\0WEBP", b"RIFF\0\0\0\0WAVEdata", b"GIF89a"]
+        {
+            assert_eq!(media_type(bytes), "application/octet-stream", "{bytes:?}");
+        }
+    }
 }

@@ -229,3 +229,24 @@ pub(super) async fn blob(
     };
     Ok(inert(media_type, "private, no-cache", bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderMap;
+
+    use super::*;
+
+    #[test]
+    fn a_browser_that_comes_back_says_where_it_was_and_nonsense_is_no_place() {
+        let id = |value: &str| {
+            let headers: HeaderMap =
+                [("last-event-id".parse().unwrap(), value.parse().unwrap())].into_iter().collect();
+            last_event_id(&headers)
+        };
+        assert_eq!(id("17"), Some(17));
+        for odd in ["", "-1", "x", "1.5", "99999999999999999999999"] {
+            assert_eq!(id(odd), None, "{odd}");
+        }
+        assert_eq!(last_event_id(&HeaderMap::new()), None);
+    }
+}

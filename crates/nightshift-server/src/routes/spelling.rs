@@ -48,7 +48,7 @@ fn camel(name: &str) -> String {
     let mut spelt = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let mut letters = part.chars();
-        spelt.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        spelt.extend(letters.next().into_iter().flat_map(char::to_uppercase));
         spelt.push_str(letters.as_str());
     }
     spelt
@@ -62,5 +62,11 @@ mod tests {
     fn a_name_of_several_words_has_a_hump_for_each_and_others_stay() {
         let spelt = ["exit_code", "took_ms", "exitCode", "run"].map(camel);
         assert_eq!(spelt, ["exitCode", "tookMs", "exitCode", "run"]);
+    }
+
+    #[test]
+    fn odd_names_are_spelt_without_a_panic() {
+        let spelt = ["", "_", "a_", "_a", "a__b", "ä_ö"].map(camel);
+        assert_eq!(spelt, ["", "", "a", "A", "aB", "äÖ"]);
     }
 }

@@ -256,3 +256,63 @@ fn model() -> Value {
         "created_at": "2026-09-28T00:00:00Z", "max_input_tokens": 1_000_000, "max_tokens": 128_000,
         "capabilities": {"image_input": {"supported": true}}})
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shared() -> Shared {
+        let answer = Box::new(|turn| Turn::note(turn, 0));
+        Shared { answer, runs: Mutex::default(), news: Notify::new(), peak_kib: AtomicU64::new(0) }
+    }
+
+    #[test]
+    fn an_answer_is_a_stream_that_a_client_of_the_provider_reads() {
+        let stream = Turn::note(0, 10).events(0, 7);
+        let kinds: Vec<&str> = stream.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
+        assert_eq!((kinds[0], kinds[kinds.len() - 1]), ("message_start", "message_stop"));
+        assert!(stream.contains("word word ") && stream.contains("echo 0 > note"), "{stream}");
+        for data in stream.lines().filter_map(|line| line.strip_prefix("data: ")) {
+            assert!(serde_json::from_str::<Value>(data).is_ok(), "{data}");
+        }
+    }
+
+    #[test]
+    fn clicks_stay_on_the_screen() {
+        for turn in 0..2_000 {
+            let place = &Turn::click(turn).call["input"]["coordinate"];
+            let at = |axis: usize| place[axis].as_u64().unwrap();
+            assert!(at(0) < 1_280 && at(1) < 800, "{place}");
+        }
+    }
+
+    #[test]
+    fn requests_are_told_apart_by_their_run_and_numbered() {
+        let shared = shared();
+        let (second, first) = (InstantModel::description(1), InstantModel::description(0));
+        let arrived = |body: &str| shared.arrived(Instant::now(), body.as_bytes());
+        assert_eq!(arrived(&format!("… {second} …")), Some((1, 0)));
+        assert_eq!(arrived(&first), Some((0, 0)));
+        assert_eq!(arrived(&second), Some((1, 1)));
+        for odd in ["", "Bench run", "Bench run 1", "Bench run abc", "another task"] {
+            assert_eq!(arrived(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn the_owner_s_own_time_is_from_an_answer_to_the_next_request() {
+        let shared = shared();
+        let body = InstantModel::description(0);
+        shared.arrived(Instant::now(), body.as_bytes());
+        assert_eq!(shared.runs()[0].own.len(), 0, "before the first answer there is none");
+        shared.answered(0);
+        shared.arrived(Instant::now(), body.as_bytes());
+        assert_eq!(shared.runs()[0].own.len(), 1);
+        assert_eq!(shared.runs()[0].sizes, [body.len(), body.len()]);
+    }
+
+    #[test]
+    fn this_process_has_memory_in_use() {
+        assert!(resident_kib() > 100);
+    }
+}
