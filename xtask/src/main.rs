@@ -2,7 +2,7 @@
 //!
 //! Each rule of ARCHITECTURE.md that a program can check is checked here and nowhere else.
 
-mod tests;
+mod counts;
 mod tidy;
 
 use std::path::Path;
@@ -25,7 +25,7 @@ fn root() -> &'static Path {
 }
 
 fn count_here() -> ExitCode {
-    match tests::Counts::read(root()) {
+    match counts::Counts::read(root()) {
         Ok(counts) => {
             say(counts.to_string().trim_end());
             ExitCode::SUCCESS

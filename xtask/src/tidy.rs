@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::counts::{Count, Counts};
+
 /// A file of ours is split before it has more lines than this.
 const LONGEST_FILE: usize = 800;
 
@@ -69,6 +71,9 @@ const GRAPH: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
+/// Tests that there are for a thousand lines of Rust at the least, in tenths.
+const FEWEST_TESTS: usize = 150;
+
 /// Words that name a role and not a thing (`docs/style.md`, rule 11).
 const FORBIDDEN_ENDINGS: [&str; 6] = ["Manager", "Helper", "Helpers", "Util", "Utils", "Processor"];
 
@@ -103,10 +108,17 @@ pub(crate) fn check(root: &Path) -> std::io::Result<Vec<Breach>> {
             found.extend(check_source(&file, &std::fs::read_to_string(&file)?));
         }
     }
+    found.extend(check_tests(Counts::read(root)?.sum()));
     for breach in &mut found {
         breach.file = breach.file.strip_prefix(root).unwrap_or(&breach.file).to_path_buf();
     }
     Ok(found)
+}
+
+/// There are enough tests for the lines there are: `cargo xtask tests` shows where they are few.
+fn check_tests(sum: Count) -> Option<Breach> {
+    let what = format!("{} tests in {} lines of Rust are fewer than 15 in a thousand", sum.tests, sum.lines);
+    (sum.tenths() < FEWEST_TESTS).then(|| Breach { file: PathBuf::from("crates"), what })
 }
 
 /// The Rust files in a folder and those in it, in order.
@@ -264,5 +276,15 @@ mod tests {
     fn a_module_of_leftovers_is_refused() {
         let found = check_source(Path::new("src/utils.rs"), "fn main() {}\n");
         assert_eq!(said(&found), ["a module named utils gathers what has no place"]);
+    }
+
+    #[test]
+    fn too_few_tests_are_found_and_just_enough_are_not() {
+        let found = check_tests(Count { lines: 10_000, tests: 149 });
+        assert_eq!(
+            found.map(|breach| breach.to_string()).as_deref(),
+            Some("crates: 149 tests in 10000 lines of Rust are fewer than 15 in a thousand")
+        );
+        assert_eq!(check_tests(Count { lines: 10_000, tests: 150 }), None);
     }
 }

@@ -61,7 +61,9 @@ impl Repository {
         let bare = self.bare_repository();
         let output = self.git.call(Place::Ours(&bare), list).output_limit(LIST_LIMIT).run().await?;
         if output.code != Some(0) && !output.cut {
-            return Err(if output.complaint.contains("Not a valid object name") {
+            // The first for a name that is none, the second for one in full that nothing has.
+            let unknown = ["Not a valid object name", "not a tree object"];
+            return Err(if unknown.iter().any(|said| output.complaint.contains(said)) {
                 not_there()
             } else {
                 output.failed("ls-tree").into()
