@@ -2,7 +2,8 @@
 //!
 //! `synchronous=FULL` makes every commit wait for the disk. With the faster `NORMAL` a commit survives the end of
 //! the process but may be undone by a loss of power; then an effect that reached the outside (a push, a paid model
-//! call) would be in the world and not in the log, and would be done twice. One `fsync` per append is the price.
+//! call) would be in the world and not in the log, and would be done twice. One `fsync` per append is the price, and
+//! appends that come together share it.
 //! <https://sqlite.org/pragma.html#pragma_synchronous>
 
 use std::fs::OpenOptions;
@@ -125,7 +126,7 @@ impl Database {
             None if self.readers.is_closed() => return Err(sqlx::Error::PoolClosed),
             None => self.options.connect().await?,
         };
-        Ok(Writer { slot, connection })
+        Ok(Writer { slot, connection, options: &self.options })
     }
 
     pub(crate) async fn check(&self) -> Result<(), CheckError> {
@@ -152,11 +153,18 @@ impl Database {
 pub(crate) struct Writer<'a> {
     slot: MutexGuard<'a, Option<SqliteConnection>>,
     connection: SqliteConnection,
+    options: &'a SqliteConnectOptions,
 }
 
 impl Writer<'_> {
     pub(crate) async fn begin(&mut self) -> Result<Transaction<'_, Sqlite>, sqlx::Error> {
         self.connection.begin_with("BEGIN IMMEDIATE").await
+    }
+
+    /// Throws the connection away after a failure and goes on with another.
+    pub(crate) async fn renew(&mut self) -> Result<(), sqlx::Error> {
+        self.connection = self.options.connect().await?;
+        Ok(())
     }
 
     /// Gives the connection back for the next writer.

@@ -3,16 +3,17 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use nightshift_protocol::{Event, EventBody, OffsetDateTime, RunId};
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use nightshift_protocol::{Event, EventBody, OffsetDateTime, RunId, RunSummary};
+use sqlx::{QueryBuilder, Sqlite, SqlitePool, Transaction};
 use time::UtcOffset;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::broadcast;
 
 use crate::database::is_full;
-use crate::runs::{Positions, read_run, write_run};
+use crate::group::Records;
+use crate::runs::{Positions, write_run};
 use crate::search::index;
-use crate::{Inner, Misplaced, Store, project};
+use crate::{Misplaced, Store, project};
 
 /// Rows read at once where no limit is given.
 pub(crate) const PAGE: u32 = 512;
@@ -164,70 +165,78 @@ impl Store {
     }
 }
 
-impl Inner {
-    async fn append(
-        &self,
-        run: RunId,
-        at: OffsetDateTime,
-        records: Vec<(EventBody, String)>,
-    ) -> Result<Vec<Event>, AppendError> {
-        let mut writer = self.database.writer().await?;
-        let mut transaction = writer.begin().await?;
-        let events = insert(&mut transaction, run, at, records).await?;
-        transaction.commit().await?;
-        // Still holding the writer, so that subscribers see commits in their order.
-        for event in &events {
-            // An error only says that nobody listens.
-            let _ = self.live.send(Arc::new(event.clone()));
-        }
-        writer.keep();
-        Ok(events)
-    }
-}
+/// Rows of one statement; SQLite takes 32,766 values in one (<https://sqlite.org/limits.html>).
+const ROWS: usize = 1_000;
 
 /// Inserts events and brings the run's row up to them, inside the transaction.
+///
+/// Every statement is a trip to the connection's thread and back, which costs more than what most of them do: so there
+/// is one that reads and one that writes.
 pub(crate) async fn insert(
     transaction: &mut Transaction<'_, Sqlite>,
-    run: RunId,
+    run: &RunId,
     at: OffsetDateTime,
-    records: Vec<(EventBody, String)>,
+    records: &Records,
 ) -> Result<Vec<Event>, AppendError> {
     let written_at = at.format(&Rfc3339).map_err(AppendError::Time)?;
-    let last: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM events WHERE run = ?")
-        .bind(run.as_str())
-        .fetch_one(&mut **transaction)
-        .await?;
-    let before = read_run(transaction, &run).await?;
-    let mut first_position = before.as_ref().map(|(position, _)| *position);
-    let mut summary = before.map(|(_, summary)| summary);
+    let Before { last_position, last_seq, row } = before(transaction, run).await?;
+    let first = row.as_ref().map_or(last_position + 1, |(position, _)| *position);
+    let mut summary = row.map(|(_, summary)| summary);
     let mut events = Vec::with_capacity(records.len());
-    for (seq, (body, json)) in (last + 1..).zip(records) {
-        let position = sqlx::query("INSERT INTO events (run, seq, at, type, json) VALUES (?, ?, ?, ?, ?)")
-            .bind(run.as_str())
-            .bind(seq)
-            .bind(&written_at)
-            .bind(body.name())
-            .bind(json)
-            .execute(&mut **transaction)
-            .await?
-            .last_insert_rowid();
-        first_position.get_or_insert(position);
+    for (number, (body, _)) in (1..).zip(records) {
         let event = Event {
-            position: position.cast_unsigned(),
+            position: (last_position + number).cast_unsigned(),
             run: run.clone(),
-            seq: seq.cast_unsigned(),
+            seq: (last_seq + number).cast_unsigned(),
             at,
-            body,
+            body: body.clone(),
         };
         summary = Some(project(summary, &event)?);
-        index(transaction, &event).await?;
         events.push(event);
     }
-    if let (Some(position), Some(summary)) = (first_position, summary) {
-        let last = events.last().map_or(position, |event| event.position.cast_signed());
-        write_run(transaction, Positions { first: position, last }, &summary).await?;
+    let Some((summary, newest)) = summary.zip(events.last()) else { return Ok(events) };
+    let last = newest.position.cast_signed();
+    for (part, records) in events.chunks(ROWS).zip(records.chunks(ROWS)) {
+        let mut query = QueryBuilder::new("INSERT INTO events (position, run, seq, at, type, json) ");
+        query.push_values(part.iter().zip(records), |mut row, (event, (body, json))| {
+            row.push_bind(event.position.cast_signed())
+                .push_bind(run.as_str())
+                .push_bind(event.seq.cast_signed())
+                .push_bind(&written_at)
+                .push_bind(body.name())
+                .push_bind(json);
+        });
+        index(&mut query, part);
+        if part.last() == Some(newest) {
+            write_run(&mut query, Positions { first, last }, &summary)?;
+        }
+        query.build().execute(&mut **transaction).await?;
     }
     Ok(events)
+}
+
+/// What is there before an append.
+struct Before {
+    /// The newest position of all runs; 0 when there is none.
+    last_position: i64,
+    /// The run's newest seq; 0 when it has none.
+    last_seq: i64,
+    /// The position of the run's first event, and the run.
+    row: Option<(i64, RunSummary)>,
+}
+
+async fn before(transaction: &mut Transaction<'_, Sqlite>, run: &RunId) -> Result<Before, AppendError> {
+    let (last_position, last_seq, first, json): (i64, i64, Option<i64>, Option<String>) = sqlx::query_as(
+        "SELECT (SELECT coalesce(max(position), 0) FROM events),
+                (SELECT coalesce(max(seq), 0) FROM events WHERE run = ?1),
+                (SELECT first_position FROM runs WHERE run = ?1), (SELECT json FROM runs WHERE run = ?1)",
+    )
+    .bind(run.as_str())
+    .fetch_one(&mut **transaction)
+    .await?;
+    let read = |(first, json): (i64, String)| Ok((first, serde_json::from_str(&json)?));
+    let row = first.zip(json).map(read).transpose().map_err(AppendError::Json)?;
+    Ok(Before { last_position, last_seq, row })
 }
 
 /// Whose events are read.

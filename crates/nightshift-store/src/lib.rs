@@ -13,6 +13,7 @@ mod artifacts;
 mod database;
 mod events;
 mod follow;
+mod group;
 mod overview;
 mod project;
 mod runs;
@@ -49,6 +50,7 @@ struct Inner {
     database: Database,
     artifacts: PathBuf,
     live: broadcast::Sender<Arc<Event>>,
+    queue: group::Queue,
 }
 
 impl Store {
@@ -65,8 +67,9 @@ impl Store {
                 .map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
         }
         let database = Database::open(&folder.join("nightshift.db")).await?;
-        let store =
-            Self { inner: Arc::new(Inner { database, artifacts, live: broadcast::channel(LIVE_EVENTS).0 }) };
+        let live = broadcast::channel(LIVE_EVENTS).0;
+        let queue = group::Queue::default();
+        let store = Self { inner: Arc::new(Inner { database, artifacts, live, queue }) };
         if !store.projection_is_current().await? {
             store.rebuild().await.map_err(OpenError::Rebuild)?;
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use nightshift_protocol::{RunId, RunSummary, Task, TaskId};
-use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite};
 
 use crate::events::{PAGE, Scope, page};
 use crate::search::{SearchWords, index};
@@ -191,6 +191,7 @@ impl Store {
             let rows = page(self.inner.database.readers(), &Scope::All, after, PAGE).await?;
             let Some(last) = rows.last() else { break };
             after = last.place;
+            let mut findable = Vec::with_capacity(rows.len());
             for row in rows {
                 let event = row.event?;
                 let (first, before) = match runs.remove(&event.run) {
@@ -198,13 +199,18 @@ impl Store {
                     None => (row.position, None),
                 };
                 let summary = project(before, &event)?;
-                index(&mut transaction, &event).await.map_err(RebuildError::Write)?;
-                runs.insert(event.run, (Positions { first, last: row.position }, summary));
+                runs.insert(event.run.clone(), (Positions { first, last: row.position }, summary));
+                findable.push(event);
             }
+            let mut query = QueryBuilder::new("");
+            index(&mut query, &findable);
+            query.build().execute(&mut *transaction).await?;
         }
         sqlx::query("DELETE FROM runs").execute(&mut *transaction).await?;
         for (positions, summary) in runs.into_values() {
-            write_run(&mut transaction, positions, &summary).await.map_err(RebuildError::Write)?;
+            let mut query = QueryBuilder::new("");
+            write_run(&mut query, positions, &summary).map_err(RebuildError::Write)?;
+            query.build().execute(&mut *transaction).await?;
         }
         // PRAGMA takes no parameters.
         sqlx::query(AssertSqlSafe(format!("PRAGMA user_version = {PROJECTION}")))
@@ -223,19 +229,6 @@ impl Store {
     }
 }
 
-/// The run and the position of its first event, as seen inside the transaction.
-pub(crate) async fn read_run(
-    transaction: &mut Transaction<'_, Sqlite>,
-    run: &RunId,
-) -> Result<Option<(i64, RunSummary)>, AppendError> {
-    let row: Option<(i64, String)> = sqlx::query_as("SELECT first_position, json FROM runs WHERE run = ?")
-        .bind(run.as_str())
-        .fetch_optional(&mut **transaction)
-        .await?;
-    row.map(|(position, json)| Ok((position, serde_json::from_str(&json).map_err(AppendError::Json)?)))
-        .transpose()
-}
-
 /// The positions of a run's oldest and newest event.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Positions {
@@ -243,27 +236,30 @@ pub(crate) struct Positions {
     pub(crate) last: i64,
 }
 
-pub(crate) async fn write_run(
-    transaction: &mut Transaction<'_, Sqlite>,
+/// Adds the statement that writes a run's row.
+pub(crate) fn write_run(
+    query: &mut QueryBuilder<Sqlite>,
     positions: Positions,
     summary: &RunSummary,
 ) -> Result<(), AppendError> {
-    sqlx::query(
-        "INSERT INTO runs (run, task, repository, state, is_final, first_position, last_position, json)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (run) DO UPDATE SET state = excluded.state, is_final = excluded.is_final,
+    let json = serde_json::to_string(summary).map_err(AppendError::Json)?;
+    query.push(
+        "; INSERT INTO runs (run, task, repository, state, is_final, first_position, last_position, json) VALUES (",
+    );
+    let mut values = query.separated(", ");
+    values
+        .push_bind(summary.run.as_str().to_owned())
+        .push_bind(summary.task.id.as_str().to_owned())
+        .push_bind(summary.task.repository.clone())
+        .push_bind(summary.state.name())
+        .push_bind(summary.state.is_final())
+        .push_bind(positions.first)
+        .push_bind(positions.last)
+        .push_bind(json);
+    query.push(
+        ") ON CONFLICT (run) DO UPDATE SET state = excluded.state, is_final = excluded.is_final,
              last_position = excluded.last_position, json = excluded.json",
-    )
-    .bind(summary.run.as_str())
-    .bind(summary.task.id.as_str())
-    .bind(&summary.task.repository)
-    .bind(summary.state.name())
-    .bind(summary.state.is_final())
-    .bind(positions.first)
-    .bind(positions.last)
-    .bind(serde_json::to_string(summary).map_err(AppendError::Json)?)
-    .execute(&mut **transaction)
-    .await?;
+    );
     Ok(())
 }
 
@@ -326,7 +322,7 @@ mod tests {
         for number in 0..10_000 {
             let body = submitted(number);
             let json = serde_json::to_string(&body).unwrap();
-            insert(&mut transaction, run(number), AT, vec![(body, json)]).await.unwrap();
+            insert(&mut transaction, &run(number), AT, &vec![(body, json)]).await.unwrap();
         }
         transaction.commit().await.unwrap();
         writer.keep();

@@ -6,10 +6,10 @@
 use nightshift_protocol::{
     AssistantBlock, Event, EventBody, ExcerptPart, Message, OffsetDateTime, ResultPart, SearchHit,
 };
-use sqlx::{Sqlite, Transaction};
+use sqlx::{QueryBuilder, Sqlite};
 use time::format_description::well_known::Rfc3339;
 
-use crate::{AppendError, ReadError, Store};
+use crate::{ReadError, Store};
 
 /// The most of one event that can be found, in characters: beginnings of outputs, whole descriptions.
 const SEARCHABLE: usize = 4_000;
@@ -144,19 +144,20 @@ fn hit(
     })
 }
 
-/// Makes an event findable, in the transaction that appends it.
-pub(crate) async fn index(
-    transaction: &mut Transaction<'_, Sqlite>,
-    event: &Event,
-) -> Result<(), AppendError> {
-    let Some(text) = searchable(&event.body) else { return Ok(()) };
-    let query = match event.body {
-        EventBody::RunSubmitted { .. } => "INSERT INTO search (rowid, task) VALUES (?, ?)",
-        _ => "INSERT INTO search (rowid, text) VALUES (?, ?)",
-    };
-    let position = i64::try_from(event.position).unwrap_or(i64::MAX);
-    sqlx::query(query).bind(position).bind(text).execute(&mut **transaction).await?;
-    Ok(())
+/// Adds a statement that makes events findable.
+pub(crate) fn index(query: &mut QueryBuilder<Sqlite>, events: &[Event]) {
+    let found = |event: &Event| Some((event.position.cast_signed(), searchable(&event.body)?));
+    let (tasks, texts): (Vec<_>, Vec<_>) =
+        events.iter().partition(|event| matches!(event.body, EventBody::RunSubmitted { .. }));
+    for (column, events) in [("task", tasks), ("text", texts)] {
+        let rows: Vec<(i64, String)> = events.into_iter().filter_map(found).collect();
+        if !rows.is_empty() {
+            query.push("; INSERT INTO search (rowid, ").push(column).push(") ");
+            query.push_values(rows, |mut row, (position, text)| {
+                row.push_bind(position).push_bind(text);
+            });
+        }
+    }
 }
 
 /// What can be found of an event; `None` for those in which nobody says anything.
