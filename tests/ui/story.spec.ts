@@ -91,6 +91,24 @@ test('a file is shown as the last finished step before the moment left it', () =
   expect(filesAt(story.steps, null)).toEqual([]);
 });
 
+test('what was done with the browser is told by what it was done to', () => {
+  const told = (input: unknown) => {
+    const words = wordsOf('browser', input);
+    return `${words.kind}: ${words.verb} ${words.object}`.trim();
+  };
+  expect([
+    told({ action: 'open', url: 'http://localhost:4173/' }),
+    told({ action: 'click', reference: 'k7-4' }),
+    told({ action: 'fill', reference: 'k7-4', text: 'Buy rope' }),
+    told({ action: 'problems' }),
+  ]).toEqual([
+    'browser: Open http://localhost:4173/',
+    'browser: Click in the page k7-4',
+    'browser: Fill k7-4: Buy rope',
+    'browser: Look for errors of the page',
+  ]);
+});
+
 test('input of any shape has words', () => {
   for (const input of [null, 7, 'text', [], {}, { action: 5, coordinate: ['x', 'y'], command: { nested: true } }]) {
     for (const tool of ['shell', 'edit', 'computer', 'browser', 'plan', 'evidence', 'ask', 'finish', 'a_new_tool']) {

@@ -14,6 +14,7 @@ const GRAPH: &[(&str, &[&str])] = &[
     ("nightshift-agent", &["nightshift-protocol"]),
     ("nightshift-model", &["nightshift-protocol"]),
     ("nightshift-sandbox", &["nightshift-protocol"]),
+    ("nightshift-browser", &[]),
     ("nightshift-channel", &["nightshift-protocol"]),
     ("nightshift-screen", &["nightshift-protocol"]),
     ("nightshift-store", &["nightshift-protocol"]),
@@ -26,6 +27,7 @@ const GRAPH: &[(&str, &[&str])] = &[
         "nightshift-supervisor",
         &[
             "nightshift-agent",
+            "nightshift-browser",
             "nightshift-channel",
             "nightshift-egress",
             "nightshift-forge",

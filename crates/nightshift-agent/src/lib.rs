@@ -21,6 +21,6 @@ pub use machine::{AgentEvent, AgentMachine, AgentSettings, Conversation, Effect,
 pub use output::{OUTPUT_LIMIT, shorten};
 pub use stuck::Occupation;
 pub use tools::{
-    ClickCount, ComputerAction, EditAction, EditRequest, MouseButton, Point, Region, ScrollDirection,
-    ShellMode, ShellRequest, ToolRequest, tool_definitions,
+    BrowserAction, ClickCount, ComputerAction, EditAction, EditRequest, MouseButton, Point, Region,
+    ScrollDirection, ShellMode, ShellRequest, ToolRequest, tool_definitions,
 };

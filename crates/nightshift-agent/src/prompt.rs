@@ -69,7 +69,8 @@ believe what you can show, and nothing else.
 that were there before you.
 - {network}
 - The screen has {width} by {height} pixels and shows a desktop with a web browser. `nightshift-browser URL` in the \
-shell opens a page in it. Look at it and use it with the computer tool, as a person would.
+shell opens a page in it. Look at it and use it with the computer tool, as a person would; where only the page's \
+structure matters, and for errors of its scripts and requests, the browser tool is quicker.
 - Servers and watchers are started with the shell's background; otherwise the call waits for their end.
 
 # How to work

@@ -111,6 +111,12 @@ impl Record {
                 }
                 Known::Other
             }
+            (ToolOutcome::Done, ToolRequest::Browser(action)) => {
+                // It has no exit status of its own: that it was done is success.
+                let output_tail = output_tail(content);
+                let known = |command| Known::Command { command, exit_code: Some(0), output_tail };
+                action.shows().map_or(Known::Other, known)
+            }
             (ToolOutcome::Done, ToolRequest::Computer(_)) => {
                 newest_picture(content).map_or(Known::Other, |image| Known::Picture(image.clone()))
             }

@@ -1,11 +1,13 @@
 //! The tools: what a model may ask for, read from JSON into typed requests.
 
+mod browser;
 mod computer;
 mod definitions;
 mod fields;
 
 use nightshift_protocol::{Evidence, Plan, PlanStep, PlanStepState, StepId, ToolCall};
 
+pub use browser::BrowserAction;
 pub use computer::{ClickCount, ComputerAction, MouseButton, Point, Region, ScrollDirection};
 pub use definitions::tool_definitions;
 
@@ -18,12 +20,14 @@ pub(crate) const SHELL_OUTPUT: &str = "shell_output";
 pub(crate) const SHELL_STOP: &str = "shell_stop";
 pub(crate) const EDIT: &str = "edit";
 pub(crate) const COMPUTER: &str = "computer";
+pub(crate) const BROWSER: &str = "browser";
 pub(crate) const PLAN: &str = "plan";
 pub(crate) const EVIDENCE: &str = "evidence";
 pub(crate) const ASK: &str = "ask";
 pub(crate) const FINISH: &str = "finish";
 
-const NAMES: [&str; 9] = [SHELL, SHELL_OUTPUT, SHELL_STOP, EDIT, COMPUTER, PLAN, EVIDENCE, ASK, FINISH];
+const NAMES: [&str; 10] =
+    [SHELL, SHELL_OUTPUT, SHELL_STOP, EDIT, COMPUTER, BROWSER, PLAN, EVIDENCE, ASK, FINISH];
 
 /// Seconds a command may run when the model names no time.
 const DEFAULT_TIMEOUT_SECONDS: u64 = 120;
@@ -61,6 +65,8 @@ pub enum ToolRequest {
     Edit(EditRequest),
     /// Look at the screen, or use mouse and keyboard.
     Computer(ComputerAction),
+    /// Use the browser's page by its structure.
+    Browser(BrowserAction),
     /// Record the new plan.
     Plan(Plan),
     /// Record evidence. The machine has found the recorded step it points at.
@@ -160,6 +166,7 @@ pub(crate) fn parse(call: &ToolCall, screen: (u32, u32)) -> Result<ToolInput, In
         COMPUTER => {
             computer::action(fields, screen).map(|action| ToolInput::Run(ToolRequest::Computer(action)))
         }
+        BROWSER => browser::action(fields).map(|action| ToolInput::Run(ToolRequest::Browser(action))),
         PLAN => plan(fields),
         EVIDENCE => claim(fields),
         ASK => ask(fields),

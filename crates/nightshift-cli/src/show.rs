@@ -249,6 +249,11 @@ pub(crate) fn call(call: &ToolCall) -> String {
             let typed = input["text"].as_str().map(|typed| format!(" \"{typed}\"")).unwrap_or_default();
             format!("screen {}{at}{typed}", text("action"))
         }
+        "browser" => {
+            let with = ["url", "reference", "text", "expression"].map(|field| input[field].as_str());
+            let with: Vec<&str> = with.into_iter().flatten().filter(|text| !text.is_empty()).collect();
+            format!("browser {} {}", text("action"), with.join(" ")).trim_end().to_owned()
+        }
         "evidence" => format!("evidence: {}", text("claim")),
         "finish" => format!("finish: {}", text("title")),
         other => format!("{other} {input}"),

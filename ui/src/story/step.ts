@@ -77,6 +77,27 @@ function computer(fields: Fields): StepWords {
   }
 }
 
+function browser(fields: Fields): StepWords {
+  const words = (verb: string, object: string): StepWords => ({ kind: 'browser', verb, object: firstLine(object), point: null });
+  const reference = text(fields, 'reference');
+  switch (text(fields, 'action')) {
+    case 'open':
+      return words('Open', text(fields, 'url'));
+    case 'read':
+      return words('Read the page', reference);
+    case 'click':
+      return words('Click in the page', reference);
+    case 'fill':
+      return words('Fill', `${reference}: ${text(fields, 'text')}`);
+    case 'evaluate':
+      return words('Evaluate', text(fields, 'expression'));
+    case 'problems':
+      return words('Look for errors of the page', '');
+    default:
+      return words('Use the browser', text(fields, 'action'));
+  }
+}
+
 const EDITS: Record<string, string> = { view: 'Read', create: 'Write', replace: 'Change', insert: 'Insert into', undo: 'Undo in' };
 
 /** Puts a tool call into words. */
@@ -95,7 +116,7 @@ export function wordsOf(tool: string, input: unknown): StepWords {
     case 'computer':
       return computer(fields);
     case 'browser':
-      return plain('browser', 'Browser', firstLine([text(fields, 'action'), text(fields, 'url')].filter((part) => part !== '').join(' ')));
+      return browser(fields);
     case 'plan':
       return plain('plan', 'Update the plan', '');
     case 'evidence':

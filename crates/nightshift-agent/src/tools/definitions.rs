@@ -3,10 +3,11 @@
 use nightshift_protocol::ToolDefinition;
 use serde_json::{Value, json};
 
+use super::browser::{ACTIONS as BROWSER_ACTIONS, MAX_URL};
 use super::computer::{ACTIONS, MAX_SCROLL, MAX_SECONDS, MAX_TYPED};
 use super::{
-    ASK, DEFAULT_TIMEOUT_SECONDS, EVIDENCE, FINISH, MAX_PLAN_STEPS, MAX_SENTENCE, MAX_TIMEOUT_SECONDS,
-    MAX_TITLE, PLAN, SHELL_OUTPUT, SHELL_STOP,
+    ASK, BROWSER, DEFAULT_TIMEOUT_SECONDS, EVIDENCE, FINISH, MAX_PLAN_STEPS, MAX_SENTENCE,
+    MAX_TIMEOUT_SECONDS, MAX_TITLE, PLAN, SHELL_OUTPUT, SHELL_STOP,
 };
 
 /// Every tool, for a screen of the given width and height in pixels, always in the same order: providers cache
@@ -18,6 +19,7 @@ pub fn tool_definitions((width, height): (u32, u32)) -> Vec<ToolDefinition> {
         shell_stop(),
         edit(),
         computer(width, height),
+        browser(),
         plan(),
         evidence(),
         ask(),
@@ -147,6 +149,32 @@ fn computer(width: u32, height: u32) -> ToolDefinition {
                        carried out."
         .to_owned();
     ToolDefinition::Computer { description, schema, width, height }
+}
+
+fn browser() -> ToolDefinition {
+    function(
+        BROWSER,
+        "Uses the page in the browser by its structure, which is quicker and surer than by the screen. \
+         open goes to a url and shows the page as an outline, in which what can be clicked or filled has a reference \
+         such as [k7-42]; a reference is good until the page is left. \
+         read shows the page again, or the part within a reference. \
+         click clicks a reference. \
+         fill replaces the text of a reference, or chooses an option by its words. \
+         evaluate gives what a JavaScript expression comes to in the page. \
+         problems lists console errors, failed requests and uncaught exceptions of the page. \
+         Its steps can back evidence like commands. \
+         What a page looks like only the screen shows: take a screenshot for evidence of it.",
+        object(
+            &["action"],
+            json!({
+                "action": {"type": "string", "enum": BROWSER_ACTIONS},
+                "url": {"type": "string", "maxLength": MAX_URL, "description": "open: http, https, file or about."},
+                "reference": {"type": "string", "description": "click, fill, read: as the outline has it."},
+                "text": {"type": "string", "description": "fill: the whole new text."},
+                "expression": {"type": "string", "description": "evaluate: awaited if it is a promise."},
+            }),
+        ),
+    )
 }
 
 fn plan() -> ToolDefinition {

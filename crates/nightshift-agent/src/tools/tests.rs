@@ -58,6 +58,12 @@ fn examples() -> Vec<(&'static str, Value)> {
         (COMPUTER, json!({"action": "key", "text": "ctrl+l"})),
         (COMPUTER, json!({"action": "hold_key", "text": "a", "duration": 0.5})),
         (COMPUTER, json!({"action": "wait", "duration": 2})),
+        (BROWSER, json!({"action": "open", "url": "http://127.0.0.1:4173/"})),
+        (BROWSER, json!({"action": "read", "reference": "k7-42"})),
+        (BROWSER, json!({"action": "click", "reference": "k7-42"})),
+        (BROWSER, json!({"action": "fill", "reference": "k7-42", "text": ""})),
+        (BROWSER, json!({"action": "evaluate", "expression": "document.title"})),
+        (BROWSER, json!({"action": "problems"})),
         (PLAN, json!({"steps": [{"title": "Look", "state": "active"}]})),
         (EVIDENCE, json!({"claim": "It is dark.", "step": "4.1", "label": "after"})),
         (ASK, json!({"question": "Which?"})),
@@ -154,7 +160,7 @@ fn a_region_without_a_pixel_in_it_is_refused() {
 fn an_unknown_tool_and_an_unknown_action_name_the_known_ones() {
     assert_eq!(
         refusal("bash", json!({})),
-        "There is no tool \"bash\". The tools are: shell, shell_output, shell_stop, edit, computer, plan, evidence, \
+        "There is no tool \"bash\". The tools are: shell, shell_output, shell_stop, edit, computer, browser, plan, evidence, \
          ask, finish."
     );
     assert_eq!(

@@ -119,13 +119,15 @@ struct Night {
 impl Night {
     async fn begin(
         screen: (u32, u32),
+        together: usize,
         answer: impl Fn(usize) -> Turn + Send + Sync + 'static,
     ) -> Result<Self, BenchError> {
         let folder = tempfile::Builder::new()
             .prefix("ns")
             .tempdir_in("/tmp")
             .map_err(BenchError::io("making a folder for the runs"))?;
-        let model = InstantModel::start(answer).await.map_err(BenchError::io("starting the model"))?;
+        let model =
+            InstantModel::start(together, answer).await.map_err(BenchError::io("starting the model"))?;
         let driver = Arc::new(HostDriver::new(folder.path().join("sandboxes"), screen));
         // A window in which nothing is summed up.
         let network = NetworkSettings::default();
@@ -174,7 +176,7 @@ impl Night {
 
 async fn long_run(samples: &mut Samples) -> Result<(), BenchError> {
     say("a run of 400 turns with screenshots …");
-    let night = Night::begin(SCREEN, |turn| match turn % 20 {
+    let night = Night::begin(SCREEN, 1, |turn| match turn % 20 {
         0 => Turn::note(turn, 0),
         _ => Turn::click(turn),
     })
@@ -189,7 +191,7 @@ async fn long_transcript(samples: &mut Samples) -> Result<(), BenchError> {
     say("a transcript of 200,000 tokens …");
     // Answers of 40,000 characters, 10,000 tokens, until it is long enough.
     let grow = LONG / 10_000;
-    let night = Night::begin((320, 200), move |turn| {
+    let night = Night::begin((320, 200), 1, move |turn| {
         let characters = if (TURNS..TURNS + grow).contains(&turn) { 40_000 } else { 0 };
         Turn::note(turn, characters)
     })
@@ -204,9 +206,11 @@ async fn long_transcript(samples: &mut Samples) -> Result<(), BenchError> {
 
 async fn fifty_runs(samples: &mut Samples) -> Result<(), BenchError> {
     say("50 runs at once …");
-    let night = Night::begin((320, 200), |turn| Turn::note(turn, 0)).await?;
+    // No commands: a sandbox that is a machine of its own has its own processors for them.
+    let night = Night::begin((320, 200), RUNS, Turn::plan).await?;
     night.play(RUNS, TURNS_OF_EACH).await?;
-    let own: Vec<Duration> = (0..RUNS).flat_map(|run| night.own_times(run, 1..TURNS_OF_EACH)).collect();
+    let all = |run| night.model.own_times(run).into_iter().take(TURNS_OF_EACH);
+    let own: Vec<Duration> = (0..RUNS).flat_map(all).collect();
     samples.add(FIFTY, percentile(&own, 95));
     let turns: Vec<usize> = (0..RUNS).map(|run| night.model.own_times(run).len()).collect();
     let (least, most) = (turns.iter().min().copied().unwrap_or(0), turns.iter().max().copied().unwrap_or(0));

@@ -252,6 +252,9 @@ fn calls_are_shown_as_a_person_would_say_them() {
         wanted("edit", json!({"action": "create", "path": "src/theme.js"})),
         wanted("computer", json!({"action": "left_click", "coordinate": [1228, 38]})),
         wanted("computer", json!({"action": "type", "text": "hello"})),
+        wanted("browser", json!({"action": "open", "url": "http://localhost:4173/"})),
+        wanted("browser", json!({"action": "fill", "reference": "k7-4", "text": "Buy rope"})),
+        wanted("browser", json!({"action": "problems"})),
     ];
     let shown = calls.iter().map(super::call).collect::<Vec<_>>();
     assert_eq!(
@@ -260,7 +263,10 @@ fn calls_are_shown_as_a_person_would_say_them() {
             "$ (cd web && npm test)",
             "edit create src/theme.js",
             "screen left_click at [1228,38]",
-            "screen type \"hello\""
+            "screen type \"hello\"",
+            "browser open http://localhost:4173/",
+            "browser fill k7-4 Buy rope",
+            "browser problems"
         ]
     );
 }

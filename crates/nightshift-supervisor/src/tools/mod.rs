@@ -4,6 +4,7 @@
 //! has no outcome, [`Intention::Open`] says so, and the tool *looks* before it acts: a command is known to the
 //! guest by the step's id, a write by the file's hash; a click cannot be known, so the agent is told to look.
 
+mod browser;
 mod computer;
 mod edit;
 mod interrupt;
@@ -155,6 +156,7 @@ pub(crate) async fn perform(
             }
         },
         ToolRequest::Computer(action) => computer::act(&bench, &action, &intention).await,
+        ToolRequest::Browser(action) => browser::act(&bench, &action, &intention).await,
         ToolRequest::Plan(plan) => {
             let mut end = StepEnd::done("The plan is noted.");
             end.notes.push(EventBody::PlanChanged { plan });

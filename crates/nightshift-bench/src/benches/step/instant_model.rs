@@ -32,6 +32,12 @@ impl Turn {
         Self { words, call }
     }
 
+    /// A plan, and nothing else.
+    pub(crate) fn plan(turn: usize) -> Self {
+        let steps = json!([{"title": format!("Step {turn}"), "state": "active"}]);
+        Self { words: String::new(), call: json!({"name": "plan", "input": {"steps": steps}}) }
+    }
+
     /// Whether the note of a turn runs a command.
     pub(crate) fn runs_a_command(turn: usize) -> bool {
         turn.is_multiple_of(20)
@@ -89,6 +95,8 @@ pub(crate) struct InstantModel {
 
 struct Shared {
     answer: Box<dyn Fn(usize) -> Turn + Send + Sync>,
+    /// So many runs have asked before the first is answered.
+    together: usize,
     runs: Mutex<Vec<Seen>>,
     news: Notify,
     peak_kib: AtomicU64,
@@ -103,13 +111,17 @@ struct Seen {
 }
 
 impl InstantModel {
+    /// Starts it. It lets every run wait until `together` of them have asked, so that none is prepared while others
+    /// are measured.
     pub(crate) async fn start(
+        together: usize,
         answer: impl Fn(usize) -> Turn + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let port = listener.local_addr()?.port();
         let shared = Arc::new(Shared {
             answer: Box::new(answer),
+            together,
             runs: Mutex::default(),
             news: Notify::new(),
             peak_kib: AtomicU64::new(0),
@@ -201,6 +213,18 @@ impl Shared {
         Some((number, seen.sizes.len() - 1))
     }
 
+    /// Waits until enough runs have asked.
+    async fn gather(&self) {
+        loop {
+            let news = self.news.notified();
+            if self.runs().iter().filter(|seen| !seen.sizes.is_empty()).count() >= self.together {
+                self.news.notify_waiters();
+                return;
+            }
+            news.await;
+        }
+    }
+
     fn answered(&self, run: usize) {
         self.runs()[run].answered = Some(Instant::now());
         self.news.notify_waiters();
@@ -230,6 +254,9 @@ async fn serve(socket: TcpStream, shared: Arc<Shared>) -> std::io::Result<()> {
         socket.read_exact(&mut body).await?;
         let at = Instant::now();
         let turn = if first.starts_with("POST") { shared.arrived(at, &body) } else { None };
+        if let Some((_, 0)) = turn {
+            shared.gather().await;
+        }
         let (kind, text) = match turn {
             Some((_, turn)) => ("text/event-stream", (shared.answer)(turn).events(turn, length / 4)),
             None => ("application/json", model().to_string()),
