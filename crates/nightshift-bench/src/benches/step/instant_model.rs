@@ -290,7 +290,13 @@ mod tests {
 
     fn shared() -> Shared {
         let answer = Box::new(|turn| Turn::note(turn, 0));
-        Shared { answer, runs: Mutex::default(), news: Notify::new(), peak_kib: AtomicU64::new(0) }
+        Shared {
+            answer,
+            together: 1,
+            runs: Mutex::default(),
+            news: Notify::new(),
+            peak_kib: AtomicU64::new(0),
+        }
     }
 
     #[test]
