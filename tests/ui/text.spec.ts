@@ -5,7 +5,7 @@ import { SentEventReader } from '../../ui/src/backend/sse';
 import { pixelAt, Wheel } from '../../ui/src/live/input';
 import { readUpdate } from '../../ui/src/live/update';
 import { layNight } from '../../ui/src/places/home/night';
-import { composeReview } from '../../ui/src/places/review/comments';
+import { commentsOf } from '../../ui/src/places/review/comments';
 import { likeness, matchCriteria } from '../../ui/src/places/review/criteria';
 import { plainOutput } from '../../ui/src/text/ansi';
 import { ago, clock, duration, money, repositoryName, titleOf } from '../../ui/src/text/format';
@@ -155,7 +155,7 @@ test('evidence goes to the criterion it speaks of, and none of it is hidden', ()
 
 test('a review names file, line and text of each remark', () => {
   const comment = { id: 1, at: 'a:3', path: 'src/a.ts', line: 3, side: 'after' as const, quote: '  let a;', text: 'Name it.' };
-  expect(composeReview('', [comment])).toBe('I reviewed the pull request and ask for changes.\n\nsrc/a.ts:3\n> let a;\nName it.');
+  expect(commentsOf([comment])).toEqual([{ path: 'src/a.ts', line: 3, side: 'after', quote: 'let a;', words: 'Name it.' }]);
 });
 
 test('numbers read as people write them', () => {

@@ -15,7 +15,8 @@
 //! sums its older part up, and the summary takes that part's place.
 //!
 //! Beside it stands a gate. While it is closed (by a person, a limit, trouble) what is under way may still end, but
-//! nothing new begins. `cancelled`, `failed` and `finished` are final: every later event is ignored.
+//! nothing new begins. `cancelled`, `failed` and `finished` are final: every later event is ignored, but that
+//! `reopened` leads from finished to ready, when others had something to say about the work.
 //!
 //! At most one effect is awaited at a time, and it is a function of the state. [`AgentMachine::handle`] returns it
 //! when it is new, [`AgentMachine::outstanding`] at any time.
@@ -27,8 +28,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use nightshift_protocol::{
-    AssistantBlock, ErrorCode, Evidence, Limits, Message, PauseReason, Plan, ResultPart, StepId, StopReason,
-    ToolCall, ToolDefinition, ToolOutcome, Usage, UserError,
+    AssistantBlock, ErrorCode, Evidence, FeedbackAnswer, Limits, Message, PauseReason, Plan, ResultPart,
+    StepId, StopReason, ToolCall, ToolDefinition, ToolOutcome, Usage, UserError,
 };
 
 use crate::budget::{Budget, CallPrice, context_full};
@@ -182,6 +183,13 @@ pub enum AgentEvent {
         /// What it may use now.
         limits: Limits,
     },
+    /// The work was delivered, and others had something to say: the agent that was finished goes on.
+    Reopened {
+        /// What it is told.
+        text: String,
+        /// The names of the feedback, each of which it has to answer before it may finish again.
+        names: Vec<String>,
+    },
     /// A person cancelled the run.
     Cancelled,
 }
@@ -242,7 +250,7 @@ pub enum Effect {
         /// Why.
         reason: PauseReason,
     },
-    /// Deliver the work. The machine is final.
+    /// Deliver the work. The machine is final, unless the work is reopened.
     Finish {
         /// Title for the pull request.
         title: String,
@@ -250,6 +258,8 @@ pub enum Effect {
         summary: String,
         /// What could not be verified, possibly empty.
         not_verified: String,
+        /// What is answered to feedback.
+        answers: Vec<FeedbackAnswer>,
     },
     /// Record that the run failed. The machine is final.
     Fail {
@@ -282,6 +292,8 @@ pub struct AgentMachine {
     settings: AgentSettings,
     /// A person's words the model has not been told yet.
     words: Vec<String>,
+    /// What it is told of its delivered work.
+    feedback: Vec<String>,
     /// A person's words for when the agent is done.
     queued: Vec<String>,
     /// What the person wrote so far, which no summary may lose.
@@ -327,7 +339,11 @@ enum Position {
         turn: u32,
         handover: Handover,
     },
-    Finished(Handover),
+    /// `turn` is the call that comes next if it goes on.
+    Finished {
+        turn: u32,
+        handover: Handover,
+    },
     Failed(UserError),
     Cancelled,
 }
@@ -355,6 +371,7 @@ impl AgentMachine {
             stuck: Stuck::new(settings.occupation),
             settings,
             words: Vec::new(),
+            feedback: Vec::new(),
             queued: Vec::new(),
             said: Vec::new(),
             context: Context::Counted,
@@ -380,10 +397,11 @@ impl AgentMachine {
     /// and `Fail` stay for good, and an owner that has recorded them is done.
     pub fn outstanding(&self) -> Vec<Effect> {
         let effect = match (&self.position, &self.gate) {
-            (Position::Finished(Handover { title, summary, not_verified }), _) => Effect::Finish {
-                title: title.clone(),
-                summary: summary.clone(),
-                not_verified: not_verified.clone(),
+            (Position::Finished { handover, .. }, _) => Effect::Finish {
+                title: handover.title.clone(),
+                summary: handover.summary.clone(),
+                not_verified: handover.not_verified.clone(),
+                answers: handover.answers.clone(),
             },
             (Position::Failed(error), _) => Effect::Fail { error: error.clone() },
             (Position::Cancelled, _) => return Vec::new(),
@@ -431,7 +449,17 @@ impl AgentMachine {
     }
 
     fn apply(&mut self, event: AgentEvent) {
-        if matches!(self.position, Position::Finished(_) | Position::Failed(_) | Position::Cancelled) {
+        if let (Position::Finished { turn, .. }, AgentEvent::Reopened { text, names }) =
+            (&self.position, &event)
+        {
+            self.position = Position::Ready { turn: *turn };
+            self.record.ask(names);
+            self.said.push(text.clone());
+            self.feedback.push(text.clone());
+            self.advance();
+            return;
+        }
+        if matches!(self.position, Position::Finished { .. } | Position::Failed(_) | Position::Cancelled) {
             return;
         }
         match event {
@@ -478,7 +506,7 @@ impl AgentMachine {
                 | Position::Ready { .. }
                 | Position::Compacting { .. }
                 | Position::Leaving { .. }
-                | Position::Finished(_)
+                | Position::Finished { .. }
                 | Position::Failed(_)
                 | Position::Cancelled => {}
             },
@@ -498,6 +526,8 @@ impl AgentMachine {
                     self.gate = Gate::Open;
                 }
             }
+            // Only who is finished can be opened again.
+            AgentEvent::Reopened { .. } => {}
             AgentEvent::Cancelled => self.position = Position::Cancelled,
         }
         self.advance();
@@ -510,7 +540,7 @@ impl AgentMachine {
         }
         if let Position::Leaving { turn, handover } = &self.position {
             self.position = if self.words.is_empty() && self.queued.is_empty() {
-                Position::Finished(handover.clone())
+                Position::Finished { turn: *turn, handover: handover.clone() }
             } else {
                 Position::Ready { turn: *turn }
             };
@@ -519,6 +549,9 @@ impl AgentMachine {
             if let Some(reason) = self.budget.refusal(turn, self.conversation_tokens()) {
                 self.pause(reason);
                 return;
+            }
+            for text in self.feedback.drain(..) {
+                self.history.say(text);
             }
             for text in self.words.drain(..) {
                 self.history.say(format!("The person who gave you the task writes:\n\n{text}"));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nightshift_protocol::{
-    Evidence, EvidenceSource, Image, Plan, PlanStepState, ResultPart, StepId, ToolOutcome,
+    Evidence, EvidenceSource, FeedbackAnswer, Image, Plan, PlanStepState, ResultPart, StepId, ToolOutcome,
 };
 
 use crate::output::last_characters;
@@ -22,6 +22,8 @@ pub(crate) struct Record {
     evidence: Vec<Evidence>,
     files: BTreeSet<String>,
     steps: BTreeMap<StepId, Known>,
+    /// Names of feedback that wants an answer.
+    asked: Vec<String>,
 }
 
 /// What is known of a step that was carried out.
@@ -54,6 +56,10 @@ pub(crate) enum Unfounded {
         "Not finished: no evidence was noted. Note with the evidence tool which steps back the acceptance criteria."
     )]
     NoEvidence,
+    #[error(
+        "Not finished: these pieces of feedback have no answer: {0}. Call finish with an entry in answers for each."
+    )]
+    Unanswered(String),
 }
 
 impl Record {
@@ -156,8 +162,18 @@ impl Record {
         }
     }
 
+    /// Wants an answer to each of these before the work may be handed over again.
+    pub(crate) fn ask(&mut self, names: &[String]) {
+        self.asked = names.to_vec();
+    }
+
     /// Whether the work may be handed over.
-    pub(crate) fn may_finish(&self) -> Result<(), Unfounded> {
+    pub(crate) fn may_finish(&self, answers: &[FeedbackAnswer]) -> Result<(), Unfounded> {
+        let unanswered = |name: &&String| !answers.iter().any(|answer| answer.name == **name);
+        let unanswered: Vec<&str> = self.asked.iter().filter(unanswered).map(String::as_str).collect();
+        if !unanswered.is_empty() {
+            return Err(Unfounded::Unanswered(unanswered.join(", ")));
+        }
         let is_open = |state| matches!(state, PlanStepState::Pending | PlanStepState::Active);
         let open: Vec<&str> = self
             .plan
@@ -290,14 +306,14 @@ mod tests {
         let note = |record: &mut Record, request| {
             record.note(step("1.1"), request, ToolOutcome::Done, &[], None);
         };
-        assert_eq!(record.may_finish(), Err(Unfounded::NoEvidence));
+        assert_eq!(record.may_finish(&[]), Err(Unfounded::NoEvidence));
         note(&mut record, ToolRequest::Plan(plan(PlanStepState::Active)));
-        assert_eq!(record.may_finish(), Err(Unfounded::OpenSteps("Test it".to_owned())));
+        assert_eq!(record.may_finish(&[]), Err(Unfounded::OpenSteps("Test it".to_owned())));
         note(&mut record, ToolRequest::Plan(plan(PlanStepState::Dropped)));
-        assert_eq!(record.may_finish(), Err(Unfounded::NoEvidence));
+        assert_eq!(record.may_finish(&[]), Err(Unfounded::NoEvidence));
         let source = EvidenceSource::Screenshot { step: step("1.1"), label: String::new(), image: image() };
         note(&mut record, ToolRequest::Evidence(Evidence { claim: "It is so.".to_owned(), source }));
-        assert_eq!(record.may_finish(), Ok(()));
+        assert_eq!(record.may_finish(&[]), Ok(()));
     }
 
     #[test]

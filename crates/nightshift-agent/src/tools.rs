@@ -5,7 +5,7 @@ mod computer;
 mod definitions;
 mod fields;
 
-use nightshift_protocol::{Evidence, Plan, PlanStep, PlanStepState, StepId, ToolCall};
+use nightshift_protocol::{Evidence, FeedbackAnswer, Plan, PlanStep, PlanStepState, StepId, ToolCall};
 
 pub use browser::BrowserAction;
 pub use computer::{ClickCount, ComputerAction, MouseButton, Point, Region, ScrollDirection};
@@ -25,6 +25,12 @@ pub(crate) const PLAN: &str = "plan";
 pub(crate) const EVIDENCE: &str = "evidence";
 pub(crate) const ASK: &str = "ask";
 pub(crate) const FINISH: &str = "finish";
+
+/// Pieces of feedback that are answered at once, at most.
+const MAX_ANSWERS: usize = 60;
+
+/// The longest answer to feedback, in characters.
+const MAX_ANSWER: usize = 4_000;
 
 const NAMES: [&str; 10] =
     [SHELL, SHELL_OUTPUT, SHELL_STOP, EDIT, COMPUTER, BROWSER, PLAN, EVIDENCE, ASK, FINISH];
@@ -146,6 +152,7 @@ pub(crate) struct Handover {
     pub(crate) title: String,
     pub(crate) summary: String,
     pub(crate) not_verified: String,
+    pub(crate) answers: Vec<FeedbackAnswer>,
 }
 
 /// Reads a call's input. `screen` is its width and height in pixels.
@@ -255,6 +262,11 @@ fn finish(mut fields: Fields<'_>) -> Result<ToolInput, InputError> {
         title: fields.text("title", MAX_TITLE),
         summary: fields.text("summary", MAX_PAGE),
         not_verified: fields.optional_text("not_verified", MAX_PAGE).unwrap_or_default(),
+        answers: fields.optional_list("answers", MAX_ANSWERS, |fields| FeedbackAnswer {
+            name: fields.text("name", 20),
+            words: fields.text("words", MAX_ANSWER),
+            settled: fields.flag("settled"),
+        }),
     };
     fields.done(ToolInput::Finish(handover))
 }

@@ -12,10 +12,10 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use nightshift_forge::{Forge, PullRequest, PullRequestFilter};
 use nightshift_protocol::{
-    ArtifactId, ChangedFile, ChangedFiles, CheckpointSummary, CommitId, DoctorReport, ErrorCode, Event,
-    ForkReply, ForkRun, ListRuns, Live, MergeReply, ModelList, Overview, PullRequestDetail,
-    PullRequestSummary, RaiseLimits, RunDetail, RunId, RunList, RunState, RunSummary, SayToRun, SearchFor,
-    SearchReply, SubmitReply, SubmitTask, Tree, UserError,
+    ArtifactId, AskForChanges, ChangedFile, ChangedFiles, CheckpointSummary, CommitId, DoctorReport,
+    ErrorCode, Event, ForkReply, ForkRun, ListRuns, Live, MergeReply, ModelList, NewComment, Overview,
+    PullRequestDetail, PullRequestSummary, RaiseLimits, RunDetail, RunId, RunList, RunState, RunSummary,
+    SayToRun, SearchFor, SearchReply, SubmitReply, SubmitTask, Tree, UserError,
 };
 use nightshift_store::{FindError, RunCursor, RunFilter, RunStates, SearchCursor, SearchWords, Store};
 pub use nightshift_supervisor::{IDLE, Lease, RunScreen, live};
@@ -262,7 +262,11 @@ impl Api {
     pub async fn pull_request(&self, named: &str) -> Result<PullRequestDetail, UserError> {
         let (pull_request, repository) = self.find_pull_request(named).await?;
         let commits = repository.commits(&pull_request).await.map_err(|error| trouble::git(&error))?;
+        let progress = self.supervisor.progress(&pull_request.run).await?;
         Ok(PullRequestDetail {
+            remarks: progress.delivery.remarks(),
+            approved: progress.delivery.approved,
+            run_state: progress.state,
             summary: pull_request.summary(&repository.source().to_string()),
             commits: commits.into_iter().map(|commit| commit.title).collect(),
             body: pull_request.body,
@@ -313,6 +317,38 @@ impl Api {
         let (repository, commit) = self.commit_of(named, commit).await?;
         let blob = repository.blob(&commit, path, LARGEST_FILE).await;
         blob.map(Bytes::from).map_err(|error| trouble::browsing(&error))
+    }
+
+    /// Comments on a line of a run's pull request; the comment waits until changes are asked for.
+    pub async fn comment(&self, named: &str, comment: NewComment) -> Result<PullRequestDetail, UserError> {
+        let run = self.find(named).await?.run;
+        self.supervisor.comment(&run, comment).await?;
+        self.pull_request(run.as_str()).await
+    }
+
+    /// Takes a comment back that was not sent.
+    pub async fn withdraw_comment(&self, named: &str, comment: &str) -> Result<PullRequestDetail, UserError> {
+        let run = self.find(named).await?.run;
+        self.supervisor.withdraw_comment(&run, comment).await?;
+        self.pull_request(run.as_str()).await
+    }
+
+    /// Asks for changes to a run's pull request: its agent goes on, in its sandbox.
+    pub async fn ask_for_changes(
+        &self,
+        named: &str,
+        ask: AskForChanges,
+    ) -> Result<PullRequestDetail, UserError> {
+        let run = self.find(named).await?.run;
+        self.supervisor.ask_for_changes(&run, ask).await?;
+        self.pull_request(run.as_str()).await
+    }
+
+    /// Notes that a person found the work of a run good.
+    pub async fn approve(&self, named: &str, words: &str) -> Result<PullRequestDetail, UserError> {
+        let run = self.find(named).await?.run;
+        self.supervisor.approve(&run, words).await?;
+        self.pull_request(run.as_str()).await
     }
 
     /// Merges a run's pull request into its base branch.

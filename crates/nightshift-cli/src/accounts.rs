@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nightshift_forge::github::{Addresses, AppKey, Credential, GitHub, GitHubSettings};
 use nightshift_forge::secrets::{Redactor, Secret};
@@ -56,6 +57,9 @@ pub(crate) fn github(
     GitHub::new(settings, clock).map(Some).map_err(|error| refuse(format!("the account at GitHub: {error}")))
 }
 
+/// Seconds between two looks at a pull request at least: the site asks programs to be sparing.
+const LEAST_POLL_SECONDS: u64 = 10;
+
 /// How work is delivered.
 pub(crate) fn delivery(configuration: &Configuration, redactor: Redactor) -> DeliverySettings {
     let set = &configuration.delivery;
@@ -64,6 +68,8 @@ pub(crate) fn delivery(configuration: &Configuration, redactor: Redactor) -> Del
         labels: set.labels.clone(),
         reviewers: set.reviewers.clone(),
         forbidden_paths: set.forbidden_paths.clone(),
+        check_rounds: set.check_rounds,
+        poll_every: Duration::from_secs(set.poll_seconds.max(LEAST_POLL_SECONDS)),
         pictures: match set.screenshots {
             Screenshots::Read => PicturePolicy::Read,
             Screenshots::Unread => PicturePolicy::Unread,

@@ -239,6 +239,51 @@ pub(crate) enum Review {
         /// The run's or task's id, or how it begins.
         run: String,
     },
+    /// Comment on a line; the comment waits until changes are asked for.
+    #[command(after_help = "\
+Example:
+  nightshift review comment run-4k2 --file src/theme.js --line 12 \"Use the existing storage module\"
+  nightshift review ask run-4k2")]
+    Comment {
+        /// The run's or task's id, or how it begins.
+        run: String,
+        /// A file that the pull request changes.
+        #[arg(long, value_name = "PATH")]
+        file: String,
+        /// The line in that file.
+        #[arg(long)]
+        line: u64,
+        /// Count lines as they were before the change, to comment on one that was removed.
+        #[arg(long)]
+        removed: bool,
+        /// What is to be different.
+        words: String,
+    },
+    /// Take a comment back that was not sent.
+    Uncomment {
+        /// The run's or task's id, or how it begins.
+        run: String,
+        /// The comment's name, as `review show` tells it, for example f2.
+        comment: String,
+    },
+    /// Ask for changes: the agent goes on in its sandbox, with your words and all comments that wait.
+    #[command(after_help = "\
+The agent deals with each comment or explains why not; then the pull request is there again, with new evidence.
+Example:
+  nightshift review ask run-4k2 \"Also keep the choice when the page is opened in a second tab\"")]
+    Ask {
+        /// The run's or task's id, or how it begins.
+        run: String,
+        /// What is to be different; may be left out where comments wait.
+        words: Option<String>,
+    },
+    /// Note that the work is good, without merging it.
+    Approve {
+        /// The run's or task's id, or how it begins.
+        run: String,
+        /// Words for the record.
+        words: Option<String>,
+    },
     /// Merge a pull request into the base branch of Nightshift's copy of the repository.
     Merge {
         /// The run's or task's id, or how it begins.

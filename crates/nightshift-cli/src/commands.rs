@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use nightshift_forge::github::Address;
 use nightshift_protocol::{
-    CheckOutcome, DoctorReport, ErrorCode, Event, EventBody, EvidenceSource, Limits, MergeReply,
-    MessageDelivery, PullRequestDetail, PullRequestState, PullRequestSummary, RaiseLimits, RunDetail,
-    RunList, RunSummary, SayToRun, SubmitReply, SubmitTask, Ticket, Uncommitted, UserError,
+    Approve, AskForChanges, CheckOutcome, DiffSide, DoctorReport, ErrorCode, Event, EventBody,
+    EvidenceSource, Limits, MergeReply, MessageDelivery, NewComment, PullRequestDetail, PullRequestState,
+    PullRequestSummary, RaiseLimits, RunDetail, RunList, RunSummary, SayToRun, SubmitReply, SubmitTask,
+    Ticket, Uncommitted, UserError,
 };
 use serde_json::json;
 
@@ -327,6 +328,39 @@ async fn review(environment: &Environment, json: bool, command: Review) -> Statu
         Review::Diff { run } => {
             let diff = client.bytes(&format!("/pull-requests/{run}/diff")).await?;
             out(&show::plain(&String::from_utf8_lossy(&diff)));
+        }
+        Review::Comment { run, file, line, removed, words } => {
+            let side = if removed { DiffSide::Before } else { DiffSide::After };
+            let comment = NewComment { path: file, line, side, quote: String::new(), words };
+            let detail: PullRequestDetail =
+                client.post(&format!("/pull-requests/{run}/comments"), &comment).await?;
+            print(json, &detail, || {
+                let waiting = show::pending(&detail);
+                format!("Kept. {waiting} to be sent: nightshift review ask {}", detail.summary.run)
+            });
+        }
+        Review::Uncomment { run, comment } => {
+            let detail: PullRequestDetail =
+                client.delete(&format!("/pull-requests/{run}/comments/{comment}")).await?;
+            print(json, &detail, || format!("Taken back. {} to be sent.", show::pending(&detail)));
+        }
+        Review::Ask { run, words } => {
+            let ask = AskForChanges { words: words.unwrap_or_default(), comments: Vec::new() };
+            let detail: PullRequestDetail = client.post(&format!("/pull-requests/{run}/ask"), &ask).await?;
+            print(json, &detail, || {
+                let run = &detail.summary.run;
+                format!(
+                    "The agent goes on: nightshift watch {run}\nThen:               nightshift review show {run}"
+                )
+            });
+        }
+        Review::Approve { run, words } => {
+            let approve = Approve { words: words.unwrap_or_default() };
+            let detail: PullRequestDetail =
+                client.post(&format!("/pull-requests/{run}/approve"), &approve).await?;
+            print(json, &detail, || {
+                format!("Approved. Merge: nightshift review merge {}", detail.summary.run)
+            });
         }
         Review::Merge { run } => {
             let merged: MergeReply = client.post(&format!("/pull-requests/{run}/merge"), &json!({})).await?;

@@ -62,6 +62,10 @@ pub(crate) struct DeliveryConfiguration {
     pub(crate) reviewers: Vec<String>,
     /// Paths that agents may not change.
     pub(crate) forbidden_paths: Vec<String>,
+    /// How often the agent deals with failing checks before a person has to.
+    pub(crate) check_rounds: u32,
+    /// Seconds between two looks at an open pull request at GitHub.
+    pub(crate) poll_seconds: u64,
     /// Which screenshots leave the machine.
     pub(crate) screenshots: Screenshots,
 }
@@ -97,6 +101,8 @@ impl Default for DeliveryConfiguration {
             labels: vec!["nightshift".to_owned()],
             reviewers: Vec::new(),
             forbidden_paths: Vec::new(),
+            check_rounds: 2,
+            poll_seconds: 60,
             screenshots: Screenshots::Read,
         }
     }

@@ -241,6 +241,7 @@ pub(crate) async fn serve(environment: &Environment, listen: Listen) -> Result<(
         .map_err(io("writing access.json"))?;
     let (api, supervisor) = assemble(environment, &folders, &configuration, &entropy).await?;
     supervisor.resume().await?;
+    supervisor.watch_forge().await;
 
     let mut names = listen.names;
     // A request to 0.0.0.0 names the address it came to, which is not known here: --name says it.

@@ -3,9 +3,10 @@
 mod network;
 
 use nightshift_protocol::{
-    CheckOutcome, CheckpointSummary, DoctorReport, ErrorCode, Event, EventBody, EvidenceSource, PauseReason,
-    PlanStepState, PreparingPhase, PullRequestDetail, PullRequestState, PullRequestSummary, QueueReason,
-    ResultPart, RunDetail, RunState, RunSummary, ToolCall, ToolOutcome, UserError,
+    CheckOutcome, CheckpointSummary, DoctorReport, ErrorCode, Event, EventBody, EvidenceSource,
+    FeedbackSource, PauseReason, PlanStepState, PreparingPhase, PullRequestDetail, PullRequestState,
+    PullRequestSummary, QueueReason, RemarkState, ResultPart, ReviewRemark, RunDetail, RunState, RunSummary,
+    ToolCall, ToolOutcome, UserError,
 };
 
 /// The longest line of an event.
@@ -58,6 +59,7 @@ pub(crate) fn error(error: &UserError) -> String {
 pub(crate) fn state(state: &RunState) -> String {
     match state {
         RunState::Queued { reason: QueueReason::Submitted } => "queued".to_owned(),
+        RunState::Queued { reason: QueueReason::Feedback } => "queued: feedback to deal with".to_owned(),
         RunState::Queued { reason: QueueReason::SandboxLimit { limit } } => {
             format!("queued: {limit} sandboxes run already")
         }
@@ -198,6 +200,42 @@ fn pull_request_state(state: &PullRequestState) -> &'static str {
     }
 }
 
+/// What was said about a pull request and what became of it; nothing where nothing was.
+fn remarks(remarks: &[ReviewRemark]) -> String {
+    let mut text = String::new();
+    for ReviewRemark { feedback, state, answer } in remarks {
+        let place = match &feedback.source {
+            FeedbackSource::Line { path, line: number, .. }
+            | FeedbackSource::Thread { path, line: Some(number), .. } => format!("{}:{number}", line(path)),
+            FeedbackSource::Thread { path, .. } => line(path),
+            FeedbackSource::Comment { author, .. } | FeedbackSource::Review { author, .. } => line(author),
+            FeedbackSource::Check { check, .. } => format!("check {}", line(check)),
+            FeedbackSource::Conflict { .. } => "conflict with the base branch".to_owned(),
+        };
+        let state = match state {
+            RemarkState::Pending => "not sent",
+            RemarkState::Asked => "asked",
+            RemarkState::Answered => "answered",
+            RemarkState::Resolved => "resolved",
+        };
+        text += &format!("\n{} {place} ({state})\n  {}\n", feedback.name, line(&feedback.words));
+        if let Some(answer) = answer {
+            text += &format!("  → {}\n", line(answer));
+        }
+    }
+    if text.is_empty() { text } else { format!("\nRemarks\n{text}") }
+}
+
+/// How many comments wait to be sent, in words.
+pub(crate) fn pending(detail: &PullRequestDetail) -> String {
+    let waits = |remark: &&ReviewRemark| remark.state == RemarkState::Pending;
+    match detail.remarks.iter().filter(waits).count() {
+        0 => "No comments wait".to_owned(),
+        1 => "1 comment waits".to_owned(),
+        many => format!("{many} comments wait"),
+    }
+}
+
 pub(crate) fn pull_request(detail: &PullRequestDetail) -> String {
     let summary = &detail.summary;
     let mut text = format!(
@@ -214,9 +252,16 @@ pub(crate) fn pull_request(detail: &PullRequestDetail) -> String {
         text += &format!("  {}\n", line(commit));
     }
     text += &format!("\n{}\n", plain(&detail.body).trim_end());
+    text += &remarks(&detail.remarks);
+    if detail.approved {
+        text += "\nApproved.\n";
+    }
+    if !detail.run_state.is_final() && !matches!(detail.run_state, RunState::InReview { .. }) {
+        text += &format!("\nThe agent deals with what was asked for: {}.\n", state(&detail.run_state));
+    }
     if summary.state == PullRequestState::Open {
         text += &format!(
-            "\nDiff:  nightshift review diff {run}\nMerge: nightshift review merge {run}\nClose: nightshift review close {run}",
+            "\nDiff:  nightshift review diff {run}\nAsk:   nightshift review ask {run} \"…\"\nMerge: nightshift review merge {run}\nClose: nightshift review close {run}",
             run = summary.run
         );
     }
@@ -334,6 +379,15 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         EventBody::FeedbackReceived { round, items } => {
             Some(format!("· feedback, round {round}: {} to deal with", items.len()))
         }
+        EventBody::FeedbackAnswered { answers } => {
+            let settled = answers.iter().filter(|answer| answer.settled).count();
+            Some(format!(
+                "· the agent answered {} pieces of feedback and dealt with {settled}",
+                answers.len()
+            ))
+        }
+        EventBody::FeedbackNoted { item } => Some(format!("· a comment: {}", line(&item.words))),
+        EventBody::ReviewApproved { .. } => Some("· a person found the work good".to_owned()),
         EventBody::BranchReceived { branch, commits, .. } => Some(format!("· {commits} commits on {branch}")),
         EventBody::TakenOver { .. } => {
             Some("· a person took mouse and keyboard over; the agent waits".to_owned())
@@ -376,8 +430,9 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         | EventBody::PullRequestIntended { .. }
         | EventBody::PullRequestDescribed { .. }
         | EventBody::PullRequestRouted { .. }
-        | EventBody::FeedbackAnswered { .. }
         | EventBody::FeedbackTold { .. }
+        | EventBody::FeedbackWithdrawn { .. }
+        | EventBody::BaseBroughtIn { .. }
         | EventBody::PullRequestOpened { .. } => None,
     }
 }

@@ -148,7 +148,8 @@ impl Repository {
         self.git.call(Place::Ours(&bare), update).bytes().await.map(|_| ())
     }
 
-    pub(crate) async fn is_ancestor(&self, old: &CommitId, new: &CommitId) -> Result<bool, GitError> {
+    /// Whether a commit is in another one's history.
+    pub async fn is_ancestor(&self, old: &CommitId, new: &CommitId) -> Result<bool, GitError> {
         let bare = self.bare_repository();
         let question = ["merge-base", "--is-ancestor", old.as_str(), new.as_str()];
         self.git.call(Place::Ours(&bare), question).question().await

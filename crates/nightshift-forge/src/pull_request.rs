@@ -189,6 +189,8 @@ pub struct NewPullRequest {
 pub struct Revision {
     /// The newest commit of the work.
     pub head: CommitId,
+    /// The commit that it is compared with: a newer one, where the base branch was merged into the work.
+    pub base_commit: CommitId,
     /// The body that fits it.
     pub body: String,
     /// What backs its claims.
@@ -358,11 +360,14 @@ impl Repository {
         let mut pull_request = self.pull_request(id).await?;
         // What may be closed may be revised: both are for open ones.
         pull_request.state.after(PullRequestAction::Close, at)?;
-        let Revision { head, body, evidence } = revision;
-        if (&pull_request.head, &pull_request.body, &pull_request.evidence) == (&head, &body, &evidence) {
+        let mut revised = pull_request.clone();
+        let Revision { head, base_commit, body, evidence } = revision;
+        (revised.head, revised.base_commit, revised.body, revised.evidence) =
+            (head, base_commit, body, evidence);
+        if revised == pull_request {
             return Ok(pull_request);
         }
-        (pull_request.head, pull_request.body, pull_request.evidence) = (head, body, evidence);
+        pull_request = revised;
         Ok(self.record(pull_request, at).await?)
     }
 

@@ -107,6 +107,17 @@ pub enum FeedbackSource {
         /// Who wrote it.
         author: String,
     },
+    /// A comment on a line, given on this machine.
+    Line {
+        /// The file.
+        path: String,
+        /// The line.
+        line: u64,
+        /// Which side of the diff the line is on.
+        side: DiffSide,
+        /// The line's text, so that the agent knows what was meant wherever it is by then; possibly empty.
+        quote: String,
+    },
     /// A review that says something, or asks for changes.
     Review {
         /// Its id; 0 for one that was given in the app.
@@ -138,4 +149,81 @@ pub struct FeedbackAnswer {
     pub words: String,
     /// Whether it is settled, so that its thread can be closed.
     pub settled: bool,
+}
+
+/// A side of a diff.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum DiffSide {
+    /// The file as it was.
+    Before,
+    /// The file as the work leaves it.
+    #[default]
+    After,
+}
+
+/// A comment on a line of a pull request's diff. It waits until changes are asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewComment {
+    /// A file that the pull request changes.
+    pub path: String,
+    /// The line, from 1.
+    pub line: u64,
+    /// Which side of the diff the line is on.
+    #[serde(default)]
+    pub side: DiffSide,
+    /// The line's text, if it is known; at most 500 characters are kept.
+    #[serde(default)]
+    pub quote: String,
+    /// What is to be different, at most 4,000 characters.
+    pub words: String,
+}
+
+/// A wish for changes to a pull request: words, comments on lines, or both. Comments that wait are sent along.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AskForChanges {
+    /// What is to be different, at most 4,000 characters; may be empty where there are comments.
+    #[serde(default)]
+    pub words: String,
+    /// Comments on lines, beside those that wait.
+    #[serde(default)]
+    pub comments: Vec<NewComment>,
+}
+
+/// That a pull request is good.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Approve {
+    /// Words for the record; may be empty.
+    #[serde(default)]
+    pub words: String,
+}
+
+/// Something that was said about a pull request, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReviewRemark {
+    /// What was said, and where.
+    pub feedback: FeedbackItem,
+    /// Where it is.
+    pub state: RemarkState,
+    /// What the agent answered, once it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+}
+
+/// Where a remark is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RemarkState {
+    /// It waits until changes are asked for.
+    Pending,
+    /// The agent has it and has not answered.
+    Asked,
+    /// The agent answered and leaves it open.
+    Answered,
+    /// The agent dealt with it.
+    Resolved,
 }

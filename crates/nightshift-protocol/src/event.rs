@@ -298,6 +298,26 @@ pub enum EventBody {
         /// The answers.
         answers: Vec<FeedbackAnswer>,
     },
+    /// A person commented on a line, on this machine. It waits until changes are asked for.
+    FeedbackNoted {
+        /// What was said.
+        item: FeedbackItem,
+    },
+    /// A comment that waited was taken back.
+    FeedbackWithdrawn {
+        /// The comment's name.
+        name: String,
+    },
+    /// A person found the work good.
+    ReviewApproved {
+        /// What they said, possibly nothing.
+        words: String,
+    },
+    /// The base branch's newest commit is in the sandbox, so that a conflict with it can be resolved.
+    BaseBroughtIn {
+        /// The commit.
+        commit: CommitId,
+    },
     /// An answer is where the feedback was given.
     FeedbackTold {
         /// The feedback's name.
@@ -440,6 +460,10 @@ impl EventBody {
             Self::FeedbackReceived { .. } => "feedbackReceived",
             Self::FeedbackAnswered { .. } => "feedbackAnswered",
             Self::FeedbackTold { .. } => "feedbackTold",
+            Self::BaseBroughtIn { .. } => "baseBroughtIn",
+            Self::FeedbackNoted { .. } => "feedbackNoted",
+            Self::FeedbackWithdrawn { .. } => "feedbackWithdrawn",
+            Self::ReviewApproved { .. } => "reviewApproved",
             Self::OwnerResumed { .. } => "ownerResumed",
         }
     }

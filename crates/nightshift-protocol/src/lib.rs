@@ -32,8 +32,8 @@ pub use conversation::{
     ToolResult, Usage, UserPart,
 };
 pub use delivery::{
-    DeliveryTarget, FeedbackAnswer, FeedbackItem, FeedbackSource, PreReviewFinding, PreReviewKind,
-    PreparedPicture,
+    Approve, AskForChanges, DeliveryTarget, DiffSide, FeedbackAnswer, FeedbackItem, FeedbackSource,
+    NewComment, PreReviewFinding, PreReviewKind, PreparedPicture, RemarkState, ReviewRemark,
 };
 pub use error::{ErrorCode, UserError};
 pub use event::{Event, EventBody, IntendedWrite, Reconciled, SandboxFacts};

@@ -7,7 +7,8 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::{
-    CommitId, Evidence, IssueReference, Limits, Plan, PullRequestId, RunId, RunSummary, TaskId, UserError,
+    CommitId, Evidence, IssueReference, Limits, Plan, PullRequestId, ReviewRemark, RunId, RunState,
+    RunSummary, TaskId, UserError,
 };
 
 /// A wish for a task.
@@ -127,6 +128,14 @@ pub struct PullRequestDetail {
     pub commits: Vec<String>,
     /// The evidence.
     pub evidence: Vec<Evidence>,
+    /// What was said about it, oldest first, and what became of it.
+    #[serde(default)]
+    pub remarks: Vec<ReviewRemark>,
+    /// Whether a person found it good, and nothing was asked for since.
+    #[serde(default)]
+    pub approved: bool,
+    /// Where its run is: the agent may be dealing with what was asked for.
+    pub run_state: RunState,
     /// The bare repository that has the branch.
     #[schema(value_type = String)]
     pub bare_repository: PathBuf,

@@ -122,6 +122,8 @@ pub enum QueueReason {
         /// How many may run at once.
         limit: u32,
     },
+    /// People or checks had something to say about its pull request.
+    Feedback,
 }
 
 /// What is done before the agent can work.

@@ -102,6 +102,10 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
         | EventBody::FeedbackReceived { .. }
         | EventBody::FeedbackAnswered { .. }
         | EventBody::FeedbackTold { .. }
+        | EventBody::FeedbackNoted { .. }
+        | EventBody::BaseBroughtIn { .. }
+        | EventBody::FeedbackWithdrawn { .. }
+        | EventBody::ReviewApproved { .. }
         | EventBody::PullRequestOpened { .. }
         | EventBody::CheckpointIntended { .. }
         | EventBody::CheckpointSaved { .. }

@@ -281,22 +281,47 @@ impl Acts {
         sandbox: Option<&SandboxId>,
         task: &Task,
         branch: &str,
+        delivered: Option<CommitId>,
     ) -> Result<Vec<EventBody>, Trouble> {
         let desk = self.desk(sandbox).await?;
         let bundle = self.scratch("in").await?;
         let repository =
             delivery::repository_of(&self.shared.forge, &task.repository).map_err(Trouble::Fail)?;
-        let base = delivery::branch(&task.base_branch).map_err(Trouble::Fail)?;
-        repository.bundle(&task.base_commit, &base, &bundle).await.map_err(|error| match error {
+        let from = if delivered.is_some() { branch } else { &task.base_branch };
+        let from = delivery::branch(from).map_err(Trouble::Fail)?;
+        let commit = delivered.unwrap_or_else(|| task.base_commit.clone());
+        repository.bundle(&commit, &from, &bundle).await.map_err(|error| match error {
             BundleError::Git(error) => Trouble::Pause(trouble::git(&error)),
             other => Trouble::Fail(trouble::internal("packing the repository", &other)),
         })?;
         let folder = repository::folder(desk.machine.home(), &task.repository);
-        let imported =
-            repository::import(&desk.channel, &self.run, &bundle, &folder, branch, &task.base_commit).await;
+        let imported = repository::import(&desk.channel, &self.run, &bundle, &folder, branch, &commit).await;
         let _removed = tokio::fs::remove_file(&bundle).await;
         imported?;
-        Ok(vec![EventBody::RepositoryImported { commit: task.base_commit.clone() }])
+        Ok(vec![EventBody::RepositoryImported { commit }])
+    }
+
+    /// Brings a commit of the base branch into the sandbox's repository, beside the work.
+    pub(crate) async fn bring_base(
+        &self,
+        sandbox: Option<&SandboxId>,
+        task: &Task,
+        base: CommitId,
+    ) -> Result<Vec<EventBody>, Trouble> {
+        let desk = self.desk(sandbox).await?;
+        let bundle = self.scratch("in").await?;
+        let repository =
+            delivery::repository_of(&self.shared.forge, &task.repository).map_err(Trouble::Fail)?;
+        let branch = delivery::branch(&task.base_branch).map_err(Trouble::Fail)?;
+        repository.bundle(&base, &branch, &bundle).await.map_err(|error| match error {
+            BundleError::Git(error) => Trouble::Pause(trouble::git(&error)),
+            other => Trouble::Fail(trouble::internal("packing the base branch", &other)),
+        })?;
+        let folder = repository::folder(desk.machine.home(), &task.repository);
+        let brought = repository::bring_base(&desk.channel, &self.run, &bundle, &folder).await;
+        let _removed = tokio::fs::remove_file(&bundle).await;
+        brought?;
+        Ok(vec![EventBody::BaseBroughtIn { commit: base }])
     }
 
     pub(crate) async fn start_conversation(

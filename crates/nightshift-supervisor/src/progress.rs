@@ -7,12 +7,12 @@ use std::collections::VecDeque;
 
 use nightshift_agent::{AgentEvent, AgentMachine, AgentSettings, Effect, ToolRequest};
 use nightshift_protocol::{
-    CheckpointCause, CheckpointId, CommitId, ErrorCode, Event, EventBody, Evidence, Image, IntendedWrite,
-    OffsetDateTime, PauseReason, Plan, ResultPart, RunId, RunState, SandboxId, StepId, Task, ToolCall,
-    ToolOutcome, Usage, UserError,
+    CheckpointCause, CheckpointId, CommitId, ErrorCode, Event, EventBody, Evidence, FeedbackAnswer, Image,
+    IntendedWrite, OffsetDateTime, PauseReason, Plan, ResultPart, RunId, RunState, SandboxId, StepId, Task,
+    ToolCall, ToolOutcome, Usage, UserError,
 };
 
-use crate::delivery::{DeliveryAction, DeliveryProgress, next_in_delivery};
+use crate::delivery::{DeliveryAction, DeliveryProgress, news, next_in_delivery};
 use crate::transition::Stage;
 
 mod checkpoints;
@@ -130,6 +130,8 @@ pub struct Finished {
     pub summary: String,
     /// What could not be verified.
     pub not_verified: String,
+    /// What it answers to feedback; empty once that is written down.
+    pub answers: Vec<FeedbackAnswer>,
 }
 
 /// The branch as it came out of the sandbox.
@@ -220,6 +222,10 @@ pub(crate) enum Action {
     },
     /// Make the sandbox what it was at a checkpoint.
     Rewind(CheckpointId),
+    /// Bring the base branch's newest commit into the sandbox, because the work conflicts with it.
+    BringBase(CommitId),
+    /// Go on with the agent that had finished.
+    ResumeWork,
     /// Wait for a person.
     AwaitPerson,
     /// All is done.
@@ -300,10 +306,14 @@ impl RunProgress {
             EventBody::SandboxReady { sandbox, .. } => {
                 self.sandbox = Some(Sandbox { id: sandbox.clone(), readiness: Readiness::Ready });
             }
-            EventBody::SandboxStopped { .. } => {
-                self.sandbox = None;
+            EventBody::RepositoryImported { commit } => {
+                self.imported = Some(commit.clone());
+                if self.conversation_started {
+                    // What could be undone was in files of the other sandbox.
+                    self.writes.clear();
+                    self.untold.push(another_sandbox(&self.branch, commit));
+                }
             }
-            EventBody::RepositoryImported { commit } => self.imported = Some(commit.clone()),
             EventBody::ConversationStarted { system, message } => {
                 self.conversation_started = true;
                 self.tell(AgentEvent::Started { system: system.clone(), message: message.clone() });
@@ -361,11 +371,19 @@ impl RunProgress {
                 self.task.limits = *limits;
                 self.tell(AgentEvent::LimitsRaised { limits: *limits });
             }
+            EventBody::FeedbackReceived { round, items } => {
+                self.finished = None;
+                self.tell(AgentEvent::Reopened {
+                    text: news::message(*round, items),
+                    names: items.iter().map(|item| item.name.clone()).collect(),
+                });
+            }
             EventBody::WorkFinished { title, summary, not_verified } => {
                 self.finished = Some(Finished {
                     title: title.clone(),
                     summary: summary.clone(),
                     not_verified: not_verified.clone(),
+                    answers: Vec::new(),
                 });
             }
             EventBody::TakenOver { .. } => self.taken_over = true,
@@ -398,9 +416,13 @@ impl RunProgress {
             | EventBody::PullRequestOpened { .. }
             | EventBody::PullRequestDescribed { .. }
             | EventBody::PullRequestRouted { .. }
-            | EventBody::FeedbackReceived { .. }
             | EventBody::FeedbackAnswered { .. }
             | EventBody::FeedbackTold { .. }
+            | EventBody::BaseBroughtIn { .. }
+            | EventBody::FeedbackNoted { .. }
+            | EventBody::FeedbackWithdrawn { .. }
+            | EventBody::ReviewApproved { .. }
+            | EventBody::SandboxStopped { .. }
             | EventBody::OwnerResumed { .. } => {}
         }
     }
@@ -432,9 +454,12 @@ impl RunProgress {
     /// How far the work is, for a run that was paused or waits for room.
     pub(crate) fn stage(&self) -> Stage {
         let ready = self.sandbox.as_ref().is_some_and(|sandbox| sandbox.readiness != Readiness::Requested);
+        let suspended = |sandbox: &Sandbox| matches!(sandbox.readiness, Readiness::Suspended(_));
+        // What was delivered is there also when the sandbox cannot be brought back: another one can take its place.
+        let replaceable = self.delivery.received.is_some() && self.sandbox.as_ref().is_some_and(suspended);
         if self.finished.is_some() {
             Stage::Finished
-        } else if ready && self.conversation_started {
+        } else if ready && self.conversation_started && !replaceable {
             Stage::Prepared
         } else {
             Stage::Unprepared
@@ -493,6 +518,15 @@ impl RunProgress {
     }
 }
 
+/// What the agent is told when it goes on in another sandbox than it worked in.
+fn another_sandbox(branch: &str, commit: &CommitId) -> String {
+    format!(
+        "Note from Nightshift: the sandbox you worked in is gone. This is a new one: your branch {branch} is checked out \
+         at {commit}, as it was delivered. Programs you had started, tabs, installed dependencies and files outside the \
+         repository are not there."
+    )
+}
+
 /// Decides what is to be done next. The only place that does.
 pub(crate) fn next(progress: &RunProgress) -> Action {
     if let Some(action) = progress.next_for_checkpoints() {
@@ -504,12 +538,22 @@ pub(crate) fn next(progress: &RunProgress) -> Action {
             None => Action::RequestSandbox,
             Some(Sandbox { id, readiness: Readiness::Requested }) => Action::MakeSandbox(id.clone()),
             Some(_) if progress.imported.is_none() => Action::ImportRepository,
+            Some(_) if progress.conversation_started => match progress.delivery.missing_base() {
+                Some(base) => Action::BringBase(base.clone()),
+                None => Action::ResumeWork,
+            },
             Some(_) => Action::StartConversation,
         },
         RunState::Working if progress.taken_over => Action::AwaitPerson,
         RunState::Working => next_of_agent(progress),
         RunState::Delivering => Action::Deliver(next_in_delivery(&progress.delivery)),
         RunState::Waiting { .. } | RunState::Paused { .. } => Action::AwaitPerson,
+        // It is kept in a checkpoint, for what others may have to say.
+        RunState::InReview { .. }
+            if let Some(Sandbox { readiness: Readiness::Suspended(_), .. }) = &progress.sandbox =>
+        {
+            Action::Rest
+        }
         RunState::InReview { .. }
         | RunState::Merged { .. }
         | RunState::Closed { .. }
@@ -548,8 +592,8 @@ fn next_of_agent(progress: &RunProgress) -> Action {
         }
         Effect::AskPerson { question, .. } => Action::Ask(question),
         Effect::Pause { reason } => Action::Pause(reason),
-        Effect::Finish { title, summary, not_verified } => {
-            Action::FinishWork(Finished { title, summary, not_verified })
+        Effect::Finish { title, summary, not_verified, answers } => {
+            Action::FinishWork(Finished { title, summary, not_verified, answers })
         }
         Effect::Fail { error } => Action::Fail(error),
     }

@@ -87,6 +87,22 @@ pub(crate) async fn import(
     run_script(channel, run, "import", "bringing the repository into the sandbox", &script).await.map(drop)
 }
 
+/// Brings the commits of `bundle` into the repository in the sandbox, where they are kept by a ref of ours.
+pub(crate) async fn bring_base(
+    channel: &Channel,
+    run: &RunId,
+    bundle: &Path,
+    folder: &str,
+) -> Result<(), TransferError> {
+    let inside = format!("/tmp/{run}-in.bundle");
+    send_file(channel, run, bundle, &inside).await?;
+    let script = format!(
+        "set -e\ngit -C {folder} fetch -q {inside} +HEAD:refs/nightshift/base\nrm -f {inside}\n",
+        folder = quoted(folder),
+    );
+    run_script(channel, run, "base", "bringing the base branch into the sandbox", &script).await.map(drop)
+}
+
 /// What keeps work in a sandbox from being delivered, in words the agent can act on; `None` when nothing does.
 pub(crate) async fn undelivered(
     channel: &Channel,

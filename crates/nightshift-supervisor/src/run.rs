@@ -19,16 +19,18 @@ use nightshift_store::AppendError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::acts::{Acts, Trouble};
+use crate::delivery::news::{News, Said};
 use crate::delivery::{Courier, DeliveryAction};
 use crate::progress::{Action, Finished, Intention, Readiness, RunProgress, Sandbox, next};
 
 use crate::shared::Shared;
 use crate::tools::{self, Interrupter, StepEnd};
-use crate::transition::{Stage, Trigger, transition};
+use crate::transition::{Stage, TransitionDenied, Trigger, transition};
 use crate::trouble;
 
 mod checkpoints;
 mod people;
+mod reviews;
 
 /// How often the channel or the screen may be cut in a row before the run pauses.
 const CUTS: u32 = 3;
@@ -57,6 +59,14 @@ pub(crate) enum Wish {
     Cancel,
     Merge,
     Close,
+    /// Others said something about the pull request.
+    Feedback(News),
+    /// A person comments on a line, and sends it later.
+    Comment(Said),
+    /// A comment that was not sent is taken back.
+    Withdraw(String),
+    /// A person finds the work good.
+    Approve(String),
     Checkpoint,
     Suspend,
     GoBack(CheckpointId),
@@ -226,6 +236,14 @@ impl Driver {
         let acts = Arc::clone(&self.acts);
         Ok(match action {
             Action::Rest | Action::AwaitPerson => None,
+            Action::BringBase(base) => {
+                let (task, _, sandbox) = self.task_and_sandbox();
+                Some(Box::pin(async move { acts.bring_base(sandbox.as_ref(), &task, base).await }))
+            }
+            Action::ResumeWork => {
+                self.step_to(Trigger::Begin).await?;
+                None
+            }
             action @ (Action::BeginCheckpoint(_)
             | Action::SaveCheckpoint { .. }
             | Action::RemoveCheckpoint(_)
@@ -260,7 +278,10 @@ impl Driver {
                     self.step_to(Trigger::Prepare(PreparingPhase::Repository)).await?;
                 }
                 let (task, branch, sandbox) = self.task_and_sandbox();
-                Some(Box::pin(async move { acts.import(sandbox.as_ref(), &task, &branch).await }))
+                // What was delivered already is where the work goes on.
+                let delivered =
+                    self.progress.delivery.received.as_ref().map(|received| received.head.clone());
+                Some(Box::pin(async move { acts.import(sandbox.as_ref(), &task, &branch, delivered).await }))
             }
             Action::StartConversation => {
                 let (task, branch, sandbox) = self.task_and_sandbox();
@@ -316,8 +337,9 @@ impl Driver {
                 self.step_to(Trigger::Fail(error)).await?;
                 None
             }
-            Action::FinishWork(Finished { title, summary, not_verified }) => {
-                let mut bodies = vec![EventBody::WorkFinished { title, summary, not_verified }];
+            Action::FinishWork(Finished { title, summary, not_verified, answers }) => {
+                let mut bodies = self.answered(answers);
+                bodies.push(EventBody::WorkFinished { title, summary, not_verified });
                 bodies.extend(self.changed(Trigger::FinishWork));
                 self.append(bodies).await?;
                 None
@@ -497,13 +519,26 @@ impl Driver {
                 let _asker_gone = request.answer.send(answer);
                 return Ok(flow);
             }
-            Wish::Merge => (Trigger::Merge, Flow::GoesOn),
-            Wish::Close => (Trigger::Close, Flow::GoesOn),
+            wish @ (Wish::Feedback(_) | Wish::Comment(_) | Wish::Withdraw(_) | Wish::Approve(_)) => {
+                let answer = self.take_review(wish).await?;
+                let _asker_gone = request.answer.send(answer);
+                return Ok(Flow::GoesOn);
+            }
+            Wish::Merge => (Trigger::Merge, Flow::Interrupted),
+            Wish::Close => (Trigger::Close, Flow::Interrupted),
         };
-        let (answer, flow) = match transition(&self.progress.state, trigger) {
+        let opened = self.progress.delivery.pull_request;
+        let (answer, flow) = match transition(&self.progress.state, opened, trigger) {
             Ok(state) => {
                 self.append(vec![EventBody::StateChanged { state }]).await?;
                 (Ok(()), flow)
+            }
+            Err(denied @ TransitionDenied::PullRequestOpen { .. }) => {
+                let run = &self.progress.run;
+                let hint = format!(
+                    "`nightshift review close {run}` gives it up with the run; `nightshift pause {run}` stops the agent."
+                );
+                (Err(UserError::new(ErrorCode::Conflict, denied.to_string(), hint)), Flow::GoesOn)
             }
             Err(denied) => {
                 let hint = format!(
@@ -597,7 +632,7 @@ impl Driver {
 
     /// The event of a change of state, or none where the change makes no sense (any more).
     fn changed(&self, trigger: Trigger) -> Option<EventBody> {
-        match transition(&self.progress.state, trigger) {
+        match transition(&self.progress.state, self.progress.delivery.pull_request, trigger) {
             Ok(state) => Some(EventBody::StateChanged { state }),
             Err(denied) => {
                 tracing::error!(run = %self.progress.run, %denied, "a change of state that makes no sense");
@@ -681,6 +716,8 @@ fn writes_first(action: &Action) -> bool {
         | Action::RemoveCheckpoint(_)
         | Action::Rewind(_)
         | Action::RestoreSandbox { .. }
+        | Action::BringBase(_)
+        | Action::ResumeWork
         | Action::AwaitPerson
         | Action::Rest => false,
     }
@@ -715,6 +752,9 @@ fn redacted(mut body: EventBody, redactor: &Redactor) -> EventBody {
                 clean(command);
                 clean(output_tail);
             }
+        }
+        EventBody::FeedbackAnswered { answers } => {
+            answers.iter_mut().for_each(|answer| clean(&mut answer.words));
         }
         EventBody::WorkFinished { title, summary, not_verified } => {
             clean(title);

@@ -30,6 +30,8 @@ use crate::shared::{Shared, SupervisorParts, SupervisorSettings};
 use crate::trouble;
 
 mod checkpoints;
+mod reviews;
+mod watch;
 
 /// Wishes that wait for a run's driver at most.
 const WISHES: usize = 16;
@@ -45,6 +47,7 @@ const MODEL_CHECK_WITHIN: Duration = Duration::from_secs(20);
 pub struct Supervisor {
     shared: Arc<Shared>,
     drivers: Arc<Mutex<HashMap<RunId, DriverTask>>>,
+    watch: Arc<watch::Watch>,
 }
 
 struct DriverTask {
@@ -55,7 +58,11 @@ struct DriverTask {
 impl Supervisor {
     /// Puts a supervisor together. `search_path` is where `doctor` looks for programs, as in `PATH`.
     pub fn new(parts: SupervisorParts, settings: SupervisorSettings, search_path: Option<OsString>) -> Self {
-        Self { shared: Arc::new(Shared::new(parts, settings, search_path)), drivers: Arc::default() }
+        Self {
+            shared: Arc::new(Shared::new(parts, settings, search_path)),
+            drivers: Arc::default(),
+            watch: Arc::default(),
+        }
     }
 
     /// Takes up what an earlier owner left: continues its runs in their sandboxes and removes sandboxes that belong
@@ -135,6 +142,7 @@ impl Supervisor {
 
     /// Stops driving; sandboxes go on and runs are taken up by the next owner.
     pub async fn rest(&self) {
+        self.watch.end().await;
         for (_, driver) in self.drivers.lock().await.drain() {
             driver.task.abort();
         }

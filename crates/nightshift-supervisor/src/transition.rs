@@ -5,10 +5,15 @@
 //!                                   │ FinishWork
 //!                                   ▼
 //!          working ◀GoBack─     delivering ─Open▶ inReview ─Merge▶ merged
-//!                                                     └────Close▶ closed
+//!                                                     ├────Close▶ closed
+//!                                                     ├───Rework▶ queued
+//!                                                     └─Escalate▶ paused
 //! queued, preparing, working, waiting, delivering ─Pause▶ paused ─Continue▶ queued
 //! anything before review ─Cancel▶ cancelled         anything before review ─Fail▶ failed
 //! ```
+//!
+//! Once its pull request is open, a run is merged or closed with it, whatever its agent does meanwhile; it cannot be
+//! cancelled, and what would fail it pauses it.
 
 use nightshift_protocol::{
     FailureReason, PauseReason, PreparingPhase, PullRequestId, QueueReason, RunState, UserError,
@@ -39,6 +44,10 @@ pub(crate) enum Trigger {
     Merge,
     /// The pull request was closed.
     Close,
+    /// Others had something to say about the pull request, and the agent deals with it.
+    Rework,
+    /// Others had something to say about the pull request, and a person has to decide.
+    Escalate(UserError),
     /// It is to stop for now.
     Pause(PauseReason),
     /// It is to go on after a pause.
@@ -69,6 +78,12 @@ pub(crate) enum TransitionDenied {
         /// The state's name.
         state: &'static str,
     },
+    /// What it made is in review.
+    #[error("its pull request #{pull_request} is open")]
+    PullRequestOpen {
+        /// The pull request.
+        pull_request: PullRequestId,
+    },
     /// The run is elsewhere.
     #[error("a run that is {state} cannot do that")]
     NotNow {
@@ -77,8 +92,12 @@ pub(crate) enum TransitionDenied {
     },
 }
 
-/// Returns the state that `trigger` leads to from `state`.
-pub(crate) fn transition(state: &RunState, trigger: Trigger) -> Result<RunState, TransitionDenied> {
+/// Returns the state that `trigger` leads to from `state`, in a run whose open pull request is `opened`.
+pub(crate) fn transition(
+    state: &RunState,
+    opened: Option<PullRequestId>,
+    trigger: Trigger,
+) -> Result<RunState, TransitionDenied> {
     if state.is_final() {
         return Err(TransitionDenied::AlreadyFinal { state: state.name() });
     }
@@ -124,12 +143,20 @@ pub(crate) fn transition(state: &RunState, trigger: Trigger) -> Result<RunState,
             RunState::Delivering => Ok(RunState::InReview { pull_request }),
             _ => denied,
         },
-        Trigger::Merge => match state {
-            RunState::InReview { pull_request } => Ok(RunState::Merged { pull_request: *pull_request }),
+        Trigger::Merge => match opened {
+            Some(pull_request) => Ok(RunState::Merged { pull_request }),
+            None => denied,
+        },
+        Trigger::Close => match opened {
+            Some(pull_request) => Ok(RunState::Closed { pull_request }),
+            None => denied,
+        },
+        Trigger::Rework => match state {
+            RunState::InReview { .. } => Ok(RunState::Queued { reason: QueueReason::Feedback }),
             _ => denied,
         },
-        Trigger::Close => match state {
-            RunState::InReview { pull_request } => Ok(RunState::Closed { pull_request: *pull_request }),
+        Trigger::Escalate(error) => match state {
+            RunState::InReview { .. } => Ok(RunState::Paused { reason: PauseReason::Trouble { error } }),
             _ => denied,
         },
         Trigger::Pause(reason) => match state {
@@ -141,13 +168,14 @@ pub(crate) fn transition(state: &RunState, trigger: Trigger) -> Result<RunState,
             _ => denied,
         },
         // What is in review is closed, with its pull request.
-        Trigger::Cancel => match state {
-            RunState::InReview { .. } => denied,
-            _ => Ok(RunState::Cancelled),
+        Trigger::Cancel => match opened {
+            Some(pull_request) => Err(TransitionDenied::PullRequestOpen { pull_request }),
+            None => Ok(RunState::Cancelled),
         },
-        Trigger::Fail(error) => match state {
-            RunState::InReview { .. } => denied,
-            _ => Ok(RunState::Failed { reason: FailureReason { error } }),
+        Trigger::Fail(error) => match (state, opened) {
+            (RunState::InReview { .. } | RunState::Paused { .. }, Some(_)) => denied,
+            (_, Some(_)) => Ok(RunState::Paused { reason: PauseReason::Trouble { error } }),
+            (_, None) => Ok(RunState::Failed { reason: FailureReason { error } }),
         },
     }
 }
@@ -177,6 +205,8 @@ mod tests {
             Just(Trigger::FinishWork),
             Just(Trigger::Open(PullRequestId(1))),
             Just(Trigger::Merge),
+            Just(Trigger::Rework),
+            Just(Trigger::Escalate(error())),
             Just(Trigger::Close),
             Just(Trigger::Pause(PauseReason::Person)),
             Just(Trigger::Continue),
@@ -189,17 +219,28 @@ mod tests {
         RunState::Queued { reason: QueueReason::Submitted }
     }
 
-    fn walk(steps: Vec<Trigger>) -> RunState {
-        steps.into_iter().fold(queued(), |state, trigger| transition(&state, trigger).unwrap_or(state))
+    /// Where a run is, and the pull request that it opened.
+    type Place = (RunState, Option<PullRequestId>);
+
+    fn step(place: &Place, trigger: Trigger) -> Option<Place> {
+        let opened = match trigger {
+            Trigger::Open(pull_request) => place.1.or(Some(pull_request)),
+            _ => place.1,
+        };
+        transition(&place.0, place.1, trigger).ok().map(|state| (state, opened))
+    }
+
+    fn walk(steps: Vec<Trigger>) -> Place {
+        steps.into_iter().fold((queued(), None), |place, trigger| step(&place, trigger).unwrap_or(place))
     }
 
     proptest! {
         #[test]
         fn nothing_leaves_a_final_state(steps in prop::collection::vec(triggers(), 0..40), last in triggers()) {
-            let state = walk(steps);
+            let (state, opened) = walk(steps);
             if state.is_final() {
                 prop_assert_eq!(
-                    transition(&state, last),
+                    transition(&state, opened, last),
                     Err(TransitionDenied::AlreadyFinal { state: state.name() })
                 );
             }
@@ -207,40 +248,42 @@ mod tests {
 
         #[test]
         fn cancel_always_leads_to_cancelled_or_was_too_late(steps in prop::collection::vec(triggers(), 0..40)) {
-            let state = walk(steps);
-            match transition(&state, Trigger::Cancel) {
+            let (state, opened) = walk(steps);
+            match transition(&state, opened, Trigger::Cancel) {
                 Ok(next) => prop_assert_eq!(next, RunState::Cancelled),
-                Err(_) => {
-                    let in_review = matches!(state, RunState::InReview { .. });
-                    prop_assert!(state.is_final() || in_review);
-                }
+                Err(_) => prop_assert!(state.is_final() || opened.is_some()),
             }
         }
 
         #[test]
-        fn only_a_delivery_leads_to_review_and_only_a_review_to_merged(steps in prop::collection::vec(triggers(), 0..60)) {
-            let mut state = queued();
+        fn only_a_delivery_leads_to_review_and_only_what_was_in_review_is_merged(
+            steps in prop::collection::vec(triggers(), 0..60),
+        ) {
+            let (mut place, mut reviewed) = ((queued(), None), false);
             for trigger in steps {
-                let Ok(next) = transition(&state, trigger) else { continue };
-                if matches!(next, RunState::InReview { .. }) {
-                    prop_assert!(matches!(state, RunState::Delivering));
+                let Some(next) = step(&place, trigger) else { continue };
+                if matches!(next.0, RunState::InReview { .. }) {
+                    prop_assert!(matches!(place.0, RunState::Delivering));
+                    reviewed = true;
                 }
-                if matches!(next, RunState::Merged { .. } | RunState::Closed { .. }) {
-                    let reviewed = matches!(state, RunState::InReview { .. });
+                if matches!(next.0, RunState::Merged { .. } | RunState::Closed { .. }) {
                     prop_assert!(reviewed);
                 }
-                state = next;
+                if matches!(next.0, RunState::Failed { .. } | RunState::Cancelled) {
+                    prop_assert!(!reviewed);
+                }
+                place = next;
             }
         }
 
         #[test]
         fn every_run_that_is_not_final_can_still_reach_review(steps in prop::collection::vec(triggers(), 0..40)) {
-            // The last state on the walk that was not final: the first is always one.
-            let not_final = |state: RunState, trigger| match transition(&state, trigger) {
-                Ok(next) if !next.is_final() => next,
-                _ => state,
+            // The last place on the walk that was not final: the first is always one.
+            let not_final = |place: Place, trigger| match step(&place, trigger) {
+                Some(next) if !next.0.is_final() => next,
+                _ => place,
             };
-            let state = steps.into_iter().fold(queued(), not_final);
+            let place = steps.into_iter().fold((queued(), None), not_final);
             let road = [
                 Trigger::Answer,
                 Trigger::Continue,
@@ -249,17 +292,33 @@ mod tests {
                 Trigger::FinishWork,
                 Trigger::Open(PullRequestId(1)),
             ];
-            let end = road.into_iter().fold(state, |state, step| transition(&state, step).unwrap_or(state));
-            let in_review = matches!(end, RunState::InReview { .. });
+            let end = road.into_iter().fold(place, |place, trigger| step(&place, trigger).unwrap_or(place));
+            let in_review = matches!(end.0, RunState::InReview { .. });
             prop_assert!(in_review);
         }
+    }
+
+    #[test]
+    fn an_open_pull_request_can_be_merged_while_its_agent_works_on_it_again() {
+        let opened = Some(PullRequestId(3));
+        let review = RunState::InReview { pull_request: PullRequestId(3) };
+        let again = transition(&review, opened, Trigger::Rework).unwrap();
+        assert_eq!(again, RunState::Queued { reason: QueueReason::Feedback });
+        let merged = RunState::Merged { pull_request: PullRequestId(3) };
+        assert_eq!(transition(&RunState::Working, opened, Trigger::Merge), Ok(merged));
+        assert_eq!(
+            transition(&RunState::Working, opened, Trigger::Cancel).unwrap_err().to_string(),
+            "its pull request #3 is open"
+        );
+        let paused = RunState::Paused { reason: PauseReason::Trouble { error: error() } };
+        assert_eq!(transition(&RunState::Working, opened, Trigger::Fail(error())), Ok(paused));
     }
 
     #[test]
     fn a_pull_request_in_review_is_not_failed_by_trouble_elsewhere() {
         let state = RunState::InReview { pull_request: PullRequestId(3) };
         assert_eq!(
-            transition(&state, Trigger::Fail(error())),
+            transition(&state, Some(PullRequestId(3)), Trigger::Fail(error())),
             Err(TransitionDenied::NotNow { state: "inReview" })
         );
     }
@@ -267,13 +326,13 @@ mod tests {
     #[test]
     fn after_a_pause_a_finished_run_is_delivered_and_not_worked_on_again() {
         let paused = RunState::Paused { reason: PauseReason::Person };
-        let queued = transition(&paused, Trigger::Continue).unwrap();
-        assert_eq!(transition(&queued, Trigger::Admit(Stage::Finished)).unwrap(), RunState::Delivering);
+        let queued = transition(&paused, None, Trigger::Continue).unwrap();
+        assert_eq!(transition(&queued, None, Trigger::Admit(Stage::Finished)).unwrap(), RunState::Delivering);
     }
 
     #[test]
     fn a_refusal_says_what_the_run_is_doing() {
-        let denied = transition(&RunState::Working, Trigger::Merge).unwrap_err();
+        let denied = transition(&RunState::Working, None, Trigger::Merge).unwrap_err();
         assert_eq!(denied.to_string(), "a run that is working cannot do that");
     }
 

@@ -76,6 +76,16 @@ impl SiteNight {
         night.owner.supervisor.resume().await.unwrap();
     }
 
+    /// Lets the owner look at its pull requests from now on, and at once.
+    pub async fn watch(&self) {
+        self.night.owner.supervisor.watch_forge().await;
+    }
+
+    /// Lets the owner look no more.
+    pub async fn unwatch(&self) {
+        self.night.owner.supervisor.unwatch_forge().await;
+    }
+
     /// Fails when a request broke the rules of the model's provider or of the site.
     pub fn assert_no_breach(&self) {
         self.night.assert_no_breach();
@@ -94,6 +104,7 @@ pub async fn get(url: &str) -> reqwest::Result<reqwest::Response> {
 pub fn delivery() -> DeliverySettings {
     DeliverySettings {
         redactor: Redactor::new([("GITHUB_TOKEN".to_owned(), Secret::new(TOKEN))]),
+        poll_every: std::time::Duration::from_millis(150),
         ..DeliverySettings::default()
     }
 }

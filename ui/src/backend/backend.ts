@@ -43,6 +43,7 @@ export const backend = {
   pullRequest: (run: string, signal?: AbortSignal) => http.getJson<T.PullRequestDetail>(pull(run), signal),
   changedFiles: (run: string, signal?: AbortSignal) => http.getJson<T.ChangedFiles>(`${pull(run)}/files`, signal),
   diff: (run: string, signal?: AbortSignal) => http.getText(`${pull(run)}/diff`, signal),
+  askForChanges: (run: string, ask: T.AskForChanges) => http.send<T.PullRequestDetail>('POST', `${pull(run)}/ask`, ask),
   merge: (run: string) => http.send<T.MergeReply>('POST', `${pull(run)}/merge`),
   close: (run: string) => http.send<T.PullRequestSummary>('POST', `${pull(run)}/close`),
 

@@ -75,6 +75,7 @@ const PHASES: Record<string, string> = {
 export function stateReason(state: RunState): string {
   switch (state.type) {
     case 'queued':
+      if (state.reason.type === 'feedback') return 'goes back to work: changes were asked for';
       return state.reason.type === 'sandboxLimit' ? `${state.reason.limit} sandboxes run already` : 'waits for its turn';
     case 'preparing':
       return PHASES[state.phase] ?? state.phase;

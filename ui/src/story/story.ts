@@ -256,6 +256,23 @@ export function tell(story: Story, event: RunEvent): Told {
       story.pullRequest = event.pullRequest;
       note(`Pull request #${event.pullRequest} opened`, 'good');
       break;
+    case 'pullRequestDescribed':
+      note('Pull request brought up to date', 'good');
+      break;
+    case 'feedbackReceived':
+      note(`Changes were asked for: ${event.items.length} ${event.items.length === 1 ? 'remark' : 'remarks'}`, 'lamp');
+      break;
+    case 'feedbackAnswered': {
+      const settled = event.answers.filter((answer) => answer.settled).length;
+      note(`The agent answered ${event.answers.length} ${event.answers.length === 1 ? 'remark' : 'remarks'}, ${settled} resolved`);
+      break;
+    }
+    case 'baseBroughtIn':
+      note('The base branch was brought into the sandbox');
+      break;
+    case 'reviewApproved':
+      note('You approved the work', 'good');
+      break;
     case 'checkpointSaved':
       story.checkpoints.push({ seq, at, id: event.checkpoint });
       // Those that come by themselves every few steps are marks on the bar; a line for each would drown the steps.

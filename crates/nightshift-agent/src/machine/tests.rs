@@ -350,10 +350,61 @@ fn the_end_is_accepted_recorded_and_then_final() {
         title: "Add a dark mode".to_owned(),
         summary: "Added.".to_owned(),
         not_verified: String::new(),
+        answers: Vec::new(),
     };
     assert_eq!(recorded(&mut machine, the_only(effects)), std::slice::from_ref(&end));
     assert_eq!(machine.handle(AgentEvent::PersonSaid { text: "Wait.".to_owned() }), []);
     assert_eq!(machine.outstanding(), [end]);
+}
+
+fn reopened(names: &[&str]) -> AgentEvent {
+    let text = "Your pull request has feedback.".to_owned();
+    AgentEvent::Reopened { text, names: names.iter().map(|name| (*name).to_owned()).collect() }
+}
+
+fn finish_with(id: &str, answers: &Value) -> ToolCall {
+    call(id, "finish", json!({"title": "Add a dark mode", "summary": "Added.", "answers": answers}))
+}
+
+#[test]
+fn a_finished_agent_goes_on_with_feedback_and_ends_again_when_each_piece_has_its_answer() {
+    let mut machine = ready_to_finish();
+    let effects = machine.handle(calls(3, vec![finish("c")]));
+    assert!(matches!(recorded(&mut machine, the_only(effects))[..], [Effect::Finish { .. }]));
+    assert_eq!(machine.handle(reopened(&["f1", "f2"])), [Effect::AskModel { turn: 4 }]);
+    assert_eq!(user_texts(last_message(&machine)), ["Your pull request has feedback."]);
+
+    let one = json!([{"name": "f1", "words": "Done.", "settled": true}]);
+    let effects = machine.handle(calls(4, vec![finish_with("d", &one)]));
+    assert_eq!(
+        answer_text(&effects),
+        "Not finished: these pieces of feedback have no answer: f2. Call finish with an entry in answers for each."
+    );
+    assert_eq!(recorded(&mut machine, the_only(effects)), [Effect::AskModel { turn: 5 }]);
+    let both = json!([
+        {"name": "f1", "words": "Done.", "settled": true}, {"name": "f2", "words": "It has to stay.", "settled": false},
+    ]);
+    let effects = machine.handle(calls(5, vec![finish_with("e", &both)]));
+    let answer = |name: &str, words: &str, settled| FeedbackAnswer {
+        name: name.to_owned(),
+        words: words.to_owned(),
+        settled,
+    };
+    let end = Effect::Finish {
+        title: "Add a dark mode".to_owned(),
+        summary: "Added.".to_owned(),
+        not_verified: String::new(),
+        answers: vec![answer("f1", "Done.", true), answer("f2", "It has to stay.", false)],
+    };
+    assert_eq!(recorded(&mut machine, the_only(effects)), [end]);
+}
+
+#[test]
+fn only_who_is_finished_is_opened_again() {
+    let mut machine = ready_to_finish();
+    let before = machine.clone();
+    assert_eq!(machine.handle(reopened(&["f1"])), []);
+    assert_eq!(machine, before);
 }
 
 #[test]

@@ -232,7 +232,9 @@ impl AgentMachine {
                 "Not finished: the person wrote to you meanwhile. Read it first; it follows these results."
                     .to_owned(),
             )),
-            ToolInput::Finish(handover) => self.record.may_finish().map(|()| Awaited::Accepted(handover)),
+            ToolInput::Finish(handover) => {
+                self.record.may_finish(&handover.answers).map(|()| Awaited::Accepted(handover))
+            }
         };
         founded.unwrap_or_else(|unfounded| Awaited::Refused(unfounded.to_string()))
     }

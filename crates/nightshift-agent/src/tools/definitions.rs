@@ -249,6 +249,18 @@ fn finish() -> ToolDefinition {
                 "not_verified": {
                     "type": "string", "description": "What you could not verify, and why. Empty when nothing.",
                 },
+                "answers": {
+                    "type": "array",
+                    "description": "Only when you were given feedback: one entry for each piece of it.",
+                    "items": object(
+                        &["name", "words", "settled"],
+                        json!({
+                            "name": {"type": "string", "description": "The feedback's name, for example f1."},
+                            "words": {"type": "string", "description": "What you did about it, or why not."},
+                            "settled": {"type": "boolean", "description": "Whether it is done with."},
+                        }),
+                    ),
+                },
             }),
         ),
     )

@@ -219,6 +219,24 @@ impl<'a> Fields<'a> {
         list
     }
 
+    /// Like [`Fields::list`], and empty where the field is absent, `null` or empty.
+    pub(crate) fn optional_list<T>(
+        &mut self,
+        name: &'static str,
+        limit: usize,
+        read: impl FnMut(&mut Fields<'a>) -> T,
+    ) -> Vec<T> {
+        let absent = match self.values.get(name) {
+            None | Some(Value::Null) => true,
+            Some(value) => value.as_array().is_some_and(Vec::is_empty),
+        };
+        if absent {
+            self.known.push(name);
+            return Vec::new();
+        }
+        self.list(name, limit, read)
+    }
+
     /// Notes a field as wrong when a further rule does not hold.
     pub(crate) fn check(&mut self, name: &'static str, expected: &str, holds: bool) {
         if let (false, Some(value)) = (holds, self.values.get(name)) {

@@ -31,12 +31,21 @@ pub struct ReviewThread {
     pub path: String,
     /// The line; `None` for the file as a whole, or for a line that is gone.
     pub line: Option<u64>,
-    /// Who began it.
+    /// All that was said in it, oldest first.
+    pub said: Vec<ThreadComment>,
+}
+
+/// A comment in a thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThreadComment {
+    /// Its id; later ones have higher ids.
+    pub id: u64,
+    /// Who wrote it.
     pub author: String,
     /// What they are to the repository.
     pub association: Association,
-    /// All that was said in it, oldest first, as `(id, author, words)`.
-    pub said: Vec<(u64, String, String)>,
+    /// The words.
+    pub words: String,
 }
 
 /// Words about a pull request as a whole: a comment, or what a review says.
@@ -52,6 +61,8 @@ pub struct Conversation {
     pub words: String,
     /// Whether it is a review that asks for changes.
     pub asks_for_changes: bool,
+    /// Whether it is a review that approves.
+    pub approves: bool,
 }
 
 /// A check that failed.
@@ -85,6 +96,7 @@ impl Remote {
             association: Association::of(review.author_association.as_deref()),
             words: review.body.unwrap_or_default(),
             asks_for_changes: review.state == "CHANGES_REQUESTED",
+            approves: review.state == "APPROVED",
         };
         let says = |one: &Conversation| one.asks_for_changes || !one.words.trim().is_empty();
         Ok(reviews.into_iter().map(read).filter(says).collect())
@@ -100,6 +112,7 @@ impl Remote {
             association: Association::of(comment.author_association.as_deref()),
             words: comment.body.unwrap_or_default(),
             asks_for_changes: false,
+            approves: false,
         };
         Ok(comments.into_iter().map(read).collect())
     }
@@ -168,8 +181,12 @@ fn login(user: Option<wire::User>) -> String {
 fn threads(comments: Vec<wire::ReviewComment>) -> Vec<ReviewThread> {
     let mut threads: Vec<ReviewThread> = Vec::new();
     for comment in comments {
-        let author = login(comment.user);
-        let said = (comment.id, author.clone(), comment.body);
+        let said = ThreadComment {
+            id: comment.id,
+            author: login(comment.user),
+            association: Association::of(comment.author_association.as_deref()),
+            words: comment.body,
+        };
         let first = comment.in_reply_to_id.unwrap_or(comment.id);
         match threads.iter_mut().find(|thread| thread.comment == first) {
             Some(thread) => thread.said.push(said),
@@ -178,8 +195,6 @@ fn threads(comments: Vec<wire::ReviewComment>) -> Vec<ReviewThread> {
                 comment: first,
                 path: comment.path,
                 line: comment.line,
-                author,
-                association: Association::of(comment.author_association.as_deref()),
                 said: vec![said],
             }),
         }

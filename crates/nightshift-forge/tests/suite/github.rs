@@ -219,10 +219,8 @@ async fn comments_are_answered_in_their_threads_and_resolved() {
     bench.remote.resolve(number, ids[1]).await.unwrap();
     bench.remote.resolve(number, ids[1]).await.unwrap();
     let threads = bench.remote.review_threads(number).await.unwrap();
-    let said: Vec<Vec<&str>> = threads
-        .iter()
-        .map(|thread| thread.said.iter().map(|(_, _, words)| words.as_str()).collect())
-        .collect();
+    let said: Vec<Vec<&str>> =
+        threads.iter().map(|thread| thread.said.iter().map(|one| one.words.as_str()).collect()).collect();
     assert_eq!(said, [vec!["Why?"], vec!["Shorter, please.", "It is shorter now."]]);
     assert_eq!(threads[0].association, Association::Member);
     assert_eq!(bench.site.resolved_threads("o", "r"), [ids[1]]);

@@ -194,10 +194,13 @@ async fn new_work_is_recorded_once_and_only_while_open() {
     let bench = Bench::new().await;
     let (repository, pull_request) = opened(&bench, 1, "a.txt", "a").await;
     let head: CommitId = "b".repeat(40).parse().unwrap();
-    let revision = Revision { head: head.clone(), body: "Better.".to_owned(), evidence: Vec::new() };
+    let base_commit: CommitId = "c".repeat(40).parse().unwrap();
+    let (body, evidence) = ("Better.".to_owned(), Vec::new());
+    let revision = Revision { head: head.clone(), base_commit: base_commit.clone(), body, evidence };
     let revised = repository.revise(pull_request.id, revision.clone(), at(1)).await.unwrap();
     let expected = PullRequest {
         head,
+        base_commit,
         body: "Better.".to_owned(),
         generation: 2,
         updated_at: at(1),

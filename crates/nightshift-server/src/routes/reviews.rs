@@ -3,13 +3,15 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use nightshift_protocol::{ChangedFiles, MergeReply, PullRequestDetail, PullRequestSummary};
+use nightshift_protocol::{
+    Approve, AskForChanges, ChangedFiles, MergeReply, NewComment, PullRequestDetail, PullRequestSummary,
+};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::host::inert;
 use super::{Answer, Shared};
-use crate::extract::Parameters;
+use crate::extract::{Body, Parameters};
 use crate::reply::Refusal;
 
 /// Lists pull requests of all repositories, the newest first.
@@ -63,6 +65,67 @@ pub(super) async fn diff(
 ) -> Result<Response, Refusal> {
     let diff = api.diff(&run, wanted.path.as_deref()).await?;
     Ok(inert("text/plain; charset=utf-8", "private, no-cache", diff))
+}
+
+/// Comments on a line of a run's pull request. The comment waits until changes are asked for.
+#[utoipa::path(
+    post, path = "/pull-requests/{run}/comments", tag = "review",
+    params(("run" = String, Path, description = "The run that made it")),
+    request_body = NewComment,
+    responses((status = 200, body = PullRequestDetail)),
+)]
+pub(super) async fn comment(
+    State(api): Shared,
+    Path(run): Path<String>,
+    Body(comment): Body<NewComment>,
+) -> Answer<PullRequestDetail> {
+    Ok(Json(api.comment(&run, comment).await?))
+}
+
+/// Takes a comment back that was not sent.
+#[utoipa::path(
+    delete, path = "/pull-requests/{run}/comments/{comment}", tag = "review",
+    params(
+        ("run" = String, Path, description = "The run that made it"),
+        ("comment" = String, Path, description = "The comment's name, for example f2"),
+    ),
+    responses((status = 200, body = PullRequestDetail)),
+)]
+pub(super) async fn withdraw(
+    State(api): Shared,
+    Path((run, comment)): Path<(String, String)>,
+) -> Answer<PullRequestDetail> {
+    Ok(Json(api.withdraw_comment(&run, &comment).await?))
+}
+
+/// Asks for changes to a run's pull request. Its agent goes on with the words and all comments that wait.
+#[utoipa::path(
+    post, path = "/pull-requests/{run}/ask", tag = "review",
+    params(("run" = String, Path, description = "The run that made it")),
+    request_body = AskForChanges,
+    responses((status = 200, body = PullRequestDetail)),
+)]
+pub(super) async fn ask(
+    State(api): Shared,
+    Path(run): Path<String>,
+    Body(ask): Body<AskForChanges>,
+) -> Answer<PullRequestDetail> {
+    Ok(Json(api.ask_for_changes(&run, ask).await?))
+}
+
+/// Notes that a person found the work good. It is merged by a call of its own.
+#[utoipa::path(
+    post, path = "/pull-requests/{run}/approve", tag = "review",
+    params(("run" = String, Path, description = "The run that made it")),
+    request_body = Approve,
+    responses((status = 200, body = PullRequestDetail)),
+)]
+pub(super) async fn approve(
+    State(api): Shared,
+    Path(run): Path<String>,
+    Body(approve): Body<Approve>,
+) -> Answer<PullRequestDetail> {
+    Ok(Json(api.approve(&run, &approve.words).await?))
 }
 
 /// Merges a run's pull request into its base branch.

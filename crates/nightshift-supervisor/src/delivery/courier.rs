@@ -13,8 +13,9 @@ use nightshift_forge::{
     PullRequestError, PushError, Repository, Revision, compose_body, pre_review, secrets_in,
 };
 use nightshift_protocol::{
-    ArtifactId, DeliveryTarget, ErrorCode, EventBody, Evidence, EvidenceSource, FeedbackAnswer, FeedbackItem,
-    FeedbackSource, Image, PreReviewKind, PreparedPicture, PullRequestId, RunId, Task, Usage, UserError,
+    ArtifactId, CommitId, DeliveryTarget, ErrorCode, EventBody, Evidence, EvidenceSource, FeedbackAnswer,
+    FeedbackItem, FeedbackSource, Image, PreReviewKind, PreparedPicture, PullRequestId, RunId, Task, Usage,
+    UserError,
 };
 
 use super::body::for_remote;
@@ -138,14 +139,26 @@ impl Courier {
         Ok(remote)
     }
 
+    /// The commit that the work is compared with: what it was begun from, or what was merged into it since.
+    async fn base(&self, head: &CommitId) -> Result<CommitId, UserError> {
+        let repository = self.repository()?;
+        for base in self.delivery.bases() {
+            if repository.is_ancestor(base, head).await.map_err(|error| trouble::git(&error))? {
+                return Ok(base.clone());
+            }
+        }
+        Ok(self.task.base_commit.clone())
+    }
+
     async fn changed_files(&self, received: &Received) -> Result<Vec<FileChange>, UserError> {
-        let changed = self.repository()?.changed_files(&self.task.base_commit, &received.head).await;
+        let base = self.base(&received.head).await?;
+        let changed = self.repository()?.changed_files(&base, &received.head).await;
         changed.map_err(|error| trouble::git(&error))
     }
 
     async fn check(&self, received: &Received) -> Result<Vec<EventBody>, Failure> {
         let repository = self.repository()?;
-        let (base, head) = (&self.task.base_commit, &received.head);
+        let (base, head) = (&self.base(&received.head).await?, &received.head);
         let git = |error| trouble::git(&error);
         let changed_files = self.changed_files(received).await?;
         let diff = repository.diff_between(base, head, LONGEST_DIFF).await.map_err(git)?;
@@ -408,7 +421,8 @@ impl Courier {
             }
             remote.update_body(number, &self.remote_body(&body)).await?;
         }
-        let revision = Revision { head: received.head.clone(), body, evidence: self.evidence.clone() };
+        let (head, base_commit) = (received.head.clone(), self.base(&received.head).await?);
+        let revision = Revision { head, base_commit, body, evidence: self.evidence.clone() };
         match self.repository()?.revise(number, revision, self.shared.clock.now()).await {
             Ok(_) | Err(PullRequestError::Refused(_)) => Ok(described),
             Err(error) => Err(trouble::pull_request(&error).into()),
@@ -458,19 +472,22 @@ impl Courier {
                     .iter()
                     .filter(|thread| thread.comment == *comment)
                     .flat_map(|thread| &thread.said);
-                if !said.into_iter().any(|(_, _, words)| words.contains(&mark)) {
+                if !said.into_iter().any(|one| one.words.contains(&mark)) {
                     remote.reply(number, *comment, &words).await?;
                 }
                 if answer.settled {
                     remote.resolve(number, *comment).await?;
                 }
             }
+            FeedbackSource::Review { review: 0, .. } => {}
             FeedbackSource::Comment { author, .. } | FeedbackSource::Review { author, .. } => {
                 let conversation = remote.conversation(number).await?;
                 if !conversation.iter().any(|one| one.words.contains(&mark)) {
                     remote.comment(number, &format!("@{author} {words}")).await?;
                 }
             }
+            // It was given on this machine, and is answered here.
+            FeedbackSource::Line { .. } => {}
             // Nobody waits for words: the new commits are the answer.
             FeedbackSource::Check { .. } | FeedbackSource::Conflict { .. } => {}
         }

@@ -2,6 +2,7 @@
 
 mod body;
 mod courier;
+pub(crate) mod news;
 pub mod pictures;
 mod progress;
 mod settings;

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nightshift_protocol::{
     ArtifactId, CommitId, DeliveryTarget, EventBody, FeedbackAnswer, FeedbackItem, FeedbackSource,
-    PreReviewFinding, PreparedPicture, PullRequestId,
+    PreReviewFinding, PreparedPicture, PullRequestId, RemarkState, ReviewRemark,
 };
 
 use crate::progress::Received;
@@ -50,6 +50,14 @@ pub struct DeliveryProgress {
     pub answers: BTreeMap<String, FeedbackAnswer>,
     /// The answers that were given to whoever asked, by the feedback's name.
     pub told: BTreeSet<String>,
+    /// Comments that wait until changes are asked for.
+    pub pending: Vec<FeedbackItem>,
+    /// Whether a person found the work good, and nothing was asked for since.
+    pub approved: bool,
+    /// The commit of the base branch that was brought into the sandbox.
+    brought: Option<CommitId>,
+    /// The highest number that a piece of feedback was named by.
+    named: u32,
     checked: Option<CommitId>,
     prepared: Option<CommitId>,
     there: Option<CommitId>,
@@ -87,7 +95,11 @@ impl DeliveryProgress {
     pub fn apply(&mut self, body: &EventBody) {
         match body {
             // The agent has worked since: what is received is older.
-            EventBody::WorkFinished { .. } => self.received = None,
+            EventBody::WorkFinished { .. } => {
+                self.received = None;
+                // Commands, evidence and answers may be new also where no commit is.
+                (self.checked, self.prepared, self.described) = (None, None, None);
+            }
             EventBody::BranchReceived { head, commits, .. } => {
                 self.received = Some(Received { head: head.clone(), commits: *commits });
             }
@@ -115,8 +127,19 @@ impl DeliveryProgress {
             }
             EventBody::PullRequestDescribed { head } => self.described = Some(head.clone()),
             EventBody::PullRequestRouted { .. } => self.routed = true,
+            EventBody::FeedbackNoted { item } => {
+                self.named = self.named.max(number(&item.name));
+                self.pending.push(item.clone());
+            }
+            EventBody::BaseBroughtIn { commit } => self.brought = Some(commit.clone()),
+            EventBody::SandboxStopped { .. } | EventBody::SandboxRestored { .. } => self.brought = None,
+            EventBody::FeedbackWithdrawn { name } => self.pending.retain(|item| item.name != *name),
+            EventBody::ReviewApproved { .. } => self.approved = true,
             EventBody::FeedbackReceived { items, .. } => {
                 self.rounds += 1;
+                self.approved = false;
+                self.pending.retain(|pending| !items.iter().any(|item| item.name == pending.name));
+                self.named = items.iter().map(|item| number(&item.name)).fold(self.named, u32::max);
                 let of_check = |item: &FeedbackItem| matches!(item.source, FeedbackSource::Check { .. });
                 self.check_rounds += u32::from(items.iter().any(of_check));
                 self.feedback.extend(items.iter().cloned());
@@ -136,10 +159,48 @@ impl DeliveryProgress {
         Self { received: None, ..self.clone() }
     }
 
-    /// Feedback that has no answer yet.
-    pub fn unanswered(&self) -> impl Iterator<Item = &FeedbackItem> {
-        self.feedback.iter().filter(|item| !self.answers.contains_key(&item.name))
+    /// The commits of the base branch that the work was to be merged with, the newest first.
+    pub(crate) fn bases(&self) -> impl Iterator<Item = &CommitId> {
+        self.feedback.iter().rev().filter_map(|item| match &item.source {
+            FeedbackSource::Conflict { base } => Some(base),
+            _ => None,
+        })
     }
+
+    /// The commit of the base branch that has to be in the sandbox and is not.
+    pub(crate) fn missing_base(&self) -> Option<&CommitId> {
+        let newest = self.bases().next()?;
+        (self.brought.as_ref() != Some(newest)).then_some(newest)
+    }
+
+    /// The name of the next piece of feedback.
+    pub(crate) fn next_name(&self) -> String {
+        format!("f{}", self.named + 1)
+    }
+
+    /// All that was said about the pull request and what became of it, oldest first; last what waits to be sent.
+    pub fn remarks(&self) -> Vec<ReviewRemark> {
+        let asked = self.feedback.iter().map(|item| {
+            let answer = self.answers.get(&item.name);
+            let state = match answer {
+                None => RemarkState::Asked,
+                Some(answer) if answer.settled => RemarkState::Resolved,
+                Some(_) => RemarkState::Answered,
+            };
+            ReviewRemark { feedback: item.clone(), state, answer: answer.map(|answer| answer.words.clone()) }
+        });
+        let pending = self.pending.iter().map(|item| ReviewRemark {
+            feedback: item.clone(),
+            state: RemarkState::Pending,
+            answer: None,
+        });
+        asked.chain(pending).collect()
+    }
+}
+
+/// The number in a name of feedback.
+fn number(name: &str) -> u32 {
+    name.trim_start_matches('f').parse().unwrap_or(0)
 }
 
 /// Decides what is to be done next in a delivery. The only place that does.

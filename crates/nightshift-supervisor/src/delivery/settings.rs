@@ -1,5 +1,7 @@
 //! What a person may set about deliveries.
 
+use std::time::Duration;
+
 use nightshift_forge::secrets::Redactor;
 
 /// How work is delivered.
@@ -15,12 +17,16 @@ pub struct DeliverySettings {
     pub forbidden_paths: Vec<String>,
     /// Which pictures leave the machine.
     pub pictures: PicturePolicy,
+    /// How often the agent deals with failing checks before a person has to.
+    pub check_rounds: u32,
+    /// How often pull requests at a remote forge are looked at.
+    pub poll_every: Duration,
     /// Finds secrets in what is kept and in what leaves the machine.
     pub redactor: Redactor,
 }
 
 impl Default for DeliverySettings {
-    /// No drafts, the label `nightshift`, pictures that were read.
+    /// No drafts, the label `nightshift`, pictures that were read, two rounds for failing checks, a look each minute.
     fn default() -> Self {
         Self {
             draft: false,
@@ -28,6 +34,8 @@ impl Default for DeliverySettings {
             reviewers: Vec::new(),
             forbidden_paths: Vec::new(),
             pictures: PicturePolicy::Read,
+            check_rounds: 2,
+            poll_every: Duration::from_secs(60),
             redactor: Redactor::default(),
         }
     }

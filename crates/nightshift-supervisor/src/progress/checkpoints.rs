@@ -37,6 +37,8 @@ pub struct RunCheckpoints {
     branch_in_sandbox: Option<String>,
     /// The checkpoint the run came back to, until the agent has done something since.
     returned: Option<CheckpointId>,
+    /// The checkpoint that the sandbox is still like: nothing was done in it since.
+    same_as: Option<CheckpointId>,
 }
 
 /// A checkpoint with what the run was at that moment.
@@ -69,11 +71,20 @@ impl RunProgress {
     /// Takes in what an event says about checkpoints.
     pub(super) fn apply_to_checkpoints(&mut self, event: &Event) {
         match &event.body {
-            EventBody::SandboxReady { facts, .. } => self.checkpoints.able = facts.checkpoints,
+            EventBody::SandboxReady { facts, .. } => {
+                self.checkpoints.able = facts.checkpoints;
+                self.checkpoints.same_as = None;
+            }
+            // What a person did in it would be lost with it.
+            EventBody::HandedBack { .. } => {
+                self.checkpoints.steps += 1;
+                self.checkpoints.same_as = None;
+            }
             EventBody::StepFinished { step, .. } => {
                 self.checkpoints.last_step = Some(*step);
                 self.checkpoints.steps += 1;
                 self.checkpoints.returned = None;
+                self.checkpoints.same_as = None;
             }
             EventBody::CheckpointIntended { checkpoint, cause } => {
                 self.checkpoints.open.push((checkpoint.clone(), *cause));
@@ -85,6 +96,7 @@ impl RunProgress {
             EventBody::CheckpointSaved { checkpoint, cause, cost } => {
                 self.checkpoints.open.retain(|(open, _)| open != checkpoint);
                 self.checkpoints.steps = 0;
+                self.checkpoints.same_as = Some(checkpoint.clone());
                 if *cause == CheckpointCause::Suspended
                     && let Some(sandbox) = &mut self.sandbox
                 {
@@ -107,6 +119,8 @@ impl RunProgress {
                 self.checkpoints.saved.retain(|saved| saved.summary.checkpoint != *checkpoint);
                 // Also when it was to be gone back to and was not on the disk any more.
                 self.checkpoints.rewinding.take_if(|rewinding| rewinding == checkpoint);
+                self.checkpoints.same_as.take_if(|same| same == checkpoint);
+                self.lose_suspended(checkpoint);
             }
             EventBody::RewindIntended { checkpoint, .. } => {
                 self.checkpoints.rewinding = Some(checkpoint.clone());
@@ -122,12 +136,12 @@ impl RunProgress {
                 self.sandbox = Some(Sandbox { id: sandbox.clone(), readiness });
             }
             EventBody::StateChanged { state } if state.is_final() => self.checkpoints.rewinding = None,
+            EventBody::SandboxStopped { .. } => self.let_sandbox_go(),
             EventBody::RunSubmitted { .. }
             | EventBody::NetworkOpened { .. }
             | EventBody::ConnectionsRecorded { .. }
             | EventBody::StateChanged { .. }
             | EventBody::SandboxRequested { .. }
-            | EventBody::SandboxStopped { .. }
             | EventBody::RepositoryImported { .. }
             | EventBody::ConversationStarted { .. }
             | EventBody::TurnRequested { .. }
@@ -156,9 +170,12 @@ impl RunProgress {
             | EventBody::FeedbackReceived { .. }
             | EventBody::FeedbackAnswered { .. }
             | EventBody::FeedbackTold { .. }
+            | EventBody::BaseBroughtIn { .. }
+            | EventBody::FeedbackNoted { .. }
+            | EventBody::FeedbackWithdrawn { .. }
+            | EventBody::ReviewApproved { .. }
             | EventBody::PullRequestOpened { .. }
             | EventBody::TakenOver { .. }
-            | EventBody::HandedBack { .. }
             | EventBody::OwnerResumed { .. } => {}
         }
     }
@@ -174,6 +191,7 @@ impl RunProgress {
         checkpoints.steps = 0;
         checkpoints.last_step = then.checkpoints.last_step;
         checkpoints.returned = Some(checkpoint.clone());
+        checkpoints.same_as = Some(checkpoint.clone());
         let id = self.sandbox.take().or_else(|| then.sandbox.clone()).map(|sandbox| sandbox.id);
         let state = self.state.clone();
         *self = Self {
@@ -195,6 +213,30 @@ impl RunProgress {
         };
         // The agent was told of pauses up to then; now it is told where the run is.
         self.enter(&state);
+    }
+
+    /// A sandbox in review is needed no more, and is brought back if somebody asks for changes: nothing was done in it
+    /// since it was saved before the delivery.
+    fn let_sandbox_go(&mut self) {
+        let in_review = matches!(self.state, RunState::InReview { .. });
+        let same = self.checkpoints.same_as.clone().filter(|_| in_review);
+        self.sandbox = match (self.sandbox.take(), same) {
+            (Some(Sandbox { id, .. }), Some(same)) => {
+                Some(Sandbox { id, readiness: Readiness::Suspended(same) })
+            }
+            (Some(_) | None, _) => None,
+        };
+        if self.sandbox.is_none() {
+            self.imported = None;
+        }
+    }
+
+    /// What was to be brought back from a checkpoint is gone with it: another sandbox takes its place.
+    fn lose_suspended(&mut self, checkpoint: &CheckpointId) {
+        let preparing = matches!(self.state, RunState::Preparing { .. });
+        if preparing && self.rests_on(checkpoint) {
+            (self.sandbox, self.imported) = (None, None);
+        }
     }
 
     /// Whether the agent had finished by the time of a checkpoint.
@@ -226,7 +268,10 @@ impl RunProgress {
         }
         match &self.sandbox {
             Some(Sandbox { id, readiness: Readiness::Suspended(checkpoint) })
-                if matches!(self.state, RunState::Working | RunState::Delivering) =>
+                if matches!(
+                    self.state,
+                    RunState::Preparing { .. } | RunState::Working | RunState::Delivering
+                ) =>
             {
                 Some(Action::RestoreSandbox { sandbox: id.clone(), checkpoint: checkpoint.clone() })
             }
@@ -279,7 +324,8 @@ impl RunProgress {
             let asked = saved.summary.cause == CheckpointCause::Asked;
             let over = self.state.is_final() || matches!(self.state, RunState::InReview { .. });
             let goes = decided || !asked && (over || unasked > KEPT);
-            if goes && !self.rests_on(id) {
+            let needed = !decided && self.checkpoints.same_as.as_ref() == Some(id);
+            if goes && !needed && !self.rests_on(id) {
                 return Some(id.clone());
             }
             if !asked {

@@ -6,7 +6,7 @@ use nightshift_protocol::{CheckpointCause, CheckpointId, ErrorCode, EventBody, R
 use nightshift_store::AppendError;
 
 use super::{Driver, Effect, Flow, Wish};
-use crate::acts::Rename;
+use crate::acts::{Rename, Trouble};
 use crate::progress::Action;
 use crate::transition::Trigger;
 
@@ -50,12 +50,23 @@ impl Driver {
                 if !self.take_room().await? {
                     return Ok(None);
                 }
+                let replaceable = matches!(self.progress.state, RunState::Preparing { .. });
                 let rename = self.progress.checkpoints.branch_in_sandbox().map(|from| Rename {
                     folder_of: self.progress.task.repository.clone(),
                     from: from.to_owned(),
                     to: self.progress.branch.clone(),
                 });
-                Some(Box::pin(async move { acts.restore_sandbox(sandbox, checkpoint, rename).await }))
+                Some(Box::pin(async move {
+                    let lost = checkpoint.clone();
+                    match acts.restore_sandbox(sandbox, checkpoint, rename).await {
+                        // What was delivered is there: a new sandbox takes its place.
+                        Err(Trouble::Pause(error)) if replaceable => {
+                            tracing::warn!(checkpoint = %lost, %error, "a sandbox cannot be brought back");
+                            Ok(vec![acts.remove_checkpoint(lost).await])
+                        }
+                        restored => restored,
+                    }
+                }))
             }
             (other, _) => {
                 tracing::error!(?other, "this is no action about checkpoints");
@@ -146,6 +157,10 @@ impl Driver {
             | Wish::Cancel
             | Wish::Merge
             | Wish::Close
+            | Wish::Feedback(_)
+            | Wish::Comment(_)
+            | Wish::Withdraw(_)
+            | Wish::Approve(_)
             | Wish::TakeOver(_)
             | Wish::HandBack { .. } => refused("was asked for something else", "Please report it."),
         }

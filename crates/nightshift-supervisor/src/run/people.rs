@@ -11,7 +11,13 @@ impl Driver {
         let over = self.progress.state.is_final() || self.progress.finished.is_some();
         over.then(|| {
             let message = format!("the run is {} and no longer listens", self.progress.state.name());
-            UserError::new(ErrorCode::Conflict, message, "Give a new task with `nightshift exec`.")
+            let hint = match self.progress.state {
+                RunState::InReview { .. } => {
+                    format!("Ask for changes: `nightshift review ask {} \"…\"`.", self.progress.run)
+                }
+                _ => "Give a new task with `nightshift exec`.".to_owned(),
+            };
+            UserError::new(ErrorCode::Conflict, message, hint)
         })
     }
 

@@ -205,6 +205,10 @@ fn carried(body: &EventBody) -> Option<EventBody> {
         | EventBody::FeedbackReceived { .. }
         | EventBody::FeedbackAnswered { .. }
         | EventBody::FeedbackTold { .. }
+        | EventBody::BaseBroughtIn { .. }
+        | EventBody::FeedbackNoted { .. }
+        | EventBody::FeedbackWithdrawn { .. }
+        | EventBody::ReviewApproved { .. }
         | EventBody::PullRequestOpened { .. }
         | EventBody::CheckpointIntended { .. }
         | EventBody::CheckpointSaved { .. }

@@ -5,7 +5,7 @@ import { Button } from '@/components/button';
 import { Dialog } from '@/components/dialog';
 import { TextArea } from '@/components/field';
 import { ProblemBox } from '@/components/problem-box';
-import { type Comment, composeReview } from './comments';
+import { type Comment, commentsOf } from './comments';
 
 export function AskForChanges({ open, onClose, run, summary, comments, onSummary, onSent }: { open: boolean; onClose: () => void; run: string; summary: string; comments: readonly Comment[]; onSummary: (text: string) => void; onSent: () => void }) {
   const [busy, setBusy] = useState(false);
@@ -15,7 +15,7 @@ export function AskForChanges({ open, onClose, run, summary, comments, onSummary
     setBusy(true);
     setProblem(null);
     try {
-      await backend.say(run, composeReview(summary, comments));
+      await backend.askForChanges(run, { words: summary.trim(), comments: commentsOf(comments) });
       onSent();
     } catch (thrown) {
       // Words and comments are kept as a draft until they have arrived.
@@ -27,7 +27,7 @@ export function AskForChanges({ open, onClose, run, summary, comments, onSummary
   return (
     <Dialog open={open} onClose={onClose} title="Ask for changes" className="w-[36rem] max-w-[94vw]">
       <div className="min-h-0 space-y-3 overflow-y-auto px-5 pt-1 pb-4">
-        <p className="text-soft">These words go to the agent if its run still listens. If it does not, they are kept here.</p>
+        <p className="text-soft">The agent goes back to work in its sandbox. It deals with each remark or explains why not, and the pull request is brought up to date, with new evidence.</p>
         <TextArea aria-label="What should be different" placeholder="What should be different?" rows={3} value={summary} onChange={(event) => onSummary(event.target.value)} autoFocus />
         {comments.length > 0 ? (
           <ul className="divide-y divide-line rounded-md border border-line">

@@ -1,7 +1,9 @@
 import { Trash2 } from 'lucide-react';
 import { type KeyboardEvent, useState } from 'react';
+import type { NewComment, ReviewRemark } from '@/backend/types';
 import { Button } from '@/components/button';
 import { TextArea } from '@/components/field';
+import { Remark } from './remarks';
 
 /** A remark on a line, kept in this browser until it is sent. */
 export interface Comment {
@@ -16,21 +18,18 @@ export interface Comment {
   text: string;
 }
 
-/** The message that carries a review's words to the agent. */
-export function composeReview(summary: string, comments: readonly Comment[]): string {
-  const remarks = comments.map(({ path, line, side, quote, text }) => {
-    const where = side === 'before' ? `${path}, removed line ${line}` : `${path}:${line}`;
-    const cut = quote.trim().length > 200 ? `${quote.trim().slice(0, 199)}…` : quote.trim();
-    return `${where}\n${cut === '' ? '' : `> ${cut}\n`}${text.trim()}`;
-  });
-  const begin = summary.trim() === '' ? 'I reviewed the pull request and ask for changes.' : summary.trim();
-  return [begin, ...remarks].join('\n\n');
+/** A review's comments as the owner takes them. */
+export function commentsOf(comments: readonly Comment[]): NewComment[] {
+  return comments.map(({ path, line, side, quote, text }) => ({ path, line, side, quote: quote.trim(), words: text.trim() }));
 }
 
-export function CommentThread({ comments, editing, onSave, onCancel, onRemove }: { comments: readonly Comment[]; editing: boolean; onSave: (text: string) => void; onCancel: () => void; onRemove: (id: number) => void }) {
+export function CommentThread({ comments, remarks, editing, onSave, onCancel, onRemove }: { comments: readonly Comment[]; remarks: readonly ReviewRemark[]; editing: boolean; onSave: (text: string) => void; onCancel: () => void; onRemove: (id: number) => void }) {
   return (
     <div className="border-y border-line bg-page px-4 py-2.5 pl-28">
       <div className="max-w-[44rem] space-y-2">
+        {remarks.map((remark) => (
+          <Remark key={remark.feedback.name} remark={remark} />
+        ))}
         {comments.map((comment) => (
           <div key={comment.id} className="group flex items-start gap-2 rounded-md border border-line bg-raised px-3 py-2">
             <p className="foreign min-w-0 flex-1 whitespace-pre-wrap">{comment.text}</p>

@@ -26,6 +26,7 @@ import { type Comment, CommentThread } from './comments';
 import { Compare } from './compare';
 import { picturesOf } from './criteria';
 import { EvidenceList } from './evidence';
+import { placeOf, Remarks } from './remarks';
 import { ReviewNav } from './review-nav';
 import { Summary } from './summary';
 import { useDraft } from './use-draft';
@@ -43,7 +44,7 @@ export function ReviewPlace({ run }: { run: string }) {
   const [currentFile, setCurrentFile] = useState(0);
   const diffList = useRef<DiffHandle>(null);
   const head = useRef<HTMLDivElement>(null);
-  const { data, error, refetch } = useQuery({ queryKey: ['pull-request', run], queryFn: ({ signal }) => backend.pullRequest(run, signal) });
+  const { data, error, refetch } = useQuery({ queryKey: ['pull-request', run], queryFn: ({ signal }) => backend.pullRequest(run, signal), refetchInterval: ({ state }) => (state.data?.runState.type === 'inReview' ? false : 3_000) });
   const detail = useQuery({ queryKey: ['run', run], queryFn: ({ signal }) => backend.run(run, signal) });
   const diff = useQuery({ queryKey: ['diff', run, data?.summary.head], queryFn: ({ signal }) => backend.diff(run, signal), enabled: data !== undefined, staleTime: Number.POSITIVE_INFINITY });
   const files = useMemo(() => parseDiff(diff.data ?? ''), [diff.data]);
@@ -73,13 +74,19 @@ export function ReviewPlace({ run }: { run: string }) {
 
   const onComment = useCallback((at: string, file: FileDiff, line: DiffLine) => setEditing({ at, file, line }), []);
   const below = useMemo(() => {
+    const remarks = data?.remarks ?? [];
     const lines = new Set(draft.comments.map((comment) => comment.at));
+    for (const remark of remarks) {
+      const at = placeOf(remark.feedback.source);
+      if (at !== null) lines.add(at);
+    }
     if (editing !== null) lines.add(editing.at);
     return {
       lines,
       render: (at: string, file: FileDiff, line: DiffLine) => (
         <CommentThread
           comments={draft.comments.filter((comment) => comment.at === at)}
+          remarks={remarks.filter((remark) => placeOf(remark.feedback.source) === at)}
           editing={editing?.at === at}
           onCancel={() => setEditing(null)}
           onRemove={(id) => change({ comments: draft.comments.filter((comment) => comment.id !== id) })}
@@ -92,7 +99,7 @@ export function ReviewPlace({ run }: { run: string }) {
         />
       ),
     };
-  }, [draft.comments, editing, change]);
+  }, [draft.comments, data?.remarks, editing, change]);
 
   const decided = async () => {
     await Promise.all([client.invalidateQueries({ queryKey: ['pull-request', run] }), client.invalidateQueries({ queryKey: ['pull-requests'] }), client.invalidateQueries({ queryKey: ['runs'] })]);
@@ -146,7 +153,7 @@ export function ReviewPlace({ run }: { run: string }) {
                 <Button look="quiet" onClick={() => setClosing(true)}>
                   Close
                 </Button>
-                <Button onClick={() => setAsking(true)}>
+                <Button disabled={data?.runState.type !== 'inReview'} onClick={() => setAsking(true)}>
                   Ask for changes
                   {draft.comments.length > 0 && <span className="figures rounded-full bg-lamp px-1.5 text-tiny font-semibold text-lamp-ink">{draft.comments.length}</span>}
                 </Button>
@@ -175,6 +182,7 @@ export function ReviewPlace({ run }: { run: string }) {
               header={
                 <div ref={head} className="mx-auto max-w-[1180px] space-y-6 px-6 pt-5 pb-6">
                   <Summary detail={data} run={detail.data ?? null} added={added} removed={removed} files={files.length} />
+                  <Remarks remarks={data.remarks ?? []} state={data.runState} />
                   <section>
                     <h2 className="mb-2.5 text-large font-semibold">Evidence</h2>
                     <EvidenceList run={run} criteria={criteria} evidence={data.evidence} />

@@ -107,6 +107,85 @@ fn a_suspended_run_is_brought_back_when_it_goes_on_and_not_before() {
     assert_eq!(next(&fold(bodies.clone())), Action::RestoreSandbox { sandbox, checkpoint: id(1) });
 }
 
+/// A run whose work is delivered; `saved` are the events of the checkpoint before it.
+fn in_review(saved: &[EventBody]) -> Vec<EventBody> {
+    let mut bodies = begun_able();
+    bodies.extend(turn(1));
+    let end = |text: &str| text.to_owned();
+    bodies.push(EventBody::WorkFinished { title: end("T"), summary: end("S"), not_verified: end("") });
+    bodies.push(state(RunState::Delivering));
+    bodies.extend_from_slice(saved);
+    let head = "c".repeat(40).parse().unwrap();
+    bodies.push(EventBody::BranchReceived { branch: end("nightshift/greet-0"), head, commits: 1 });
+    bodies.push(EventBody::PullRequestOpened { pull_request: PullRequestId(7), url: None });
+    bodies.push(state(RunState::InReview { pull_request: PullRequestId(7) }));
+    bodies
+}
+
+fn stopped(bodies: &[EventBody]) -> EventBody {
+    let sandbox = fold(bodies.to_vec()).sandbox.unwrap().id;
+    EventBody::SandboxStopped { sandbox, reason: "the work is delivered".to_owned() }
+}
+
+fn asked() -> [EventBody; 3] {
+    let source = nightshift_protocol::FeedbackSource::Review { review: 0, author: "ada".to_owned() };
+    let item =
+        nightshift_protocol::FeedbackItem { name: "f1".to_owned(), source, words: "Shorter".to_owned() };
+    [
+        EventBody::FeedbackReceived { round: 1, items: vec![item] },
+        state(RunState::Queued { reason: QueueReason::Feedback }),
+        state(RunState::Preparing { phase: nightshift_protocol::PreparingPhase::Sandbox }),
+    ]
+}
+
+#[test]
+fn a_run_in_review_gives_its_memory_back_and_comes_back_in_the_same_machine_when_changes_are_asked_for() {
+    let mut bodies = in_review(&saved(1, CheckpointCause::BeforeDelivery));
+    let sandbox = fold(bodies.clone()).sandbox.unwrap().id;
+    assert_eq!(next(&fold(bodies.clone())), Action::StopSandbox(sandbox.clone()));
+    bodies.push(stopped(&bodies));
+    assert_eq!(next(&fold(bodies.clone())), Action::Rest);
+    bodies.extend(asked());
+    let back = Action::RestoreSandbox { sandbox: sandbox.clone(), checkpoint: id(1) };
+    assert_eq!(next(&fold(bodies.clone())), back);
+    bodies.push(EventBody::SandboxRestored { sandbox, checkpoint: id(1), took_ms: 300 });
+    assert_eq!(next(&fold(bodies.clone())), Action::ResumeWork);
+    bodies.push(state(RunState::Working));
+    assert!(matches!(next(&fold(bodies)), Action::AskModel { turn: 2, .. } | Action::Fail(_)));
+}
+
+#[test]
+fn a_sandbox_that_was_not_saved_or_cannot_be_brought_back_is_replaced_by_one_with_the_branch() {
+    let without = in_review(&[]);
+    let with = in_review(&saved(1, CheckpointCause::BeforeDelivery));
+    let lost = EventBody::CheckpointRemoved { checkpoint: id(1) };
+    for (mut bodies, more) in [(without, None), (with, Some(lost))] {
+        bodies.push(stopped(&bodies));
+        bodies.extend(asked());
+        bodies.extend(more);
+        assert_eq!(next(&fold(bodies.clone())), Action::RequestSandbox);
+        let (sandbox, commit) = ("sandbox-1111111111".parse().unwrap(), "c".repeat(40).parse().unwrap());
+        bodies.push(EventBody::SandboxRequested { sandbox });
+        let EventBody::SandboxReady { facts, .. } = begun_able().remove(4) else { panic!("not ready") };
+        let sandbox = "sandbox-1111111111".parse().unwrap();
+        bodies.push(EventBody::SandboxReady { sandbox, facts });
+        assert_eq!(next(&fold(bodies.clone())), Action::ImportRepository);
+        bodies.push(EventBody::RepositoryImported { commit });
+        assert_eq!(next(&fold(bodies.clone())), Action::ResumeWork);
+    }
+}
+
+#[test]
+fn what_a_person_did_by_hand_before_the_delivery_is_in_no_older_checkpoint() {
+    let mut bodies = begun_able();
+    bodies.extend(turn(1));
+    bodies.extend(saved(1, CheckpointCause::Steps));
+    bodies.push(EventBody::TakenOver { screen: None });
+    bodies.push(EventBody::HandedBack { summary: "Closed a tab.".to_owned(), seconds: 3, screen: None });
+    bodies.push(state(RunState::Delivering));
+    assert_eq!(next(&fold(bodies)), Action::BeginCheckpoint(CheckpointCause::BeforeDelivery));
+}
+
 #[test]
 fn a_run_that_is_to_be_suspended_while_its_pause_is_saved_is_suspended_next() {
     let mut bodies = begun_able();

@@ -1,0 +1,114 @@
+//! What people ask of a run's pull request, on this machine.
+
+use nightshift_forge::Mergeable;
+use nightshift_protocol::{AskForChanges, CommitId, ErrorCode, FeedbackSource, NewComment, RunId, UserError};
+
+use super::Supervisor;
+use crate::delivery::news::{self, LONGEST, News, Said};
+use crate::run::Wish;
+
+/// Characters of a line that are kept with a comment on it.
+const QUOTE: usize = 500;
+
+/// Comments that are sent at once.
+const COMMENTS: usize = 100;
+
+/// Who asks for changes on this machine.
+const PERSON: &str = "the person who reviews";
+
+impl Supervisor {
+    /// Comments on a line of a run's diff; the comment waits until changes are asked for.
+    pub async fn comment(&self, run: &RunId, comment: NewComment) -> Result<(), UserError> {
+        let said = self.said(run, comment).await?;
+        self.wish(run, Wish::Comment(said)).await
+    }
+
+    /// Takes a comment back that was not sent.
+    pub async fn withdraw_comment(&self, run: &RunId, name: &str) -> Result<(), UserError> {
+        self.wish(run, Wish::Withdraw(name.to_owned())).await
+    }
+
+    /// Asks for changes to a run's pull request: its agent goes on, in its sandbox.
+    pub async fn ask_for_changes(&self, run: &RunId, ask: AskForChanges) -> Result<(), UserError> {
+        let words = ask.words.trim();
+        let (_, waiting) = (check(words, 0)?, self.progress(run).await?.delivery.pending.len());
+        if words.is_empty() && ask.comments.is_empty() && waiting == 0 {
+            return Err(UserError::new(
+                ErrorCode::InvalidRequest,
+                "nothing is asked for",
+                "Say what is to be different, or comment on lines.",
+            ));
+        }
+        if ask.comments.len() > COMMENTS {
+            let message = format!("more than {COMMENTS} comments were sent at once");
+            return Err(UserError::new(ErrorCode::InvalidRequest, message, "Send them in two rounds."));
+        }
+        let mut said = Vec::new();
+        if !words.is_empty() {
+            let source = FeedbackSource::Review { review: 0, author: PERSON.to_owned() };
+            said.push(Said { source, words: words.to_owned() });
+        }
+        for comment in ask.comments {
+            said.push(self.said(run, comment).await?);
+        }
+        if let Some(base) = self.conflicting_base(run).await? {
+            said.push(Said { words: news::conflict_words(&base), source: FeedbackSource::Conflict { base } });
+        }
+        self.wish(run, Wish::Feedback(News::Asked(said))).await
+    }
+
+    /// Notes that a person found the work of a run good.
+    pub async fn approve(&self, run: &RunId, words: &str) -> Result<(), UserError> {
+        check(words, 0)?;
+        self.wish(run, Wish::Approve(words.trim().to_owned())).await
+    }
+
+    /// The base branch's newest commit on this machine, where the work of a run conflicts with it.
+    async fn conflicting_base(&self, run: &RunId) -> Result<Option<CommitId>, UserError> {
+        let (progress, repository, number) = self.pull_request_of(run).await?;
+        if self.shared.forge.remote(repository.source()).is_some() {
+            return Ok(None);
+        }
+        let reading = |error| crate::trouble::pull_request(&error);
+        let pull_request = repository.pull_request(number).await.map_err(reading)?;
+        match repository.mergeable(&pull_request).await {
+            Ok(Mergeable::Conflict { .. }) => {
+                let base = crate::delivery::branch(&progress.task.base_branch)?;
+                repository.branch_head(&base).await.map_err(|error| crate::trouble::git(&error))
+            }
+            // What else keeps it from being merged is said when somebody merges.
+            Ok(Mergeable::Clean) | Err(_) => Ok(None),
+        }
+    }
+
+    /// Checks a comment against what the pull request changes.
+    async fn said(&self, run: &RunId, comment: NewComment) -> Result<Said, UserError> {
+        let NewComment { path, line, side, quote, words } = comment;
+        let words = words.trim();
+        check(words, 1)?;
+        let (_, repository, number) = self.pull_request_of(run).await?;
+        let reading = |error| crate::trouble::pull_request(&error);
+        let pull_request = repository.pull_request(number).await.map_err(reading)?;
+        let changed =
+            repository.diff_stat(&pull_request).await.map_err(|error| crate::trouble::git(&error))?;
+        if line == 0 || !changed.iter().any(|change| change.path == path) {
+            let files: Vec<&str> = changed.iter().take(9).map(|change| change.path.as_str()).collect();
+            return Err(UserError::new(
+                ErrorCode::InvalidRequest,
+                format!("line {line} of {path} is not in the pull request"),
+                format!("Lines count from 1, and it changes {}.", files.join(", ")),
+            ));
+        }
+        let quote = quote.trim().chars().take(QUOTE).collect();
+        Ok(Said { source: FeedbackSource::Line { path, line, side, quote }, words: words.to_owned() })
+    }
+}
+
+fn check(words: &str, least: usize) -> Result<(), UserError> {
+    let length = words.trim().chars().count();
+    if (least..=LONGEST).contains(&length) {
+        return Ok(());
+    }
+    let message = format!("words of a review have {least} to 4,000 characters, and these have {length}");
+    Err(UserError::new(ErrorCode::InvalidRequest, message, "Say what is to be different, in fewer words."))
+}
