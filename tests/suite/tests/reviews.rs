@@ -1,5 +1,4 @@
 //! What people and checks say about a pull request comes back to its run: on this machine, and from a GitHub on the wire.
-#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use nightshift_protocol::{
     AskForChanges, DiffSide, ErrorCode, Event, EventBody, NewComment, PauseReason, RemarkState, RunId,

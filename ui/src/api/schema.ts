@@ -140,6 +140,40 @@ export type paths = {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/pull-requests/{run}/approve": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Notes that a person found the work good. It is merged by a call of its own. */
+        readonly post: operations["approve"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/pull-requests/{run}/ask": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Asks for changes to a run's pull request. Its agent goes on with the words and all comments that wait. */
+        readonly post: operations["ask"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/pull-requests/{run}/close": {
         readonly parameters: {
             readonly query?: never;
@@ -152,6 +186,40 @@ export type paths = {
         /** Closes a run's pull request without merging; its branch is kept. */
         readonly post: operations["close"];
         readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/pull-requests/{run}/comments": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Comments on a line of a run's pull request. The comment waits until changes are asked for. */
+        readonly post: operations["comment"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/pull-requests/{run}/comments/{comment}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        readonly post?: never;
+        /** Takes a comment back that was not sent. */
+        readonly delete: operations["withdraw"];
         readonly options?: never;
         readonly head?: never;
         readonly patch?: never;
@@ -651,8 +719,20 @@ export type paths = {
 export type webhooks = Record<string, never>;
 export type components = {
     schemas: {
+        /** @description That a pull request is good. */
+        readonly Approve: {
+            /** @description Words for the record; may be empty. */
+            readonly words?: string;
+        };
         /** @description Names a stored file by the SHA-256 of its bytes. */
         readonly ArtifactId: string;
+        /** @description A wish for changes to a pull request: words, comments on lines, or both. Comments that wait are sent along. */
+        readonly AskForChanges: {
+            /** @description Comments on lines, beside those that wait. */
+            readonly comments?: readonly components["schemas"]["NewComment"][];
+            /** @description What is to be different, at most 4,000 characters; may be empty where there are comments. */
+            readonly words?: string;
+        };
         /** @description A part of a model's answer. */
         readonly AssistantBlock: {
             /** @description The words. */
@@ -844,6 +924,11 @@ export type components = {
          * @enum {string}
          */
         readonly DeliveryTarget: "local" | "gitHub";
+        /**
+         * @description A side of a diff.
+         * @enum {string}
+         */
+        readonly DiffSide: "before" | "after";
         /** @description What `doctor` found. */
         readonly DoctorReport: {
             /** @description Each check, in the order a person should mend them. */
@@ -1161,6 +1246,26 @@ export type components = {
             /** @enum {string} */
             readonly type: "feedbackAnswered";
         } | {
+            /** @description What was said. */
+            readonly item: components["schemas"]["FeedbackItem"];
+            /** @enum {string} */
+            readonly type: "feedbackNoted";
+        } | {
+            /** @description The comment's name. */
+            readonly name: string;
+            /** @enum {string} */
+            readonly type: "feedbackWithdrawn";
+        } | {
+            /** @enum {string} */
+            readonly type: "reviewApproved";
+            /** @description What they said, possibly nothing. */
+            readonly words: string;
+        } | {
+            /** @description The commit. */
+            readonly commit: components["schemas"]["CommitId"];
+            /** @enum {string} */
+            readonly type: "baseBroughtIn";
+        } | {
             /** @description The feedback's name. */
             readonly name: string;
             /** @enum {string} */
@@ -1346,6 +1451,20 @@ export type components = {
             readonly comment: number;
             /** @enum {string} */
             readonly type: "comment";
+        } | {
+            /**
+             * Format: int64
+             * @description The line.
+             */
+            readonly line: number;
+            /** @description The file. */
+            readonly path: string;
+            /** @description The line's text, so that the agent knows what was meant wherever it is by then; possibly empty. */
+            readonly quote: string;
+            /** @description Which side of the diff the line is on. */
+            readonly side: components["schemas"]["DiffSide"];
+            /** @enum {string} */
+            readonly type: "line";
         } | {
             /** @description Who wrote it. */
             readonly author: string;
@@ -1584,6 +1703,22 @@ export type components = {
          * @enum {string}
          */
         readonly NetworkPhase: "setUp" | "work";
+        /** @description A comment on a line of a pull request's diff. It waits until changes are asked for. */
+        readonly NewComment: {
+            /**
+             * Format: int64
+             * @description The line, from 1.
+             */
+            readonly line: number;
+            /** @description A file that the pull request changes. */
+            readonly path: string;
+            /** @description The line's text, if it is known; at most 500 characters are kept. */
+            readonly quote?: string;
+            /** @description Which side of the diff the line is on. */
+            readonly side?: components["schemas"]["DiffSide"];
+            /** @description What is to be different, at most 4,000 characters. */
+            readonly words: string;
+        };
         /** @description What opens a session for a browser. */
         readonly OpenSession: {
             /** @description A ticket, as the address that `nightshift open` prints has it behind `#ticket=`. */
@@ -1684,6 +1819,8 @@ export type components = {
         };
         /** @description A pull request with all there is to review. */
         readonly PullRequestDetail: {
+            /** @description Whether a person found it good, and nothing was asked for since. */
+            readonly approved?: boolean;
             /** @description The bare repository that has the branch. */
             readonly bareRepository: string;
             /** @description The body, Markdown; pictures are named `artifact:ID`. */
@@ -1692,6 +1829,10 @@ export type components = {
             readonly commits: readonly string[];
             /** @description The evidence. */
             readonly evidence: readonly components["schemas"]["Evidence"][];
+            /** @description What was said about it, oldest first, and what became of it. */
+            readonly remarks?: readonly components["schemas"]["ReviewRemark"][];
+            /** @description Where its run is: the agent may be dealing with what was asked for. */
+            readonly runState: components["schemas"]["RunState"];
             /** @description As lists show it. */
             readonly summary: components["schemas"]["PullRequestSummary"];
         };
@@ -1751,6 +1892,9 @@ export type components = {
             readonly limit: number;
             /** @enum {string} */
             readonly type: "sandboxLimit";
+        } | {
+            /** @enum {string} */
+            readonly type: "feedback";
         };
         /** @description New limits of a task; those that are absent stay as they are. */
         readonly RaiseLimits: {
@@ -1785,6 +1929,11 @@ export type components = {
          * @enum {string}
          */
         readonly RefusalReason: "notListed" | "bareAddress" | "invalidName" | "forbiddenAddress" | "otherHost" | "unknownProtocol" | "malformed" | "phaseOver";
+        /**
+         * @description Where a remark is.
+         * @enum {string}
+         */
+        readonly RemarkState: "pending" | "asked" | "answered" | "resolved";
         /** @description A part of a tool's result. */
         readonly ResultPart: {
             /** @description The words. */
@@ -1796,6 +1945,15 @@ export type components = {
             readonly image: components["schemas"]["Image"];
             /** @enum {string} */
             readonly type: "image";
+        };
+        /** @description Something that was said about a pull request, and what became of it. */
+        readonly ReviewRemark: {
+            /** @description What the agent answered, once it has. */
+            readonly answer?: string | null;
+            /** @description What was said, and where. */
+            readonly feedback: components["schemas"]["FeedbackItem"];
+            /** @description Where it is. */
+            readonly state: components["schemas"]["RemarkState"];
         };
         /** @description A wish to go back to a checkpoint. */
         readonly RewindRun: {
@@ -2415,7 +2573,9 @@ export type components = {
     headers: never;
     pathItems: never;
 };
+export type Approve = components['schemas']['Approve'];
 export type ArtifactId = components['schemas']['ArtifactId'];
+export type AskForChanges = components['schemas']['AskForChanges'];
 export type AssistantBlock = components['schemas']['AssistantBlock'];
 export type ChangedFile = components['schemas']['ChangedFile'];
 export type ChangedFiles = components['schemas']['ChangedFiles'];
@@ -2430,6 +2590,7 @@ export type ConnectionFailure = components['schemas']['ConnectionFailure'];
 export type ConnectionRecord = components['schemas']['ConnectionRecord'];
 export type ConnectionVerdict = components['schemas']['ConnectionVerdict'];
 export type DeliveryTarget = components['schemas']['DeliveryTarget'];
+export type DiffSide = components['schemas']['DiffSide'];
 export type DoctorReport = components['schemas']['DoctorReport'];
 export type ErrorCode = components['schemas']['ErrorCode'];
 export type Event = components['schemas']['Event'];
@@ -2458,6 +2619,7 @@ export type MessageDelivery = components['schemas']['MessageDelivery'];
 export type ModelList = components['schemas']['ModelList'];
 export type ModelSummary = components['schemas']['ModelSummary'];
 export type NetworkPhase = components['schemas']['NetworkPhase'];
+export type NewComment = components['schemas']['NewComment'];
 export type OpenSession = components['schemas']['OpenSession'];
 export type Overview = components['schemas']['Overview'];
 export type PauseReason = components['schemas']['PauseReason'];
@@ -2478,7 +2640,9 @@ export type QueueReason = components['schemas']['QueueReason'];
 export type RaiseLimits = components['schemas']['RaiseLimits'];
 export type Reconciled = components['schemas']['Reconciled'];
 export type RefusalReason = components['schemas']['RefusalReason'];
+export type RemarkState = components['schemas']['RemarkState'];
 export type ResultPart = components['schemas']['ResultPart'];
+export type ReviewRemark = components['schemas']['ReviewRemark'];
 export type RewindRun = components['schemas']['RewindRun'];
 export type RunChanged = components['schemas']['RunChanged'];
 export type RunCounts = components['schemas']['RunCounts'];
@@ -2750,6 +2914,76 @@ export interface operations {
             };
         };
     };
+    readonly approve: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description The run that made it */
+                readonly run: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["Approve"];
+            };
+        };
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["PullRequestDetail"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly ask: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description The run that made it */
+                readonly run: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["AskForChanges"];
+            };
+        };
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["PullRequestDetail"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
     readonly close: {
         readonly parameters: {
             readonly query?: never;
@@ -2768,6 +3002,74 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["PullRequestSummary"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly comment: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description The run that made it */
+                readonly run: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["NewComment"];
+            };
+        };
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["PullRequestDetail"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly withdraw: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description The comment's name, for example f2 */
+                readonly comment: string;
+                /** @description The run that made it */
+                readonly run: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["PullRequestDetail"];
                 };
             };
             /** @description What failed, why, and what to do next. */

@@ -222,7 +222,7 @@ async fn comments_are_answered_in_their_threads_and_resolved() {
     let said: Vec<Vec<&str>> =
         threads.iter().map(|thread| thread.said.iter().map(|one| one.words.as_str()).collect()).collect();
     assert_eq!(said, [vec!["Why?"], vec!["Shorter, please.", "It is shorter now."]]);
-    assert_eq!(threads[0].association, Association::Member);
+    assert_eq!(threads[0].said[0].association, Association::Member);
     assert_eq!(bench.site.resolved_threads("o", "r"), [ids[1]]);
     let reviews = bench.remote.reviews(number).await.unwrap();
     assert!(reviews[0].asks_for_changes && reviews[0].words == "Two things.");
