@@ -354,18 +354,26 @@ mod tests {
             Trigger::Open(PullRequestId(1)),
             Trigger::Merge,
             Trigger::Close,
+            Trigger::Rework,
+            Trigger::Escalate(error()),
             Trigger::Pause(PauseReason::Person),
             Trigger::Continue,
             Trigger::Cancel,
             Trigger::Fail(error()),
         ];
         let mut lines = std::collections::BTreeSet::new();
-        for state in &states {
+        // A run in review has an open pull request; others may have one.
+        let places = states.iter().flat_map(|state| [(state, None), (state, Some(PullRequestId(1)))]);
+        let possible = |(state, opened): &(&RunState, Option<PullRequestId>)| {
+            opened.is_some() || !matches!(state, RunState::InReview { .. })
+        };
+        for (state, opened) in places.filter(possible) {
             for trigger in &triggers {
-                if let Ok(next) = transition(state, trigger.clone()) {
+                if let Ok(next) = transition(state, opened, trigger.clone()) {
                     let trigger = format!("{trigger:?}");
                     let trigger = trigger.split(['(', ' ']).next().unwrap_or_default();
-                    lines.insert(format!("{:<10} {trigger:<10} {}", state.name(), next.name()));
+                    let opened = opened.map_or("", |_| ", pull request open");
+                    lines.insert(format!("{:<10} {trigger:<10} {}{opened}", state.name(), next.name()));
                 }
             }
         }
@@ -375,7 +383,8 @@ mod tests {
     #[test]
     fn a_run_that_is_over_says_so_to_every_wish() {
         let merged = RunState::Merged { pull_request: PullRequestId(1) };
-        let denied = transition(&merged, Trigger::Pause(PauseReason::Person)).unwrap_err();
+        let denied =
+            transition(&merged, Some(PullRequestId(1)), Trigger::Pause(PauseReason::Person)).unwrap_err();
         assert_eq!(denied.to_string(), "the run is already merged");
     }
 }

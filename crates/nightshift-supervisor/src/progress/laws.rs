@@ -59,6 +59,8 @@ fn is_housekeeping(action: &Action) -> bool {
         | Action::MakeSandbox(_)
         | Action::ImportRepository
         | Action::StartConversation
+        | Action::BringBase(_)
+        | Action::ResumeWork
         | Action::AskModel { .. }
         | Action::Compact { .. }
         | Action::RunStep { .. }
