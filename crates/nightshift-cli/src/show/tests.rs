@@ -131,17 +131,31 @@ fn pull_requests_are_listed_with_where_they_are() {
     ");
 }
 
-fn pull_request_detail(state: Value) -> PullRequestDetail {
+fn pull_request_detail(state: Value, remarks: Value) -> PullRequestDetail {
     read(
         json!({"summary": pull_request_of(state), "body": "Dark mode.\u{202e}\n", "commits": ["Add a toggle"],
-        "evidence": [], "bareRepository": "/data/app.git"}),
+        "evidence": [], "remarks": remarks, "runState": {"type": "inReview", "pullRequest": 4},
+        "bareRepository": "/data/app.git"}),
     )
 }
 
 #[test]
+fn remarks_are_shown_with_where_they_are_and_what_became_of_them() {
+    let line = json!({"type": "line", "path": "src/a.js", "line": 12, "side": "after", "quote": "let a;"});
+    let shown = remarks(&read::<Vec<ReviewRemark>>(json!([
+        {"feedback": {"name": "f1", "source": line, "words": "Name\u{1b}[2J it."}, "state": "resolved", "answer": "Done."},
+        {"feedback": {"name": "f2", "source": {"type": "review", "review": 0, "author": "ada"}, "words": "Why?"}, "state": "pending"},
+    ])));
+    assert_eq!(
+        shown,
+        "\nRemarks\n\nf1 src/a.js:12 (resolved)\n  Name[2J it.\n  → Done.\n\nf2 ada (not sent)\n  Why?\n"
+    );
+}
+
+#[test]
 fn an_open_pull_request_names_the_commands_that_decide_on_it() {
-    let shown = pull_request(&pull_request_detail(json!({"type": "open"})));
-    insta::assert_snapshot!(shown, @r"
+    let shown = pull_request(&pull_request_detail(json!({"type": "open"}), json!([])));
+    insta::assert_snapshot!(shown, @r#"
     #4 Add dark mode (open)
     nightshift/add-dark-mode-0123456789 into main, 1 commit
       Add a toggle
@@ -149,14 +163,15 @@ fn an_open_pull_request_names_the_commands_that_decide_on_it() {
     Dark mode.
 
     Diff:  nightshift review diff run-0123456789
+    Ask:   nightshift review ask run-0123456789 "…"
     Merge: nightshift review merge run-0123456789
     Close: nightshift review close run-0123456789
-    ");
+    "#);
 }
 
 #[test]
 fn a_pull_request_that_is_decided_offers_nothing() {
-    let shown = pull_request(&pull_request_detail(json!({"type": "closed"})));
+    let shown = pull_request(&pull_request_detail(json!({"type": "closed"}), json!([])));
     assert!(shown.contains("(closed)") && !shown.contains("Merge:"), "{shown}");
 }
 
