@@ -18,7 +18,7 @@ use nightshift_protocol::{
     SayToRun, SearchFor, SearchReply, SubmitReply, SubmitTask, Tree, UserError,
 };
 use nightshift_store::{FindError, RunCursor, RunFilter, RunStates, SearchCursor, SearchWords, Store};
-pub use nightshift_supervisor::{IDLE, Lease, RunScreen, live};
+pub use nightshift_supervisor::{IDLE, Lease, RunScreen, Webhook, live};
 use nightshift_supervisor::{Supervisor, trouble};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{BroadcastStream, ReceiverStream};
@@ -362,6 +362,11 @@ impl Api {
         let run = self.find(named).await?.run;
         self.supervisor.close(&run).await?;
         Ok(self.pull_request(run.as_str()).await?.summary)
+    }
+
+    /// Takes a remote forge's word that something happened.
+    pub fn take_webhook(&self, webhook: &Webhook<'_>) -> Result<(), UserError> {
+        self.supervisor.take_webhook(webhook)
     }
 
     /// Reads a stored file.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nightshift_forge::github::{Addresses, AppKey, Credential, GitHub, GitHubSettings};
 use nightshift_forge::secrets::{Redactor, Secret};
 use nightshift_protocol::{Clock, ErrorCode, UserError};
-use nightshift_supervisor::{DeliverySettings, PicturePolicy};
+use nightshift_supervisor::{DeliverySettings, IssueSettings, PicturePolicy};
 
 use crate::configuration::{Configuration, GitHubConfiguration, Screenshots};
 use crate::folders::Environment;
@@ -61,7 +61,11 @@ pub(crate) fn github(
 const LEAST_POLL_SECONDS: u64 = 10;
 
 /// How work is delivered.
-pub(crate) fn delivery(configuration: &Configuration, redactor: Redactor) -> DeliverySettings {
+pub(crate) fn delivery(
+    configuration: &Configuration,
+    webhook_secret: Option<&str>,
+    redactor: Redactor,
+) -> DeliverySettings {
     let set = &configuration.delivery;
     DeliverySettings {
         draft: set.draft,
@@ -74,6 +78,13 @@ pub(crate) fn delivery(configuration: &Configuration, redactor: Redactor) -> Del
             Screenshots::Read => PicturePolicy::Read,
             Screenshots::Unread => PicturePolicy::Unread,
             Screenshots::Never => PicturePolicy::Never,
+        },
+        webhook_secret: webhook_secret.map(Secret::new),
+        issues: IssueSettings {
+            repositories: configuration.issues.repositories.clone(),
+            label: configuration.issues.label.clone(),
+            mention: configuration.issues.mention.clone(),
+            who: configuration.issues.who.clone(),
         },
         redactor,
     }

@@ -32,6 +32,22 @@ pub(crate) struct Configuration {
     pub(crate) github: GitHubConfiguration,
     /// How work is delivered.
     pub(crate) delivery: DeliveryConfiguration,
+    /// Which issues become tasks.
+    pub(crate) issues: IssueConfiguration,
+}
+
+/// Which issues become tasks. By default none do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct IssueConfiguration {
+    /// The repositories that are looked at.
+    pub(crate) repositories: Vec<String>,
+    /// The label that asks for a task.
+    pub(crate) label: Option<String>,
+    /// The name that a comment mentions to ask for a task.
+    pub(crate) mention: Option<String>,
+    /// Who may ask by a mention, by login.
+    pub(crate) who: Vec<String>,
 }
 
 /// The account at GitHub. A token is not in here but in `GITHUB_TOKEN`.
@@ -131,6 +147,7 @@ impl Default for Configuration {
             providers: BTreeMap::new(),
             github: GitHubConfiguration::default(),
             delivery: DeliveryConfiguration::default(),
+            issues: IssueConfiguration::default(),
         }
     }
 }
@@ -207,6 +224,12 @@ mod tests {
         let read = read_text(text).unwrap();
         assert_eq!(read.github.url, "https://git.example.org");
         assert_eq!(read.delivery.screenshots, Screenshots::Never);
+    }
+
+    #[test]
+    fn issues_become_tasks_for_nobody_unless_somebody_is_named() {
+        let read = read_text("[issues]\nrepositories = [\"o/r\"]\nmention = \"bot\"\n").unwrap();
+        assert_eq!((read.issues.label, read.issues.who), (None, Vec::new()));
     }
 
     #[test]

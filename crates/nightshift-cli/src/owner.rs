@@ -367,7 +367,11 @@ async fn assemble(
                 |why| UserError::new(ErrorCode::InvalidRequest, why, "Mend [egress] in the configuration."),
             )?,
             scratch: folders.data.join("scratch"),
-            delivery: accounts::delivery(configuration, redactor),
+            delivery: accounts::delivery(
+                configuration,
+                environment.variable("NIGHTSHIFT_WEBHOOK_SECRET"),
+                redactor,
+            ),
         },
         environment.path.clone(),
     );

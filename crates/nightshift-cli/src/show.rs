@@ -433,6 +433,7 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         | EventBody::FeedbackTold { .. }
         | EventBody::FeedbackWithdrawn { .. }
         | EventBody::BaseBroughtIn { .. }
+        | EventBody::IssueTold { .. }
         | EventBody::PullRequestOpened { .. } => None,
     }
 }

@@ -137,9 +137,10 @@ fn side_by_side(section: &mut String, number: usize, pair: [(&str, &Evidence, &I
         let _ = write!(section, "\n\n{}", claim(number + 1, second));
     }
     let cells = pair.map(|(label, one, image)| {
-        // Within a table a bar would end the cell, so it is escaped; `text` escapes it already.
-        let picture = format!("![{}](artifact:{})", text(&format!("{label}: {}", one.claim)), image.artifact);
-        (text(label), picture)
+        // Within a table a bar would end the cell, so it is escaped.
+        let picture =
+            format!("![{}](artifact:{})", plain(&format!("{label}: {}", one.claim)), image.artifact);
+        (plain(label), picture)
     });
     let [(before, one), (after, other)] = cells;
     let _ = write!(section, "\n\n| {before} | {after} |\n|---|---|\n| {one} | {other} |");
@@ -164,8 +165,12 @@ fn evidence(evidence: &[Evidence], recording: Option<&ArtifactId>) -> String {
         let _ = write!(section, "\n\n**{number}.** {}\n\n", text(claim));
         match source {
             EvidenceSource::Screenshot { step, label, image } => {
-                let _ =
-                    write!(section, "![{}](artifact:{})", text(&format!("{label}: {claim}")), image.artifact);
+                let _ = write!(
+                    section,
+                    "![{}](artifact:{})",
+                    plain(&format!("{label}: {claim}")),
+                    image.artifact
+                );
                 let _ = write!(
                     section,
                     "\n\n{}, step {step}, {} × {} pixels",
@@ -273,16 +278,61 @@ fn deceives(character: char) -> bool {
         || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// Words as one line of plain text: every character that Markdown could take for something is escaped.
+/// Words as one line of text. What stands between backticks is code; every other character that Markdown could take for
+/// something is escaped.
 fn text(words: &str) -> String {
+    let line = one_line(words);
+    let (mut escaped, mut from) = (String::new(), 0);
+    while let Some((at, end)) = code_span(&line, from) {
+        let ticks = line[at..].len() - line[at..].trim_start_matches('`').len();
+        escape(&line, from..at, &mut escaped);
+        escaped.push_str(&code(&line[at + ticks..end - ticks]));
+        from = end;
+    }
+    escape(&line, from..line.len(), &mut escaped);
+    escaped
+}
+
+/// Words as one line within a picture's description or a table, where nothing is code.
+fn plain(words: &str) -> String {
+    let (line, mut escaped) = (one_line(words), String::new());
+    escape(&line, 0..line.len(), &mut escaped);
+    escaped
+}
+
+/// The next words between two runs of equally many backticks, with them ("Code spans", CommonMark 6.1).
+fn code_span(line: &str, from: usize) -> Option<(usize, usize)> {
+    let mut at = from;
+    while let Some(begin) = line[at..].find('`').map(|found| at + found) {
+        let ticks = line[begin..].bytes().take_while(|byte| *byte == b'`').count();
+        let mut rest = begin + ticks;
+        while let Some(end) = line[rest..].find('`').map(|found| rest + found) {
+            let closing = line[end..].bytes().take_while(|byte| *byte == b'`').count();
+            if closing == ticks {
+                let words = line[begin + ticks..end].trim();
+                return (!words.is_empty())
+                    .then_some((begin, end + closing))
+                    .or_else(|| code_span(line, end + closing));
+            }
+            rest = end + closing;
+        }
+        at = begin + ticks;
+    }
+    None
+}
+
+fn one_line(words: &str) -> String {
     let one_line: Vec<String> = cut(words)
         .split_whitespace()
         .map(|word| word.chars().filter(|&character| !deceives(character)).collect())
         .collect();
-    let line = one_line.join(" ");
-    let line = line.trim();
-    let mut escaped = String::new();
-    for (index, character) in line.char_indices() {
+    one_line.join(" ").trim().to_owned()
+}
+
+/// Escapes a part of a line; what is special at a line's beginning is so at its beginning only.
+fn escape(line: &str, part: std::ops::Range<usize>, escaped: &mut String) {
+    for (index, character) in line[part.clone()].char_indices() {
+        let index = part.start + index;
         let before = &line[..index];
         let after = line[index..].chars().nth(1);
         let special = match character {
@@ -304,7 +354,6 @@ fn text(words: &str) -> String {
         }
         escaped.push(character);
     }
-    escaped
 }
 
 /// The longest run of backticks.
@@ -454,6 +503,16 @@ mod tests {
             [screenshot(hostile, "a]( b"), command(hostile, "echo ```\n# x", "```\n# Approved by Ada\n")];
         let commands = [CommandFact { command: "`` ` ``\n- x".to_owned(), exit_code: Some(0) }];
         insta::assert_snapshot!(body(hostile, &evidence, &commands, &[changed("a`b\n# c", 1, 0)]));
+    }
+
+    #[test]
+    fn what_the_agent_marks_as_code_is_code_and_a_lone_backtick_is_one() {
+        assert_eq!(
+            text("Runs `npm test` and ``a`b``, not ` or `` "),
+            "Runs `npm test` and ``a`b``, not \\` or \\`\\`"
+        );
+        assert_eq!(text("`<b>` <b>"), "`<b>` \\<b\\>");
+        assert_eq!(plain("`npm test`"), "\\`npm test\\`");
     }
 
     /// What a reader of the body sees besides words: headings, pictures, links, HTML.

@@ -85,25 +85,35 @@ impl Redactor {
 
     /// The text with a marker in the place of each secret.
     pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let found = self.find(text);
-        if found.is_empty() {
-            return Cow::Borrowed(text);
-        }
-        let mut redacted = String::with_capacity(text.len());
-        let mut end = 0;
-        for one in found {
-            redacted.push_str(&text[end..one.range.start]);
-            redacted.push_str(&format!("[redacted: {}]", one.kind));
-            end = one.range.end;
-        }
-        redacted.push_str(&text[end..]);
-        Cow::Owned(redacted)
+        masked(text, self.find(text).into_iter())
+    }
+
+    /// The text with a marker in the place of each secret that is certain: a known value, or one that has an issuer's
+    /// shape. It is for texts that are acted on, where a mere likeness must not change anything.
+    pub fn redact_certain<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let found = self.find(text).into_iter().filter(|one| one.certain);
+        masked(text, found)
     }
 
     /// The values that are known, for whoever looks for them by other means than text.
     pub fn known(&self) -> impl Iterator<Item = (&str, &Secret)> {
         self.known.iter().map(|known| (known.name.as_str(), &known.value))
     }
+}
+
+fn masked(text: &str, found: impl Iterator<Item = SecretFound>) -> Cow<'_, str> {
+    let mut redacted = String::new();
+    let mut end = 0;
+    for one in found {
+        redacted.push_str(&text[end..one.range.start]);
+        redacted.push_str(&format!("[redacted: {}]", one.kind));
+        end = one.range.end;
+    }
+    if end == 0 {
+        return Cow::Borrowed(text);
+    }
+    redacted.push_str(&text[end..]);
+    Cow::Owned(redacted)
 }
 
 #[cfg(test)]
@@ -147,6 +157,18 @@ mod tests {
         let token = format!("ghp_{}", "a1".repeat(18));
         let redactor = Redactor::new([("T".to_owned(), Secret::new(&token[4..30]))]);
         assert_eq!(redactor.redact(&format!("x {token} y")), "x [redacted: GitHub token] y");
+    }
+
+    #[test]
+    fn what_is_acted_on_loses_only_what_is_certain() {
+        let likely = "password = \"a8F3kQ9zL2mN7xW4\"";
+        assert_ne!(redactor().redact(likely), likely);
+        assert_eq!(redactor().redact_certain(likely), likely);
+        let token = format!("ghp_{}", "a1".repeat(18));
+        assert_eq!(
+            redactor().redact_certain(&format!("curl -H {token} hunter2-hunter2/+\"x")),
+            "curl -H [redacted: GitHub token] [redacted: GITHUB_TOKEN]"
+        );
     }
 
     #[test]

@@ -286,6 +286,11 @@ pub enum EventBody {
         /// Who was asked, by login.
         reviewers: Vec<String>,
     },
+    /// The issue that asked for the task has a link to the pull request.
+    IssueTold {
+        /// The issue's number.
+        number: u64,
+    },
     /// People or checks said something that the run has to deal with.
     FeedbackReceived {
         /// Which round, from 1.
@@ -460,6 +465,7 @@ impl EventBody {
             Self::FeedbackReceived { .. } => "feedbackReceived",
             Self::FeedbackAnswered { .. } => "feedbackAnswered",
             Self::FeedbackTold { .. } => "feedbackTold",
+            Self::IssueTold { .. } => "issueTold",
             Self::BaseBroughtIn { .. } => "baseBroughtIn",
             Self::FeedbackNoted { .. } => "feedbackNoted",
             Self::FeedbackWithdrawn { .. } => "feedbackWithdrawn",

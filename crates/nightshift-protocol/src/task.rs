@@ -40,6 +40,9 @@ pub struct IssueReference {
     pub number: u64,
     /// Where people look at it.
     pub url: String,
+    /// The comment that asked for the task; `None` when it was a label, or a person here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<u64>,
 }
 
 impl Task {

@@ -112,8 +112,10 @@ impl Guard {
             return refuse("the request comes from another site's page");
         }
         let opens = asked.method == Method::POST && asked.path == "/api/v1/session";
-        // The UI's own files are no secret, and whoever opens a session has none yet.
-        if opens || !asked.path.starts_with("/api/") {
+        let tells = asked.method == Method::POST && asked.path == "/api/v1/webhooks/github";
+        // The UI's own files are no secret, whoever opens a session has none yet, and a webhook proves itself by its
+        // signature.
+        if opens || tells || !asked.path.starts_with("/api/") {
             return None;
         }
         if let Some(value) = text(asked.headers, &AUTHORIZATION) {
@@ -231,10 +233,12 @@ mod tests {
     }
 
     #[test]
-    fn only_the_ui_and_the_begin_of_a_session_go_without_a_token() {
+    fn only_the_ui_the_begin_of_a_session_and_what_is_signed_go_without_a_token() {
         assert_eq!(refused_at(&guard(), &Method::GET, "/", &[US]), None);
         assert_eq!(refused_at(&guard(), &Method::GET, "/assets/index.js", &[US]), None);
         assert_eq!(refused_at(&guard(), &Method::POST, "/api/v1/session", &[US]), None);
+        assert_eq!(refused_at(&guard(), &Method::POST, "/api/v1/webhooks/github", &[US]), None);
+        assert!(refused_at(&guard(), &Method::GET, "/api/v1/webhooks/github", &[US]).is_some());
         assert!(refused_at(&guard(), &Method::GET, "/api/v1/session", &[US]).is_some());
         assert!(refused_at(&guard(), &Method::POST, "/api/v1/session/tickets", &[US]).is_some());
     }

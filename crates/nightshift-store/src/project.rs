@@ -104,6 +104,7 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
         | EventBody::FeedbackTold { .. }
         | EventBody::FeedbackNoted { .. }
         | EventBody::BaseBroughtIn { .. }
+        | EventBody::IssueTold { .. }
         | EventBody::FeedbackWithdrawn { .. }
         | EventBody::ReviewApproved { .. }
         | EventBody::PullRequestOpened { .. }

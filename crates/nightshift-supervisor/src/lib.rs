@@ -25,7 +25,7 @@ mod transition;
 pub mod trouble;
 mod watching;
 
-pub use delivery::{DeliveryProgress, DeliverySettings, PicturePolicy, pictures};
+pub use delivery::{DeliveryProgress, DeliverySettings, IssueSettings, PicturePolicy, pictures};
 pub use desk::{Desk, DeskError, shell};
 pub use images::{Images, OnPhase, SetUpPhase};
 pub use lease::{IDLE, Lease};
@@ -33,6 +33,6 @@ pub use network::NetworkSettings;
 pub use nightshift_screen::live;
 pub use progress::{RunCheckpoints, RunProgress};
 pub use shared::{SupervisorParts, SupervisorSettings};
-pub use supervisor::Supervisor;
+pub use supervisor::{Supervisor, Webhook};
 pub use templates::Templates;
 pub use watching::RunScreen;

@@ -276,7 +276,7 @@ impl RunProgress {
             writes: Vec::new(),
             commands: Vec::new(),
             finished: None,
-            delivery: DeliveryProgress::default(),
+            delivery: DeliveryProgress::of(task),
             screenshots: VecDeque::new(),
             turns: 0,
             taken_over: false,
@@ -418,6 +418,7 @@ impl RunProgress {
             | EventBody::PullRequestRouted { .. }
             | EventBody::FeedbackAnswered { .. }
             | EventBody::FeedbackTold { .. }
+            | EventBody::IssueTold { .. }
             | EventBody::BaseBroughtIn { .. }
             | EventBody::FeedbackNoted { .. }
             | EventBody::FeedbackWithdrawn { .. }

@@ -4,16 +4,14 @@
 //! of people are taken between and during actions; a pause or a cancellation ends the waiting for an action, and
 //! what the action did is found out when the run goes on.
 
-use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nightshift_forge::secrets::Redactor;
 use nightshift_protocol::{
-    CheckpointCause, CheckpointId, ErrorCode, Event, EventBody, EvidenceSource, Image, PauseReason,
-    PreparingPhase, QueueReason, RaiseLimits, ResultPart, RunState, SandboxId, StepId, ToolCall, UserError,
+    CheckpointCause, CheckpointId, ErrorCode, Event, EventBody, Image, PauseReason, PreparingPhase,
+    QueueReason, RaiseLimits, RunState, SandboxId, StepId, ToolCall, UserError,
 };
 use nightshift_store::AppendError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -30,6 +28,7 @@ use crate::trouble;
 
 mod checkpoints;
 mod people;
+mod redaction;
 mod reviews;
 
 /// How often the channel or the screen may be cut in a row before the run pauses.
@@ -650,7 +649,7 @@ impl Driver {
     fn note(&mut self, bodies: Vec<EventBody>) {
         let at = self.shared.clock.now();
         for body in bodies {
-            let body = redacted(body, &self.shared.settings.delivery.redactor);
+            let body = redaction::redacted(body, &self.shared.settings.delivery.redactor);
             let (run, seq) = (self.progress.run.clone(), self.progress.last_seq + 1);
             self.progress.apply(&Event { position: 0, run, seq, at, body: body.clone() });
             self.unwritten.push(body);
@@ -728,42 +727,6 @@ fn writes_first(action: &Action) -> bool {
 fn touches_nothing(request: &nightshift_agent::ToolRequest) -> bool {
     use nightshift_agent::ToolRequest;
     matches!(request, ToolRequest::Plan(_) | ToolRequest::Evidence(_))
-}
-
-/// What comes out of a sandbox, without the secrets in it: neither the history nor the model learns them. What the model
-/// itself wrote stays as it is, because it is acted on.
-fn redacted(mut body: EventBody, redactor: &Redactor) -> EventBody {
-    let clean = |text: &mut String| {
-        if let Cow::Owned(redacted) = redactor.redact(text) {
-            *text = redacted;
-        }
-    };
-    match &mut body {
-        EventBody::StepFinished { content, .. } => {
-            for part in content {
-                if let ResultPart::Text { text } = part {
-                    clean(text);
-                }
-            }
-        }
-        EventBody::EvidenceNoted { evidence } => {
-            clean(&mut evidence.claim);
-            if let EvidenceSource::Command { command, output_tail, .. } = &mut evidence.source {
-                clean(command);
-                clean(output_tail);
-            }
-        }
-        EventBody::FeedbackAnswered { answers } => {
-            answers.iter_mut().for_each(|answer| clean(&mut answer.words));
-        }
-        EventBody::WorkFinished { title, summary, not_verified } => {
-            clean(title);
-            clean(summary);
-            clean(not_verified);
-        }
-        _ => {}
-    }
-    body
 }
 
 fn finished(step: StepId, call: &ToolCall, end: StepEnd, took: Duration) -> EventBody {

@@ -33,6 +33,8 @@ mod checkpoints;
 mod reviews;
 mod watch;
 
+pub use watch::Webhook;
+
 /// Wishes that wait for a run's driver at most.
 const WISHES: usize = 16;
 
@@ -159,6 +161,7 @@ impl Supervisor {
     async fn take_in(&self, request: SubmitTask) -> Result<SubmitReply, UserError> {
         let description = request.description.trim().to_owned();
         check_description(&description)?;
+        let description = self.shared.settings.delivery.redactor.redact_certain(&description).into_owned();
         let model = request.model.unwrap_or_else(|| self.shared.settings.default_model.clone());
         self.check_model(&model).await?;
         if let Some(free) =

@@ -100,6 +100,13 @@ pub async fn get(url: &str) -> reqwest::Result<reqwest::Response> {
     reqwest::get(url).await
 }
 
+/// Signs a webhook as a site does.
+pub fn signature(secret: &str, body: &[u8]) -> String {
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
+    let tag = ring::hmac::sign(&key, body);
+    format!("sha256={}", tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
 /// Deliveries that know the token, and ask for news often.
 pub fn delivery() -> DeliverySettings {
     DeliverySettings {

@@ -131,7 +131,11 @@ async fn a_token_that_may_not_pauses_the_run_and_says_what_to_do() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_in_the_work_is_not_delivered_and_its_place_is_named() {
-    let planted = format!("echo token={TOKEN} > settings.txt && git add -A && git commit -qm Settings");
+    // By pieces: a token that the model writes as a whole is taken out before it is acted on.
+    let (begin, end) = TOKEN.split_at(20);
+    let planted = format!(
+        "printf 'token=%s%s\\n' {begin} {end} > settings.txt && git add -A && git commit -qm Settings"
+    );
     let site_night = SiteNight::begin(script(&planted)).await;
     let run = site_night.submit("Add settings").await;
     let RunState::Paused { reason: PauseReason::Trouble { error } } =
@@ -150,7 +154,8 @@ async fn a_secret_in_the_work_is_not_delivered_and_its_place_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_command_prints_is_in_no_event_when_it_is_a_secret() {
-    let command = format!("{WORK}; echo the token is {TOKEN}");
+    let (begin, end) = TOKEN.split_at(20);
+    let command = format!("{WORK}; printf 'the token is %s%s\\n' {begin} {end}");
     let site_night = SiteNight::begin(script(&command)).await;
     let run = site_night.submit("Add a note").await;
     let events = site_night.night.until_in_review(&run).await;
@@ -158,4 +163,109 @@ async fn what_a_command_prints_is_in_no_event_when_it_is_a_secret() {
     let text = serde_json::to_string(&finished).unwrap();
     assert!(text.contains("[redacted: GITHUB_TOKEN]") && !text.contains(TOKEN), "{text}");
     assert!(names(&events).contains(&"pullRequestOpened"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_the_model_writes_itself_is_in_no_event() {
+    let command = format!("{WORK}; echo {TOKEN} | wc -c");
+    let site_night = SiteNight::begin(script(&command)).await;
+    let run = site_night.submit(&format!("Add a note. The token is {TOKEN}.")).await;
+    let events = site_night.night.until_in_review(&run).await;
+    let text = serde_json::to_string(&events).unwrap();
+    assert!(text.contains("echo [redacted: GITHUB_TOKEN] | wc -c") && !text.contains(TOKEN), "{text}");
+    assert!(!site_night.site.pull_requests("ada", "notes")[0].body.contains(TOKEN));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issue_becomes_a_task_once_and_has_a_link_to_its_pull_request() {
+    let issues = nightshift_supervisor::IssueSettings {
+        label: Some("nightshift".to_owned()),
+        mention: Some("nightshift-bot".to_owned()),
+        who: vec!["ada".to_owned()],
+        repositories: Vec::new(),
+    };
+    let settings = nightshift_supervisor::DeliverySettings { issues, ..delivery() };
+    let mut site_night = SiteNight::begin_with(script(WORK), Token::Personal, settings).await;
+    let issue = |labels: &[&str]| nightshift_testing::github::Issue {
+        number: 0,
+        title: "Add a note".to_owned(),
+        body: "One is not enough.".to_owned(),
+        labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+        user: "eve".to_owned(),
+        association: "NONE".to_owned(),
+    };
+    let labelled = site_night.site.open_issue("ada", "notes", issue(&["nightshift"]));
+    let other = site_night.site.open_issue("ada", "notes", issue(&[]));
+    for (user, association) in [("eve", "MEMBER"), ("ada", "NONE")] {
+        let comment = nightshift_testing::github::IssueComment {
+            id: 0,
+            number: other,
+            body: "@nightshift-bot do it".to_owned(),
+            user: user.to_owned(),
+            association: association.to_owned(),
+        };
+        site_night.site.comment("ada", "notes", comment);
+    }
+    site_night.delivery.issues.repositories = vec![format!("{}/ada/notes", site_night.site.web_url())];
+    site_night.owner_restarts().await;
+    site_night.watch().await;
+    let mut news = site_night.night.owner.store.subscribe();
+    let runs = loop {
+        let runs = site_night.night.owner.api.runs(&Default::default()).await.unwrap().runs;
+        if !runs.is_empty() {
+            break runs;
+        }
+        let _news = news.recv().await;
+    };
+    let run = runs[0].run.clone();
+    site_night.night.until_in_review(&run).await;
+    // A restart and more looks begin nothing again.
+    site_night.owner_restarts().await;
+    site_night.watch().await;
+    let looked = || site_night.site.requests().iter().filter(|one| *one == "issues/list-for-repo").count();
+    let before = looked();
+    while looked() < before + 3 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let runs = site_night.night.owner.api.runs(&Default::default()).await.unwrap().runs;
+    assert_eq!(runs.len(), 1);
+    assert_eq!(runs[0].task.description, "Add a note\n\nOne is not enough.");
+    let opened = &site_night.site.pull_requests("ada", "notes")[0];
+    assert!(opened.body.contains(&format!("Closes #{labelled}")), "{}", opened.body);
+    let links = site_night.site.issue_comments("ada", "notes").into_iter();
+    let links: Vec<_> = links.filter(|comment| comment.number == labelled).collect();
+    assert_eq!(links.len(), 1);
+    assert!(links[0].body.starts_with(&format!("#{} is ready for a review.", opened.number)), "{links:?}");
+    site_night.assert_no_breach();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_is_taken_once_with_the_right_signature_and_leads_to_a_look() {
+    use nightshift_api::Webhook;
+    let secret = nightshift_forge::secrets::Secret::new("It's a Secret to Everybody");
+    let poll_every = std::time::Duration::from_secs(3_600);
+    let settings =
+        nightshift_supervisor::DeliverySettings { webhook_secret: Some(secret), poll_every, ..delivery() };
+    let site_night = SiteNight::begin_with(script(WORK), Token::Personal, settings).await;
+    let run = site_night.submit("Add a note").await;
+    site_night.night.until_in_review(&run).await;
+    site_night.watch().await;
+    let looked = || site_night.site.requests().iter().filter(|one| *one == "pulls/get").count();
+    let patience = std::time::Duration::from_millis(20);
+    while looked() == 0 {
+        tokio::time::sleep(patience).await;
+    }
+    let opened = site_night.site.pull_requests("ada", "notes")[0].clone();
+    let merged = nightshift_testing::github::PullRequestState::Merged("a".repeat(40));
+    site_night.site.settle("ada", "notes", opened.number, merged);
+    let body = nightshift_testing::github::webhook_example("pull_request.closed").to_string();
+    let signature = suite::site::signature("It's a Secret to Everybody", body.as_bytes());
+    let webhook =
+        |signature, delivery| Webhook { event: "pull_request", delivery, signature, body: body.as_bytes() };
+    let api = &site_night.night.owner.api;
+    let refused = |webhook: &Webhook<'_>| api.take_webhook(webhook).unwrap_err().code;
+    assert_eq!(refused(&webhook("sha256=00", "1")), ErrorCode::NotAuthorized);
+    assert_eq!(api.take_webhook(&webhook(&signature, "1")), Ok(()));
+    site_night.night.until_state(&run, "the merge", |state| matches!(state, RunState::Merged { .. })).await;
+    assert_eq!(refused(&webhook(&signature, "1")), ErrorCode::Conflict);
 }

@@ -715,6 +715,23 @@ export type paths = {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/webhooks/github": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Takes a webhook of GitHub. It carries no token but a signature, and leads to nothing but a look at the site. */
+        readonly post: operations["github"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
 };
 export type webhooks = Record<string, never>;
 export type components = {
@@ -1231,6 +1248,14 @@ export type components = {
             /** @enum {string} */
             readonly type: "pullRequestRouted";
         } | {
+            /**
+             * Format: int64
+             * @description The issue's number.
+             */
+            readonly number: number;
+            /** @enum {string} */
+            readonly type: "issueTold";
+        } | {
             /** @description What was said, each with a name of its own. */
             readonly items: readonly components["schemas"]["FeedbackItem"][];
             /**
@@ -1557,6 +1582,11 @@ export type components = {
         };
         /** @description An issue at the remote forge that the task's repository is at. */
         readonly IssueReference: {
+            /**
+             * Format: int64
+             * @description The comment that asked for the task; `None` when it was a label, or a person here.
+             */
+            readonly comment?: number | null;
             /**
              * Format: int64
              * @description Its number.
@@ -4082,6 +4112,38 @@ export interface operations {
                 content: {
                     readonly "application/json": components["schemas"]["TemplateReady"];
                 };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly github: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** @description The event */
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": string;
+            };
+        };
+        readonly responses: {
+            /** @description It is looked at */
+            readonly 202: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description What failed, why, and what to do next. */
             readonly default: {

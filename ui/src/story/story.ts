@@ -259,6 +259,9 @@ export function tell(story: Story, event: RunEvent): Told {
     case 'pullRequestDescribed':
       note('Pull request brought up to date', 'good');
       break;
+    case 'issueTold':
+      note(`Linked under issue #${event.number}`);
+      break;
     case 'feedbackReceived':
       note(`Changes were asked for: ${event.items.length} ${event.items.length === 1 ? 'remark' : 'remarks'}`, 'lamp');
       break;

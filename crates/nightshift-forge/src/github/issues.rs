@@ -64,6 +64,8 @@ pub struct TaskRequest {
     pub association: Association,
     /// The comment that mentions us; `None` when it is the label.
     pub comment: Option<u64>,
+    /// What that comment says.
+    pub words: Option<String>,
 }
 
 impl Remote {
@@ -82,15 +84,16 @@ impl Remote {
             asked_by: issue.author.clone(),
             association: Association::Collaborator,
             comment: None,
+            words: None,
             issue,
         };
         Ok(issues.map(request).collect())
     }
 
-    /// Finds the newest comments on issues that mention `name`, as in `@name please …`.
+    /// Finds those of the newest 100 comments on issues that mention `name`, as in `@name please …`.
     pub async fn mentions(&self, name: &str) -> Result<Vec<TaskRequest>, GitHubError> {
-        let rest = "issues/comments?sort=created&direction=desc";
-        let comments: Vec<wire::IssueComment> = self.list("reading comments", rest).await?;
+        let rest = "issues/comments?sort=created&direction=desc&per_page=100";
+        let comments: Vec<wire::IssueComment> = self.get("reading comments", rest).await?;
         let mut requests = Vec::new();
         for comment in comments {
             let words = comment.body.as_deref().unwrap_or_default();
@@ -107,6 +110,7 @@ impl Remote {
                 asked_by: comment.user.map_or_else(|| "ghost".to_owned(), |user| user.login),
                 association: Association::of(comment.author_association.as_deref()),
                 comment: Some(comment.id),
+                words: comment.body,
             });
         }
         Ok(requests)

@@ -9,6 +9,7 @@ mod runs;
 mod screens;
 mod sessions;
 mod spelling;
+mod webhooks;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -90,6 +91,7 @@ fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(reviews::withdraw))
         .routes(routes!(reviews::ask))
         .routes(routes!(reviews::approve))
+        .routes(routes!(webhooks::github))
         .routes(routes!(screens::screen))
         .routes(routes!(screens::small))
         .routes(routes!(sessions::open, sessions::show, sessions::end))

@@ -116,6 +116,7 @@ impl Courier {
             DeliveryAction::Open(received) => self.open(received).await,
             DeliveryAction::Describe(number, received) => self.describe(*number, received).await,
             DeliveryAction::Route(number) => self.route(*number).await,
+            DeliveryAction::TellIssue(number, issue) => self.tell_issue(*number, *issue).await,
             DeliveryAction::Tell(number, item, answer) => self.tell(*number, item, answer).await,
         }
     }
@@ -451,6 +452,28 @@ impl Courier {
                 done(remote.request_reviewers(number, &settings.reviewers).await, &settings.reviewers)?;
         }
         Ok(vec![EventBody::PullRequestRouted { labels, reviewers }])
+    }
+
+    /// Links the pull request under its issue. It is a courtesy: where the token may not, the work is there all the same.
+    async fn tell_issue(&self, number: PullRequestId, issue: u64) -> Result<Vec<EventBody>, Failure> {
+        let remote = self.remote().await?;
+        let mark = format!("<!-- nightshift {} issue -->", self.run);
+        let there = async {
+            let conversation = remote.conversation(PullRequestId(issue)).await?;
+            if !conversation.iter().any(|one| one.words.contains(&mark)) {
+                remote.tell_issue(issue, &format!("#{number} is ready for a review.\n\n{mark}")).await?;
+            }
+            Ok::<_, GitHubError>(())
+        };
+        match there.await {
+            Err(error) if error.may_pass() => Err(error.into()),
+            outcome => {
+                if let Err(error) = outcome {
+                    tracing::warn!(run = %self.run, %error, "the issue was not told of the pull request");
+                }
+                Ok(vec![EventBody::IssueTold { number: issue }])
+            }
+        }
     }
 
     async fn tell(

@@ -2,6 +2,7 @@
 
 mod body;
 mod courier;
+pub(crate) mod issues;
 pub(crate) mod news;
 pub mod pictures;
 mod progress;
@@ -15,7 +16,7 @@ use crate::trouble;
 pub(crate) use courier::Courier;
 pub use progress::DeliveryProgress;
 pub(crate) use progress::{DeliveryAction, next_in_delivery};
-pub use settings::{DeliverySettings, PicturePolicy};
+pub use settings::{DeliverySettings, IssueSettings, PicturePolicy};
 
 /// Who merges: the person decides, Nightshift writes the merge commit.
 pub(crate) fn merger() -> Identity {

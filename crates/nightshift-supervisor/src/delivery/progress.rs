@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nightshift_protocol::{
     ArtifactId, CommitId, DeliveryTarget, EventBody, FeedbackAnswer, FeedbackItem, FeedbackSource,
-    PreReviewFinding, PreparedPicture, PullRequestId, RemarkState, ReviewRemark,
+    PreReviewFinding, PreparedPicture, PullRequestId, RemarkState, ReviewRemark, Task,
 };
 
 use crate::progress::Received;
@@ -63,6 +63,8 @@ pub struct DeliveryProgress {
     there: Option<CommitId>,
     described: Option<CommitId>,
     routed: bool,
+    /// The issue that asked for the task and has no link to the pull request yet.
+    issue: Option<u64>,
 }
 
 /// What to do next in a delivery.
@@ -84,6 +86,8 @@ pub(crate) enum DeliveryAction {
     Describe(PullRequestId, Received),
     /// Add labels and ask for reviews.
     Route(PullRequestId),
+    /// Link the pull request under the issue that asked for it.
+    TellIssue(PullRequestId, u64),
     /// Answer a piece of feedback where it was given.
     Tell(PullRequestId, FeedbackItem, FeedbackAnswer),
     /// All is done: people decide.
@@ -91,9 +95,15 @@ pub(crate) enum DeliveryAction {
 }
 
 impl DeliveryProgress {
+    /// The delivery of a task's work before it begins.
+    pub fn of(task: &Task) -> Self {
+        Self { issue: task.issue.as_ref().map(|issue| issue.number), ..Self::default() }
+    }
+
     /// Takes the next event in.
     pub fn apply(&mut self, body: &EventBody) {
         match body {
+            EventBody::IssueTold { .. } => self.issue = None,
             // The agent has worked since: what is received is older.
             EventBody::WorkFinished { .. } => {
                 self.received = None;
@@ -232,6 +242,9 @@ pub(crate) fn next_in_delivery(progress: &DeliveryProgress) -> DeliveryAction {
         if !progress.routed {
             return DeliveryAction::Route(pull_request);
         }
+        if let Some(number) = progress.issue {
+            return DeliveryAction::TellIssue(pull_request, number);
+        }
         let untold = |item: &&FeedbackItem| !progress.told.contains(&item.name);
         let answered = |item: &FeedbackItem| Some((item.clone(), progress.answers.get(&item.name)?.clone()));
         if let Some((item, answer)) = progress.feedback.iter().filter(untold).find_map(answered) {
@@ -297,6 +310,7 @@ mod tests {
             DeliveryAction::Route(_) => {
                 vec![EventBody::PullRequestRouted { labels: vec![], reviewers: vec![] }]
             }
+            DeliveryAction::TellIssue(_, number) => vec![EventBody::IssueTold { number: *number }],
             DeliveryAction::Tell(_, item, _) => vec![EventBody::FeedbackTold { name: item.name.clone() }],
             DeliveryAction::AwaitReview(_) => Vec::new(),
         }
@@ -312,6 +326,7 @@ mod tests {
             DeliveryAction::Open(_) => "open",
             DeliveryAction::Describe(..) => "describe",
             DeliveryAction::Route(_) => "route",
+            DeliveryAction::TellIssue(..) => "issue",
             DeliveryAction::Tell(..) => "tell",
             DeliveryAction::AwaitReview(_) => "review",
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nightshift_forge::secrets::Redactor;
+use nightshift_forge::secrets::{Redactor, Secret};
 
 /// How work is delivered.
 #[derive(Debug, Clone)]
@@ -21,6 +21,10 @@ pub struct DeliverySettings {
     pub check_rounds: u32,
     /// How often pull requests at a remote forge are looked at.
     pub poll_every: Duration,
+    /// What a remote forge signs its webhooks with; none are taken without it.
+    pub webhook_secret: Option<Secret>,
+    /// Which issues become tasks.
+    pub issues: IssueSettings,
     /// Finds secrets in what is kept and in what leaves the machine.
     pub redactor: Redactor,
 }
@@ -36,9 +40,24 @@ impl Default for DeliverySettings {
             pictures: PicturePolicy::Read,
             check_rounds: 2,
             poll_every: Duration::from_secs(60),
+            webhook_secret: None,
+            issues: IssueSettings::default(),
             redactor: Redactor::default(),
         }
     }
+}
+
+/// Which issues become tasks. By default none do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IssueSettings {
+    /// The repositories that are looked at, as a task would name them.
+    pub repositories: Vec<String>,
+    /// The label that asks for a task. Sites let only those set labels who have a say in the repository.
+    pub label: Option<String>,
+    /// The name that a comment mentions to ask for a task, without `@`.
+    pub mention: Option<String>,
+    /// Who may ask by a mention, by login.
+    pub who: Vec<String>,
 }
 
 /// Which pictures leave the machine.

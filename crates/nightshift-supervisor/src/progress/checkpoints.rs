@@ -170,6 +170,7 @@ impl RunProgress {
             | EventBody::FeedbackReceived { .. }
             | EventBody::FeedbackAnswered { .. }
             | EventBody::FeedbackTold { .. }
+            | EventBody::IssueTold { .. }
             | EventBody::BaseBroughtIn { .. }
             | EventBody::FeedbackNoted { .. }
             | EventBody::FeedbackWithdrawn { .. }

@@ -205,6 +205,7 @@ fn carried(body: &EventBody) -> Option<EventBody> {
         | EventBody::FeedbackReceived { .. }
         | EventBody::FeedbackAnswered { .. }
         | EventBody::FeedbackTold { .. }
+        | EventBody::IssueTold { .. }
         | EventBody::BaseBroughtIn { .. }
         | EventBody::FeedbackNoted { .. }
         | EventBody::FeedbackWithdrawn { .. }

@@ -1,21 +1,33 @@
 //! Pull requests at a remote forge: what happens there comes back to their runs.
 
+use std::collections::VecDeque;
+use std::sync::{Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
-use nightshift_forge::github::{Remote, RemotePullRequest, RemoteState};
+use nightshift_forge::github::{
+    Remote, RemotePullRequest, RemoteState, WebhookError, WebhookEvent, read_webhook,
+};
 use nightshift_forge::{BaseBranch, PullRequestError, Repository, inspect};
-use nightshift_protocol::{CommitId, DeliveryTarget, RunId, RunState, UserError};
+use nightshift_protocol::{
+    CommitId, DeliveryTarget, ErrorCode, Limits, RunId, RunState, SubmitTask, Task, Uncommitted, UserError,
+};
 use nightshift_store::{RunFilter, RunStates};
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Supervisor;
-use crate::delivery;
 use crate::delivery::news::{News, Shown};
+use crate::delivery::{self, issues};
 use crate::progress::RunProgress;
 use crate::run::Wish;
 use crate::trouble;
+
+/// Webhooks whose ids are remembered.
+const REMEMBERED: usize = 1_000;
+
+/// Characters of an id that are remembered; GitHub's have 36.
+const LONGEST_ID: usize = 64;
 
 /// The least time between two looks.
 const LEAST: Duration = Duration::from_millis(50);
@@ -25,6 +37,21 @@ const LEAST: Duration = Duration::from_millis(50);
 pub(super) struct Watch {
     task: Mutex<Option<JoinHandle<()>>>,
     now: Notify,
+    /// Ids of the webhooks that were taken, the newest last.
+    seen: StdMutex<VecDeque<String>>,
+}
+
+/// A webhook as it came in.
+#[derive(Debug, Clone, Copy)]
+pub struct Webhook<'a> {
+    /// The header `X-GitHub-Event`.
+    pub event: &'a str,
+    /// The header `X-GitHub-Delivery`.
+    pub delivery: &'a str,
+    /// The header `X-Hub-Signature-256`.
+    pub signature: &'a str,
+    /// The body.
+    pub body: &'a [u8],
 }
 
 impl Watch {
@@ -53,6 +80,7 @@ impl Supervisor {
                     () = this.watch.now.notified() => {}
                 }
                 this.look_at_reviews().await;
+                this.look_at_issues().await;
             }
         });
         if let Some(earlier) = self.watch.task.lock().await.replace(task) {
@@ -68,6 +96,101 @@ impl Supervisor {
     /// Looks as soon as the look that is under way is over: a forge has said that there is something to see.
     pub fn look_now(&self) {
         self.watch.now.notify_one();
+    }
+
+    /// Takes a remote forge's word that something happened, if it is signed and was not taken before. It leads to
+    /// nothing but a look: what is acted on is read from the forge.
+    pub fn take_webhook(&self, webhook: &Webhook<'_>) -> Result<(), UserError> {
+        let refuse = |code, message: String, hint: &str| Err(UserError::new(code, message, hint));
+        let Some(secret) = &self.shared.settings.delivery.webhook_secret else {
+            let hint = "Set NIGHTSHIFT_WEBHOOK_SECRET to the webhook's secret and restart the owner.";
+            return refuse(ErrorCode::NotFound, "no webhooks are taken here".to_owned(), hint);
+        };
+        let event = match read_webhook(secret, webhook.event, webhook.signature, webhook.body) {
+            Ok(event) => event,
+            Err(error @ WebhookError::Signature) => {
+                let hint = "The secret at the site and NIGHTSHIFT_WEBHOOK_SECRET have to be the same.";
+                return refuse(ErrorCode::NotAuthorized, error.to_string(), hint);
+            }
+            Err(error @ WebhookError::Malformed) => {
+                return refuse(
+                    ErrorCode::InvalidRequest,
+                    error.to_string(),
+                    "Its content type has to be JSON.",
+                );
+            }
+        };
+        let mut seen = self.watch.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if webhook.delivery.is_empty() || seen.iter().any(|seen| seen == webhook.delivery) {
+            let hint = "Each has an id of its own; one that is sent again is not needed.";
+            return refuse(ErrorCode::Conflict, "the webhook was taken before".to_owned(), hint);
+        }
+        if seen.len() == REMEMBERED {
+            seen.pop_front();
+        }
+        seen.push_back(webhook.delivery.chars().take(LONGEST_ID).collect());
+        drop(seen);
+        if event != WebhookEvent::Other {
+            self.look_now();
+        }
+        Ok(())
+    }
+
+    async fn look_at_issues(&self) {
+        for named in &self.shared.settings.delivery.issues.repositories {
+            if let Err(error) = self.look_at_issues_of(named).await {
+                tracing::info!(repository = named, %error, "its issues could not be looked at");
+            }
+        }
+    }
+
+    /// Begins the tasks that a repository's issues ask for. A task is in the history with its issue, or it is not there:
+    /// one that was begun is found there.
+    async fn look_at_issues_of(&self, named: &str) -> Result<(), UserError> {
+        let settings = &self.shared.settings.delivery.issues;
+        let source = self.shared.forge.source(named).map_err(|error| trouble::sourcing(named, &error))?;
+        let Some(remote) = self.shared.forge.remote(&source) else { return Ok(()) };
+        let failed = |error| trouble::github(&error);
+        let mut requests = Vec::new();
+        if let Some(label) = &settings.label {
+            requests.extend(remote.labelled_issues(label).await.map_err(failed)?);
+        }
+        if let Some(mention) = settings.mention.as_ref().filter(|_| !settings.who.is_empty()) {
+            requests.extend(remote.mentions(mention).await.map_err(failed)?);
+        }
+        if requests.is_empty() {
+            return Ok(());
+        }
+        let known = self.tasks_of(&source.to_string()).await?;
+        for task in issues::wanted(settings, requests, &known) {
+            let number = task.issue.number;
+            let request = SubmitTask {
+                description: task.description,
+                repository: named.to_owned(),
+                base_branch: None,
+                model: None,
+                limits: Limits::default(),
+                issue: Some(task.issue),
+                uncommitted: Uncommitted::Refuse,
+            };
+            let begun = self.submit(request).await?;
+            tracing::info!(run = %begun.run, number, repository = named, "an issue became a task");
+        }
+        Ok(())
+    }
+
+    async fn tasks_of(&self, repository: &str) -> Result<Vec<Task>, UserError> {
+        let filter = RunFilter { repository: Some(repository.to_owned()), ..RunFilter::default() };
+        let (mut tasks, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = self.shared.store.runs(&filter, cursor, 200).await;
+            let page = page.map_err(|error| trouble::reading(&error))?;
+            tasks.extend(page.runs.into_iter().map(|run| run.task));
+            match page.next {
+                Some(next) => cursor = Some(next),
+                None => return Ok(tasks),
+            }
+        }
     }
 
     async fn look_at_reviews(&self) {

@@ -24,13 +24,30 @@ const PICTURES: usize = 3;
 /// Runs of one site.
 const RUNS: usize = 25;
 
-fn random(below: u64) -> u64 {
-    let mut bytes = [0; 8];
-    SystemEntropy.fill(&mut bytes);
-    u64::from_le_bytes(bytes) % below
+/// Random numbers that come again with the same seed: SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
+/// generators").
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % below
+    }
 }
 
-pub(super) async fn soak(points: usize) -> (Value, bool) {
+/// A seed that was not used before.
+pub(super) fn fresh_seed() -> u64 {
+    let mut bytes = [0; 8];
+    SystemEntropy.fill(&mut bytes);
+    // Small enough to be typed.
+    u64::from_le_bytes(bytes) % 1_000_000
+}
+
+pub(super) async fn soak(points: usize, seed: u64) -> (Value, bool) {
+    let mut random = Random(seed);
     let (mut crashed, mut branches, mut pull_requests, mut lost, mut breaches) = (0, 0, 0, 0, 0);
     let mut left = points;
     let mut round = 0;
@@ -46,7 +63,7 @@ pub(super) async fn soak(points: usize) -> (Value, bool) {
         let mut night = SiteNight::begin_with(script(work), kind, settings).await;
         for number in 0..runs {
             let run = night.submit("Add a note").await;
-            crash(&mut night, &run, number).await;
+            crash(&mut night, &run, number, &mut random).await;
             crashed += 1;
             night.night.until_in_review(&run).await;
         }
@@ -65,14 +82,14 @@ pub(super) async fn soak(points: usize) -> (Value, bool) {
     }
     let good = crashed == points && branches + pull_requests + lost + breaches == 0;
     let outcome = json!({
-        "crash_points": crashed, "extra_branches": branches, "extra_pull_requests": pull_requests,
+        "seed": seed, "crash_points": crashed, "extra_branches": branches, "extra_pull_requests": pull_requests,
         "lost_images": lost, "breaches": breaches,
     });
     (outcome, good)
 }
 
 /// Ends the owner at a random moment of a run's delivery, and starts another.
-async fn crash(night: &mut SiteNight, run: &RunId, number: usize) {
+async fn crash(night: &mut SiteNight, run: &RunId, number: usize, random: &mut Random) {
     night.night.until(run, "the end of the work", |events| names(events).contains(&"workFinished")).await;
     match number % 3 {
         // While a request is under way: before the site acted, or after.
@@ -80,11 +97,11 @@ async fn crash(night: &mut SiteNight, run: &RunId, number: usize) {
             if number % 2 == 1 {
                 let operations =
                     ["git/receive-pack", "pulls/create", "issues/add-labels", "attachments/upload"];
-                let operation = operations[usize::try_from(random(4)).unwrap()];
+                let operation = operations[usize::try_from(random.below(4)).unwrap()];
                 night.site.fail_next(operation, Fault::CutAfterActing, 1);
             }
             let Moment(now) = night.site.moment();
-            night.site.stop_at(Some(Moment(now + 1 + random(MOMENTS))));
+            night.site.stop_at(Some(Moment(now + 1 + random.below(MOMENTS))));
             // A delivery that was quicker, or needs fewer requests, ends before that moment.
             let delivered = async {
                 loop {
@@ -103,7 +120,7 @@ async fn crash(night: &mut SiteNight, run: &RunId, number: usize) {
         // Between two events.
         _ => {
             let before = night.night.events(run).await.len();
-            let wanted = before + usize::try_from(random(EVENTS as u64)).unwrap();
+            let wanted = before + usize::try_from(random.below(EVENTS as u64)).unwrap();
             let enough = |events: &[nightshift_protocol::Event]| {
                 events.len() >= wanted || names(events).contains(&"pullRequestRouted")
             };

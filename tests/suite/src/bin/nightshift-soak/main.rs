@@ -1,4 +1,4 @@
-//! Long trials whose outcome is a few numbers: `nightshift-soak delivery|redaction [--points N] [--json]`.
+//! Long trials whose outcome is a few numbers: `nightshift-soak delivery|redaction [--points N] [--seed N] [--json]`.
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -42,10 +42,14 @@ async fn fetch(url: &str) -> Option<Vec<u8>> {
 #[tokio::main]
 async fn main() -> std::process::ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let points = arguments.iter().position(|argument| argument == "--points");
-    let points = points.and_then(|at| arguments.get(at + 1)).and_then(|text| text.parse().ok());
+    let number = |name: &str| {
+        let at = arguments.iter().position(|argument| argument == name)?;
+        arguments.get(at + 1)?.parse::<u64>().ok()
+    };
+    let points = number("--points").and_then(|points| usize::try_from(points).ok());
+    let seed = number("--seed").unwrap_or_else(delivery::fresh_seed);
     let (outcome, good) = match arguments.first().map(String::as_str) {
-        Some("delivery") => delivery::soak(points.unwrap_or(200)).await,
+        Some("delivery") => delivery::soak(points.unwrap_or(200), seed).await,
         Some("redaction") => redaction::soak().await,
         _ => {
             say_usage();
@@ -58,5 +62,5 @@ async fn main() -> std::process::ExitCode {
 
 #[expect(clippy::print_stderr, reason = "it is a program")]
 fn say_usage() {
-    eprintln!("usage: nightshift-soak delivery|redaction [--points N] [--json]");
+    eprintln!("usage: nightshift-soak delivery|redaction [--points N] [--seed N] [--json]");
 }

@@ -21,15 +21,23 @@ const SCREEN: (u32, u32) = (1280, 800);
 /// A token nobody knows: it is found by its shape alone.
 const UNKNOWN: &str = "sk-ant-api03-Zx8Qw3Er5Ty7Ui9Op2As4Df6Gh8Jk0Lz";
 
-/// Sizes of the letters in pixels, background and letters.
-const LOOKS: [(f32, [u8; 3], [u8; 3]); 6] = [
+/// Sizes of the letters in pixels, background and letters. The covering was made with the first six in view; the others were
+/// held out.
+const LOOKS: [(f32, [u8; 3], [u8; 3]); 10] = [
     (12.0, [0, 0, 0], [220, 220, 220]),
     (13.0, [255, 255, 255], [20, 20, 20]),
     (14.0, [0x30, 0x0a, 0x24], [0xee, 0xee, 0xec]),
     (16.0, [0x1e, 0x1e, 0x1e], [0xd4, 0xd4, 0xd4]),
     (18.0, [0xfd, 0xf6, 0xe3], [0x58, 0x6e, 0x75]),
     (24.0, [255, 255, 255], [0, 0x40, 0x80]),
+    (15.0, [0x28, 0x2a, 0x36], [0xf8, 0xf8, 0xf2]),
+    (17.0, [0, 0x2b, 0x36], [0x83, 0x94, 0x96]),
+    (20.0, [0xf0, 0xf0, 0xf0], [0xa0, 0x10, 0x10]),
+    (28.0, [0x10, 0x10, 0x40], [0xff, 0xd7, 0]),
 ];
+
+/// How many looks the covering was made with.
+const IN_VIEW: usize = 6;
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -53,35 +61,37 @@ pub(super) async fn soak() -> (Value, bool) {
         .with_writer(move || writer.clone())
         .with_ansi(false)
         .init();
-    let (mut planted, mut leaked, mut shown) = (0, Vec::new(), 0);
-    for (size, ground, ink) in LOOKS {
+    let (mut planted, mut leaked, mut shown, mut held_out) = (0, Vec::new(), 0, 0);
+    for (number, (size, ground, ink)) in LOOKS.into_iter().enumerate() {
+        let before = leaked.len();
         let (picture, places) = drawn(size, ground, ink);
-        // In a file, in what a command prints, in a URL, and on the screen: twice, known and by its shape.
-        planted += 3 + places.len();
+        // In a file, in what a command prints, in a URL, on the screen twice (known and by its shape); and in what people
+        // and the model write: the task, words, a command, a claim and the summary.
+        planted += 3 + places.len() + 5;
+        let (known, unknown) = (by_pieces(TOKEN), by_pieces(UNKNOWN));
         let command = format!(
-            "echo two >> notes.txt && git commit -qam 'Add a note' && echo 'GITHUB_TOKEN={TOKEN}' > .git/env && cat \
-             .git/env && echo printed {TOKEN} && git remote add site https://x:{TOKEN}@git.example.org/o/r && git \
-             remote -v && echo {UNKNOWN}"
+            "T={known}; U={unknown}; echo two >> notes.txt && git commit -qam 'Add a note' && echo \"GITHUB_TOKEN=$T\" > \
+             .git/env && cat .git/env && echo printed $T && git remote add site https://x:$T@git.example.org/o/r && git \
+             remote -v && echo $U; echo {UNKNOWN} | wc -c"
         );
-        let night =
-            SiteNight::begin_on(script(&command), Token::Personal, delivery(), SCREEN, Some(picture)).await;
-        let run = night.submit("Add a note").await;
+        let mut script = script(&command);
+        script["turns"][0]["say"] = json!(format!("I use {TOKEN} and {UNKNOWN}."));
+        script["turns"][1]["calls"][2]["input"]["claim"] = json!(format!("It prints {TOKEN}."));
+        script["turns"][2]["calls"][0]["input"]["summary"] =
+            json!(format!("It needs {UNKNOWN} and {TOKEN}."));
+        let night = SiteNight::begin_on(script, Token::Personal, delivery(), SCREEN, Some(picture)).await;
+        let run = night.submit(&format!("Add a note with {TOKEN}")).await;
         night.night.until(&run, "a delivery", |events| names(events).contains(&"pullRequestRouted")).await;
         let look = |what: &str, text: &str| {
             // Twelve characters of a token are too many to be shown.
             let shows = |secret: &str| (0..secret.len() - 12).any(|at| text.contains(&secret[at..at + 12]));
             [TOKEN, UNKNOWN].iter().any(|secret| shows(secret)).then(|| format!("{what} at {size} px"))
         };
-        // What the agent itself was told to run is the script's, and it has the token in it.
-        let events = night.night.events(&run).await;
-        for event in
-            events.iter().filter(|event| !matches!(event.body.name(), "turnFinished" | "stepIntended"))
-        {
-            let text = serde_json::to_string(event).unwrap().replace(&escaped(&command), "");
-            leaked.extend(look(event.body.name(), &text));
+        for event in night.night.events(&run).await {
+            leaked.extend(look(event.body.name(), &serde_json::to_string(&event).unwrap()));
         }
         for opened in night.site.pull_requests("ada", "notes") {
-            leaked.extend(look("body", &opened.body.replace(&command, "")));
+            leaked.extend(look("body", &opened.body));
             let urls = pictures(&opened.body);
             shown += urls.len();
             for url in urls {
@@ -91,14 +101,22 @@ pub(super) async fn soak() -> (Value, bool) {
         }
         let written = log.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         leaked.extend(look("log", &String::from_utf8_lossy(&written)));
+        if number >= IN_VIEW {
+            held_out += leaked.len() - before;
+        }
     }
     let good = leaked.is_empty() && planted > 0 && shown > 0;
-    (json!({ "planted": planted, "leaked": leaked.len(), "pictures": shown, "where": leaked }), good)
+    let outcome = json!({
+        "planted": planted, "leaked": leaked.len(), "leaked_held_out": held_out, "pictures": shown, "where": leaked,
+    });
+    (outcome, good)
 }
 
-fn escaped(text: &str) -> String {
-    let quoted = Value::from(text).to_string();
-    quoted[1..quoted.len() - 1].to_owned()
+/// A shell's word for a token that is nowhere written as a whole, so that it is not taken out of the command.
+fn by_pieces(token: &str) -> String {
+    let pieces: Vec<&str> =
+        (0..token.len()).step_by(6).map(|at| &token[at..token.len().min(at + 6)]).collect();
+    pieces.iter().map(|piece| format!("'{piece}'")).collect()
 }
 
 /// What of the tokens can still be seen on a picture: where they were drawn, or by reading it again.

@@ -1,0 +1,158 @@
+//! Events on their way into the history, without the secrets in them: neither the history nor the model learns them.
+//!
+//! What comes out of a sandbox loses whatever looks like a secret. What the model writes itself is acted on, so it loses
+//! what is certain to be one: values that this host holds, and what has an issuer's shape. It is redacted before it is
+//! acted on, so that what is done is what is recorded.
+
+use std::borrow::Cow;
+
+use nightshift_forge::secrets::Redactor;
+use nightshift_protocol::{EventBody, EvidenceSource, FeedbackItem, ResultPart};
+use serde_json::Value;
+
+/// Returns the event as it is recorded.
+pub(super) fn redacted(mut body: EventBody, redactor: &Redactor) -> EventBody {
+    let clean = |text: &mut String| {
+        if let Cow::Owned(redacted) = redactor.redact(text) {
+            *text = redacted;
+        }
+    };
+    let clean_items = |items: &mut [FeedbackItem]| items.iter_mut().for_each(|item| clean(&mut item.words));
+    match &mut body {
+        EventBody::StepFinished { content, .. } => {
+            for part in content {
+                if let ResultPart::Text { text } = part {
+                    clean(text);
+                }
+            }
+        }
+        EventBody::EvidenceNoted { evidence } => {
+            clean(&mut evidence.claim);
+            if let EvidenceSource::Command { command, output_tail, .. } = &mut evidence.source {
+                clean(command);
+                clean(output_tail);
+            }
+        }
+        EventBody::FeedbackReceived { items, .. } => clean_items(items),
+        EventBody::FeedbackNoted { item } => clean_items(std::slice::from_mut(item)),
+        EventBody::FeedbackAnswered { answers } => {
+            answers.iter_mut().for_each(|answer| clean(&mut answer.words));
+        }
+        EventBody::WorkFinished { title, summary, not_verified } => {
+            clean(title);
+            clean(summary);
+            clean(not_verified);
+        }
+        EventBody::TurnFinished { .. }
+        | EventBody::Compacted { .. }
+        | EventBody::StepIntended { .. }
+        | EventBody::PlanChanged { .. }
+        | EventBody::PersonSaid { .. }
+        | EventBody::MessageQueued { .. } => return certainly(body, redactor),
+        _ => {}
+    }
+    body
+}
+
+/// Takes what is certain to be a secret out of every text of an event.
+fn certainly(body: EventBody, redactor: &Redactor) -> EventBody {
+    let Ok(mut value) = serde_json::to_value(&body) else { return body };
+    if !scrub(&mut value, redactor) {
+        return body;
+    }
+    serde_json::from_value(value).unwrap_or(body)
+}
+
+/// Whether something was taken out. Reasoning is sealed by its provider and is refused when a word of it is changed, so
+/// it goes as a whole.
+fn scrub(value: &mut Value, redactor: &Redactor) -> bool {
+    match value {
+        Value::String(text) => match redactor.redact_certain(text) {
+            Cow::Owned(redacted) => {
+                *text = redacted;
+                true
+            }
+            Cow::Borrowed(_) => false,
+        },
+        Value::Array(items) => {
+            let mut any = false;
+            items.retain_mut(|item| {
+                let sealed = matches!(item["type"].as_str(), Some("thinking" | "reasoning"));
+                let changed = scrub(item, redactor);
+                any |= changed;
+                !(sealed && changed)
+            });
+            any
+        }
+        Value::Object(fields) => {
+            fields.iter_mut().fold(false, |any, (_, field)| scrub(field, redactor) | any)
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nightshift_forge::secrets::Secret;
+    use nightshift_protocol::{AssistantBlock, Message, StopReason, ToolCall, Usage};
+    use serde_json::json;
+
+    use super::*;
+
+    const KNOWN: &str = "correct-horse-battery";
+
+    fn redactor() -> Redactor {
+        Redactor::new([("DEPLOY_TOKEN".to_owned(), Secret::new(KNOWN))])
+    }
+
+    fn turn(command: &str, thinking: &str) -> EventBody {
+        let call = ToolCall {
+            id: "c1".to_owned(),
+            name: "shell".to_owned(),
+            input: json!({"command": command}),
+            malformed: None,
+        };
+        let blocks =
+            vec![AssistantBlock::Thinking { text: thinking.to_owned() }, AssistantBlock::ToolCall { call }];
+        let verbatim = json!([
+            {"type": "thinking", "thinking": thinking, "signature": "sealed"},
+            {"type": "tool_use", "id": "c1", "name": "bash", "input": {"command": command}},
+        ]);
+        EventBody::TurnFinished {
+            turn: 1,
+            message: Message::Assistant { blocks, verbatim },
+            stop: StopReason::ToolUse,
+            usage: Usage::default(),
+            model: "m".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_token_that_the_model_writes_is_in_no_word_of_its_answer_and_is_not_acted_on() {
+        let token = format!("ghp_{}", "a1B2".repeat(9));
+        let written = redacted(turn(&format!("curl -H {token} {KNOWN}"), "I look."), &redactor());
+        assert_eq!(written, turn("curl -H [redacted: GitHub token] [redacted: DEPLOY_TOKEN]", "I look."));
+    }
+
+    #[test]
+    fn sealed_reasoning_with_a_secret_goes_as_a_whole() {
+        let written = redacted(turn("ls", &format!("The token is {KNOWN}.")), &redactor());
+        let EventBody::TurnFinished { message: Message::Assistant { blocks, verbatim }, .. } = written else {
+            panic!("another event");
+        };
+        assert_eq!((blocks.len(), verbatim.as_array().map(Vec::len)), (1, Some(1)));
+    }
+
+    #[test]
+    fn what_only_looks_like_a_password_in_code_is_written_as_the_model_wrote_it() {
+        let code = turn("echo 'password = \"a8F3kQ9zL2mN7xW4\"' > fixture.js", "");
+        assert_eq!(redacted(code.clone(), &redactor()), code);
+    }
+
+    #[test]
+    fn a_person_s_words_and_others_are_recorded_without_tokens() {
+        let said = EventBody::PersonSaid { text: format!("Use {KNOWN}") };
+        let clean = EventBody::PersonSaid { text: "Use [redacted: DEPLOY_TOKEN]".to_owned() };
+        assert_eq!(redacted(said, &redactor()), clean);
+    }
+}
