@@ -381,10 +381,7 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         }
         EventBody::FeedbackAnswered { answers } => {
             let settled = answers.iter().filter(|answer| answer.settled).count();
-            Some(format!(
-                "· the agent answered {} pieces of feedback and dealt with {settled}",
-                answers.len()
-            ))
+            Some(format!("· the agent answered {} of what was asked and dealt with {settled}", answers.len()))
         }
         EventBody::FeedbackNoted { item } => Some(format!("· a comment: {}", line(&item.words))),
         EventBody::ReviewApproved { .. } => Some("· a person found the work good".to_owned()),

@@ -171,7 +171,7 @@ async fn every_state_is_counted_in_its_own_place() {
     }
     let overview = store.overview().await.unwrap();
     let expected = RunCounts {
-        queued: 2,
+        queued: 3,
         preparing: 1,
         working: 1,
         waiting: 1,
@@ -184,7 +184,7 @@ async fn every_state_is_counted_in_its_own_place() {
         failed: 1,
     };
     assert_eq!(overview.counts, expected);
-    assert_eq!((overview.waits_for_you, overview.position), (1 + 3 + 1, 28));
+    assert_eq!((overview.waits_for_you, overview.position), (1 + 3 + 1, 30));
 }
 
 #[tokio::test]
