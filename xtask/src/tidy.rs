@@ -21,6 +21,9 @@ const GRAPH: &[(&str, &[&str])] = &[
     ("nightshift-egress", &["nightshift-protocol"]),
     ("nightshift-forge", &["nightshift-protocol"]),
     ("nightshift-testing", &["nightshift-guest", "nightshift-protocol", "nightshift-sandbox"]),
+    ("nightshift-client", &["nightshift-protocol"]),
+    ("nightshift-desktop", &["nightshift-client", "nightshift-protocol"]),
+    ("nightshift-app", &["nightshift-client", "nightshift-desktop", "nightshift-protocol"]),
     ("nightshift-guest", &["nightshift-channel"]),
     ("nightshift-qemu", &["nightshift-protocol", "nightshift-sandbox"]),
     (
@@ -47,6 +50,7 @@ const GRAPH: &[(&str, &[&str])] = &[
         "nightshift-cli",
         &[
             "nightshift-api",
+            "nightshift-client",
             "nightshift-egress",
             "nightshift-forge",
             "nightshift-model",
@@ -98,7 +102,7 @@ impl fmt::Display for Breach {
 /// Checks the whole repository at `root`.
 pub(crate) fn check(root: &Path) -> std::io::Result<Vec<Breach>> {
     let mut found = Vec::new();
-    let mut packages = vec![root.join("xtask")];
+    let mut packages = vec![root.join("xtask"), root.join("app")];
     for entry in std::fs::read_dir(root.join("crates"))? {
         packages.push(entry?.path());
     }
@@ -157,7 +161,8 @@ fn check_manifest(file: &Path, text: &str) -> Vec<Breach> {
         found.push(breach("does not take the workspace's lints".to_owned()));
     }
     let folder = file.parent().and_then(Path::file_name).and_then(|folder| folder.to_str());
-    if folder != Some(name) {
+    // The window is a program at the top, beside the web UI it shows.
+    if folder != Some(name) && (folder, name) != (Some("app"), "nightshift-app") {
         found.push(breach(format!("the package {name} is in a folder of another name")));
     }
     let Some((_, allowed)) = GRAPH.iter().find(|(known, _)| *known == name) else {

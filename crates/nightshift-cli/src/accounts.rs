@@ -10,7 +10,7 @@ use nightshift_protocol::{Clock, ErrorCode, UserError};
 use nightshift_supervisor::{DeliverySettings, IssueSettings, PicturePolicy};
 
 use crate::configuration::{Configuration, GitHubConfiguration, Screenshots};
-use crate::folders::Environment;
+use crate::environment::Environment;
 
 /// Endings of the names of variables whose values are secrets.
 const SECRET_NAMES: [&str; 7] = ["_TOKEN", "_KEY", "_SECRET", "_PASSWORD", "_PASSWD", "_CREDENTIALS", "_PAT"];

@@ -16,10 +16,10 @@ use serde_json::json;
 use crate::access::Listen;
 use crate::accounts;
 use crate::arguments::{Arguments, Command, LimitArguments, Review, Template};
-use crate::client::Client;
-use crate::folders::Environment;
+use crate::environment::Environment;
 use crate::follow::{Ended, Output, beside, follow, out, spinner};
 use crate::{models, owner, show};
+use nightshift_client::Client;
 
 mod checkpoints;
 

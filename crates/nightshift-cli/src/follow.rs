@@ -8,8 +8,8 @@ use nightshift_protocol::{
     ErrorCode, Event, EventBody, Live, LiveBody, RunDetail, RunId, RunState, UserError,
 };
 
-use crate::client::{Arrived, Client, Follow};
 use crate::show;
+use nightshift_client::{Arrived, Client, Follow};
 
 /// How a run that was followed stands at the end.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,11 +6,10 @@
 mod access;
 mod accounts;
 mod arguments;
-mod client;
 mod commands;
 mod configuration;
 mod egress;
-mod folders;
+mod environment;
 mod follow;
 mod models;
 mod owner;
@@ -25,6 +24,6 @@ use crate::arguments::Arguments;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let environment = folders::Environment::read();
+    let environment = environment::Environment::read();
     commands::run(arguments, &environment)
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use nightshift_protocol::{DoctorReport, ModelList, ModelSummary, TryModel, UserError};
 
-use crate::folders::Environment;
+use crate::environment::Environment;
 use crate::{owner, show};
 
 /// The models whose names have `containing` in them.

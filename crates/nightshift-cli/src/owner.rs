@@ -1,15 +1,13 @@
-//! The owner: found, started on demand, or run in the foreground.
+//! The owner: put together from its parts and run in the foreground; `nightshift-client` finds it and starts it.
 
 use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::os::unix::process::CommandExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use nightshift_api::Api;
+use nightshift_client::{Client, Folders, beside, private_folder};
 use nightshift_forge::{Forge, Git};
 use nightshift_model::Model;
 use nightshift_protocol::{Clock, Entropy, ErrorCode, OffsetDateTime, OwnerAddress, RunId, UserError};
@@ -21,20 +19,10 @@ use nightshift_supervisor::{Images, Supervisor, SupervisorParts, SupervisorSetti
 
 use crate::access::{self, Kept, Listen};
 use crate::accounts;
-use crate::client::Client;
 use crate::configuration::{self, Configuration};
 use crate::egress;
-use crate::folders::{Environment, Folders, beside};
+use crate::environment::Environment;
 use crate::providers;
-
-/// How long a started owner may take until it answers. It opens its history and listens; it builds nothing.
-const START_WITHIN: Duration = Duration::from_secs(20);
-
-/// How long an owner that was told to end may take: it closes its history and leaves its machines running.
-const END_WITHIN: Duration = Duration::from_secs(10);
-
-/// How often it is looked whether an owner answers or has ended.
-const LOOK_EVERY: Duration = Duration::from_millis(30);
 
 /// The system's clock.
 #[derive(Debug)]
@@ -66,45 +54,13 @@ impl Entropy for SystemEntropy {
 
 /// Finds the folders, or says why there are none.
 pub(crate) fn folders(environment: &Environment) -> Result<Folders, UserError> {
-    Folders::of(environment).ok_or_else(|| {
-        UserError::new(
-            ErrorCode::InvalidRequest,
-            "neither HOME nor NIGHTSHIFT_HOME is set",
-            "Set one of them.",
-        )
-    })
+    Folders::of(&environment.base)
 }
 
 /// Connects to the owner, starting it when none runs. One that is just ending is waited for.
 pub(crate) async fn connect(environment: &Environment) -> Result<Client, UserError> {
-    let folders = folders(environment)?;
-    let deadline = tokio::time::Instant::now() + START_WITHIN;
-    let mut started: Option<Child> = None;
-    loop {
-        if let Some(client) = running(&folders).await {
-            return Ok(client);
-        }
-        match started.as_mut() {
-            None => started = Some(start(environment, &folders)?),
-            Some(owner) => {
-                if let Some(reason) = gone(owner, &folders) {
-                    // Another owner was first, or one that was told to end still holds the lock.
-                    if reason.code != ErrorCode::OwnerRunning {
-                        return Err(reason);
-                    }
-                    started = None;
-                }
-            }
-        }
-        if tokio::time::Instant::now() > deadline {
-            return Err(UserError::new(
-                ErrorCode::OwnerUnreachable,
-                format!("the owner was started and did not answer within {} s", START_WITHIN.as_secs()),
-                format!("Its log is {}; `nightshift serve` shows the reason.", folders.owner_log().display()),
-            ));
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
+    let program = environment.executable.as_deref().unwrap_or(Path::new("nightshift"));
+    nightshift_client::connect(&folders(environment)?, program).await
 }
 
 /// Connects again while `run` is followed. An owner that crashed is started again; one that was stopped stays so.
@@ -122,99 +78,7 @@ pub(crate) async fn reconnect(environment: &Environment, run: &RunId) -> Result<
 
 /// Tells the owner to end and waits until it has let its folders go. Returns whether there was one.
 pub(crate) async fn stop(environment: &Environment) -> Result<bool, UserError> {
-    let folders = folders(environment)?;
-    let deadline = tokio::time::Instant::now() + END_WITHIN;
-    let mut told: Option<OwnerAddress> = None;
-    let mut found = false;
-    while is_held(&folders) {
-        found = true;
-        let answers = running(&folders).await.and_then(|_| address(&folders));
-        match (&told, answers) {
-            (None, Some(owner)) => {
-                let pid = i32::try_from(owner.pid).ok().and_then(rustix::process::Pid::from_raw);
-                if let Some(pid) = pid {
-                    // It answered a moment ago at the address it wrote, so the process is the owner and not a later
-                    // one.
-                    let _already_gone = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-                }
-                told = Some(owner);
-            }
-            // Somebody has started another one since.
-            (Some(told), Some(owner)) if *told != owner => return Ok(true),
-            _ => {}
-        }
-        if tokio::time::Instant::now() > deadline {
-            return Err(UserError::new(
-                ErrorCode::OwnerRunning,
-                format!("the owner did not end within {} s", END_WITHIN.as_secs()),
-                format!("Try again; its log is {}.", folders.owner_log().display()),
-            ));
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    Ok(found)
-}
-
-/// Connects to the owner if one runs.
-pub(crate) async fn running(folders: &Folders) -> Option<Client> {
-    let client = Client::new(address(folders)?).ok()?;
-    client.get::<serde_json::Value>("/health").await.ok()?;
-    Some(client)
-}
-
-/// The address the owner left.
-pub(crate) fn address(folders: &Folders) -> Option<OwnerAddress> {
-    serde_json::from_slice(&std::fs::read(folders.owner_file()).ok()?).ok()
-}
-
-fn start(environment: &Environment, folders: &Folders) -> Result<Child, UserError> {
-    let trouble = |error: &std::io::Error| {
-        UserError::new(
-            ErrorCode::OwnerUnreachable,
-            format!("the owner could not be started: {error}"),
-            "`nightshift serve` in another terminal shows the reason.",
-        )
-    };
-    private_folder(&folders.data).map_err(|error| trouble(&error))?;
-    let log = File::options()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(folders.owner_log())
-        .map_err(|error| trouble(&error))?;
-    let executable = environment.executable.as_deref().unwrap_or(Path::new("nightshift"));
-    Command::new(executable)
-        .args(["serve", "--json"])
-        .stdin(Stdio::null())
-        // It says nothing there but why it cannot start.
-        .stdout(Stdio::piped())
-        .stderr(log)
-        // A session of its own: closing the terminal that happened to start it must not end it.
-        .process_group(0)
-        .spawn()
-        .map_err(|error| trouble(&error))
-}
-
-/// Why a started owner is gone, or `None` while it is there.
-fn gone(owner: &mut Child, folders: &Folders) -> Option<UserError> {
-    #[derive(serde::Deserialize)]
-    struct Said {
-        error: UserError,
-    }
-    let status = owner.try_wait().ok()??;
-    let mut said = String::new();
-    if let Some(output) = owner.stdout.take() {
-        let _what_was_read_counts = output.take(64 * 1024).read_to_string(&mut said);
-    }
-    let said = said.lines().find_map(|line| serde_json::from_str::<Said>(line).ok());
-    let unsaid = || {
-        UserError::new(
-            ErrorCode::OwnerUnreachable,
-            format!("the owner was started and ended at once: {status}"),
-            format!("Its log is {}.", folders.owner_log().display()),
-        )
-    };
-    Some(said.map_or_else(unsaid, |said| said.error))
+    nightshift_client::stop(&folders(environment)?).await
 }
 
 /// Runs the owner until it is told to end.
@@ -399,11 +263,6 @@ fn host_memory_mib() -> Option<u64> {
     line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib / 1024)
 }
 
-/// Whether an owner holds the lock.
-fn is_held(folders: &Folders) -> bool {
-    File::open(folders.owner_lock()).is_ok_and(|lock| lock.try_lock_shared().is_err())
-}
-
 /// Holds the lock that makes this the only owner of its folders.
 fn take_lock(folders: &Folders) -> Result<File, UserError> {
     let path = folders.owner_lock();
@@ -435,23 +294,21 @@ fn write_address(folders: &Folders, address: &OwnerAddress) -> std::io::Result<(
     std::fs::rename(staged, folders.owner_file())
 }
 
-fn private_folder(path: &Path) -> std::io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
+    use nightshift_client::BaseDirectories;
+
     use super::*;
 
+    fn base_in(folder: &Path) -> BaseDirectories {
+        let folder = Some(folder.to_path_buf());
+        BaseDirectories { home: folder.clone(), nightshift_home: folder, ..BaseDirectories::default() }
+    }
+
     fn folders_in(folder: &Path) -> Folders {
-        let environment = Environment {
-            home: Some(folder.to_path_buf()),
-            nightshift_home: Some(folder.to_path_buf()),
-            ..Environment::default()
-        };
-        let folders = Folders::of(&environment).unwrap();
+        let folders = Folders::of(&base_in(folder)).unwrap();
         private_folder(&folders.data).unwrap();
         folders
     }
@@ -462,20 +319,16 @@ mod tests {
         let folders = folders_in(folder.path());
         let first = take_lock(&folders).unwrap();
         assert_eq!(take_lock(&folders).unwrap_err().code, ErrorCode::OwnerRunning);
-        assert!(is_held(&folders));
+        assert!(nightshift_client::is_held(&folders));
         drop(first);
-        assert!(!is_held(&folders));
+        assert!(!nightshift_client::is_held(&folders));
         assert!(take_lock(&folders).is_ok());
     }
 
     #[tokio::test]
     async fn an_owner_that_was_stopped_is_not_started_again_by_those_who_follow() {
         let folder = tempfile::tempdir().unwrap();
-        let environment = Environment {
-            nightshift_home: Some(folder.path().to_path_buf()),
-            home: Some("/".into()),
-            ..Environment::default()
-        };
+        let environment = Environment { base: base_in(folder.path()), ..Environment::default() };
         let error = reconnect(&environment, &"run-0000000000".parse().unwrap()).await.unwrap_err();
         assert_eq!(error.message, "the owner was stopped while run-0000000000 was followed");
         assert!(!folder.path().join("data").exists());
@@ -494,7 +347,7 @@ mod tests {
         write_address(&folders, &address).unwrap();
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&folders.owner_file()), mode(&folders.data)), (0o600, 0o700));
-        assert_eq!(super::address(&folders), Some(address));
+        assert_eq!(nightshift_client::address(&folders), Some(address));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use nightshift_model::{
 use nightshift_protocol::{Clock, Entropy, ErrorCode, UserError};
 use serde::Deserialize;
 
-use crate::folders::Environment;
+use crate::environment::Environment;
 
 /// A provider, as `[providers.NAME]` has it.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{Status, print};
 use crate::arguments::Checkpoint;
-use crate::folders::Environment;
+use crate::environment::Environment;
 use crate::{owner, show};
 
 /// Suspends the sandbox of a paused run.

@@ -1,0 +1,237 @@
+//! The owner: found, started on demand, told to end.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nightshift_protocol::{ErrorCode, OwnerAddress, UserError};
+
+use crate::folders::Folders;
+use crate::http::Client;
+
+/// How long a started owner may take until it answers. It opens its history and listens; it builds nothing.
+const START_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long an owner that was told to end may take: it closes its history and leaves its machines running.
+const END_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether an owner answers or has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(30);
+
+/// Connects to the owner of `folders`, starting it by `program serve` when none runs. One that is just ending is waited
+/// for.
+///
+/// # Errors
+///
+/// Why the owner could not be started, as it said itself, and what to do.
+pub async fn connect(folders: &Folders, program: &Path) -> Result<Client, UserError> {
+    let deadline = tokio::time::Instant::now() + START_WITHIN;
+    let mut started: Option<Child> = None;
+    loop {
+        if let Some(client) = running(folders).await {
+            return Ok(client);
+        }
+        match started.as_mut() {
+            None => started = Some(start(folders, program)?),
+            Some(owner) => {
+                if let Some(reason) = gone(owner, folders) {
+                    // Another owner was first, or one that was told to end still holds the lock.
+                    if reason.code != ErrorCode::OwnerRunning {
+                        return Err(reason);
+                    }
+                    started = None;
+                }
+            }
+        }
+        if tokio::time::Instant::now() > deadline {
+            return Err(UserError::new(
+                ErrorCode::OwnerUnreachable,
+                format!("the owner was started and did not answer within {} s", START_WITHIN.as_secs()),
+                format!("Its log is {}; `nightshift serve` shows the reason.", folders.owner_log().display()),
+            ));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Tells the owner to end and waits until it has let its folders go. Returns whether there was one.
+///
+/// # Errors
+///
+/// When it does not end.
+pub async fn stop(folders: &Folders) -> Result<bool, UserError> {
+    let deadline = tokio::time::Instant::now() + END_WITHIN;
+    let mut told: Option<OwnerAddress> = None;
+    let mut found = false;
+    while is_held(folders) {
+        found = true;
+        let answers = running(folders).await.and_then(|_| address(folders));
+        match (&told, answers) {
+            (None, Some(owner)) => {
+                let pid = i32::try_from(owner.pid).ok().and_then(rustix::process::Pid::from_raw);
+                if let Some(pid) = pid {
+                    // It answered a moment ago at the address it wrote, so the process is the owner and not a later
+                    // one.
+                    let _already_gone = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+                }
+                told = Some(owner);
+            }
+            // Somebody has started another one since.
+            (Some(told), Some(owner)) if *told != owner => return Ok(true),
+            _ => {}
+        }
+        if tokio::time::Instant::now() > deadline {
+            return Err(UserError::new(
+                ErrorCode::OwnerRunning,
+                format!("the owner did not end within {} s", END_WITHIN.as_secs()),
+                format!("Try again; its log is {}.", folders.owner_log().display()),
+            ));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(found)
+}
+
+/// Connects to the owner if one runs.
+pub async fn running(folders: &Folders) -> Option<Client> {
+    let client = Client::new(address(folders)?).ok()?;
+    client.get::<serde_json::Value>("/health").await.ok()?;
+    Some(client)
+}
+
+/// The address the owner left.
+pub fn address(folders: &Folders) -> Option<OwnerAddress> {
+    serde_json::from_slice(&std::fs::read(folders.owner_file()).ok()?).ok()
+}
+
+fn start(folders: &Folders, program: &Path) -> Result<Child, UserError> {
+    let trouble = |error: &std::io::Error| {
+        UserError::new(
+            ErrorCode::OwnerUnreachable,
+            format!("the owner could not be started: {error}"),
+            "`nightshift serve` in another terminal shows the reason.",
+        )
+    };
+    private_folder(&folders.data).map_err(|error| trouble(&error))?;
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(folders.owner_log())
+        .map_err(|error| trouble(&error))?;
+    Command::new(program)
+        .args(["serve", "--json"])
+        .stdin(Stdio::null())
+        // It says nothing there but why it cannot start.
+        .stdout(Stdio::piped())
+        .stderr(log)
+        // A session of its own: closing the terminal that happened to start it must not end it.
+        .process_group(0)
+        .spawn()
+        .map_err(|error| trouble(&error))
+}
+
+/// Why a started owner is gone, or `None` while it is there.
+fn gone(owner: &mut Child, folders: &Folders) -> Option<UserError> {
+    #[derive(serde::Deserialize)]
+    struct Said {
+        error: UserError,
+    }
+    let status = owner.try_wait().ok()??;
+    let mut said = String::new();
+    if let Some(output) = owner.stdout.take() {
+        let _what_was_read_counts = output.take(64 * 1024).read_to_string(&mut said);
+    }
+    let said = said.lines().find_map(|line| serde_json::from_str::<Said>(line).ok());
+    let unsaid = || {
+        UserError::new(
+            ErrorCode::OwnerUnreachable,
+            format!("the owner was started and ended at once: {status}"),
+            format!("Its log is {}.", folders.owner_log().display()),
+        )
+    };
+    Some(said.map_or_else(unsaid, |said| said.error))
+}
+
+/// Whether an owner holds the lock.
+pub fn is_held(folders: &Folders) -> bool {
+    File::open(folders.owner_lock()).is_ok_and(|lock| lock.try_lock_shared().is_err())
+}
+
+/// Creates a folder that is for its owner only, mode 0700, with those above it.
+///
+/// # Errors
+///
+/// Those of the system.
+pub fn private_folder(path: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::folders::BaseDirectories;
+
+    fn folders_in(folder: &Path) -> Folders {
+        let folder = Some(folder.to_path_buf());
+        Folders::of(&BaseDirectories {
+            home: folder.clone(),
+            nightshift_home: folder,
+            ..BaseDirectories::default()
+        })
+        .unwrap()
+    }
+
+    /// A program in the place of `nightshift`.
+    fn program(folder: &Path, script: &str) -> std::path::PathBuf {
+        let path = folder.join("nightshift");
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    #[tokio::test]
+    async fn an_owner_that_cannot_start_is_quoted() {
+        let folder = tempfile::tempdir().unwrap();
+        let said = UserError::new(ErrorCode::ToolMissing, "git was not found", "Install git.");
+        let line = serde_json::to_string(&serde_json::json!({ "type": "error", "error": said })).unwrap();
+        let program = program(folder.path(), &format!("echo '{line}'; exit 1"));
+        assert_eq!(connect(&folders_in(folder.path()), &program).await.unwrap_err(), said);
+    }
+
+    #[tokio::test]
+    async fn an_owner_that_dies_without_a_word_is_told_with_its_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = folders_in(folder.path());
+        let program = program(folder.path(), "echo nonsense; echo boom >&2; exit 3");
+        let error = connect(&folders, &program).await.unwrap_err();
+        assert_eq!(error.message, "the owner was started and ended at once: exit status: 3");
+        assert_eq!(error.hint, format!("Its log is {}.", folders.owner_log().display()));
+        assert_eq!(std::fs::read_to_string(folders.owner_log()).unwrap(), "boom\n");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_not_there_is_an_error_and_not_a_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = connect(&folders_in(folder.path()), Path::new("/nowhere/nightshift")).await.unwrap_err();
+        assert_eq!(error.code, ErrorCode::OwnerUnreachable);
+        assert!(error.message.starts_with("the owner could not be started: "), "{}", error.message);
+    }
+
+    #[tokio::test]
+    async fn without_an_owner_there_is_none_to_ask_and_none_to_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = folders_in(folder.path());
+        assert!(running(&folders).await.is_none());
+        assert_eq!(stop(&folders).await, Ok(false));
+        private_folder(&folders.data).unwrap();
+        std::fs::write(folders.owner_file(), "no JSON").unwrap();
+        assert!(running(&folders).await.is_none());
+    }
+}
