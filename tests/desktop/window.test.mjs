@@ -1,0 +1,199 @@
+// The real window under Xvfb, driven by WebKitGTK's own WebDriver, over the real owner. `./dev test app` runs it.
+
+import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+
+const { NIGHTSHIFT_APP: APP, NIGHTSHIFT_PROGRAM: PROGRAM, NIGHTSHIFT_UI, NIGHTSHIFT_VM_IMAGES, NIGHTSHIFT_GUEST } = process.env;
+const WITHIN = 60_000;
+
+async function freePort() {
+  const server = createServer();
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** Asks until `ask` returns something true, and returns it. */
+async function until(what, ask) {
+  const deadline = Date.now() + WITHIN;
+  let last;
+  for (;;) {
+    last = await ask().catch((error) => ((last = error), false));
+    if (last) return last;
+    if (Date.now() > deadline) throw new Error(`waited in vain for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+/** A screen, a session bus, a driver and a home of its own. */
+class Desktop {
+  #children = [];
+  home = mkdtempSync(join(tmpdir(), 'nightshift-window-'));
+
+  async start(program = PROGRAM) {
+    // The owner has twenty seconds to start; reading the program from a busy disk is none of them.
+    await new Promise((resolve) => execFile(PROGRAM, ['--version'], resolve));
+    const display = `:${100 + (process.pid % 500)}`;
+    this.screen = this.#spawn('Xvfb', [display, '-screen', '0', '1400x900x24', '-nolisten', 'tcp'], {});
+    this.environment = {
+      PATH: process.env.PATH,
+      HOME: this.home,
+      NIGHTSHIFT_HOME: this.home,
+      DISPLAY: display,
+      NIGHTSHIFT_PROGRAM: program,
+      NIGHTSHIFT_UI,
+      NIGHTSHIFT_VM_IMAGES,
+      NIGHTSHIFT_GUEST,
+      ANTHROPIC_API_KEY: 'a-key-for-tests',
+      ANTHROPIC_BASE_URL: 'http://127.0.0.1:9',
+      NO_AT_BRIDGE: '1',
+      TAURI_WEBVIEW_AUTOMATION: 'true',
+    };
+    const port = await freePort();
+    this.url = `http://127.0.0.1:${port}`;
+    this.#spawn('dbus-run-session', ['--', 'WebKitWebDriver', `--port=${port}`], this.environment);
+    await until('the driver', async () => (await fetch(`${this.url}/status`)).ok);
+    const { sessionId } = await this.#ask('POST', '/session', { capabilities: { alwaysMatch: { 'webkitgtk:browserOptions': { binary: APP, args: [] } } } });
+    this.session = `/session/${sessionId}`;
+  }
+
+  #spawn(program, args, env) {
+    const child = spawn(program, args, { env: { PATH: process.env.PATH, ...env }, stdio: 'ignore', detached: true });
+    this.#children.push(child);
+    return child;
+  }
+
+  async #ask(method, path, body, within = WITHIN) {
+    const answer = await fetch(`${this.url}${path}`, { method, body: body && JSON.stringify(body), signal: AbortSignal.timeout(within) });
+    const { value } = await answer.json();
+    if (!answer.ok) throw new Error(`${path}: ${value.error}: ${value.message}`);
+    return value;
+  }
+
+  /** Runs a function's body in the page. */
+  run(script) {
+    // One that is asked for while the window goes elsewhere may never be answered.
+    return this.#ask('POST', `${this.session}/execute/sync`, { script, args: [] }, 10_000);
+  }
+
+  text() {
+    return this.run('return document.body.innerText');
+  }
+
+  until(what, script) {
+    return until(what, () => this.run(script));
+  }
+
+  /** Starts the app once more and returns how that ended. */
+  again(...args) {
+    return new Promise((resolve) => {
+      execFile(APP, args, { env: this.environment, timeout: WITHIN }, (error, _, stderr) => resolve({ code: error?.code ?? 0, stderr }));
+    });
+  }
+
+  owner() {
+    try {
+      return JSON.parse(readFileSync(join(this.home, 'data/owner.json'), 'utf8'));
+    } catch {
+      return null;
+    }
+  }
+
+  /** Whether the app's process is there. */
+  isOpen() {
+    return readdirSync('/proc').some((pid) => {
+      try {
+        return realpathSync(`/proc/${pid}/exe`) === realpathSync(APP) && readFileSync(`/proc/${pid}/environ`, 'utf8').includes(`NIGHTSHIFT_HOME=${this.home}\0`);
+      } catch {
+        return false;
+      }
+    });
+  }
+
+  /** Ends the app as a person does: by closing the window, on a desktop without a tray. */
+  close() {
+    return this.#ask('DELETE', `${this.session}/window`);
+  }
+
+  async end() {
+    const owner = this.owner();
+    if (owner !== null) process.kill(owner.pid);
+    for (const child of this.#children) {
+      try {
+        process.kill(-child.pid);
+      } catch {
+        // It is gone already.
+      }
+    }
+    if (owner !== null) await until('the owner to end', async () => this.owner() === null);
+    rmSync(this.home, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+describe('the window', () => {
+  const desktop = new Desktop();
+  before(() => desktop.start());
+  after(() => desktop.end());
+
+  test('starts the owner and shows its UI, let in', async () => {
+    await desktop.until('Home', "return document.querySelector('nav[aria-label=Places]') !== null");
+    const owner = desktop.owner();
+    assert.equal(await desktop.run('return location.origin'), owner.url);
+    assert.equal(await desktop.run('return location.hash'), '', 'the ticket stays nowhere');
+    assert.match(await desktop.text(), /Owner \d/);
+  });
+
+  test('tells the page that it is the app, and gives it no command', async () => {
+    assert.match(await desktop.run('return window.nightshiftApp'), /^\d+\.\d+/);
+    await desktop.run("window.__refused = null; window.__TAURI_INTERNALS__?.invoke('plugin:window|close').then(() => (window.__refused = 'done'), () => (window.__refused = 'refused')); window.__TAURI_INTERNALS__ ?? (window.__refused = 'refused')");
+    assert.equal(await desktop.until('an answer', 'return window.__refused'), 'refused');
+  });
+
+  test('is one, and a link leads to its place without loading the page anew', async () => {
+    await desktop.run('window.__same = true');
+    assert.deepEqual(await desktop.again('nightshift://doctor'), { code: 0, stderr: '' });
+    await desktop.until('the doctor', "return location.pathname === '/doctor' && document.title.startsWith('Doctor')");
+    assert.equal(await desktop.run('return window.__same'), true);
+  });
+
+  test('stays where it is for a link that leads nowhere, which is told to who started it', async () => {
+    const { code, stderr } = await desktop.again('nightshift://merge/run-0000000000');
+    assert.equal(code, 0);
+    assert.match(stderr, /there is no place "merge\/run-0000000000"/);
+    assert.equal(await desktop.run('return location.pathname'), '/doctor');
+  });
+
+  test('leaves the owner running when it is closed', async () => {
+    const { pid, url, token } = desktop.owner();
+    assert.equal(desktop.isOpen(), true);
+    await desktop.close();
+    await until('the app to end', async () => !desktop.isOpen());
+    process.kill(pid, 0);
+    const health = await fetch(`${url}/api/v1/health`, { headers: { authorization: `Bearer ${token}` } });
+    assert.equal(health.status, 200);
+  });
+});
+
+describe('without an owner that can start', () => {
+  const desktop = new Desktop();
+  after(() => desktop.end());
+
+  test('the window says why and what to do, and tries again when asked', async () => {
+    const program = join(desktop.home, 'nightshift');
+    const error = { code: 'toolMissing', message: 'git was <b>not</b> found', hint: 'Install git.' };
+    writeFileSync(program, `#!/bin/sh\necho '${JSON.stringify({ type: 'error', error })}'\nexit 1\n`, { mode: 0o755 });
+    await desktop.start(program);
+    await desktop.until('the reason', "return document.getElementById('message')?.textContent !== ''");
+    assert.equal(await desktop.run("return document.getElementById('message').textContent"), error.message);
+    assert.equal(await desktop.run("return document.getElementById('hint').textContent"), error.hint);
+    writeFileSync(program, `#!/bin/sh\nexec ${PROGRAM} "$@"\n`, { mode: 0o755 });
+    await desktop.run("document.getElementById('again').click()");
+    await desktop.until('Home', "return document.querySelector('nav[aria-label=Places]') !== null");
+  });
+});
