@@ -153,6 +153,16 @@ test('evidence goes to the criterion it speaks of, and none of it is hidden', ()
   expect(likeness('', 'x')).toBe(0);
 });
 
+test('evidence that names a criterion by its number goes there, whatever its words', () => {
+  const proof = (claim: string, criterion?: number) => ({ claim, criterion, source: { type: 'command', step: '1.1', command: 'x', exitCode: 0, outputTail: '' } }) as never;
+  const groups = matchCriteria(['It prints', 'All tests pass'], [proof('All tests pass.', 1), proof('All tests pass.'), proof('Out of range.', 7)]);
+  expect(groups.map((group) => [group.claim, group.evidence.length])).toEqual([
+    ['It prints', 1],
+    ['All tests pass', 1],
+    ['Out of range.', 1],
+  ]);
+});
+
 test('a review names file, line and text of each remark', () => {
   const comment = { id: 1, at: 'a:3', path: 'src/a.ts', line: 3, side: 'after' as const, quote: '  let a;', text: 'Name it.' };
   expect(commentsOf([comment])).toEqual([{ path: 'src/a.ts', line: 3, side: 'after', quote: 'let a;', words: 'Name it.' }]);

@@ -70,6 +70,8 @@ pub struct AgentSettings {
     pub price: Option<CallPrice>,
     /// Whether it changes files or only looks.
     pub occupation: Occupation,
+    /// How many acceptance criteria the task has.
+    pub criteria: u32,
 }
 
 impl Default for AgentSettings {
@@ -86,6 +88,7 @@ impl Default for AgentSettings {
             max_output_tokens: 16_000,
             price: None,
             occupation: Occupation::Works,
+            criteria: 0,
         }
     }
 }

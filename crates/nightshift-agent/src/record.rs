@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nightshift_protocol::{
-    Evidence, EvidenceSource, FeedbackAnswer, Image, Plan, PlanStepState, ResultPart, StepId, ToolOutcome,
+    Evidence, EvidenceSource, Image, Plan, PlanStepState, ResultPart, StepId, ToolOutcome,
 };
 
 use crate::output::last_characters;
-use crate::tools::{Claim, EditAction, ShellMode, ShellRequest, ToolRequest};
+use crate::tools::{Claim, EditAction, Handover, ShellMode, ShellRequest, ToolRequest};
 
 /// Characters of a command's output kept for evidence, as [`EvidenceSource::Command`] promises.
 const OUTPUT_TAIL: usize = 4_000;
@@ -60,6 +60,13 @@ pub(crate) enum Unfounded {
         "Not finished: these pieces of feedback have no answer: {0}. Call finish with an entry in answers for each."
     )]
     Unanswered(String),
+    #[error("There is no criterion {number}: the task has {}.", match of { 0 => "no numbered ones".to_owned(), of => format!("1 to {of}") })]
+    NoSuchCriterion { number: u32, of: u32 },
+    #[error(
+        "Not finished: no evidence names acceptance criterion {0}. Note evidence with its number, or say in not_verified \
+         why it cannot be shown."
+    )]
+    NotShown(String),
 }
 
 impl Record {
@@ -131,9 +138,12 @@ impl Record {
         self.steps.insert(step, known);
     }
 
-    /// Turns a claim into evidence with what its step recorded.
-    pub(crate) fn back(&self, claim: Claim) -> Result<Evidence, Unfounded> {
-        let Claim { claim, step, label } = claim;
+    /// Turns a claim into evidence with what its step recorded. The task has `criteria` acceptance criteria.
+    pub(crate) fn back(&self, claim: Claim, criteria: u32) -> Result<Evidence, Unfounded> {
+        let Claim { claim, criterion, step, label } = claim;
+        if let Some(number) = criterion.filter(|number| *number > criteria) {
+            return Err(Unfounded::NoSuchCriterion { number, of: criteria });
+        }
         let source = match self.steps.get(&step).ok_or(Unfounded::NoSuchStep(step))? {
             Known::Picture(image) => EvidenceSource::Screenshot {
                 step,
@@ -149,7 +159,7 @@ impl Record {
             Known::Job { .. } => return Err(Unfounded::StillRunning(step)),
             Known::Other => return Err(Unfounded::NoBacking(step)),
         };
-        Ok(Evidence { claim, source })
+        Ok(Evidence { claim, criterion, source })
     }
 
     /// Whether `step` started a background command.
@@ -167,9 +177,9 @@ impl Record {
         self.asked = names.to_vec();
     }
 
-    /// Whether the work may be handed over.
-    pub(crate) fn may_finish(&self, answers: &[FeedbackAnswer]) -> Result<(), Unfounded> {
-        let unanswered = |name: &&String| !answers.iter().any(|answer| answer.name == **name);
+    /// Whether the work may be handed over. What no evidence shows has at least to be admitted.
+    pub(crate) fn may_finish(&self, handover: &Handover, criteria: u32) -> Result<(), Unfounded> {
+        let unanswered = |name: &&String| !handover.answers.iter().any(|answer| answer.name == **name);
         let unanswered: Vec<&str> = self.asked.iter().filter(unanswered).map(String::as_str).collect();
         if !unanswered.is_empty() {
             return Err(Unfounded::Unanswered(unanswered.join(", ")));
@@ -187,6 +197,12 @@ impl Record {
         }
         if self.evidence.is_empty() {
             return Err(Unfounded::NoEvidence);
+        }
+        let shown = |number: &u32| self.evidence.iter().any(|evidence| evidence.criterion == Some(*number));
+        let not_shown: Vec<String> =
+            (1..=criteria).filter(|number| !shown(number)).map(|number| number.to_string()).collect();
+        if !not_shown.is_empty() && handover.not_verified.trim().is_empty() {
+            return Err(Unfounded::NotShown(not_shown.join(", ")));
         }
         Ok(())
     }
@@ -234,7 +250,12 @@ mod tests {
     }
 
     fn claim(of: &str) -> Claim {
-        Claim { claim: "Tests pass.".to_owned(), step: step(of), label: None }
+        Claim { claim: "Tests pass.".to_owned(), criterion: None, step: step(of), label: None }
+    }
+
+    fn handover(not_verified: &str) -> Handover {
+        let (title, summary) = ("Add it".to_owned(), "It is added.".to_owned());
+        Handover { title, summary, not_verified: not_verified.to_owned(), answers: Vec::new() }
     }
 
     const FOREGROUND: ShellMode = ShellMode::Foreground { timeout_seconds: 120 };
@@ -252,7 +273,7 @@ mod tests {
         );
         let source =
             EvidenceSource::Screenshot { step: step("1.1"), label: "step 1.1".to_owned(), image: image() };
-        assert_eq!(record.back(claim("1.1")).unwrap().source, source);
+        assert_eq!(record.back(claim("1.1"), 0).unwrap().source, source);
     }
 
     #[test]
@@ -261,7 +282,7 @@ mod tests {
         let output = format!("{}end", "x".repeat(5_000));
         record.note(step("1.1"), shell(FOREGROUND), ToolOutcome::Failed, &text(&output), Some(1));
         let EvidenceSource::Command { command, exit_code, output_tail, .. } =
-            record.back(claim("1.1")).unwrap().source
+            record.back(claim("1.1"), 0).unwrap().source
         else {
             unreachable!("a command's evidence")
         };
@@ -276,15 +297,15 @@ mod tests {
         record.note(step("1.1"), shell(ShellMode::Background), ToolOutcome::Done, &text("started"), None);
         record.note(step("1.2"), read.clone(), ToolOutcome::Done, &text("running"), None);
         record.note(step("1.3"), read, ToolOutcome::Done, &text("passed"), Some(0));
-        assert_eq!(record.back(claim("1.1")), Err(Unfounded::StillRunning(step("1.1"))));
-        assert_eq!(record.back(claim("1.2")), Err(Unfounded::NoBacking(step("1.2"))));
+        assert_eq!(record.back(claim("1.1"), 0), Err(Unfounded::StillRunning(step("1.1"))));
+        assert_eq!(record.back(claim("1.2"), 0), Err(Unfounded::NoBacking(step("1.2"))));
         let source = EvidenceSource::Command {
             step: step("1.3"),
             command: "npm test".to_owned(),
             exit_code: Some(0),
             output_tail: "passed".to_owned(),
         };
-        assert_eq!(record.back(claim("1.3")).unwrap().source, source);
+        assert_eq!(record.back(claim("1.3"), 0).unwrap().source, source);
         assert_eq!(
             (record.job(step("1.1")), record.job(step("1.3"))),
             (Ok(()), Err(Unfounded::NoJob(step("1.3"))))
@@ -295,8 +316,8 @@ mod tests {
     fn a_command_that_could_not_be_run_backs_nothing() {
         let mut record = Record::default();
         record.note(step("1.1"), shell(FOREGROUND), ToolOutcome::Failed, &text("the sandbox is gone"), None);
-        assert_eq!(record.back(claim("1.1")), Err(Unfounded::NoBacking(step("1.1"))));
-        assert_eq!(record.back(claim("9.9")), Err(Unfounded::NoSuchStep(step("9.9"))));
+        assert_eq!(record.back(claim("1.1"), 0), Err(Unfounded::NoBacking(step("1.1"))));
+        assert_eq!(record.back(claim("9.9"), 0), Err(Unfounded::NoSuchStep(step("9.9"))));
     }
 
     #[test]
@@ -306,14 +327,44 @@ mod tests {
         let note = |record: &mut Record, request| {
             record.note(step("1.1"), request, ToolOutcome::Done, &[], None);
         };
-        assert_eq!(record.may_finish(&[]), Err(Unfounded::NoEvidence));
+        assert_eq!(record.may_finish(&handover(""), 0), Err(Unfounded::NoEvidence));
         note(&mut record, ToolRequest::Plan(plan(PlanStepState::Active)));
-        assert_eq!(record.may_finish(&[]), Err(Unfounded::OpenSteps("Test it".to_owned())));
+        assert_eq!(record.may_finish(&handover(""), 0), Err(Unfounded::OpenSteps("Test it".to_owned())));
         note(&mut record, ToolRequest::Plan(plan(PlanStepState::Dropped)));
-        assert_eq!(record.may_finish(&[]), Err(Unfounded::NoEvidence));
+        assert_eq!(record.may_finish(&handover(""), 0), Err(Unfounded::NoEvidence));
         let source = EvidenceSource::Screenshot { step: step("1.1"), label: String::new(), image: image() };
-        note(&mut record, ToolRequest::Evidence(Evidence { claim: "It is so.".to_owned(), source }));
-        assert_eq!(record.may_finish(&[]), Ok(()));
+        note(
+            &mut record,
+            ToolRequest::Evidence(Evidence { claim: "It is so.".to_owned(), criterion: None, source }),
+        );
+        assert_eq!(record.may_finish(&handover(""), 0), Ok(()));
+    }
+
+    #[test]
+    fn the_end_needs_evidence_of_every_criterion_or_the_word_that_there_is_none() {
+        let mut record = Record::default();
+        let source = EvidenceSource::Screenshot { step: step("1.1"), label: String::new(), image: image() };
+        let evidence = Evidence { claim: "It is so.".to_owned(), criterion: Some(2), source };
+        record.note(step("1.1"), ToolRequest::Evidence(evidence), ToolOutcome::Done, &[], None);
+        assert_eq!(record.may_finish(&handover(" "), 3), Err(Unfounded::NotShown("1, 3".to_owned())));
+        assert_eq!(record.may_finish(&handover("1 and 3 need a printer."), 3), Ok(()));
+    }
+
+    #[test]
+    fn evidence_of_a_criterion_that_is_none_is_refused() {
+        let mut record = Record::default();
+        record.note(step("1.1"), shell(FOREGROUND), ToolOutcome::Done, &text("ok"), Some(0));
+        let of = |number| Claim { criterion: Some(number), ..claim("1.1") };
+        assert_eq!(record.back(of(2), 2).unwrap().criterion, Some(2));
+        assert_eq!(record.back(of(3), 2), Err(Unfounded::NoSuchCriterion { number: 3, of: 2 }));
+        let said = [(3, 2), (1, 0)].map(|(number, of)| Unfounded::NoSuchCriterion { number, of }.to_string());
+        assert_eq!(
+            said,
+            [
+                "There is no criterion 3: the task has 1 to 2.",
+                "There is no criterion 1: the task has no numbered ones."
+            ]
+        );
     }
 
     #[test]

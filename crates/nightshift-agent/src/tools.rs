@@ -41,6 +41,8 @@ const DEFAULT_TIMEOUT_SECONDS: u64 = 120;
 const MAX_TIMEOUT_SECONDS: u64 = 1_800;
 /// Steps a plan may have: more is no plan but a log.
 const MAX_PLAN_STEPS: usize = 40;
+/// Acceptance criteria a task may have, generously.
+const MAX_CRITERIA: u64 = 100;
 /// Characters of a path, the longest Linux takes.
 const MAX_PATH: usize = 4_096;
 /// Characters of a title or a label.
@@ -142,6 +144,7 @@ pub(crate) enum ToolInput {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Claim {
     pub(crate) claim: String,
+    pub(crate) criterion: Option<u32>,
     pub(crate) step: StepId,
     pub(crate) label: Option<String>,
 }
@@ -246,6 +249,9 @@ fn plan(mut fields: Fields<'_>) -> Result<ToolInput, InputError> {
 fn claim(mut fields: Fields<'_>) -> Result<ToolInput, InputError> {
     let claim = Claim {
         claim: fields.text("claim", MAX_SENTENCE),
+        criterion: fields
+            .optional_whole("criterion", 1..=MAX_CRITERIA)
+            .and_then(|number| u32::try_from(number).ok()),
         step: fields.step("step"),
         label: fields.optional_text("label", MAX_TITLE),
     };

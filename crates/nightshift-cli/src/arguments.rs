@@ -34,12 +34,17 @@ pub(crate) enum Command {
 Examples:
   nightshift exec \"Add a dark mode toggle that persists to localStorage\"
   nightshift exec --repo ~/src/app --background \"Translate the error pages to German\"
+  nightshift exec \"Add a dark mode toggle\" --criterion \"A button switches it\" --criterion \"It survives a reload\"
   nightshift exec --json \"Raise test coverage of src/parser\" | jq .type
 
 Ctrl+C stops the waiting, not the run: it goes on, and `nightshift watch` shows it again.")]
     Exec {
         /// What is to be done: what to change, how one sees that it is done, which tests to run.
         description: String,
+        /// How one sees that it is done, in one sentence; may be given several times. Each needs evidence of its own
+        /// [default: what the description lists under "Acceptance criteria"].
+        #[arg(long = "criterion", value_name = "SENTENCE")]
+        criteria: Vec<String>,
         /// The repository: a folder on this machine, a URL, or OWNER/NAME at GitHub.
         #[arg(long, default_value = ".")]
         repo: String,

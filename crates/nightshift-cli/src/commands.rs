@@ -73,6 +73,7 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
     match arguments.command {
         Command::Exec {
             description,
+            criteria,
             repo,
             base,
             model,
@@ -83,6 +84,7 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
         } => {
             let request = SubmitTask {
                 description,
+                criteria,
                 repository: repository(&repo)?,
                 base_branch: base,
                 model,

@@ -28,6 +28,8 @@ const LONGEST: usize = 4_000;
 pub struct BodyFacts<'a> {
     /// What was done and why, in the agent's words. The first three sentences lead, the rest follows at the end.
     pub summary: &'a str,
+    /// How the person sees that it is done; evidence names them by their numbers, from 1.
+    pub criteria: &'a [String],
     /// What backs it.
     pub evidence: &'a [Evidence],
     /// The commands that were run, in order.
@@ -71,6 +73,9 @@ pub fn compose_body(facts: &BodyFacts<'_>) -> String {
     if !facts.settles.is_empty() {
         sections.push(facts.settles.to_owned());
     }
+    if !facts.criteria.is_empty() {
+        sections.push(criteria(facts.criteria, facts.evidence));
+    }
     sections.extend([evidence(facts.evidence, facts.recording), look_first(facts.changed_files)]);
     if !facts.findings.is_empty() {
         sections.push(findings(facts.findings));
@@ -84,6 +89,22 @@ pub fn compose_body(facts: &BodyFacts<'_>) -> String {
     }
     sections.push(cost(facts));
     sections.join("\n\n") + "\n"
+}
+
+/// Each acceptance criterion with the numbers of what shows it.
+fn criteria(criteria: &[String], evidence: &[Evidence]) -> String {
+    let mut section = "## Acceptance criteria\n".to_owned();
+    for (number, criterion) in (1..).zip(criteria) {
+        let about = (1..).zip(evidence).filter(|(_, one)| one.criterion == Some(number));
+        let shown: Vec<String> = about.map(|(place, _)| format!("{place}")).collect();
+        let shown = match shown.as_slice() {
+            [] => "**no evidence**".to_owned(),
+            [one] => format!("evidence {one}"),
+            several => format!("evidence {}", several.join(", ")),
+        };
+        let _ = write!(section, "\n{number}. {} ({shown})", text(criterion));
+    }
+    section
 }
 
 /// The words of one finding.
@@ -156,7 +177,7 @@ fn evidence(evidence: &[Evidence], recording: Option<&ArtifactId>) -> String {
         if std::mem::take(&mut skip) {
             continue;
         }
-        let Evidence { claim, source } = one;
+        let Evidence { claim, source, .. } = one;
         if let Some(pair) = before_and_after(&evidence[number - 1..]) {
             side_by_side(&mut section, number, pair);
             skip = true;
@@ -406,7 +427,7 @@ mod tests {
         };
         let source =
             EvidenceSource::Screenshot { step: "4.1".parse().unwrap(), label: label.to_owned(), image };
-        Evidence { claim: claim.to_owned(), source }
+        Evidence { claim: claim.to_owned(), criterion: None, source }
     }
 
     fn command(claim: &str, command: &str, output: &str) -> Evidence {
@@ -416,7 +437,7 @@ mod tests {
             exit_code: Some(0),
             output_tail: output.to_owned(),
         };
-        Evidence { claim: claim.to_owned(), source }
+        Evidence { claim: claim.to_owned(), criterion: None, source }
     }
 
     fn changed(path: &str, added: u64, removed: u64) -> FileChange {
@@ -431,6 +452,7 @@ mod tests {
     ) -> String {
         compose_body(&BodyFacts {
             summary,
+            criteria: &[],
             evidence,
             commands,
             changed_files,
@@ -453,10 +475,31 @@ mod tests {
     }
 
     #[test]
+    fn each_criterion_stands_with_what_shows_it_or_that_nothing_does() {
+        let asked =
+            ["A button switches it.", "It survives a reload.", "<b>Print</b> is light"].map(str::to_owned);
+        let of = |criterion, one: Evidence| Evidence { criterion: Some(criterion), ..one };
+        let noted = [
+            of(1, screenshot("Light before", "before")),
+            of(1, screenshot("Dark after", "after")),
+            command("Tests pass", "npm test", "ok"),
+            of(2, screenshot("Dark after a reload", "reload")),
+        ];
+        insta::assert_snapshot!(criteria(&asked, &noted), @r"
+        ## Acceptance criteria
+
+        1. A button switches it. (evidence 1, 2)
+        2. It survives a reload. (evidence 4)
+        3. \<b\>Print\</b\> is light (**no evidence**)
+        ");
+    }
+
+    #[test]
     fn a_body_leads_with_the_claim_and_its_evidence() {
         let facts = BodyFacts {
             summary: "Adds a dark mode that follows the system. A switch in the header overrides it. The choice is \
                       kept in local storage. Colours are CSS variables now.\n\nThe chart needed a second palette.",
+            criteria: &[],
             evidence: &[
                 screenshot("The page is light at first", "before"),
                 screenshot("The page is dark after a click on the switch", "after"),

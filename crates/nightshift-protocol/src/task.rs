@@ -14,6 +14,9 @@ pub struct Task {
     pub id: TaskId,
     /// The description, in the person's words.
     pub description: String,
+    /// How one sees that it is done, each in one sentence. Evidence names them by their numbers, from 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub criteria: Vec<String>,
     /// Path or URL of the repository.
     pub repository: String,
     /// The branch the work starts from and goes back to.
@@ -91,6 +94,7 @@ mod tests {
         Task {
             id: "task-0000000000".parse().unwrap(),
             description: description.to_owned(),
+            criteria: Vec::new(),
             repository: "/src/app".to_owned(),
             base_branch: "main".to_owned(),
             base_commit: "a".repeat(40).parse().unwrap(),

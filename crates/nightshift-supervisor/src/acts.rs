@@ -343,6 +343,7 @@ impl Acts {
         let size = desk.screen.size().ok_or_else(|| Trouble::Cut("the screen shows nothing".to_owned()))?;
         let facts = PromptFacts {
             task: task.description.clone(),
+            criteria: task.criteria.clone(),
             folder,
             branch: branch.to_owned(),
             base_branch: task.base_branch.clone(),

@@ -5,6 +5,7 @@
 //! owner that was killed goes on the same way as one that was not.
 
 mod acts;
+mod criteria;
 mod delivery;
 mod desk;
 mod doctor;

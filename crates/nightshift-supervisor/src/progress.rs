@@ -259,6 +259,7 @@ impl RunProgress {
         };
         let mut agent_settings = settings;
         agent_settings.limits = task.limits;
+        agent_settings.criteria = u32::try_from(task.criteria.len()).unwrap_or(u32::MAX);
         Ok(Self {
             run: event.run.clone(),
             task: task.clone(),

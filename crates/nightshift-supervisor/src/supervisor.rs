@@ -12,9 +12,9 @@ use nightshift_forge::{
 };
 use nightshift_model::{ModelFacts, Price, Rates};
 use nightshift_protocol::{
-    CommitId, DoctorReport, ErrorCode, Event, EventBody, Live, MergeReply, MessageDelivery, ModelList,
-    PullRequestId, QueueReason, RaiseLimits, RunId, RunState, RunSummary, SubmitReply, SubmitTask, Task,
-    TaskId, Uncommitted, UserError,
+    CommitId, DoctorReport, ErrorCode, Event, EventBody, Limits, Live, MergeReply, MessageDelivery,
+    ModelList, PullRequestId, QueueReason, RaiseLimits, RunId, RunState, RunSummary, SubmitReply, SubmitTask,
+    Task, TaskId, Uncommitted, UserError,
 };
 use nightshift_store::{AppendError, RunFilter, RunStates};
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
@@ -161,9 +161,17 @@ impl Supervisor {
     async fn take_in(&self, request: SubmitTask) -> Result<SubmitReply, UserError> {
         let description = request.description.trim().to_owned();
         check_description(&description)?;
-        let description = self.shared.settings.delivery.redactor.redact_certain(&description).into_owned();
+        let clean = |text: &str| self.shared.settings.delivery.redactor.redact_certain(text).into_owned();
+        let description = clean(&description);
+        let given: Vec<String> = request.criteria.iter().map(|criterion| clean(criterion)).collect();
+        let criteria = crate::criteria::of(&given, &description)?;
         let model = request.model.unwrap_or_else(|| self.shared.settings.default_model.clone());
         self.check_model(&model).await?;
+        // The usual limit is no wish of a person's, and stands for nothing where there is no price.
+        let in_money = request.limits.cost_microdollars != Limits::default().cost_microdollars;
+        if in_money && self.shared.model.price(&model).is_none() {
+            return Err(trouble::no_price(&model));
+        }
         if let Some(free) =
             doctor::free_mib(&self.shared.settings.data).filter(|free| *free < doctor::LEAST_FREE_MIB)
         {
@@ -192,6 +200,7 @@ impl Supervisor {
         let task = Task {
             id: task,
             description,
+            criteria,
             repository: checkout.source.to_string(),
             base_branch: checkout.branch.to_string(),
             base_commit: checkout.commit.clone(),

@@ -17,6 +17,15 @@ pub(crate) fn disk_or(code: ErrorCode, what: &str, error: &std::io::Error) -> Us
     }
 }
 
+/// A limit in money for a model whose price nobody knows.
+pub(crate) fn no_price(model: &str) -> UserError {
+    UserError::new(
+        ErrorCode::InvalidRequest,
+        format!("the price of {model} is not known, so a limit in money would not be held"),
+        "Name its price in the configuration (docs/models.md), or limit it with --tokens, --turns or --minutes.",
+    )
+}
+
 /// A user's error for a full disk.
 pub(crate) fn disk_full(what: &str) -> UserError {
     UserError::new(

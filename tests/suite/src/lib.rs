@@ -299,6 +299,7 @@ pub fn task(description: &str, repository: &Path) -> SubmitTask {
         model: None,
         limits: Limits::default(),
         issue: None,
+        criteria: Vec::new(),
         uncommitted: Uncommitted::Refuse,
     }
 }

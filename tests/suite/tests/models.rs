@@ -1,7 +1,7 @@
 //! Whole runs, from a task to a pull request, by each provider's API.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
-use nightshift_protocol::{EventBody, SubmitTask};
+use nightshift_protocol::{EventBody, Limits, RaiseLimits, SubmitTask};
 use serde_json::{Value, json};
 use suite::{Night, task};
 
@@ -66,4 +66,25 @@ async fn faults_on_the_wire_repeat_no_step() {
         steps.dedup();
         assert_eq!(steps.len(), all, "{model}: a step ran twice");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_in_money_is_refused_for_a_model_whose_price_is_not_known() {
+    let night = Night::begin(script(&[])).await;
+    let local = |limits| SubmitTask {
+        model: Some("local/qwen3-vl:8b".to_owned()),
+        limits,
+        ..task("Add a note", &night.repository())
+    };
+    let a_dollar = Limits { cost_microdollars: 1_000_000, ..Limits::default() };
+    let refused = night.owner.api.submit_task(local(a_dollar)).await.unwrap_err();
+    assert_eq!(
+        refused.message,
+        "the price of local/qwen3-vl:8b is not known, so a limit in money would not be held"
+    );
+    let run = night.owner.api.submit_task(local(Limits::default())).await.unwrap().run;
+    let more = RaiseLimits { cost_microdollars: Some(2_000_000), ..RaiseLimits::default() };
+    let refused_later = night.owner.api.raise_limits(run.as_str(), more).await.unwrap_err();
+    assert_eq!(refused_later, refused);
+    night.until_in_review(&run).await;
 }

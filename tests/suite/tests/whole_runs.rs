@@ -47,3 +47,25 @@ async fn a_command_under_way_when_the_owner_ends_is_found_again_and_not_repeated
     assert_exactly_once(&events);
     assert!(names(&events).contains(&"ownerResumed"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_criteria_a_description_lists_are_shown_one_by_one_or_the_work_is_not_done() {
+    let shows = |criterion: u32, claim: &str, step: &str| json!({"tool": "evidence", "input": {"claim": claim, "criterion": criterion, "step": step}});
+    let night = Night::begin(json!({"turns": [
+        {"calls": [shell("echo two >> notes.txt && git commit -qam 'Add a note' && cat notes.txt")]},
+        {"calls": [shows(1, "There are two notes.", "1.1"), shows(3, "No such criterion.", "1.1")]},
+        {"expect": [{"lastResultContains": "There is no criterion 3: the task has 1 to 2."}], "calls": [finish("Add a note")]},
+        {"expect": [{"lastResultContains": "no evidence names acceptance criterion 2"}], "calls": [
+            {"tool": "finish", "input": {"title": "Add a note", "summary": "A note.",
+                "not_verified": "2: there is no printer here."}}]},
+    ]}))
+    .await;
+    let description = "Add a note\n\nAcceptance criteria:\n- It is committed.\n- It can be printed.\n";
+    let run = night.submit(description).await;
+    let events = night.until_in_review(&run).await;
+    assert_exactly_once(&events);
+    let body = night.owner.api.pull_request(run.as_str()).await.unwrap().body;
+    let expected = "## Acceptance criteria\n\n1. It is committed. (evidence 1)\n2. It can be printed. (**no evidence**)\n\n## Evidence";
+    assert!(body.contains(expected), "{body}");
+    night.assert_no_breach();
+}

@@ -301,7 +301,7 @@ fn a_question_is_answered_by_the_next_words_of_a_person() {
 #[test]
 fn evidence_carries_what_its_step_recorded() {
     let machine = ready_to_finish();
-    let [Evidence { claim, source: EvidenceSource::Screenshot { step, label, .. } }] = machine.evidence()
+    let [Evidence { claim, source: EvidenceSource::Screenshot { step, label, .. }, .. }] = machine.evidence()
     else {
         panic!("{:?}", machine.evidence())
     };

@@ -225,7 +225,7 @@ impl AgentMachine {
             }
             ToolInput::Run(request) => Ok(Awaited::Run(request)),
             ToolInput::Evidence(claim) => {
-                self.record.back(claim).map(|evidence| Awaited::Run(ToolRequest::Evidence(evidence)))
+                self.record.back(claim, self.settings.criteria).map(|evidence| Awaited::Run(ToolRequest::Evidence(evidence)))
             }
             ToolInput::Ask { question } => Ok(Awaited::Question(question)),
             ToolInput::Finish(_) if !(self.words.is_empty() && self.queued.is_empty()) => Ok(Awaited::Refused(
@@ -233,7 +233,8 @@ impl AgentMachine {
                     .to_owned(),
             )),
             ToolInput::Finish(handover) => {
-                self.record.may_finish(&handover.answers).map(|()| Awaited::Accepted(handover))
+                let allowed = self.record.may_finish(&handover, self.settings.criteria);
+                allowed.map(|()| Awaited::Accepted(handover))
             }
         };
         founded.unwrap_or_else(|unfounded| Awaited::Refused(unfounded.to_string()))

@@ -213,6 +213,10 @@ fn evidence() -> ToolDefinition {
                     "type": "string",
                     "description": "The step's number, as it stands at the end of its result, for example \"4.1\".",
                 },
+                "criterion": {
+                    "type": "integer", "minimum": 1,
+                    "description": "The number of the acceptance criterion that this shows, where the task has a list.",
+                },
                 "label": {
                     "type": "string", "maxLength": MAX_TITLE,
                     "description": "A word or two under the picture, for example \"before\" or \"after reload\".",
@@ -234,8 +238,8 @@ fn ask() -> ToolDefinition {
 fn finish() -> ToolDefinition {
     function(
         FINISH,
-        "Hands the work over: your commits become a pull request. Needs evidence, and a plan in which every step is \
-         done or dropped. Call it alone, as the last thing.",
+        "Hands the work over: your commits become a pull request. Needs evidence, of every acceptance criterion that \
+         has a number unless not_verified says why there is none, and a plan in which every step is done or dropped. Call it alone, as the last thing.",
         object(
             &["title", "summary"],
             json!({

@@ -56,6 +56,7 @@ fn a_task_needs_a_description_and_a_repository_and_nothing_else() {
         model: None,
         limits: Limits::default(),
         issue: None,
+        criteria: Vec::new(),
         uncommitted: Uncommitted::Refuse,
     };
     assert_eq!(task, expected);

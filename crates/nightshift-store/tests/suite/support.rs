@@ -21,6 +21,7 @@ pub(crate) fn submitted(task: u32, repository: &str) -> EventBody {
         model: "claude-sonnet-5-5".to_owned(),
         limits: Limits::default(),
         issue: None,
+        criteria: Vec::new(),
         created_at: at(0),
     };
     EventBody::RunSubmitted { task, branch: "nightshift/add-dark-mode-0000000000".to_owned() }

@@ -346,6 +346,7 @@ impl Courier {
             .collect();
         let body = compose_body(&BodyFacts {
             summary: &self.finished.summary,
+            criteria: &self.task.criteria,
             evidence: &self.evidence,
             commands: &commands,
             changed_files: &changed_files,

@@ -16,6 +16,7 @@ fn task() -> Task {
         model: "claude-sonnet-5-5".to_owned(),
         limits: Limits::default(),
         issue: None,
+        criteria: Vec::new(),
         created_at: OffsetDateTime::UNIX_EPOCH,
     }
 }

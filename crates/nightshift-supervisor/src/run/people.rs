@@ -4,6 +4,7 @@ use nightshift_protocol::{ErrorCode, EventBody, RaiseLimits, RunState, UserError
 use nightshift_store::AppendError;
 
 use super::{Driver, Flow};
+use crate::trouble;
 
 impl Driver {
     /// Why the run does not listen any more, if it does not.
@@ -73,6 +74,10 @@ impl Driver {
                 message,
                 "Give a new task with `nightshift exec`.",
             )));
+        }
+        let model = &self.progress.task.model;
+        if limits.cost_microdollars.is_some() && self.shared.model.price(model).is_none() {
+            return Ok(Err(trouble::no_price(model)));
         }
         let limits = limits.over(self.progress.task.limits);
         self.append(vec![EventBody::LimitsRaised { limits }]).await?;

@@ -161,6 +161,7 @@ async fn open(opened: Opened, forge: &Forge) -> Result<PullRequestId, Failure> {
         recording: None,
         settles: "",
         summary: &opened.summary,
+        criteria: &[],
         evidence: &opened.evidence,
         commands: &commands,
         changed_files: &changed_files,

@@ -1,5 +1,5 @@
-// Which evidence belongs to which acceptance criterion. The agent claims in its own words; a claim goes to the criterion
-// it shares most words with, if those are enough of them. What fits none stands on its own: nothing is hidden.
+// Which evidence belongs to which acceptance criterion. Evidence that names one by its number belongs there. Another claim
+// goes to the criterion it shares most words with, if those are enough. What fits none stands on its own: nothing is hidden.
 
 import type { Evidence } from '@/backend/types';
 
@@ -35,9 +35,9 @@ export function matchCriteria(criteria: readonly string[], evidence: readonly Ev
   const groups: Group[] = criteria.map((claim) => ({ claim, isCriterion: true, evidence: [] }));
   const others: Group[] = [];
   for (const each of evidence) {
-    let best: Group | null = null;
+    let best: Group | null = groups[(each.criterion ?? 0) - 1] ?? null;
     let most = ENOUGH;
-    for (const group of groups) {
+    for (const group of best === null ? groups : []) {
       const score = likeness(group.claim, each.claim);
       if (score >= most) {
         most = score + 1e-9;

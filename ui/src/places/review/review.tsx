@@ -49,7 +49,7 @@ export function ReviewPlace({ run }: { run: string }) {
   const diff = useQuery({ queryKey: ['diff', run, data?.summary.head], queryFn: ({ signal }) => backend.diff(run, signal), enabled: data !== undefined, staleTime: Number.POSITIVE_INFINITY });
   const files = useMemo(() => parseDiff(diff.data ?? ''), [diff.data]);
   const task = detail.data?.summary.task;
-  const criteria = useMemo(() => criteriaIn(task?.description ?? ''), [task?.description]);
+  const criteria = useMemo(() => (task?.criteria?.length ? task.criteria : criteriaIn(task?.description ?? '')), [task?.criteria, task?.description]);
   const pictures = useMemo(() => picturesOf(data?.evidence ?? []), [data?.evidence]);
   const open = data?.summary.state.type === 'open';
   const toFile = (index: number) => diffList.current?.toFile(Math.min(files.length - 1, Math.max(0, index)));
