@@ -11,7 +11,7 @@ use crate::{Image, StepId};
 pub struct Evidence {
     /// The acceptance criterion or statement that is backed, in one sentence.
     pub claim: String,
-    /// The number of the task's acceptance criterion that it is about, from 1; absent where it is about none.
+    /// The number of the task's acceptance criterion that it is about, from 1, if it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub criterion: Option<u32>,
     /// What backs it.

@@ -17,8 +17,7 @@ use crate::{
 pub struct SubmitTask {
     /// What is to be done.
     pub description: String,
-    /// How one sees that it is done, at most 20 sentences of 500 characters. If absent they are what the description
-    /// lists under "Acceptance criteria", if it does.
+    /// How one sees that it is done; if absent, what the description lists under acceptance criteria.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub criteria: Vec<String>,
     /// Absolute path or URL of the repository.

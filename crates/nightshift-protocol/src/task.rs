@@ -14,7 +14,7 @@ pub struct Task {
     pub id: TaskId,
     /// The description, in the person's words.
     pub description: String,
-    /// How one sees that it is done, each in one sentence. Evidence names them by their numbers, from 1.
+    /// How one sees that it is done, each in one sentence; evidence names them by their numbers, from 1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub criteria: Vec<String>,
     /// Path or URL of the repository.

@@ -1385,6 +1385,11 @@ export type components = {
         readonly Evidence: {
             /** @description The acceptance criterion or statement that is backed, in one sentence. */
             readonly claim: string;
+            /**
+             * Format: int32
+             * @description The number of the task's acceptance criterion that it is about, from 1, if it is about one.
+             */
+            readonly criterion?: number | null;
             /** @description What backs it. */
             readonly source: components["schemas"]["EvidenceSource"];
         };
@@ -2330,6 +2335,8 @@ export type components = {
         readonly SubmitTask: {
             /** @description The branch to start from; the checked-out one if absent. */
             readonly baseBranch?: string | null;
+            /** @description How one sees that it is done; if absent, what the description lists under acceptance criteria. */
+            readonly criteria?: readonly string[];
             /** @description What is to be done. */
             readonly description: string;
             readonly issue?: components["schemas"]["IssueReference"] | null;
@@ -2353,6 +2360,8 @@ export type components = {
              * @description When it was submitted.
              */
             readonly createdAt: string;
+            /** @description How one sees that it is done, each in one sentence; evidence names them by their numbers, from 1. */
+            readonly criteria?: readonly string[];
             /** @description The description, in the person's words. */
             readonly description: string;
             /** @description Its id. */
