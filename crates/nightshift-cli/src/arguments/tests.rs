@@ -140,6 +140,7 @@ fn numbers_are_numbers() {
 fn a_task_in_this_folder_needs_no_flag() {
     let Command::Exec {
         description,
+        criteria,
         repo,
         base,
         model,
@@ -154,6 +155,14 @@ fn a_task_in_this_folder_needs_no_flag() {
     assert_eq!((description.as_str(), repo.as_str(), base, model), ("Fix it", ".", None, None));
     assert_eq!((limits.budget, limits.turns, limits.tokens, limits.minutes), (None, None, None, None));
     assert!(!(leave_out_uncommitted || background || result_json));
+    assert_eq!(criteria, Vec::<String>::new());
+}
+
+#[test]
+fn criteria_add_up_in_their_order() {
+    let words = ["exec", "Fix it", "--criterion", "It is dark", "--criterion", "It stays dark"];
+    let Command::Exec { criteria, .. } = parsed(&words).unwrap() else { unreachable!() };
+    assert_eq!(criteria, ["It is dark", "It stays dark"]);
 }
 
 #[test]
