@@ -166,6 +166,8 @@ impl Supervisor {
             let number = task.issue.number;
             let request = SubmitTask {
                 description: task.description,
+                // Those that the issue lists.
+                criteria: Vec::new(),
                 repository: named.to_owned(),
                 base_branch: None,
                 model: None,
