@@ -27,6 +27,13 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 /// Readers beside the one writer: each is a thread and a page cache.
 const READERS: u32 = 4;
 
+/// A reader's page cache, in KiB as SQLite writes it: behind it is the system's, which the readers share.
+/// <https://sqlite.org/pragma.html#pragma_cache_size>
+const READER_CACHE: &str = "-1024";
+
+/// After how long without use a reader gives its memory back.
+const READER_IDLE: Duration = Duration::from_secs(30);
+
 /// How long a connection waits for a lock that another process (a backup, a person's `sqlite3`) holds.
 const BUSY: Duration = Duration::from_secs(10);
 
@@ -109,7 +116,8 @@ impl Database {
         MIGRATIONS.run(&mut connection).await.map_err(OpenError::Migrate)?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
-            .connect_lazy_with(options.clone().pragma("query_only", "on"));
+            .idle_timeout(READER_IDLE)
+            .connect_lazy_with(options.clone().pragma("query_only", "on").pragma("cache_size", READER_CACHE));
         Ok(Self { options, writer: Mutex::new(Some(connection)), readers })
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 use super::SecretFound;
 
@@ -13,7 +13,8 @@ struct Pattern {
     certain: bool,
 }
 
-/// Kinds, expressions, and whether a match is certain. The shapes are those the issuers publish for scanners.
+/// Kinds, expressions, and whether a match is certain. The shapes are those the issuers publish for scanners. All of
+/// them are of ASCII, as secrets are: classes of Unicode repeated hundreds of times would be megabytes of automata.
 const SHAPES: [(&str, &str, bool); 17] = [
     ("GitHub token", r"\b(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{36,255})\b", true),
     ("Anthropic key", r"\bsk-ant-[A-Za-z0-9_-]{24,}", true),
@@ -28,14 +29,18 @@ const SHAPES: [(&str, &str, bool); 17] = [
     ("Hugging Face token", r"\bhf_[A-Za-z0-9]{34,}\b", true),
     (
         "private key",
-        r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.{0,8000}?-----END [A-Z ]*PRIVATE KEY-----|[^-]*)",
+        r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:(?:[\x00-,.-\x7F]|-{1,4}[\x00-,.-\x7F])*-----END [A-Z ]*PRIVATE KEY-----|[\x00-,.-\x7F]*)",
         true,
     ),
     ("JSON Web Token", r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}", false),
-    ("password in a URL", r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,64}:(?P<s>[^\s/@]{3,256})@", false),
+    (
+        "password in a URL",
+        r"\b[a-z][a-z0-9+.-]{1,20}://[!-.0-9;-?A-~]{0,64}:(?P<s>[!-.0-?A-~]{3,256})@",
+        false,
+    ),
     (
         "token in a URL",
-        r"[?&](?:access_token|api_?key|auth|key|password|secret|sig|signature|token)=(?P<s>[^\s&#]{12,})",
+        r#"[?&](?:access_token|api_?key|auth|key|password|secret|sig|signature|token)=(?P<s>[!"$%'-~]{12,})"#,
         false,
     ),
     (
@@ -53,7 +58,11 @@ const SHAPES: [(&str, &str, bool); 17] = [
 static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
     // A test reads all of them, so none is left out here.
     let read = |(kind, regex, certain): &(&'static str, &str, bool)| {
-        Some(Pattern { kind, regex: Regex::new(regex).ok()?, certain: *certain })
+        Some(Pattern {
+            kind,
+            regex: RegexBuilder::new(regex).unicode(false).build().ok()?,
+            certain: *certain,
+        })
     };
     SHAPES.iter().filter_map(read).collect()
 });
@@ -125,6 +134,10 @@ mod tests {
                 "private key",
                 "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----".to_owned(),
             ),
+            (
+                "private key",
+                format!("-----BEGIN PRIVATE KEY-----\nDEK-Info: AES-128-CBC\n{}", "MIIE\n".repeat(4_000)),
+            ),
             ("password in a URL", "postgres://app:s3cr3t-pw@db/app".to_owned()),
             ("token in a URL", format!("https://h/cb?token={body}&x=1")),
             ("authorization", format!("Authorization: Bearer {body}")),
@@ -132,6 +145,22 @@ mod tests {
         ] {
             assert!(kinds(&text).contains(&kind.to_owned()), "{kind}: {text} → {:?}", kinds(&text));
         }
+    }
+
+    #[test]
+    fn a_private_key_is_found_up_to_its_end_however_long_and_whatever_headers_it_has() {
+        let key = format!(
+            "-----BEGIN RSA PRIVATE KEY-----\nDEK-Info: AES-128-CBC,0A\n{}-----END RSA PRIVATE KEY-----",
+            "MIIEowIBAAKCAQEA\n".repeat(2_000)
+        );
+        let text = format!("before {key} after - and more");
+        let found: Vec<_> = find(&text).map(|found| text[found.range].to_owned()).collect();
+        assert_eq!(found, [key]);
+    }
+
+    #[test]
+    fn a_secret_beside_letters_of_another_script_is_found() {
+        assert_eq!(kinds("ключAKIAQ3EGRTY7LLOPMN5Aключ"), ["AWS access key"]);
     }
 
     #[test]
