@@ -54,7 +54,7 @@ export function Rail({ waits, reviews, onHelp }: { waits: number; reviews: numbe
   ];
   const current = (href: string) => (href === '/' ? path === '/' || path.startsWith('/runs') : path.startsWith(href));
   return (
-    <nav aria-label="Places" className="flex w-[78px] shrink-0 flex-col gap-0.5 border-r border-line bg-well px-1.5 py-2">
+    <nav aria-label="Places" className="flex w-[88px] shrink-0 flex-col gap-0.5 border-r border-line bg-well px-1.5 py-2">
       <Tip text="New task" shortcut="n" side="right">
         <Link
           href="/new"

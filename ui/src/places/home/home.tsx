@@ -1,4 +1,4 @@
-import { useMemo } from 'react';
+import { useMemo, useState } from 'react';
 import { Link } from 'wouter';
 import { problemOf } from '@/backend/problem';
 import type { RunSummary } from '@/backend/types';
@@ -16,6 +16,8 @@ import { FinishedRow, PausedRow, QueueRow } from './rows';
 import { RunTile } from './run-tile';
 import { WaitRow } from './wait-row';
 
+/** More than a person answers in one sitting; the rest comes on request, so that a long list costs nothing. */
+const WAITING_SHOWN = 40;
 const QUEUE_SHOWN = 12;
 const FINISHED_SHOWN = 15;
 
@@ -30,6 +32,7 @@ export function Home() {
   const finished = useFinished();
   const { leftAt } = usePreferences();
   const list = useListKeys<HTMLDivElement>();
+  const [shown, setShown] = useState(WAITING_SHOWN);
   const runs = unfinished.data;
   const parts = useMemo(() => {
     const all = runs ?? [];
@@ -70,9 +73,16 @@ export function Home() {
                   <p className="rounded-lg border border-dashed border-line px-4 py-3 text-faint">Nothing. Questions, pauses and reviews appear here.</p>
                 ) : (
                   <ul className="divide-y divide-line overflow-hidden rounded-lg border border-line bg-raised">
-                    {parts.waiting.map((run) => (
+                    {parts.waiting.slice(0, shown).map((run) => (
                       <WaitRow key={run.run} run={run} />
                     ))}
+                    {parts.waiting.length > shown && (
+                      <li className="px-3.5 py-2">
+                        <button type="button" data-row onClick={() => setShown(shown + 200)} className="rounded-sm text-soft hover:text-ink">
+                          {parts.waiting.length - shown} more
+                        </button>
+                      </li>
+                    )}
                   </ul>
                 )}
               </Section>
