@@ -46,6 +46,7 @@ pub(crate) struct Ground {
     entropy: Arc<dyn Entropy>,
     folder: tempfile::TempDir,
     qemu: PathBuf,
+    cache: PathBuf,
 }
 
 impl Ground {
@@ -83,7 +84,7 @@ impl Ground {
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let images = Images::new(recipe, cache.join("images"));
         let templates = Templates::new(driver.clone(), images, MachineSize::default(), Arc::clone(&entropy));
-        Ok(Self { samples, driver, templates, entropy, folder, qemu })
+        Ok(Self { samples, driver, templates, entropy, folder, qemu, cache })
     }
 
     /// How many samples are wanted.
@@ -107,6 +108,11 @@ impl Ground {
     /// Where machines have their folders, each by its sandbox's id.
     pub(crate) fn sandboxes(&self) -> PathBuf {
         self.folder.path().join("sandboxes")
+    }
+
+    /// Where what is made once is kept.
+    pub(crate) fn cache(&self) -> &std::path::Path {
+        &self.cache
     }
 
     /// QEMU's program.

@@ -12,8 +12,10 @@ mod bench;
 mod benches;
 mod figure;
 mod ground;
+mod history;
 mod host;
 mod monitor;
+mod owner;
 mod report;
 mod savevm;
 

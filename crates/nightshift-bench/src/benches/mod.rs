@@ -3,9 +3,11 @@
 mod action;
 mod checkpoint;
 mod density;
+mod live_view;
 mod sandbox;
 mod screen;
 mod step;
+mod ui;
 
 use crate::bench::Bench;
 
@@ -17,6 +19,8 @@ pub(crate) const ALL: &[&dyn Bench] = &[
     &screen::ScreenBench,
     &action::Action,
     &step::Step,
+    &ui::Ui,
+    &live_view::LiveView,
 ];
 
 /// The bench of that name.
