@@ -15,10 +15,10 @@ use nightshift_protocol::{
     ArtifactId, AskForChanges, ChangedFile, ChangedFiles, CheckpointSummary, CommitId, DoctorReport,
     ErrorCode, Event, ForkReply, ForkRun, ListRuns, Live, MergeReply, ModelList, NewComment, Overview,
     PullRequestDetail, PullRequestSummary, RaiseLimits, RunDetail, RunId, RunList, RunState, RunSummary,
-    SayToRun, SearchFor, SearchReply, SubmitReply, SubmitTask, Tree, UserError,
+    SayToRun, SearchFor, SearchReply, SubmitReply, SubmitTask, TerminalSize, Tree, UserError,
 };
 use nightshift_store::{FindError, RunCursor, RunFilter, RunStates, SearchCursor, SearchWords, Store};
-pub use nightshift_supervisor::{IDLE, Lease, RunScreen, Webhook, live};
+pub use nightshift_supervisor::{IDLE, Lease, RunScreen, Terminal, TerminalEvent, Webhook, live};
 use nightshift_supervisor::{Supervisor, trouble};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{BroadcastStream, ReceiverStream};
@@ -237,6 +237,17 @@ impl Api {
     pub async fn take_over(&self, named: &str) -> Result<Lease, UserError> {
         let run = self.find(named).await?.run;
         self.supervisor.take_over(&run).await
+    }
+
+    /// Opens a terminal in a run's sandbox; with a session's name the shell that it had before.
+    pub async fn terminal(
+        &self,
+        named: &str,
+        session: Option<String>,
+        size: TerminalSize,
+    ) -> Result<Terminal, UserError> {
+        let run = self.find(named).await?.run;
+        self.supervisor.terminal(&run, session, size).await
     }
 
     /// A run as lists show it.

@@ -142,6 +142,17 @@ Example:
         #[command(subcommand)]
         command: Checkpoint,
     },
+    /// Open a shell in a run's sandbox, beside the agent, which goes on.
+    #[command(after_help = "\
+The shell is the agent's user's, in the repository's folder; what is done there is not recorded. It is kept for 15
+minutes when the connection is cut, and comes back by itself. `exit` ends it.
+Examples:
+  nightshift shell run-4k2
+  echo 'git log --oneline | head' | nightshift shell run-4k2")]
+    Shell {
+        /// The run's or task's id, or how it begins.
+        run: String,
+    },
     /// Give a run up and remove its sandbox.
     Cancel {
         /// The run's or task's id, or how it begins.

@@ -22,6 +22,7 @@ use crate::{models, owner, show};
 use nightshift_client::Client;
 
 mod checkpoints;
+mod shell;
 
 /// What a command ended with, if not with an error.
 type Status = Result<u8, UserError>;
@@ -106,6 +107,7 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
             act(environment, json, &run, "messages", &json!(SayToRun { text, delivery })).await
         }
         Command::Interrupt { run } => act(environment, json, &run, "interrupt", &json!({})).await,
+        Command::Shell { run } => shell::shell(environment, &run).await,
         Command::Pause { run } => act(environment, json, &run, "pause", &json!({})).await,
         Command::Suspend { run } => checkpoints::suspend(environment, json, &run).await,
         Command::Checkpoint { command } => checkpoints::checkpoint(environment, json, command).await,

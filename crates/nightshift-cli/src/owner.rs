@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::serve::ListenerExt;
 use nightshift_api::Api;
 use nightshift_client::{Client, Folders, beside, private_folder};
 use nightshift_forge::{Forge, Git};
@@ -131,6 +132,12 @@ pub(crate) async fn serve(environment: &Environment, listen: Listen) -> Result<(
     let router = nightshift_server::router(Arc::new(api), guard, ui.as_deref());
     write_address(&folders, &address).map_err(io("writing owner.json"))?;
     tracing::info!(url = address.url, "the owner listens");
+    // A picture of the live screen, or a letter of a terminal, does not wait for what may come after it.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "small messages of a connection may be late");
+        }
+    });
     let served = axum::serve(listener, router).with_graceful_shutdown(told_to_end()).into_future();
     // Watchers keep their streams open for as long as they can: an owner that was told to end does not wait for them.
     let ended = tokio::select! {

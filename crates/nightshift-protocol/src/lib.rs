@@ -23,6 +23,7 @@ mod review;
 mod run;
 mod screen;
 mod task;
+mod terminal;
 #[cfg(test)]
 mod wire;
 
@@ -57,6 +58,7 @@ pub use review::{ChangedFile, ChangedFiles, Tree, TreeEntry, TreeEntryKind};
 pub use run::{FailureReason, Glance, PauseReason, PreparingPhase, QueueReason, RunState, RunSummary};
 pub use screen::{LeaseHolder, PointerButton, ScreenMessage, ViewerMessage};
 pub use task::{IssueReference, Limits, Task};
+pub use terminal::{TerminalMessage, TerminalRequest, TerminalSize};
 
 pub use time::OffsetDateTime;
 

@@ -17,6 +17,7 @@ use crate::images::Images;
 use crate::network::NetworkSettings;
 use crate::spare::Spares;
 use crate::templates::Templates;
+use crate::terminal::Terminals;
 use crate::watching::Desks;
 
 /// Live updates kept for a watcher that is slow; one that is slower misses some.
@@ -86,6 +87,7 @@ pub(crate) struct Shared {
     pub(crate) live: broadcast::Sender<Live>,
     pub(crate) desks: Desks,
     pub(crate) spares: Spares,
+    pub(crate) terminals: Terminals,
     /// The runs whose mouse and keyboard a person has.
     pub(crate) leases: Mutex<HashSet<RunId>>,
     /// One permit for each sandbox that may run.
@@ -123,6 +125,7 @@ impl Shared {
             live: broadcast::channel(LIVE).0,
             desks: Desks::default(),
             spares: Spares::default(),
+            terminals: Terminals::default(),
             leases: Mutex::default(),
             room: Arc::new(Semaphore::new(limit as usize)),
             limit,

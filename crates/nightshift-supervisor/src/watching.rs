@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use nightshift_channel::{Command, GuestUser, Input, JobStatus};
+use nightshift_channel::{Channel, Command, GuestUser, Input, JobStatus};
 use nightshift_protocol::{ErrorCode, Image, RunId, UserError};
 use nightshift_screen::{Condition, Screen};
 
@@ -62,6 +62,11 @@ impl RunScreen {
     /// The screen.
     pub fn screen(&self) -> &Screen {
         &self.desk.screen
+    }
+
+    /// The way into the sandbox.
+    pub(crate) fn channel(&self) -> &Channel {
+        &self.desk.channel
     }
 
     /// A number that stays the same for as long as it is the same machine, attached to once.

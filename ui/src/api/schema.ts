@@ -573,6 +573,26 @@ export type paths = {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/runs/{run}/terminal": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /**
+         * Opens a shell in a run's sandbox: a WebSocket. Binary messages are what the shell prints and what is typed; everything
+         *     else both ways is JSON (`TerminalMessage` and `TerminalRequest`). See docs/terminal.md.
+         */
+        readonly get: operations["terminal"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/runs/{run}/thumbnail": {
         readonly parameters: {
             readonly query?: never;
@@ -2381,6 +2401,44 @@ export type components = {
             /** @description Its key. */
             readonly template: string;
         };
+        /** @description What the owner says to a person's terminal, as JSON in a text message. */
+        readonly TerminalMessage: {
+            /** @description Its name: who connects with it again comes back to this shell. */
+            readonly session: string;
+            /** @enum {string} */
+            readonly type: "open";
+        } | {
+            /** @enum {string} */
+            readonly type: "missed";
+        } | {
+            /**
+             * Format: int32
+             * @description Its exit status; absent when it did not end by itself.
+             */
+            readonly code?: number | null;
+            /** @enum {string} */
+            readonly type: "ended";
+        } | {
+            /** @description What failed, why, and what to do. */
+            readonly error: components["schemas"]["UserError"];
+            /** @enum {string} */
+            readonly type: "refused";
+        };
+        /** @description What a person's terminal says, as JSON in a text message. */
+        readonly TerminalRequest: {
+            /**
+             * Format: int32
+             * @description Characters in a line.
+             */
+            readonly columns: number;
+            /**
+             * Format: int32
+             * @description Lines.
+             */
+            readonly rows: number;
+            /** @enum {string} */
+            readonly type: "resize";
+        };
         /** @description Something that opens one session, once. */
         readonly Ticket: {
             /**
@@ -2704,6 +2762,8 @@ export type SubmitTask = components['schemas']['SubmitTask'];
 export type Task = components['schemas']['Task'];
 export type TaskId = components['schemas']['TaskId'];
 export type TemplateReady = components['schemas']['TemplateReady'];
+export type TerminalMessage = components['schemas']['TerminalMessage'];
+export type TerminalRequest = components['schemas']['TerminalRequest'];
 export type Ticket = components['schemas']['Ticket'];
 export type ToolCall = components['schemas']['ToolCall'];
 export type ToolOutcome = components['schemas']['ToolOutcome'];
@@ -3805,6 +3865,43 @@ export interface operations {
                 content: {
                     readonly "application/json": components["schemas"]["CheckpointSummary"];
                 };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly terminal: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Characters in a line; 80 if absent. */
+                readonly columns?: number;
+                /** @description Lines; 24 if absent. */
+                readonly rows?: number;
+                /** @description The shell that was open under this name; a new one if absent. */
+                readonly session?: string;
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description The run */
+                readonly run: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            /** @description The WebSocket is open */
+            readonly 101: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description What failed, why, and what to do next. */
             readonly default: {

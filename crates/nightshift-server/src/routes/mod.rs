@@ -9,6 +9,7 @@ mod runs;
 mod screens;
 mod sessions;
 mod spelling;
+mod terminals;
 mod webhooks;
 
 use std::path::Path;
@@ -47,7 +48,9 @@ type Shared = State<Arc<Api>>;
         nightshift_protocol::Live,
         nightshift_protocol::RunChanged,
         nightshift_protocol::ScreenMessage,
-        nightshift_protocol::ViewerMessage
+        nightshift_protocol::ViewerMessage,
+        nightshift_protocol::TerminalMessage,
+        nightshift_protocol::TerminalRequest
     ))
 )]
 struct Document;
@@ -94,6 +97,7 @@ fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(webhooks::github))
         .routes(routes!(screens::screen))
         .routes(routes!(screens::small))
+        .routes(routes!(terminals::terminal))
         .routes(routes!(sessions::open, sessions::show, sessions::end))
         .routes(routes!(sessions::ticket));
     OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", operations)

@@ -27,7 +27,7 @@ import { RunFacts } from './run-facts';
 import { LiveScreen, type LiveHandle } from '@/live/live-screen';
 import { RecordedScreen } from './screen-view';
 import { Scrubber } from './scrubber';
-import { TerminalView } from './terminal-view';
+import { TerminalPlace } from './terminal-place';
 import { endOf, Timeline } from './timeline';
 
 type View = 'screen' | 'terminal' | 'diff' | 'files';
@@ -234,7 +234,7 @@ export function RunPlace({ run }: { run: string }) {
           </div>
           <div ref={centre} id="view" role="tabpanel" aria-labelledby={`tab-${view}`} className="@container min-h-0 flex-1 bg-page">
             {view === 'screen' && (isLive ? <LiveScreen ref={live} run={run} takes={state?.type === 'working' || state?.type === 'waiting'} last={story.shots.length === 0 ? null : <RecordedScreen shots={story.shots} steps={story.steps} moment={null} faded />} /> : <RecordedScreen shots={story.shots} steps={story.steps} moment={moment} />)}
-            {view === 'terminal' && <TerminalView steps={story.steps} moment={moment} output={passing.output} version={version} />}
+            {view === 'terminal' && <TerminalPlace run={run} shell={isLive} steps={story.steps} moment={moment} output={passing.output} version={version} />}
             {view === 'diff' && <DiffView steps={story.steps} moment={moment} version={version} repository={story.task?.repository ?? ''} />}
             {view === 'files' && <FilesView run={run} steps={story.steps} moment={moment} version={version} repository={story.task?.repository ?? ''} />}
           </div>

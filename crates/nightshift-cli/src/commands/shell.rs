@@ -1,0 +1,201 @@
+//! `nightshift shell`: this terminal becomes one of a run's sandbox.
+//!
+//! Bytes go both ways as they are. A cut connection is opened again to the same shell; the owner sends what it printed
+//! lately once more, so the screen is cleared before.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use nightshift_client::Client;
+use nightshift_protocol::{ErrorCode, TerminalMessage, TerminalRequest, TerminalSize, UserError};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use tokio::net::TcpStream;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use crate::environment::Environment;
+use crate::owner;
+
+/// Attempts to come back to a shell, a second apart.
+const ATTEMPTS: u32 = 30;
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Clears the terminal and its scrolling region: RIS of ECMA-48.
+const RESET: &[u8] = b"\x1bc";
+
+/// Ctrl+D.
+const END_OF_INPUT: u8 = 4;
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// How a connection ended.
+enum Ending {
+    Exited(Option<i32>),
+    Refused(UserError),
+    Cut,
+}
+
+/// Opens a shell in the sandbox of `run`, and returns its exit status when it ends.
+pub(crate) async fn shell(environment: &Environment, run: &str) -> Result<u8, UserError> {
+    let mut client = owner::connect(environment).await?;
+    let _raw = Raw::begin();
+    let (say, mut typed) = mpsc::channel(16);
+    // A thread, and not tokio's own reading: that one keeps the program from ending until a key is pressed.
+    std::thread::spawn(move || read_keys(&say));
+    let mut session = None;
+    let mut attempts = 0;
+    loop {
+        let ending = match open(&client, run, session.as_deref()).await {
+            Ok(socket) => follow(socket, &mut typed, &mut session, &mut attempts).await?,
+            Err(error) if session.is_none() => return Err(error),
+            Err(_) => Ending::Cut,
+        };
+        match ending {
+            Ending::Exited(code) => return Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)),
+            Ending::Refused(error) => return Err(error),
+            Ending::Cut if attempts == ATTEMPTS => {
+                return Err(UserError::new(
+                    ErrorCode::OwnerUnreachable,
+                    "the connection to the shell was cut and could not be opened again",
+                    format!("`nightshift shell {run}` opens a new one."),
+                ));
+            }
+            Ending::Cut => {
+                attempts += 1;
+                tokio::time::sleep(PAUSE).await;
+                if let Ok(found) = owner::connect(environment).await {
+                    client = found;
+                }
+            }
+        }
+    }
+}
+
+async fn open(client: &Client, run: &str, session: Option<&str>) -> Result<Socket, UserError> {
+    // The owner knows what a shortened name means, and says what is wrong with one.
+    let summary: serde_json::Value = client.get(&format!("/runs/{run}")).await?;
+    let run = summary["summary"]["run"].as_str().unwrap_or(run).to_owned();
+    let TerminalSize { columns, rows } = size();
+    let session = session.map(|session| format!("&session={session}")).unwrap_or_default();
+    let address = client.address();
+    let url = format!(
+        "{}/api/v1/runs/{run}/terminal?columns={columns}&rows={rows}{session}",
+        address.url.replacen("http", "ws", 1)
+    );
+    let token = format!("Bearer {}", address.token);
+    let failed = |what: String| {
+        UserError::new(
+            ErrorCode::OwnerUnreachable,
+            what,
+            "`nightshift doctor` looks whether the owner is well.",
+        )
+    };
+    let mut request = url.into_client_request().map_err(|error| failed(error.to_string()))?;
+    let token = token.parse().map_err(|_| failed("the owner's token cannot be sent".to_owned()))?;
+    request.headers_mut().insert("authorization", token);
+    let opened = tokio_tungstenite::connect_async(request).await;
+    opened.map(|(socket, _)| socket).map_err(|error| failed(format!("the shell was not opened: {error}")))
+}
+
+async fn follow(
+    mut socket: Socket,
+    typed: &mut mpsc::Receiver<Vec<u8>>,
+    session: &mut Option<String>,
+    attempts: &mut u32,
+) -> Result<Ending, UserError> {
+    let mut resized = signal(SignalKind::window_change()).map_err(|error| {
+        UserError::new(ErrorCode::Internal, format!("listening for signals: {error}"), "Try again.")
+    })?;
+    let mut open = true;
+    loop {
+        tokio::select! {
+            message = socket.next() => match message {
+                Some(Ok(Message::Binary(bytes))) => print(&bytes),
+                Some(Ok(Message::Text(text))) => match serde_json::from_str(&text) {
+                    Ok(TerminalMessage::Open { session: opened }) => {
+                        if session.is_some() {
+                            print(RESET);
+                        }
+                        *session = Some(opened);
+                        *attempts = 0;
+                    }
+                    Ok(TerminalMessage::Missed) => print(RESET),
+                    Ok(TerminalMessage::Ended { code }) => return Ok(Ending::Exited(code)),
+                    Ok(TerminalMessage::Refused { error }) => return Ok(Ending::Refused(error)),
+                    // A newer owner may say more.
+                    Err(_) => {}
+                },
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Ok(Ending::Cut),
+            },
+            keys = typed.recv(), if open => {
+                open = keys.is_some();
+                // An input that has ended, as in `nightshift shell RUN < script`, ends the shell as Ctrl+D does.
+                let keys = keys.unwrap_or_else(|| vec![END_OF_INPUT]);
+                if socket.send(Message::binary(keys)).await.is_err() {
+                    return Ok(Ending::Cut);
+                }
+            }
+            _ = resized.recv() => {
+                let TerminalSize { columns, rows } = size();
+                let text = serde_json::to_string(&TerminalRequest::Resize { columns, rows }).unwrap_or_default();
+                if socket.send(Message::text(text)).await.is_err() {
+                    return Ok(Ending::Cut);
+                }
+            }
+        }
+    }
+}
+
+/// The size of this terminal; of the usual one where the output is none.
+fn size() -> TerminalSize {
+    match tcgetwinsize(std::io::stdout()) {
+        Ok(size) if size.ws_col > 0 => TerminalSize { columns: size.ws_col, rows: size.ws_row },
+        _ => TerminalSize::USUAL,
+    }
+}
+
+fn print(bytes: &[u8]) {
+    let mut output = std::io::stdout().lock();
+    // Whoever closed the output does not want to know.
+    let _unseen = output.write_all(bytes).and_then(|()| output.flush());
+}
+
+fn read_keys(say: &mpsc::Sender<Vec<u8>>) {
+    use std::io::Read;
+    let mut input = std::io::stdin().lock();
+    let mut bytes = [0; 4_096];
+    while let Ok(length) = input.read(&mut bytes) {
+        if length == 0 || say.blocking_send(bytes[..length].to_vec()).is_err() {
+            return;
+        }
+    }
+}
+
+/// This terminal while every key goes to the sandbox. Dropped, it is as it was.
+struct Raw(Option<Termios>);
+
+impl Raw {
+    /// Does nothing where the input is no terminal.
+    fn begin() -> Self {
+        let input = std::io::stdin();
+        let before = if input.is_terminal() { tcgetattr(&input).ok() } else { None };
+        if let Some(mut raw) = before.clone() {
+            raw.make_raw();
+            let _as_it_was = tcsetattr(&input, OptionalActions::Flush, &raw);
+        }
+        Self(before)
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _nothing_else_to_try = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
+        }
+    }
+}
