@@ -10,8 +10,8 @@ use tokio::process::{Child, Command};
 
 use crate::bench::BenchError;
 
-/// How long it may take until it listens.
-const START_WITHIN: Duration = Duration::from_secs(60);
+/// How long it may take until it listens: an owner that derives the runs of a long history anew needs minutes.
+const START_WITHIN: Duration = Duration::from_secs(900);
 
 /// How often it is looked whether it listens.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
