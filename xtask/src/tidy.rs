@@ -70,6 +70,7 @@ const GRAPH: &[(&str, &[&str])] = &[
             "nightshift-qemu",
             "nightshift-sandbox",
             "nightshift-screen",
+            "nightshift-store",
             "nightshift-supervisor",
             "nightshift-testing",
         ],
