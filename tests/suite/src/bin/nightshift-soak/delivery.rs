@@ -24,6 +24,9 @@ const PICTURES: usize = 3;
 /// Runs of one site.
 const RUNS: usize = 25;
 
+/// Sites at once.
+const LANES: usize = 4;
+
 /// Random numbers that come again with the same seed: SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
 /// generators").
 struct Random(u64);
@@ -46,46 +49,77 @@ pub(super) fn fresh_seed() -> u64 {
     u64::from_le_bytes(bytes) % 1_000_000
 }
 
-pub(super) async fn soak(points: usize, seed: u64) -> (Value, bool) {
-    let mut random = Random(seed);
-    let (mut crashed, mut branches, mut pull_requests, mut lost, mut breaches) = (0, 0, 0, 0, 0);
-    let mut left = points;
-    let mut round = 0;
-    while left > 0 {
-        let runs = left.min(RUNS);
-        left -= runs;
-        // Attachments and the side branch by turns.
-        let kind = if round % 2 == 0 { Token::Personal } else { Token::Installation };
-        round += 1;
-        // What is soaked is the delivery and not the reading, which takes seconds for each picture.
-        let settings = DeliverySettings { pictures: PicturePolicy::Unread, ..delivery() };
-        let work = "date +%N >> notes.txt && git commit -qam 'Add a note' && cat notes.txt";
-        let mut night = SiteNight::begin_with(script(work), kind, settings).await;
-        for number in 0..runs {
-            let run = night.submit("Add a note").await;
-            crash(&mut night, &run, number, &mut random).await;
-            crashed += 1;
-            night.night.until_in_review(&run).await;
-        }
-        let opened = night.site.pull_requests("ada", "notes");
-        pull_requests += opened.len().abs_diff(runs);
-        let ours = night.site.branches("ada", "notes").into_iter();
-        branches += ours.filter(|branch| branch.starts_with("nightshift/")).count().abs_diff(runs);
-        for one in &opened {
-            let mut there = 0;
-            for url in pictures(&one.body) {
-                there += usize::from(fetch(&url).await.is_some());
-            }
-            lost += PICTURES.saturating_sub(there);
-        }
-        breaches += night.site.breaches().len();
+/// What was counted.
+#[derive(Default)]
+struct Counts {
+    crashed: usize,
+    branches: usize,
+    pull_requests: usize,
+    lost: usize,
+    breaches: usize,
+}
+
+impl Counts {
+    fn add(&mut self, other: &Self) {
+        self.crashed += other.crashed;
+        self.branches += other.branches;
+        self.pull_requests += other.pull_requests;
+        self.lost += other.lost;
+        self.breaches += other.breaches;
     }
+}
+
+pub(super) async fn soak(points: usize, seed: u64) -> (Value, bool) {
+    let nights = points.div_ceil(RUNS);
+    let lane = |lane: usize| async move {
+        let mut counts = Counts::default();
+        for night in (lane..nights).step_by(LANES) {
+            let runs = RUNS.min(points - night * RUNS);
+            // Attachments and the side branch by turns.
+            let kind = if night % 2 == 0 { Token::Personal } else { Token::Installation };
+            counts.add(&one_night(runs, kind, Random(seed.wrapping_add(night as u64))).await);
+        }
+        counts
+    };
+    // Most of a night is waiting: for the disk, for git, for an owner to end.
+    let lanes: [_; LANES] = tokio::join!(lane(0), lane(1), lane(2), lane(3)).into();
+    let mut all = Counts::default();
+    lanes.iter().for_each(|counts| all.add(counts));
+    let Counts { crashed, branches, pull_requests, lost, breaches } = all;
     let good = crashed == points && branches + pull_requests + lost + breaches == 0;
     let outcome = json!({
         "seed": seed, "crash_points": crashed, "extra_branches": branches, "extra_pull_requests": pull_requests,
         "lost_images": lost, "breaches": breaches,
     });
     (outcome, good)
+}
+
+/// One site with a few runs, each of whose owners ends in the middle.
+async fn one_night(runs: usize, kind: Token, mut random: Random) -> Counts {
+    // What is soaked is the delivery and not the reading, which takes seconds for each picture.
+    let settings = DeliverySettings { pictures: PicturePolicy::Unread, ..delivery() };
+    let work = "date +%N >> notes.txt && git commit -qam 'Add a note' && cat notes.txt";
+    let mut night = SiteNight::begin_with(script(work), kind, settings).await;
+    let mut counts = Counts::default();
+    for number in 0..runs {
+        let run = night.submit("Add a note").await;
+        crash(&mut night, &run, number, &mut random).await;
+        counts.crashed += 1;
+        night.night.until_in_review(&run).await;
+    }
+    let opened = night.site.pull_requests("ada", "notes");
+    counts.pull_requests = opened.len().abs_diff(runs);
+    let ours = night.site.branches("ada", "notes").into_iter();
+    counts.branches = ours.filter(|branch| branch.starts_with("nightshift/")).count().abs_diff(runs);
+    for one in &opened {
+        let mut there = 0;
+        for url in pictures(&one.body) {
+            there += usize::from(fetch(&url).await.is_some());
+        }
+        counts.lost += PICTURES.saturating_sub(there);
+    }
+    counts.breaches = night.site.breaches().len();
+    counts
 }
 
 /// Ends the owner at a random moment of a run's delivery, and starts another.
