@@ -25,7 +25,9 @@ const GRAPH: &[(&str, &[&str])] = &[
     ("nightshift-desktop", &["nightshift-client", "nightshift-protocol"]),
     ("nightshift-app", &["nightshift-client", "nightshift-desktop", "nightshift-protocol"]),
     ("nightshift-guest", &["nightshift-channel"]),
-    ("nightshift-qemu", &["nightshift-protocol", "nightshift-sandbox"]),
+    ("nightshift-image", &["nightshift-sandbox"]),
+    ("nightshift-qemu", &["nightshift-image", "nightshift-protocol", "nightshift-sandbox"]),
+    ("nightshift-libvirt", &["nightshift-image", "nightshift-protocol", "nightshift-sandbox"]),
     (
         "nightshift-supervisor",
         &[
@@ -53,6 +55,7 @@ const GRAPH: &[(&str, &[&str])] = &[
             "nightshift-client",
             "nightshift-egress",
             "nightshift-forge",
+            "nightshift-libvirt",
             "nightshift-model",
             "nightshift-protocol",
             "nightshift-qemu",

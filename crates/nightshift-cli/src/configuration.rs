@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use nightshift_libvirt::{HostSettings, check_hosts};
 use nightshift_protocol::{ErrorCode, UserError};
 use serde::Deserialize;
 
@@ -24,6 +25,8 @@ pub(crate) struct Configuration {
     pub(crate) sandboxes: Option<u32>,
     /// The machines.
     pub(crate) sandbox: SandboxConfiguration,
+    /// The libvirt hosts they are on; none means this machine, by QEMU.
+    pub(crate) hosts: Vec<HostSettings>,
     /// What they may reach.
     pub(crate) egress: EgressConfiguration,
     /// Providers of models beside those that are built in, and what is different about those.
@@ -143,6 +146,7 @@ impl Default for Configuration {
             context_tokens: None,
             sandboxes: None,
             sandbox: SandboxConfiguration::default(),
+            hosts: Vec::new(),
             egress: EgressConfiguration::default(),
             providers: BTreeMap::new(),
             github: GitHubConfiguration::default(),
@@ -189,6 +193,9 @@ fn check(configuration: &Configuration) -> Option<String> {
     if !(1..=64).contains(&machine.processors) {
         return Some("sandbox.processors must be between 1 and 64".to_owned());
     }
+    if let Err(error) = check_hosts(&configuration.hosts) {
+        return Some(error.to_string());
+    }
     if let Err(why) = egress::settings(&configuration.egress, None) {
         return Some(why);
     }
@@ -230,6 +237,21 @@ mod tests {
     fn issues_become_tasks_for_nobody_unless_somebody_is_named() {
         let read = read_text("[issues]\nrepositories = [\"o/r\"]\nmention = \"bot\"\n").unwrap();
         assert_eq!((read.issues.label, read.issues.who), (None, Vec::new()));
+    }
+
+    #[test]
+    fn hosts_have_a_name_and_an_address_and_the_rest_may_be_left_out() {
+        let text = "[[hosts]]\nname = \"attic\"\nuri = \"qemu+ssh://ada@attic/system\"\n";
+        let hosts = read_text(text).unwrap().hosts;
+        assert_eq!(hosts.len(), 1);
+        assert_eq!(
+            (hosts[0].pool.as_str(), hosts[0].memory_mib, hosts[0].acceleration),
+            ("default", None, None)
+        );
+        let error = read_text(&text.replace("qemu+ssh", "vbox")).unwrap_err();
+        assert!(error.message.contains("use qemu://"), "{}", error.message);
+        let error = read_text(&format!("{text}{text}")).unwrap_err();
+        assert!(error.message.contains("two hosts are called attic"), "{}", error.message);
     }
 
     #[test]

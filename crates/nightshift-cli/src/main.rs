@@ -11,6 +11,7 @@ mod configuration;
 mod egress;
 mod environment;
 mod follow;
+mod hosts;
 mod models;
 mod owner;
 mod providers;

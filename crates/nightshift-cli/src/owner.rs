@@ -13,7 +13,7 @@ use nightshift_forge::{Forge, Git};
 use nightshift_model::Model;
 use nightshift_protocol::{Clock, Entropy, ErrorCode, OffsetDateTime, OwnerAddress, RunId, UserError};
 use nightshift_qemu::{QemuDriver, QemuProgram, QemuSettings};
-use nightshift_sandbox::MachineSize;
+use nightshift_sandbox::{Driver, MachineSize};
 use nightshift_server::{Access, Guard};
 use nightshift_store::Store;
 use nightshift_supervisor::{Images, Supervisor, SupervisorParts, SupervisorSettings};
@@ -23,6 +23,7 @@ use crate::accounts;
 use crate::configuration::{self, Configuration};
 use crate::egress;
 use crate::environment::Environment;
+use crate::hosts;
 use crate::providers;
 
 /// The system's clock.
@@ -201,13 +202,17 @@ async fn assemble(
         forge = forge.with_github(github);
     }
     let images = Images::new(recipe, folders.cache.join("images"));
-    let driver = QemuDriver::new(QemuSettings {
-        program: QemuProgram::OnPath(environment.path.clone().unwrap_or_default()),
-        guest_program: guest,
-        templates: folders.cache.join("templates"),
-        sandboxes: folders.sandboxes.clone(),
-        trial_kernel: images.find().await.ok().flatten().map(|image| image.folder.join("vmlinux")),
-    });
+    let driver: Arc<dyn Driver> = if configuration.hosts.is_empty() {
+        Arc::new(QemuDriver::new(QemuSettings {
+            program: QemuProgram::OnPath(environment.path.clone().unwrap_or_default()),
+            guest_program: guest,
+            templates: folders.cache.join("templates"),
+            sandboxes: folders.sandboxes.clone(),
+            trial_kernel: images.find().await.ok().flatten().map(|image| image.folder.join("vmlinux")),
+        }))
+    } else {
+        hosts::driver(&configuration.hosts, guest, folders)?
+    };
     let model: Arc<dyn Model> =
         Arc::new(providers::providers(&configuration.providers, environment, &clock, entropy)?);
     let redactor = accounts::redactor(std::env::vars_os(), configuration.github.app_key.as_deref());
@@ -216,7 +221,7 @@ async fn assemble(
             store: store.clone(),
             forge: forge.clone(),
             git,
-            driver: Arc::new(driver),
+            driver,
             model,
             images,
             clock,
@@ -231,7 +236,7 @@ async fn assemble(
                 processors: configuration.sandbox.processors,
             },
             spare: configuration.sandbox.spare,
-            host_memory_mib: host_memory_mib(),
+            host_memory_mib: if configuration.hosts.is_empty() { host_memory_mib() } else { None },
             data: folders.data.clone(),
             cache: folders.cache.clone(),
             network: egress::settings(&configuration.egress, environment.proxy.as_deref()).map_err(

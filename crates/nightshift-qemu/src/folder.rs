@@ -317,7 +317,7 @@ mod tests {
             plan: MachinePlan {
                 processor: crate::command_line::Processor::translated(),
                 size: nightshift_sandbox::MachineSize::default(),
-                screen: crate::Screen { width: 1280, height: 800 },
+                screen: crate::image::Screen { width: 1280, height: 800 },
                 kernel_command_line: "quiet".to_owned(),
             },
             purpose: Purpose::Template {

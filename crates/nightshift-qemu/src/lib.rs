@@ -7,25 +7,23 @@
 //! The crate never decides when a sandbox is wanted, never speaks to the guest program, and gives no machine a
 //! network card. Only programs link it; everything else knows [`nightshift_sandbox::Driver`].
 
+use nightshift_image::{self as image, cpio, qcow2};
+
 mod acceleration;
 mod channel;
 mod checkpoint;
 mod command_line;
-mod cpio;
 mod driver;
 mod failure;
 mod folder;
-mod image;
 mod machine;
 mod prepare;
 mod process;
 mod program;
-mod qcow2;
 mod qmp;
 mod spare;
 mod start;
 mod template;
 
 pub use driver::{QemuDriver, QemuSettings};
-pub use image::{Browser, ImageError, ImageManifest, Screen, read_image, verify_image};
 pub use program::QemuProgram;

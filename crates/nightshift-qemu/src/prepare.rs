@@ -15,10 +15,8 @@ use crate::command_line::MachinePlan;
 use crate::folder::{Purpose, Record, SandboxFolder, name};
 use crate::start::Unfinished;
 use crate::template::{self, TemplateRecord};
-use crate::{cpio, failure, image, qcow2};
+use crate::{failure, image, qcow2};
 
-/// Where the initrd has the guest program; the image's init starts it from there.
-const GUEST_PROGRAM: &str = "nightshift-guest";
 /// Room on the disk that a template needs beside its memory: what the guest writes while it boots, device state.
 const TEMPLATE_ROOM: u64 = 512 << 20;
 /// Room on the disk that a clone needs to be worth starting.
@@ -66,13 +64,13 @@ pub(crate) fn boot(boot: Boot, templates: &Path, sandboxes: &Path) -> Result<Pre
     template::make_staging(&staging)
         .map_err(|source| failure::io("a template's folder could not be made", &staging, source))?;
 
-    let mut initrd = fs::read(image.folder.join(image::INITRD)).map_err(|source| StartError::Io {
+    let initrd = fs::read(image.folder.join(image::INITRD)).map_err(|source| StartError::Io {
         what: "the image's initrd could not be read".to_owned(),
         source,
     })?;
     let program =
         fs::read(&guest_program).map_err(|source| guest_program_unreadable(&guest_program, source))?;
-    cpio::append(&mut initrd, &[cpio::File { path: GUEST_PROGRAM, permissions: 0o755, content: &program }]);
+    let initrd = image::initrd_with(&initrd, &program);
 
     let disk = overlay(&image.folder.join(image::DISK))?;
     for (name, content) in [(name::INITRD, initrd.as_slice()), (name::DISK, &disk), (name::STATE, &[])] {

@@ -140,8 +140,8 @@ fn sizes(folder: &Path) -> io::Result<[u64; FILES.len()]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Screen;
     use crate::command_line::Processor;
+    use crate::image::Screen;
     use nightshift_sandbox::{Acceleration, MachineSize};
 
     fn plan() -> MachinePlan {

@@ -23,7 +23,9 @@ async fn a_machine_boots_answers_on_its_display_and_is_stopped_without_trace() {
     wait_until_the_guest_runs(&*machine).await;
     assert_eq!(driver.list().await, [id('a')]);
 
-    let DisplayEndpoint::Dbus(socket) = machine.display().await.unwrap();
+    let DisplayEndpoint::Dbus(socket) = machine.display().await.unwrap() else {
+        panic!("QEMU is seen by D-Bus")
+    };
     let stream = std::os::unix::net::UnixStream::from(socket);
     stream.set_nonblocking(true).unwrap();
     let mut stream = tokio::net::UnixStream::from_std(stream).unwrap();

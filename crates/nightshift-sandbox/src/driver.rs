@@ -75,6 +75,12 @@ pub trait Machine: Send + Sync {
         "/home/agent"
     }
 
+    /// Whether it began by booting and not as its template was frozen: then its desktop comes up only now, and no browser
+    /// is open.
+    fn booted(&self) -> bool {
+        false
+    }
+
     /// Opens the byte stream that ends at the guest program. One is open at a time; opening another ends the first.
     async fn channel(&self) -> std::io::Result<Box<dyn ByteStream>>;
 
@@ -111,6 +117,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug> ByteStream for T {}
 pub enum DisplayEndpoint {
     /// A private D-Bus connection that speaks QEMU's `org.qemu.Display1`; the socket is not yet authenticated.
     Dbus(OwnedFd),
+    /// A connection to a VNC server (RFC 6143) that wants no password: a Unix socket, from which nothing was read yet.
+    Vnc(OwnedFd),
 }
 
 /// What runs a machine's instructions.

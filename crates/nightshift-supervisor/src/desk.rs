@@ -11,9 +11,11 @@ use nightshift_screen::{DamageReceiver, Ended, Screen, Settled};
 use crate::pace;
 use crate::tools::job_id;
 
-/// How long a guest may take to answer after its machine runs. Cloned guests answer in tens of milliseconds;
-/// a booting one needs a minute under emulation on a busy host.
+/// How long a guest may take to answer after its machine runs. Cloned guests answer in tens of milliseconds.
 const CHANNEL_WITHIN: Duration = Duration::from_secs(20);
+
+/// The same of a guest that boots: a minute under emulation on a busy host, and another until its browser is open.
+pub(crate) const BOOT_WITHIN: Duration = Duration::from_secs(600);
 const FRAME_WITHIN: Duration = Duration::from_secs(20);
 
 /// A sandbox in use.
@@ -96,7 +98,8 @@ impl Desk {
             Ok::<_, DeskError>((screen, began.elapsed()))
         };
         let answered = async {
-            let channel = open_channel(machine.as_ref(), entropy, CHANNEL_WITHIN).await?;
+            let within = if machine.booted() { BOOT_WITHIN } else { CHANNEL_WITHIN };
+            let channel = open_channel(machine.as_ref(), entropy, within).await?;
             tracing::debug!(after = ?began.elapsed(), "the clone's guest program answers");
             let identified = async {
                 let identity = identity(sandbox.as_str(), clock, entropy);
@@ -111,7 +114,11 @@ impl Desk {
             // processors.
             let answer = shell(&channel, "first-answer", "true", GuestUser::Agent, Duration::from_secs(20));
             tokio::try_join!(identified, answer)?;
-            Ok::<_, DeskError>((channel, began.elapsed()))
+            let answered = began.elapsed();
+            if machine.booted() {
+                open_browser(&channel, &|| {}).await?;
+            }
+            Ok::<_, DeskError>((channel, answered))
         };
         let ((screen, first_frame), (channel, shell)) = tokio::try_join!(shown, answered)?;
         let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -165,8 +172,44 @@ async fn open_channel(
 
 async fn open_screen(machine: &dyn Machine) -> Result<Screen, DeskError> {
     let endpoint = machine.display().await.map_err(|error| DeskError::Dark { what: error.to_string() })?;
-    let DisplayEndpoint::Dbus(socket) = endpoint;
-    Screen::attach(socket).await.map_err(|error| DeskError::Dark { what: error.to_string() })
+    match endpoint {
+        DisplayEndpoint::Dbus(socket) => {
+            Screen::attach(socket).await.map_err(|error| DeskError::Dark { what: error.to_string() })
+        }
+        DisplayEndpoint::Vnc(socket) => open_vnc(socket).await,
+    }
+}
+
+#[cfg(feature = "vnc")]
+async fn open_vnc(socket: std::os::fd::OwnedFd) -> Result<Screen, DeskError> {
+    let dark = |what: String| DeskError::Dark { what };
+    let stream = std::os::unix::net::UnixStream::from(socket);
+    let stream = stream.set_nonblocking(true).and_then(|()| tokio::net::UnixStream::from_std(stream));
+    let stream = stream.map_err(|error| dark(error.to_string()))?;
+    Screen::attach_vnc(stream).await.map_err(|error| dark(error.to_string()))
+}
+
+#[cfg(not(feature = "vnc"))]
+async fn open_vnc(_: std::os::fd::OwnedFd) -> Result<Screen, DeskError> {
+    Err(DeskError::Dark { what: "its host has only VNC, and this program is built without it".to_owned() })
+}
+
+/// Waits for the desktop of a machine that boots, starts the browser and waits for its start page.
+pub(crate) async fn open_browser(
+    channel: &Channel,
+    at_the_browser: &(dyn Fn() + Sync),
+) -> Result<(), DeskError> {
+    let until_desktop = "until [ -e /run/nightshift/desktop-ready ]; do sleep 0.3; done";
+    shell(channel, "desktop", until_desktop, GuestUser::Agent, BOOT_WITHIN).await?;
+    at_the_browser();
+    let browser = Command::shell(job_id("browser"), "exec nightshift-browser").user(GuestUser::Agent);
+    channel
+        .start(browser)
+        .await
+        .map_err(|error| DeskError::Silent { what: format!("starting the browser: {error}") })?;
+    // The start page has a title of its own once it is loaded.
+    let until_page = "until curl -sf http://127.0.0.1:9222/json/list | grep -q '\"title\": \"Nightshift\"'; do sleep 0.5; done";
+    shell(channel, "browser-page", until_page, GuestUser::Agent, BOOT_WITHIN).await.map(drop)
 }
 
 /// What makes a clone unlike its siblings.

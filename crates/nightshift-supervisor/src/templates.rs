@@ -3,18 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nightshift_channel::{Command, GuestUser};
+use nightshift_channel::GuestUser;
 use nightshift_protocol::{Entropy, SandboxId, UserError};
 use nightshift_sandbox::{BootRequest, Driver, Machine, MachineSize, Template};
 use nightshift_screen::{Repeats, SettleLimits};
 use tokio::sync::Mutex;
 
-use crate::desk::{Desk, DeskError, shell};
+use crate::desk::{BOOT_WITHIN, Desk, DeskError, open_browser, shell};
 use crate::images::{Images, OnPhase, SetUpPhase};
 use crate::tools::job_id;
-
-/// A boot under emulation on a busy host takes about a minute; the browser's start a minute more.
-const BOOT_WITHIN: Duration = Duration::from_secs(600);
 
 /// The template's phases, as a person is told of them.
 const PHASES: [&str; 4] =
@@ -93,7 +90,7 @@ impl Templates {
         let machine = self.driver.boot(request).await.map_err(DeskError::from)?;
         let opened = async {
             let desk = Desk::attach(Arc::clone(&machine), self.entropy.as_ref(), BOOT_WITHIN).await?;
-            open_browser(&desk, &|| on_phase(phase(1))).await?;
+            open_browser(&desk.channel, &|| on_phase(phase(1))).await?;
             Ok(desk)
         };
         match opened.await {
@@ -119,21 +116,6 @@ async fn give_up(machine: &Arc<dyn Machine>, error: DeskError) -> UserError {
         tracing::warn!(%stop, "a template's machine that failed could not be stopped");
     }
     error.into()
-}
-
-/// Waits for the desktop, starts the browser and waits for its start page.
-async fn open_browser(desk: &Desk, at_the_browser: &(dyn Fn() + Sync)) -> Result<(), DeskError> {
-    let until_desktop = "until [ -e /run/nightshift/desktop-ready ]; do sleep 0.3; done";
-    shell(&desk.channel, "desktop", until_desktop, GuestUser::Agent, BOOT_WITHIN).await?;
-    at_the_browser();
-    let browser = Command::shell(job_id("browser"), "exec nightshift-browser").user(GuestUser::Agent);
-    desk.channel
-        .start(browser)
-        .await
-        .map_err(|error| DeskError::Silent { what: format!("starting the browser: {error}") })?;
-    // The start page has a title of its own once it is loaded.
-    let until_page = "until curl -sf http://127.0.0.1:9222/json/list | grep -q '\"title\": \"Nightshift\"'; do sleep 0.5; done";
-    shell(&desk.channel, "browser-page", until_page, GuestUser::Agent, BOOT_WITHIN).await.map(drop)
 }
 
 /// Runs what tasks will run, and waits until the machine is quiet.

@@ -98,8 +98,12 @@ impl Bench for Checkpoint {
                 })
                 .await
                 .map_err(BenchError::during("forking"))?;
-            let DisplayEndpoint::Dbus(socket) =
-                fork.display().await.map_err(BenchError::io("looking at a fork"))?;
+            let display = fork.display().await.map_err(BenchError::io("looking at a fork"))?;
+            let DisplayEndpoint::Dbus(socket) = display else {
+                return Err(BenchError::io("looking at a fork")(std::io::Error::other(
+                    "QEMU is seen by D-Bus",
+                )));
+            };
             let screen = Screen::attach(socket).await.map_err(BenchError::during("looking at a fork"))?;
             screen.first_frame(WITHIN).await.map_err(BenchError::during("waiting for a fork's frame"))?;
             let shown = began.elapsed();

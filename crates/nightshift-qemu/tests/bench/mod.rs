@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use nightshift_image::read_image;
 use nightshift_protocol::SandboxId;
-use nightshift_qemu::{QemuDriver, QemuProgram, QemuSettings, read_image};
+use nightshift_qemu::{QemuDriver, QemuProgram, QemuSettings};
 use nightshift_sandbox::{
     BootRequest, CloneRequest, Driver, Image, Machine, MachineSize, StartError, Template,
 };

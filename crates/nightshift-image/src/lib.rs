@@ -1,4 +1,10 @@
-//! Reads a guest image's folder: what is in it, whether it is whole.
+//! What a sandbox starts from: reads a guest image's folder and checks that it is whole, adds the guest program to its
+//! initrd, and writes the empty disks that lie on its own.
+//!
+//! It builds no image (`vm-images/build` does), starts nothing, and is shared by the drivers.
+
+pub mod cpio;
+pub mod qcow2;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,17 +15,15 @@ use nightshift_sandbox::Image;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::qcow2;
-
 /// The version of the manifest this program reads.
 const FORMAT: u32 = 1;
 const MANIFEST: &str = "manifest.json";
 /// The read-only disk that everything else lies on.
-pub(crate) const DISK: &str = "disk.qcow2";
+pub const DISK: &str = "disk.qcow2";
 /// The kernel, uncompressed.
-pub(crate) const KERNEL: &str = "vmlinux";
+pub const KERNEL: &str = "vmlinux";
 /// The kernel's first root file system.
-pub(crate) const INITRD: &str = "initrd.img";
+pub const INITRD: &str = "initrd.img";
 
 /// What an image says about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,8 +151,23 @@ fn parse_manifest(file: &Path, bytes: &[u8]) -> Result<ImageManifest, ImageError
     serde_json::from_slice(bytes).map_err(unintelligible)
 }
 
+/// Where the initrd has the guest program; the image's init starts it from there.
+pub const GUEST_PROGRAM: &str = "nightshift-guest";
+
+/// Returns an image's initrd with the guest program added to it.
+pub fn initrd_with(initrd: &[u8], guest_program: &[u8]) -> Vec<u8> {
+    let mut whole = initrd.to_vec();
+    let file = cpio::File { path: GUEST_PROGRAM, permissions: 0o755, content: guest_program };
+    cpio::append(&mut whole, &[file]);
+    whole
+}
+
 /// Returns the SHA-256 of a file in lower-case hexadecimal, reading it whole.
-pub(crate) fn sha256_of_file(path: &Path) -> io::Result<String> {
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn sha256_of_file(path: &Path) -> io::Result<String> {
     let mut hash = Sha256::new();
     let mut file = File::open(path)?;
     let mut block = vec![0; 1 << 20];
@@ -161,7 +180,7 @@ pub(crate) fn sha256_of_file(path: &Path) -> io::Result<String> {
 }
 
 /// Returns bytes as lower-case hexadecimal text.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

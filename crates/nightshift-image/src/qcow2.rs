@@ -24,7 +24,7 @@ const BACKING_FORMAT_EXTENSION: u32 = 0xE279_2ACA;
 
 /// Why no disk can be written on top of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum OverlayError {
+pub enum OverlayError {
     /// The format has no room for the name.
     #[error("the path of the disk below is longer than {LONGEST_NAME} bytes")]
     NameTooLong,
@@ -34,7 +34,11 @@ pub(crate) enum OverlayError {
 }
 
 /// Returns the whole file of an empty disk of `size` bytes that shows what `backing` (a qcow2 file) holds.
-pub(crate) fn overlay(backing: &Path, size: u64) -> Result<Vec<u8>, OverlayError> {
+///
+/// # Errors
+///
+/// When the format has no room for the name or the size.
+pub fn overlay(backing: &Path, size: u64) -> Result<Vec<u8>, OverlayError> {
     let name = backing.as_os_str().as_bytes();
     if name.len() > LONGEST_NAME {
         return Err(OverlayError::NameTooLong);
@@ -90,7 +94,7 @@ fn write_at(file: &mut [u8], at: u64, bytes: &[u8]) {
 /// # Errors
 ///
 /// Also when the file is no qcow2.
-pub(crate) fn disk_size(path: &Path) -> io::Result<u64> {
+pub fn disk_size(path: &Path) -> io::Result<u64> {
     let mut file = File::open(path)?;
     let mut magic = [0; 4];
     file.read_exact(&mut magic)?;

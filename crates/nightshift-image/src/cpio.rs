@@ -4,13 +4,13 @@
 //! several archives one after the other, so a file can be added to an image's initrd by appending an archive.
 
 /// A regular file, owned by root.
-pub(crate) struct File<'a> {
+pub struct File<'a> {
     /// Path without a leading slash.
-    pub(crate) path: &'a str,
+    pub path: &'a str,
     /// Permission bits, for example `0o755`.
-    pub(crate) permissions: u32,
+    pub permissions: u32,
     /// What is in it; the format has room for less than 4 GiB.
-    pub(crate) content: &'a [u8],
+    pub content: &'a [u8],
 }
 
 const REGULAR_FILE: u32 = 0o100_000;
@@ -18,7 +18,7 @@ const REGULAR_FILE: u32 = 0o100_000;
 const ALIGNMENT: usize = 4;
 
 /// Appends an archive with `files` to `out`, which may hold other archives already.
-pub(crate) fn append(out: &mut Vec<u8>, files: &[File<'_>]) {
+pub fn append(out: &mut Vec<u8>, files: &[File<'_>]) {
     pad(out);
     for (index, file) in files.iter().enumerate() {
         entry(out, index + 1, REGULAR_FILE | file.permissions, file.path, file.content);
