@@ -91,6 +91,7 @@ impl Connection {
         static QUIET: Once = Once::new();
         // libvirt prints errors to standard error unless it is told not to.
         QUIET.call_once(virt::error::clear_error_callback);
+        crate::stream::start_event_loop();
         Ok(Self(Connect::open(Some(uri))?))
     }
 
@@ -175,7 +176,7 @@ impl Connection {
 
     /// Opens a machine's channel, and takes it from whoever had it.
     pub(crate) fn channel(&self, name: &str, port: &str) -> Called<Stream> {
-        let stream = Stream::new(&self.0, 0)?;
+        let stream = Stream::new(&self.0, virt::sys::VIR_STREAM_NONBLOCK)?;
         self.domain(name)?.open_channel(Some(port), &stream, virt::sys::VIR_DOMAIN_CHANNEL_FORCE)?;
         Ok(stream)
     }
@@ -460,3 +461,6 @@ impl Host {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,14 +1,12 @@
 //! The driver: where a wish becomes a host, files in its storage pool, and a machine.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use nightshift_image::{self as image, ImageManifest, qcow2};
+use nightshift_image as image;
 use nightshift_protocol::SandboxId;
 use nightshift_sandbox::{
     Acceleration, BootRequest, Checkpoints, CloneRequest, Driver, DriverReport, FreezeError, Image, Machine,
@@ -17,13 +15,14 @@ use nightshift_sandbox::{
 use sha2::{Digest, Sha256};
 
 use crate::connection::{ANSWER_WITHIN, CallError, Called, Connection, Guest, Host, Pool, TRANSFER_WITHIN};
-use crate::domain::{self, DomainPlan, Files, Uuid};
+use crate::domain::{self, DomainPlan, Files};
 use crate::host::HostSettings;
 use crate::machine::{LibvirtMachine, forget, remove};
 use crate::placement::{HostRoom, place};
 use crate::records::{Kind, MachineRecord, Records, SavedRecord, Volumes, next_layer};
 use crate::saved::{self, Identity};
 use crate::trouble::{HostError, no_room};
+use crate::volumes::{ImageVolumes, hexadecimal, uuid};
 
 /// What goes into a template's key besides image and size: it changes when machines are made in another way.
 const FORM: &str = "libvirt-1";
@@ -375,92 +374,12 @@ fn restore(connection: &Connection, path: &str, from: &str, to: &str) -> Called<
 /// Makes saved memory in a volume that of another machine.
 fn rename(pool: &Pool, volume: &str, from: &DomainPlan, to: &DomainPlan) -> Called<()> {
     let unfit = |error: saved::Unfit| CallError::Other(error.to_string());
-    let identity = |plan: &DomainPlan| -> (String, Uuid) { (plan.name.clone(), plan.uuid) };
-    let ((old, old_uuid), (new, new_uuid)) = (identity(from), identity(to));
     let mut head = pool.read_head(volume, 92 + saved::MAX_DESCRIPTION_BYTES)?;
     let length = saved::description_length(&head).map_err(unfit)?;
     head.truncate(length);
-    saved::rename(
-        &mut head,
-        Identity { name: &old, uuid: old_uuid },
-        Identity { name: &new, uuid: new_uuid },
-    )
-    .map_err(unfit)?;
+    let [from, to] = [from, to].map(|plan| Identity { name: &plan.name, uuid: plan.uuid });
+    saved::rename(&mut head, from, to).map_err(unfit)?;
     pool.write_head(volume, &head)
-}
-
-/// An image as volumes.
-#[derive(Debug, Clone)]
-struct ImageVolumes {
-    folder: PathBuf,
-    manifest: ImageManifest,
-    disk: String,
-    kernel: String,
-    initrd: String,
-    /// The disk file's length, in bytes.
-    disk_bytes: u64,
-    /// The size the disk shows, in bytes.
-    disk_size: u64,
-    initrd_content: Arc<Vec<u8>>,
-}
-
-impl ImageVolumes {
-    fn read(image: &Image, guest_program: &Path) -> Result<Self, StartError> {
-        let io = |what: &str| {
-            let what = what.to_owned();
-            move |source| StartError::Io { what, source }
-        };
-        let (_, manifest) = image::read_image(&image.folder).map_err(|error| StartError::Unsuitable {
-            what: error.to_string(),
-            remedy: Remedy("Build it again: `nightshift template build`.".to_owned()),
-        })?;
-        let initrd = std::fs::read(image.folder.join(image::INITRD))
-            .map_err(io("the image's initrd could not be read"))?;
-        let program = std::fs::read(guest_program).map_err(io("the guest program could not be read"))?;
-        let initrd_content = image::initrd_with(&initrd, &program);
-        let disk = image.folder.join(image::DISK);
-        let short = |hash: &str| hash.chars().take(16).collect::<String>();
-        let stem = format!("nightshift-{}", short(&image.hash));
-        Ok(Self {
-            folder: image.folder.clone(),
-            manifest,
-            disk: format!("{stem}.qcow2"),
-            kernel: format!("{stem}.kernel"),
-            initrd: format!("nightshift-{}.initrd", short(&hexadecimal(&Sha256::digest(&initrd_content)))),
-            disk_bytes: std::fs::metadata(&disk).map_err(io("the image's disk could not be read"))?.len(),
-            disk_size: qcow2::disk_size(&disk).map_err(io("the image's disk could not be read"))?,
-            initrd_content: Arc::new(initrd_content),
-        })
-    }
-
-    /// Brings what is missing, and returns the paths of kernel, initrd and disk.
-    fn bring(&self, pool: &Pool) -> Called<(String, String, String)> {
-        let file = |name: &str| -> Called<(File, u64)> {
-            let file = File::open(self.folder.join(name))?;
-            let length = file.metadata()?.len();
-            Ok((file, length))
-        };
-        let (mut kernel, kernel_length) = file(image::KERNEL)?;
-        let (mut disk, disk_length) = file(image::DISK)?;
-        let mut initrd: &[u8] = &self.initrd_content;
-        let initrd_length = initrd.len() as u64;
-        Ok((
-            pool.bring(&self.kernel, &mut kernel as &mut dyn Read, kernel_length)?,
-            pool.bring(&self.initrd, &mut initrd, initrd_length)?,
-            pool.bring(&self.disk, &mut disk, disk_length)?,
-        ))
-    }
-}
-
-/// A machine's UUID, which follows from its name.
-fn uuid(name: &str) -> Uuid {
-    let digest = Sha256::digest(format!("nightshift {name}"));
-    let bytes = digest.first_chunk::<16>().copied().unwrap_or_default();
-    Uuid(u128::from_be_bytes(bytes))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[async_trait]

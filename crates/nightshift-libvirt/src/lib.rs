@@ -26,6 +26,8 @@ pub mod saved;
 #[cfg(feature = "driver")]
 mod stream;
 mod trouble;
+#[cfg(feature = "driver")]
+mod volumes;
 
 pub use domain::{
     CHANNEL_PORT, DISK, DomainPlan, Files, Uuid, attribute, domain, layer_volume, plain_volume, snapshot,
