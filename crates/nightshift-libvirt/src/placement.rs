@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(limited.free_mib(), 4_096);
         let full = HostRoom { ours_mib: 2_100, ..limited };
         assert_eq!(
-            chosen(&[full.clone()]),
+            chosen(std::slice::from_ref(&full)),
             Err(vec![NoRoom::Memory { name: "a".to_owned(), free_mib: 1_996 }])
         );
         assert_eq!(chosen(&[full, host("b", 4_000)]), Ok("b"));

@@ -19,7 +19,7 @@ pub(crate) struct ImageVolumes {
     pub(crate) manifest: ImageManifest,
     pub(crate) disk: String,
     kernel: String,
-    initrd: String,
+    pub(crate) initrd: String,
     /// The disk file's length, in bytes.
     pub(crate) disk_bytes: u64,
     /// The size the disk shows, in bytes.
