@@ -4,6 +4,7 @@
 //! runs is in them, and no state is in here.
 
 mod changes;
+mod environments;
 
 use std::future::ready;
 use std::pin::Pin;

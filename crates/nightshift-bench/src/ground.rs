@@ -7,7 +7,7 @@ use std::sync::Arc;
 use nightshift_protocol::{Entropy, ErrorCode, SandboxFacts, SandboxId, UserError};
 use nightshift_qemu::{QemuDriver, QemuProgram, QemuSettings};
 use nightshift_sandbox::{CloneRequest, Driver, MachineSize, Template};
-use nightshift_supervisor::{Desk, DeskError, Images, SetUpPhase, Templates};
+use nightshift_supervisor::{Desk, DeskError, Images, RegistrySettings, SetUpPhase, Templates};
 use suite::{SystemClock, SystemEntropy};
 
 use crate::bench::BenchError;
@@ -20,6 +20,8 @@ pub(crate) struct Environment {
     vm_images: Option<PathBuf>,
     guest: Option<PathBuf>,
     pub(crate) log: Option<String>,
+    /// In which package managers are asked for their registries.
+    variables: Vec<(std::ffi::OsString, std::ffi::OsString)>,
 }
 
 impl Environment {
@@ -34,6 +36,7 @@ impl Environment {
             vm_images: path("NIGHTSHIFT_VM_IMAGES"),
             guest: path("NIGHTSHIFT_GUEST"),
             log: std::env::var("NIGHTSHIFT_LOG").ok().filter(|value| !value.is_empty()),
+            variables: std::env::vars_os().collect(),
         }
     }
 }
@@ -46,7 +49,9 @@ pub(crate) struct Ground {
     entropy: Arc<dyn Entropy>,
     folder: tempfile::TempDir,
     qemu: PathBuf,
+    recipe: PathBuf,
     cache: PathBuf,
+    variables: Vec<(std::ffi::OsString, std::ffi::OsString)>,
 }
 
 impl Ground {
@@ -82,9 +87,10 @@ impl Ground {
             trial_kernel: None,
         }));
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-        let images = Images::new(recipe, cache.join("images"));
+        let images = Images::new(recipe.clone(), cache.join("images"));
         let templates = Templates::new(driver.clone(), images, MachineSize::default(), Arc::clone(&entropy));
-        Ok(Self { samples, driver, templates, entropy, folder, qemu, cache })
+        let variables = environment.variables;
+        Ok(Self { samples, driver, templates, entropy, folder, qemu, recipe, cache, variables })
     }
 
     /// How many samples are wanted.
@@ -113,6 +119,31 @@ impl Ground {
     /// Where what is made once is kept.
     pub(crate) fn cache(&self) -> &std::path::Path {
         &self.cache
+    }
+
+    /// A folder that is gone afterwards.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    /// The driver, for an owner over it.
+    pub(crate) fn shared_driver(&self) -> Arc<dyn Driver> {
+        self.driver.clone()
+    }
+
+    /// The guest image.
+    pub(crate) fn images(&self) -> Images {
+        Images::new(self.recipe.clone(), self.cache.join("images"))
+    }
+
+    /// This machine's own package registries.
+    pub(crate) fn registries(&self) -> RegistrySettings {
+        RegistrySettings { machine: Some(self.variables.clone()), ..RegistrySettings::default() }
+    }
+
+    /// The examples, which are beside the image's recipe.
+    pub(crate) fn examples(&self) -> PathBuf {
+        self.recipe.with_file_name("examples")
     }
 
     /// QEMU's program.

@@ -22,6 +22,7 @@ use crate::{models, owner, show};
 use nightshift_client::Client;
 
 mod checkpoints;
+mod environments;
 mod shell;
 
 /// What a command ended with, if not with an error.
@@ -122,6 +123,7 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
         Command::Cancel { run } => act(environment, json, &run, "cancel", &json!({})).await,
         Command::Review { command } => review(environment, json, command).await,
         Command::Template { command: Template::Build } => build_template(environment, json).await,
+        Command::Environment { command } => environments::environment(environment, json, command).await,
         Command::Serve { port, listen, name } => {
             let listen = Listen { port, address: listen, names: name };
             owner::serve(environment, listen).await.map(|()| 0)

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use nightshift_libvirt::{HostSettings, check_hosts};
 use nightshift_protocol::{ErrorCode, UserError};
+use nightshift_supervisor::RegistryKind;
 use serde::Deserialize;
 
 use crate::egress::{self, EgressConfiguration};
@@ -29,6 +30,8 @@ pub(crate) struct Configuration {
     pub(crate) hosts: Vec<HostSettings>,
     /// What they may reach.
     pub(crate) egress: EgressConfiguration,
+    /// Addresses of package registries by kind, where they are not this machine's own.
+    pub(crate) registries: BTreeMap<RegistryKind, Vec<String>>,
     /// Providers of models beside those that are built in, and what is different about those.
     pub(crate) providers: BTreeMap<String, ProviderConfiguration>,
     /// The account at GitHub.
@@ -148,6 +151,7 @@ impl Default for Configuration {
             sandbox: SandboxConfiguration::default(),
             hosts: Vec::new(),
             egress: EgressConfiguration::default(),
+            registries: BTreeMap::new(),
             providers: BTreeMap::new(),
             github: GitHubConfiguration::default(),
             delivery: DeliveryConfiguration::default(),
@@ -197,6 +201,9 @@ fn check(configuration: &Configuration) -> Option<String> {
         return Some(error.to_string());
     }
     if let Err(why) = egress::settings(&configuration.egress, None) {
+        return Some(why);
+    }
+    if let Err(why) = egress::registries(configuration, Vec::new()) {
         return Some(why);
     }
     (configuration.sandboxes == Some(0)).then(|| "sandboxes must be at least 1".to_owned())

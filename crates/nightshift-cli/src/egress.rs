@@ -1,13 +1,16 @@
 //! `[egress]` in `config.toml`: what sandboxes may reach.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use nightshift_egress::{EgressLimits, HostName, SystemResolver, Target, Upstream};
-use nightshift_supervisor::NetworkSettings;
+use nightshift_supervisor::{NetworkSettings, RegistrySettings};
 use serde::Deserialize;
+
+use crate::configuration::Configuration;
 
 /// What sandboxes may reach. By default nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -17,6 +20,8 @@ pub(crate) struct EgressConfiguration {
     pub(crate) allow: Vec<String>,
     /// Hosts that a repository may ask for.
     pub(crate) permit: Vec<String>,
+    /// Hosts that every set-up of an environment may reach, beside package registries.
+    pub(crate) set_up: Vec<String>,
     /// `host:port` of listed hosts that may have a private address.
     pub(crate) allow_private: Vec<String>,
     /// Addresses of hosts that are not looked up.
@@ -32,6 +37,7 @@ impl Default for EgressConfiguration {
         Self {
             allow: Vec::new(),
             permit: Vec::new(),
+            set_up: Vec::new(),
             allow_private: Vec::new(),
             addresses: BTreeMap::new(),
             upstream: None,
@@ -81,6 +87,18 @@ pub(crate) fn settings(
             bytes_a_second: u64::from(configuration.mib_per_second) << 20,
             ..EgressLimits::default()
         },
+    })
+}
+
+/// What set-ups may reach. `variables` is the owner's environment, in which package managers are asked.
+pub(crate) fn registries(
+    configuration: &Configuration,
+    variables: Vec<(OsString, OsString)>,
+) -> Result<RegistrySettings, String> {
+    Ok(RegistrySettings {
+        configured: configuration.registries.clone(),
+        hosts: list("set_up", &configuration.egress.set_up)?,
+        machine: Some(variables),
     })
 }
 

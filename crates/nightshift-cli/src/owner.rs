@@ -239,6 +239,9 @@ async fn assemble(
             host_memory_mib: if configuration.hosts.is_empty() { host_memory_mib() } else { None },
             data: folders.data.clone(),
             cache: folders.cache.clone(),
+            registries: egress::registries(configuration, std::env::vars_os().collect()).map_err(|why| {
+                UserError::new(ErrorCode::InvalidRequest, why, "Mend [egress] in the configuration.")
+            })?,
             network: egress::settings(&configuration.egress, environment.proxy.as_deref()).map_err(
                 |why| UserError::new(ErrorCode::InvalidRequest, why, "Mend [egress] in the configuration."),
             )?,

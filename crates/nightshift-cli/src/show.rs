@@ -1,5 +1,6 @@
 //! Text for people: what runs, pull requests and events look like in a terminal.
 
+pub(crate) mod environments;
 mod network;
 
 use nightshift_protocol::{
@@ -60,9 +61,7 @@ pub(crate) fn state(state: &RunState) -> String {
     match state {
         RunState::Queued { reason: QueueReason::Submitted } => "queued".to_owned(),
         RunState::Queued { reason: QueueReason::Feedback } => "queued: feedback to deal with".to_owned(),
-        RunState::Queued { reason: QueueReason::SandboxLimit { limit } } => {
-            format!("queued: {limit} sandboxes run already")
-        }
+        RunState::Queued { reason } => format!("queued: {}", reason.words()),
         RunState::Preparing { phase } => match phase {
             PreparingPhase::Image => "preparing: guest image".to_owned(),
             PreparingPhase::Template => "preparing: template".to_owned(),

@@ -9,11 +9,12 @@ pub enum AddressKind {
     Public,
     /// This very machine.
     Loopback,
-    /// A network that is somebody's own: RFC 1918, RFC 4193 (unique local), RFC 6598 (shared with a carrier).
+    /// A network that is somebody's own: RFC 1918, RFC 4193 (unique local), RFC 6598 (shared with a carrier), or RFC 5737
+    /// (made for documentation).
     Private,
     /// The same wire, or a cloud's metadata service, which hands out keys to whoever asks.
     LinkLocal,
-    /// Anything else: multicast, reserved, made for documentation, or another address written in this one (mapped, NAT64,
+    /// Anything else: multicast, reserved, or another address written in this one (mapped, NAT64,
     /// 6to4, Teredo), which would be decided by whoever translates it.
     Special,
 }
@@ -36,15 +37,15 @@ fn kind_of_v4(address: Ipv4Addr) -> AddressKind {
         [100, 64..=127, ..] => AddressKind::Private,
         // Azure's "wire server", a public address that answers inside its machines only.
         [169, 254, ..] | [168, 63, 129, 16] => AddressKind::LinkLocal,
+        // Made for documentation (RFC 5737): nobody's on the internet, and taken inside some networks for their own.
+        [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => AddressKind::Private,
         [0, ..]
-        | [192, 0, 0 | 2, _]
+        | [192, 0, 0, _]
         | [192, 31, 196, _]
         | [192, 52, 193, _]
         | [192, 88, 99, _]
         | [192, 175, 48, _]
         | [198, 18 | 19, ..]
-        | [198, 51, 100, _]
-        | [203, 0, 113, _]
         | [224..=255, ..] => AddressKind::Special,
         _ => AddressKind::Public,
     }
@@ -99,9 +100,16 @@ mod tests {
         for address in ["127.0.0.1", "127.255.255.254", "::1"] {
             assert_eq!(kind(address), AddressKind::Loopback, "{address}");
         }
-        for address in
-            ["10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1", "fd12::1", "fc00::1"]
-        {
+        for address in [
+            "10.0.0.1",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "100.64.0.1",
+            "203.0.113.9",
+            "fd12::1",
+            "fc00::1",
+        ] {
             assert_eq!(kind(address), AddressKind::Private, "{address}");
         }
     }

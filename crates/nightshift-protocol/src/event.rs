@@ -6,9 +6,9 @@ use utoipa::ToSchema;
 
 use crate::{
     ArtifactId, CheckpointCause, CheckpointCost, CheckpointId, CommitId, ConnectionRecord, DeliveryTarget,
-    Evidence, FeedbackAnswer, FeedbackItem, Image, Limits, Message, NetworkPhase, Plan, PreReviewFinding,
-    PreparedPicture, PullRequestId, ResultPart, RunId, RunState, SandboxId, StepId, StopReason, Task,
-    ToolCall, ToolOutcome, Usage,
+    EnvironmentId, Evidence, FeedbackAnswer, FeedbackItem, Image, Limits, Message, NetworkPhase, Plan,
+    PreReviewFinding, PreparedPicture, PullRequestId, ResultPart, RunId, RunState, SandboxId, StepId,
+    StopReason, Task, ToolCall, ToolOutcome, Usage,
 };
 
 /// One thing that happened in a run.
@@ -518,6 +518,9 @@ pub struct SandboxFacts {
     /// Whether checkpoints of it can be saved.
     #[serde(default)]
     pub checkpoints: bool,
+    /// The environment it starts from, if its repository has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<EnvironmentId>,
 }
 
 #[cfg(test)]

@@ -111,6 +111,11 @@ random_id!(
     CheckpointId,
     "checkpoint"
 );
+random_id!(
+    /// Names an environment: a repository's set-up, frozen.
+    EnvironmentId,
+    "environment"
+);
 
 macro_rules! hexadecimal_id {
     ($(#[$doc:meta])* $name:ident, $lengths:expr, $expected:literal) => {

@@ -9,6 +9,7 @@
 mod checkpoint;
 mod conversation;
 mod delivery;
+mod environment;
 mod error;
 mod event;
 mod evidence;
@@ -36,11 +37,17 @@ pub use delivery::{
     Approve, AskForChanges, DeliveryTarget, DiffSide, FeedbackAnswer, FeedbackItem, FeedbackSource,
     NewComment, PreReviewFinding, PreReviewKind, PreparedPicture, RemarkState, ReviewRemark,
 };
+pub use environment::{
+    DevServer, EnvironmentCause, EnvironmentEvent, EnvironmentEventBody, EnvironmentLog, EnvironmentState,
+    EnvironmentSummary, ListEnvironments, PhaseSummary, PlannedEnvironment, ReadLog, SetUpEnvironment,
+    SetUpFailure, SetUpPhaseKind, SetUpPlan, SetUpStep,
+};
 pub use error::{ErrorCode, UserError};
 pub use event::{Event, EventBody, IntendedWrite, Reconciled, SandboxFacts};
 pub use evidence::{Evidence, EvidenceSource};
 pub use id::{
-    ArtifactId, CheckpointId, CommitId, InvalidId, PullRequestId, RunId, SandboxId, StepId, TaskId,
+    ArtifactId, CheckpointId, CommitId, EnvironmentId, InvalidId, PullRequestId, RunId, SandboxId, StepId,
+    TaskId,
 };
 pub use list::{
     ExcerptPart, ListRuns, Overview, RunChanged, RunCounts, RunList, SearchFor, SearchHit, SearchReply,

@@ -124,6 +124,33 @@ pub enum QueueReason {
     },
     /// People or checks had something to say about its pull request.
     Feedback,
+    /// The host's memory is used up for now.
+    Memory {
+        /// What must be available, in MiB.
+        needed_mib: u64,
+    },
+    /// The host's processors have enough to do.
+    Processors,
+    /// The disk is nearly full.
+    Disk {
+        /// What must be free, in MiB.
+        needed_mib: u64,
+    },
+}
+
+impl QueueReason {
+    /// The reason in a few words.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Feedback => "feedback to deal with".to_owned(),
+            Self::Submitted => "just submitted".to_owned(),
+            Self::SandboxLimit { limit: 1 } => "another sandbox runs".to_owned(),
+            Self::SandboxLimit { limit } => format!("{limit} sandboxes run already"),
+            Self::Memory { needed_mib } => format!("less than {needed_mib} MiB of memory are available"),
+            Self::Processors => "the processors have enough to do".to_owned(),
+            Self::Disk { needed_mib } => format!("less than {needed_mib} MiB are free on the disk"),
+        }
+    }
 }
 
 /// What is done before the agent can work.

@@ -9,14 +9,14 @@ use async_trait::async_trait;
 use nightshift_protocol::{CheckpointId, SandboxId};
 use nightshift_sandbox::{
     BootRequest, CheckpointError, CheckpointFacts, Checkpoints, CloneRequest, Driver, DriverReport,
-    FreezeError, Image, Machine, MachineSize, Remedy, RestoreRequest, SaveRequest, StartError, Template,
-    TemplateKey,
+    FreezeError, Generation, Image, Machine, MachineSize, Remedy, RestoreRequest, SaveRequest, StartError,
+    Template, TemplateKey,
 };
 use serde_json::json;
 
 use crate::acceleration::{self, Tester, Trial, Verdict};
 use crate::command_line::{MachinePlan, Start};
-use crate::folder::SandboxFolder;
+use crate::folder::{SandboxFolder, remove_folder};
 use crate::image::{self, ImageManifest, read_image};
 use crate::machine::QemuMachine;
 use crate::program::{Qemu, QemuProgram};
@@ -205,19 +205,19 @@ impl QemuDriver {
         size: MachineSize,
     ) -> Result<(Qemu, TemplateRecord), StartError> {
         let qemu = self.qemu().await?;
-        let unusable = |what: &str| StartError::Unsuitable {
-            what: format!("the template {key} {what}"),
-            remedy: Remedy("Build it again: `nightshift template build`.".to_owned()),
-        };
-        let template =
-            template::load(&self.settings.templates, key).ok_or_else(|| unusable("is missing or damaged"))?;
-        if template.hypervisor != qemu.version {
-            return Err(unusable("was made with another version of QEMU"));
-        }
-        if template.plan.size != size {
-            return Err(unusable("has another size than the machine asked for"));
-        }
+        let template = template::load(&self.settings.templates, key)
+            .ok_or_else(|| unusable(key, "is missing or damaged"))?;
+        fits(key, &template.hypervisor, template.plan.size, &qemu, size)?;
         Ok((qemu, template))
+    }
+
+    /// The template with `key`, if it was made of a clone that has moved on.
+    fn moved_on(&self, key: &TemplateKey) -> Option<checkpoint::CheckpointRecord> {
+        let folder = self.settings.templates.join(&key.0);
+        if !template::is_key(key) || !folder.join(checkpoint::RECORD).is_file() {
+            return None;
+        }
+        checkpoint::load_template(&folder)
     }
 
     fn checkpoints_folder(&self) -> PathBuf {
@@ -231,6 +231,30 @@ impl QemuDriver {
             Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|machine| machine.strong_count() > 0)
         });
         Arc::clone(slots.entry(sandbox.clone()).or_default())
+    }
+}
+
+/// Fails unless this QEMU can make clones of that size of a template.
+fn fits(
+    key: &TemplateKey,
+    hypervisor: &str,
+    has: MachineSize,
+    qemu: &Qemu,
+    size: MachineSize,
+) -> Result<(), StartError> {
+    if hypervisor != qemu.version {
+        return Err(unusable(key, "was made with another version of QEMU"));
+    }
+    if has != size {
+        return Err(unusable(key, "has another size than the machine asked for"));
+    }
+    Ok(())
+}
+
+fn unusable(key: &TemplateKey, what: &str) -> StartError {
+    StartError::Unsuitable {
+        what: format!("the template {key} {what}"),
+        remedy: Remedy("Build it again: `nightshift template build`.".to_owned()),
     }
 }
 
@@ -267,7 +291,9 @@ impl Driver for QemuDriver {
     }
 
     async fn template(&self, key: &TemplateKey) -> Option<Template> {
-        template::load(&self.settings.templates, key)?;
+        if self.moved_on(key).is_none() {
+            template::load(&self.settings.templates, key)?;
+        }
         Some(Template { key: key.clone(), folder: self.settings.templates.join(&key.0) })
     }
 
@@ -293,8 +319,43 @@ impl Driver for QemuDriver {
         machine.freeze(&self.settings.templates).await
     }
 
+    async fn freeze_clone(
+        &self,
+        machine: Arc<dyn Machine>,
+        key: TemplateKey,
+    ) -> Result<Template, FreezeError> {
+        let sandbox = machine.sandbox();
+        let kept = self.slot(sandbox).lock().await.upgrade();
+        let machine = kept.ok_or_else(|| FreezeError::NotFreezable { sandbox: sandbox.clone() })?;
+        // Carried through whoever stops waiting: a guest must not be left standing.
+        let freezing = tokio::spawn(checkpoint::freeze(machine, key, self.settings.templates.clone()));
+        freezing.await.unwrap_or_else(|error| Err(FreezeError::Refused { what: error.to_string() }))
+    }
+
+    async fn remove_template(&self, key: &TemplateKey) -> io::Result<()> {
+        if !template::is_key(key) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let folder = self.settings.templates.join(&key.0);
+        let removing = tokio::task::spawn_blocking(move || remove_folder(&folder));
+        removing.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+
     async fn clone_template(&self, request: CloneRequest) -> Result<Arc<dyn Machine>, StartError> {
         let CloneRequest { sandbox, template: Template { key, folder }, size } = request;
+        if let Some(record) = self.moved_on(&key) {
+            let qemu = self.qemu().await?;
+            fits(&key, &record.hypervisor, record.plan.size, &qemu, size)?;
+            let slot = self.slot(&sandbox);
+            let mut machine = slot.lock().await;
+            let sandboxes = self.settings.sandboxes.clone();
+            let (prepared, how) = off_the_runtime(move || {
+                let (generation, guest) = (Generation::Fresh, checkpoint::Guest::GoesOn);
+                checkpoint::prepare(sandbox, &folder, record, generation, guest, &sandboxes)
+            })
+            .await?;
+            return Ok(keep(&mut machine, start(&qemu, prepared, how).await?));
+        }
         let (qemu, template) = self.usable(&key, size).await?;
         let slot = self.slot(&sandbox);
         let mut machine = slot.lock().await;

@@ -74,10 +74,15 @@ pub(crate) fn make_staging(staging: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(staging)
 }
 
+/// Whether it may be the name of a template's folder.
+pub(crate) fn is_key(key: &TemplateKey) -> bool {
+    key.0.len() == KEY_DIGITS && key.0.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// Returns what the template with `key` is, if it is there and whole.
 pub(crate) fn load(templates: &Path, key: &TemplateKey) -> Option<TemplateRecord> {
     // A key names a folder here: what is no key must not be joined to a path.
-    if key.0.len() != KEY_DIGITS || !key.0.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if !is_key(key) {
         return None;
     }
     let folder = templates.join(&key.0);

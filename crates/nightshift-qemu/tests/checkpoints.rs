@@ -12,8 +12,8 @@ use bench::{Bench, SIZE, clone_request, id, wait_until_the_guest_runs};
 use nightshift_protocol::CheckpointId;
 use nightshift_qemu::QemuDriver;
 use nightshift_sandbox::{
-    AfterSave, BootRequest, CheckpointError, CheckpointFacts, Checkpoints, Driver, Generation, Machine,
-    RestoreRequest, SaveRequest, StartError,
+    AfterSave, BootRequest, CheckpointError, CheckpointFacts, Checkpoints, Driver, FreezeError, Generation,
+    Machine, RestoreRequest, SaveRequest, StartError, TemplateKey,
 };
 
 fn checkpoint(letter: char) -> CheckpointId {
@@ -232,4 +232,63 @@ async fn a_machine_that_becomes_a_template_and_a_checkpoint_that_is_not_there_ar
     let refused = driver.restore(restore('a', 'a', Generation::Kept)).await.map(|_| ()).unwrap_err();
     assert!(matches!(refused, StartError::Unsuitable { .. }), "{refused:?}");
     assert!(bench.entries("sandboxes").is_empty());
+}
+
+fn key(digit: char) -> TemplateKey {
+    TemplateKey(String::from(digit).repeat(32))
+}
+
+#[tokio::test]
+async fn a_clone_that_has_moved_on_becomes_a_template_whose_clones_go_on_from_there() {
+    let bench = Bench::new();
+    let driver = bench.driver();
+    let machine = a_clone(&bench, &driver).await;
+    assert!(counts(&driver, &machine).await);
+    let template = driver.freeze_clone(Arc::clone(&machine), key('e')).await.unwrap();
+    assert_eq!(template.folder, bench.path("templates").join(key('e').0));
+    assert!(bench.entries("sandboxes").is_empty(), "the machine it was made of is gone");
+    assert_eq!(driver.template(&key('e')).await, Some(template.clone()));
+    // Nothing of the template below it is needed any more.
+    for entry in bench.entries("templates").iter().filter(|entry| entry.len() == 32 && **entry != key('e').0)
+    {
+        fs::remove_dir_all(bench.path("templates").join(entry)).unwrap();
+    }
+    fs::remove_file(bench.path("image/disk.qcow2")).unwrap();
+    let memory = fs::read(template.folder.join("memory")).unwrap();
+    let one = driver.clone_template(clone_request(&id('b'), &template)).await.unwrap();
+    let two = driver.clone_template(clone_request(&id('c'), &template)).await.unwrap();
+    for machine in [&one, &two] {
+        assert!(counts(&driver, machine).await);
+    }
+    assert!(fs::read(template.folder.join("memory")).unwrap() == memory, "no clone wrote to the template");
+    // Its clones have checkpoints as all have, and may become templates themselves.
+    save(&driver, &one, 'a', AfterSave::End).await.unwrap();
+    let one = driver.restore(restore('b', 'a', Generation::Kept)).await.unwrap();
+    assert!(counts(&driver, &one).await);
+    let second = driver.freeze_clone(one, key('f')).await.unwrap();
+    driver.remove_template(&key('e')).await.unwrap();
+    driver.remove_template(&key('e')).await.unwrap();
+    assert!(counts(&driver, &two).await, "a clone outlives its template");
+    assert_eq!(driver.template(&key('e')).await, None);
+    let third = driver.clone_template(clone_request(&id('d'), &second)).await.unwrap();
+    assert!(counts(&driver, &third).await);
+    third.stop().await.unwrap();
+    two.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_clone_that_cannot_be_frozen_goes_on_and_leaves_nothing() {
+    let bench = Bench::new();
+    let driver = bench.driver();
+    let machine = a_clone(&bench, &driver).await;
+    let refused = driver.freeze_clone(Arc::clone(&machine), TemplateKey("../x".to_owned())).await;
+    assert!(matches!(refused, Err(FreezeError::Refused { .. })), "{refused:?}");
+    let before = bench.entries("templates");
+    fs::write(bench.path("templates").join(key('e').0), "in the way of a folder").unwrap();
+    let refused = driver.freeze_clone(Arc::clone(&machine), key('e')).await;
+    assert!(matches!(refused, Err(FreezeError::Io { .. })), "{refused:?}");
+    fs::remove_file(bench.path("templates").join(key('e').0)).unwrap();
+    assert_eq!(bench.entries("templates"), before);
+    assert!(counts(&driver, &machine).await);
+    machine.stop().await.unwrap();
 }

@@ -35,6 +35,22 @@ pub trait Driver: Send + Sync {
     /// Freezes a machine made by [`Driver::boot`] into the template it was booted for, and ends it.
     async fn freeze(&self, machine: Arc<dyn Machine>) -> Result<Template, FreezeError>;
 
+    /// Freezes a clone that has moved on into a template of its own, and ends it. When that fails it runs on.
+    ///
+    /// The key is made up by the caller, in the form that [`Driver::template_key`] gives.
+    async fn freeze_clone(
+        &self,
+        machine: Arc<dyn Machine>,
+        _key: TemplateKey,
+    ) -> Result<Template, FreezeError> {
+        Err(FreezeError::NotFreezable { sandbox: machine.sandbox().clone() })
+    }
+
+    /// Removes a template. Running clones of it go on; removing what is gone is no error.
+    async fn remove_template(&self, _key: &TemplateKey) -> std::io::Result<()> {
+        Ok(())
+    }
+
     /// Makes a running copy-on-write clone of a template.
     async fn clone_template(&self, request: CloneRequest) -> Result<Arc<dyn Machine>, StartError>;
 
@@ -280,7 +296,7 @@ pub enum StartError {
 #[derive(Debug, thiserror::Error)]
 pub enum FreezeError {
     /// The machine was not booted to become a template, or has ended.
-    #[error("{sandbox} is no running machine that was booted to become a template")]
+    #[error("{sandbox} is no running machine that can become a template")]
     NotFreezable {
         /// The machine.
         sandbox: SandboxId,

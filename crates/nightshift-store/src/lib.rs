@@ -11,6 +11,7 @@
 
 mod artifacts;
 mod database;
+mod environments;
 mod events;
 mod follow;
 mod group;

@@ -19,10 +19,11 @@ use tokio::sync::{Mutex, mpsc};
 
 use crate::delivery;
 use crate::desk::{Desk, DeskError};
+use crate::environment;
 use crate::images::SetUpPhase;
 use crate::network::{self, Network, NetworkPlan};
 use crate::progress::RunProgress;
-use crate::repository::{self, TransferError};
+use crate::repository::{self, Placement, TransferError};
 use crate::shared::Shared;
 use crate::supervisor::to_its_end;
 use crate::tools::{Bench, Interrupt, StepTrouble};
@@ -147,7 +148,7 @@ impl Acts {
         let plan = self.plan_of_network().await;
         let record = network::Record {
             store: self.shared.store.clone(),
-            run: self.run.clone(),
+            place: network::Place::Run(self.run.clone()),
             clock: Arc::clone(&self.shared.clock),
         };
         let egress = self.shared.settings.network.egress(plan.policy.clone());
@@ -181,8 +182,11 @@ impl Acts {
             ErrorCode::DiskFull => Trouble::Pause(error),
             _ => Trouble::Fail(error),
         })?;
+        let environment = environment::serving(&self.shared, &self.repository, &self.base).await;
+        let from = environment.as_ref().map_or_else(|| template.clone(), |one| one.template.clone());
+        let from_template = environment.is_none();
         let size = self.shared.templates.size();
-        let request = CloneRequest { sandbox: sandbox.clone(), template: template.clone(), size };
+        let request = CloneRequest { sandbox: sandbox.clone(), template: from, size };
         let cloned = Desk::clone_template(
             self.shared.driver.as_ref(),
             request,
@@ -190,10 +194,12 @@ impl Acts {
             self.shared.entropy.as_ref(),
         );
         match cloned.await {
-            Ok((desk, facts)) => {
+            Ok((desk, mut facts)) => {
+                facts.environment = environment.map(|environment| environment.id);
                 let plan = self.open_network(&desk).await;
                 *self.desk.lock().await = Some(desk);
-                if self.shared.settings.spare {
+                // A clone of the template is of no use where tasks start from environments.
+                if self.shared.settings.spare && from_template {
                     let sandbox = SandboxId::new(self.shared.entropy.as_ref());
                     let next = CloneRequest { sandbox, template, size };
                     let (maker, ender) = (Arc::clone(&self.shared.driver), Arc::clone(&self.shared.driver));
@@ -282,6 +288,7 @@ impl Acts {
         task: &Task,
         branch: &str,
         delivered: Option<CommitId>,
+        placement: Placement,
     ) -> Result<Vec<EventBody>, Trouble> {
         let desk = self.desk(sandbox).await?;
         let bundle = self.scratch("in").await?;
@@ -295,7 +302,9 @@ impl Acts {
             other => Trouble::Fail(trouble::internal("packing the repository", &other)),
         })?;
         let folder = repository::folder(desk.machine.home(), &task.repository);
-        let imported = repository::import(&desk.channel, &self.run, &bundle, &folder, branch, &commit).await;
+        let run = self.run.as_str();
+        let imported =
+            repository::import(&desk.channel, run, &bundle, &folder, branch, &commit, placement).await;
         let _removed = tokio::fs::remove_file(&bundle).await;
         imported?;
         Ok(vec![EventBody::RepositoryImported { commit }])

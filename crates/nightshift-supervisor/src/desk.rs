@@ -124,6 +124,7 @@ impl Desk {
         let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let facts = SandboxFacts {
             checkpoints: driver.checkpoints().is_some(),
+            environment: None,
             driver: driver.name().to_owned(),
             acceleration: machine.acceleration().to_string(),
             template,

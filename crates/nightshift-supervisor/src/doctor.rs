@@ -30,7 +30,10 @@ pub(crate) async fn examine(shared: &Shared, search_path: Option<&OsStr>) -> Doc
     };
     checks.push(named("acceleration", probe));
     checks.push(named("image", image(shared, search_path).await));
-    checks.push(named("memory", memory(shared.settings.host_memory_mib, shared.settings.size, shared.limit)));
+    checks.push(named(
+        "memory",
+        memory(shared.settings.host_memory_mib, shared.settings.size, shared.rooms.limit()),
+    ));
     checks.push(named("disk", disk(free_mib(&shared.settings.data))));
     let model = match shared.model.check(&shared.settings.default_model).await {
         Ok(facts) => good(format!("{} answers for {}", facts.display_name, shared.settings.default_model)),

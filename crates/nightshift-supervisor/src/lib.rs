@@ -5,10 +5,12 @@
 //! owner that was killed goes on the same way as one that was not.
 
 mod acts;
+mod admission;
 mod criteria;
 mod delivery;
 mod desk;
 mod doctor;
+mod environment;
 mod images;
 mod lease;
 mod models;
@@ -29,6 +31,7 @@ mod watching;
 
 pub use delivery::{DeliveryProgress, DeliverySettings, IssueSettings, PicturePolicy, pictures};
 pub use desk::{Desk, DeskError, shell};
+pub use environment::{PackageRegistries, RegistryKind, RegistrySettings};
 pub use images::{Images, OnPhase, SetUpPhase};
 pub use lease::{IDLE, Lease};
 pub use network::NetworkSettings;

@@ -14,7 +14,9 @@ use nightshift_egress::{
     Upstream,
 };
 use nightshift_forge::{BrowseError, Repository};
-use nightshift_protocol::{Clock, CommitId, ConnectionRecord, EventBody, NetworkPhase, RunId};
+use nightshift_protocol::{
+    Clock, CommitId, ConnectionRecord, EnvironmentEventBody, EnvironmentId, EventBody, NetworkPhase, RunId,
+};
 use nightshift_store::Store;
 use serde::Deserialize;
 use tokio::task::{AbortHandle, JoinSet};
@@ -100,9 +102,14 @@ impl NetworkPlan {
         EventBody::NetworkOpened {
             phase: self.policy.phase,
             allowed: self.hosts(),
-            not_permitted: self.not_permitted.iter().map(Rule::to_string).collect(),
+            not_permitted: self.not_permitted(),
             problem: self.problem.clone(),
         }
+    }
+
+    /// The hosts that were asked for and are not open.
+    pub(crate) fn not_permitted(&self) -> Vec<String> {
+        self.not_permitted.iter().map(Rule::to_string).collect()
     }
 
     /// The hosts, as the model and a person read them.
@@ -171,11 +178,38 @@ fn cut(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(300).collect()
 }
 
+/// Decides what is open while an environment is set up: what is open for an agent, and the registries with `open`.
+/// `private` are hosts of this machine's own package configuration, which may have private addresses.
+pub(crate) fn plan_set_up(
+    settings: &NetworkSettings,
+    asked: Result<Vec<Rule>, String>,
+    open: Vec<Rule>,
+    private: Vec<Target>,
+) -> NetworkPlan {
+    let mut plan = plan(settings, asked);
+    plan.policy.phase = NetworkPhase::SetUp;
+    plan.policy.private.extend(private);
+    plan.not_permitted.retain(|rule| !open.iter().any(|open| open.covers(rule)));
+    plan.policy.allow.extend(open);
+    plan.policy.allow.sort();
+    plan.policy.allow.dedup();
+    plan
+}
+
+/// In whose history connections are written down.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    /// A run's.
+    Run(RunId),
+    /// An environment's.
+    Environment(EnvironmentId),
+}
+
 /// Where connections are written down.
 #[derive(Clone)]
 pub(crate) struct Record {
     pub(crate) store: Store,
-    pub(crate) run: RunId,
+    pub(crate) place: Place,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -185,9 +219,19 @@ impl Record {
         if connections.is_empty() {
             return;
         }
-        let body = EventBody::ConnectionsRecorded { connections: connections.clone() };
-        if let Err(error) = self.store.append(&self.run, self.clock.now(), &[body]).await {
-            tracing::warn!(run = %self.run, %error, "connections could not be written down yet");
+        let now = self.clock.now();
+        let written = match &self.place {
+            Place::Run(run) => {
+                let body = EventBody::ConnectionsRecorded { connections: connections.clone() };
+                self.store.append(run, now, &[body]).await.map(drop)
+            }
+            Place::Environment(environment) => {
+                let body = EnvironmentEventBody::ConnectionsRecorded { connections: connections.clone() };
+                self.store.append_environment(environment, now, &[body]).await
+            }
+        };
+        if let Err(error) = written {
+            tracing::warn!(place = ?self.place, %error, "connections could not be written down yet");
             egress.give_back(connections);
         }
     }
@@ -301,6 +345,21 @@ mod tests {
                 (vec!["always.example".to_owned()], Some(said))
             );
         }
+    }
+
+    #[test]
+    fn registries_are_open_while_it_is_set_up_and_no_longer() {
+        let settings = settings(&["always.example"], &["*.example.org"]);
+        let asked = || asked_in("[egress]\nallow = ['api.example.org', 'npm.example.net']");
+        let open = rules(&["npm.example.net"]);
+        let private = vec!["npm.example.net:443".parse().unwrap()];
+        let set_up = plan_set_up(&settings, asked(), open, private.clone());
+        assert_eq!(set_up.hosts(), ["always.example", "api.example.org", "npm.example.net"]);
+        assert_eq!((set_up.policy.phase, &set_up.policy.private), (NetworkPhase::SetUp, &private));
+        assert_eq!(set_up.not_permitted(), Vec::<String>::new());
+        let work = plan(&settings, asked());
+        assert_eq!(work.hosts(), ["always.example", "api.example.org"]);
+        assert_eq!((work.policy.private, work.not_permitted), (Vec::new(), rules(&["npm.example.net"])));
     }
 
     #[test]

@@ -7,9 +7,9 @@ use std::collections::VecDeque;
 
 use nightshift_agent::{AgentEvent, AgentMachine, AgentSettings, Effect, ToolRequest};
 use nightshift_protocol::{
-    CheckpointCause, CheckpointId, CommitId, ErrorCode, Event, EventBody, Evidence, FeedbackAnswer, Image,
-    IntendedWrite, OffsetDateTime, PauseReason, Plan, ResultPart, RunId, RunState, SandboxId, StepId, Task,
-    ToolCall, ToolOutcome, Usage, UserError,
+    CheckpointCause, CheckpointId, CommitId, EnvironmentId, ErrorCode, Event, EventBody, Evidence,
+    FeedbackAnswer, Image, IntendedWrite, OffsetDateTime, PauseReason, Plan, ResultPart, RunId, RunState,
+    SandboxId, StepId, Task, ToolCall, ToolOutcome, Usage, UserError,
 };
 
 use crate::delivery::{DeliveryAction, DeliveryProgress, news, next_in_delivery};
@@ -35,6 +35,8 @@ pub struct RunProgress {
     pub state: RunState,
     /// Its sandbox, from the moment it was asked for until it is gone.
     pub sandbox: Option<Sandbox>,
+    /// The environment its sandbox starts from.
+    pub environment: Option<EnvironmentId>,
     /// The commit checked out in the sandbox.
     pub imported: Option<CommitId>,
     /// The agent.
@@ -266,6 +268,7 @@ impl RunProgress {
             branch: branch.clone(),
             state: RunState::Queued { reason: nightshift_protocol::QueueReason::Submitted },
             sandbox: None,
+            environment: None,
             imported: None,
             agent: AgentMachine::new(agent_settings),
             conversation_started: false,
@@ -304,7 +307,8 @@ impl RunProgress {
             EventBody::SandboxRequested { sandbox } => {
                 self.sandbox = Some(Sandbox { id: sandbox.clone(), readiness: Readiness::Requested });
             }
-            EventBody::SandboxReady { sandbox, .. } => {
+            EventBody::SandboxReady { sandbox, facts } => {
+                self.environment = facts.environment.clone();
                 self.sandbox = Some(Sandbox { id: sandbox.clone(), readiness: Readiness::Ready });
             }
             EventBody::RepositoryImported { commit } => {

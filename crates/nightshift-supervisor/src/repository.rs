@@ -61,30 +61,46 @@ pub(crate) fn folder(home: &str, repository: &str) -> String {
     format!("{home}/work/{}", if safe.is_empty() { "repository" } else { safe })
 }
 
-/// Clones `bundle` into the sandbox and checks `branch` out at `commit`. Done twice, it begins anew: the agent has
-/// not worked there yet.
+/// Where a repository comes to lie in a sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Placement {
+    /// In a new folder.
+    Anew,
+    /// In that of the sandbox's environment, where what is ignored by git stays as it was set up.
+    InEnvironment,
+}
+
+/// Brings `bundle` into the sandbox and checks `branch` out at `commit`. Done twice, it begins anew: the agent has
+/// not worked there yet. `owner` is the id of whom it is for.
 pub(crate) async fn import(
     channel: &Channel,
-    run: &RunId,
+    owner: &str,
     bundle: &Path,
     folder: &str,
     branch: &str,
     commit: &CommitId,
+    placement: Placement,
 ) -> Result<(), TransferError> {
-    let inside = format!("/tmp/{run}-in.bundle");
-    send_file(channel, run, bundle, &inside).await?;
+    let inside = format!("/tmp/{owner}-in.bundle");
+    send_file(channel, owner, bundle, &inside).await?;
     let author: String = AUTHOR
         .iter()
         .map(|(key, value)| format!("git -C {} config {key} {}\n", quoted(folder), quoted(value)))
         .collect();
-    let script = format!(
-        "set -e\nrm -rf {folder}\nmkdir -p \"$(dirname {folder})\"\n\
-         git clone -q --no-checkout {inside} {folder}\ngit -C {folder} checkout -q -B {branch} {commit}\n\
-         git -C {folder} remote remove origin\n{author}rm -f {inside}\n",
-        folder = quoted(folder),
-        branch = quoted(branch),
-    );
-    run_script(channel, run, "import", "bringing the repository into the sandbox", &script).await.map(drop)
+    let (folder, branch) = (quoted(folder), quoted(branch));
+    let script = match placement {
+        Placement::Anew => format!(
+            "set -e\nrm -rf {folder}\nmkdir -p \"$(dirname {folder})\"\n\
+             git clone -q --no-checkout {inside} {folder}\ngit -C {folder} checkout -q -B {branch} {commit}\n\
+             git -C {folder} remote remove origin\n{author}rm -f {inside}\n",
+        ),
+        Placement::InEnvironment => format!(
+            "set -e\ncd {folder}\ngit checkout -q --force --detach\n\
+             git fetch -q {inside} '+refs/heads/*:refs/heads/*'\n\
+             git checkout -q --force -B {branch} {commit}\ngit clean -q -f -d\nrm -f {inside}\n",
+        ),
+    };
+    run_script(channel, owner, "import", "bringing the repository into the sandbox", &script).await.map(drop)
 }
 
 /// Brings the commits of `bundle` into the repository in the sandbox, where they are kept by a ref of ours.
@@ -95,12 +111,14 @@ pub(crate) async fn bring_base(
     folder: &str,
 ) -> Result<(), TransferError> {
     let inside = format!("/tmp/{run}-in.bundle");
-    send_file(channel, run, bundle, &inside).await?;
+    send_file(channel, run.as_str(), bundle, &inside).await?;
     let script = format!(
         "set -e\ngit -C {folder} fetch -q {inside} +HEAD:refs/nightshift/base\nrm -f {inside}\n",
         folder = quoted(folder),
     );
-    run_script(channel, run, "base", "bringing the base branch into the sandbox", &script).await.map(drop)
+    run_script(channel, run.as_str(), "base", "bringing the base branch into the sandbox", &script)
+        .await
+        .map(drop)
 }
 
 /// What keeps work in a sandbox from being delivered, in words the agent can act on; `None` when nothing does.
@@ -117,7 +135,7 @@ pub(crate) async fn undelivered(
         folder = quoted(folder),
         branch = quoted(branch),
     );
-    let said = run_script(channel, run, "delivery-check", "looking at the work", &script).await?;
+    let said = run_script(channel, run.as_str(), "delivery-check", "looking at the work", &script).await?;
     Ok(blocker(&said, branch))
 }
 
@@ -154,7 +172,7 @@ pub(crate) async fn export(
         folder = quoted(folder),
         branch = quoted(branch),
     );
-    run_script(channel, run, "export", "packing the work", &script).await?;
+    run_script(channel, run.as_str(), "export", "packing the work", &script).await?;
     let bytes = channel.read_file(&inside, LARGEST_BUNDLE).await.map_err(|error| match error {
         FileError::Channel(error) => TransferError::Cut(error.to_string()),
         refused => TransferError::Guest { what: "reading the packed work", said: refused.to_string() },
@@ -165,11 +183,11 @@ pub(crate) async fn export(
 }
 
 /// Streams a file of the host into the sandbox, whatever its size.
-async fn send_file(channel: &Channel, run: &RunId, from: &Path, to: &str) -> Result<(), TransferError> {
+async fn send_file(channel: &Channel, owner: &str, from: &Path, to: &str) -> Result<(), TransferError> {
     let host = |source| TransferError::Host { what: "reading the repository's bundle", source };
     let cut = |error: &dyn std::fmt::Display| TransferError::Cut(error.to_string());
     let mut file = tokio::fs::File::open(from).await.map_err(host)?;
-    let job = job_id(&format!("{run}-send"));
+    let job = job_id(&format!("{owner}-send"));
     clear_away(channel, &job).await;
     let command = Command::shell(job.clone(), format!("cat > {}", quoted(to)))
         .user(GuestUser::Agent)
@@ -208,13 +226,13 @@ async fn clear_away(channel: &Channel, job: &JobId) {
 
 async fn run_script(
     channel: &Channel,
-    run: &RunId,
+    owner: &str,
     name: &str,
     what: &'static str,
     script: &str,
 ) -> Result<String, TransferError> {
     let cut = |error: &dyn std::fmt::Display| TransferError::Cut(error.to_string());
-    let job = job_id(&format!("{run}-{name}"));
+    let job = job_id(&format!("{owner}-{name}"));
     clear_away(channel, &job).await;
     let command = Command::shell(job.clone(), script).user(GuestUser::Agent).time_limit(GIT_WITHIN);
     let running = channel.start(command).await.map_err(|error| cut(&error))?;

@@ -11,16 +11,18 @@ use std::time::{Duration, Instant};
 
 use nightshift_protocol::{
     CheckpointCause, CheckpointId, ErrorCode, Event, EventBody, Image, PauseReason, PreparingPhase,
-    QueueReason, RaiseLimits, RunState, SandboxId, StepId, ToolCall, UserError,
+    RaiseLimits, RunState, SandboxId, StepId, ToolCall, UserError,
 };
 use nightshift_store::AppendError;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::acts::{Acts, Trouble};
+use crate::admission::{Holder, Room, Use};
 use crate::delivery::news::{News, Said};
 use crate::delivery::{Courier, DeliveryAction};
 use crate::progress::{Action, Finished, Intention, Readiness, RunProgress, Sandbox, next};
 
+use crate::repository::Placement;
 use crate::shared::Shared;
 use crate::tools::{self, Interrupter, StepEnd};
 use crate::transition::{Stage, TransitionDenied, Trigger, transition};
@@ -102,7 +104,7 @@ pub(crate) struct Driver {
     progress: RunProgress,
     acts: Arc<Acts>,
     requests: mpsc::Receiver<Request>,
-    room: Option<OwnedSemaphorePermit>,
+    room: Option<Room>,
     cuts: u32,
     /// The way to the step under way.
     interrupter: Option<Interrupter>,
@@ -172,7 +174,19 @@ impl Driver {
             // It uses no memory, so others may have its room.
             self.room = None;
         }
-        self.requests.recv().await
+        let room = self.room.as_ref().filter(|_| self.progress.may_be_suspended());
+        if let Some(room) = room {
+            room.set(Use::Idle);
+        }
+        let request = self.requests.recv().await;
+        if let Some(room) = &self.room {
+            room.set(Use::Busy);
+        }
+        request
+    }
+
+    fn holder(&self) -> Holder {
+        Holder::Run(self.progress.run.clone())
     }
 
     /// Whether there is a virtual machine for it.
@@ -184,7 +198,7 @@ impl Driver {
     /// A run that has a sandbox from an earlier owner uses its room already.
     async fn take_room_again(&mut self) {
         if self.uses_memory() && !matches!(self.progress.state, RunState::Queued { .. }) {
-            self.room = Arc::clone(&self.shared.room).try_acquire_owned().ok();
+            self.room = Some(self.shared.rooms.take_again(&self.holder()));
         }
     }
 
@@ -277,10 +291,16 @@ impl Driver {
                     self.step_to(Trigger::Prepare(PreparingPhase::Repository)).await?;
                 }
                 let (task, branch, sandbox) = self.task_and_sandbox();
+                let placement = match self.progress.environment {
+                    Some(_) => Placement::InEnvironment,
+                    None => Placement::Anew,
+                };
                 // What was delivered already is where the work goes on.
                 let delivered =
                     self.progress.delivery.received.as_ref().map(|received| received.head.clone());
-                Some(Box::pin(async move { acts.import(sandbox.as_ref(), &task, &branch, delivered).await }))
+                Some(Box::pin(async move {
+                    acts.import(sandbox.as_ref(), &task, &branch, delivered, placement).await
+                }))
             }
             Action::StartConversation => {
                 let (task, branch, sandbox) = self.task_and_sandbox();
@@ -454,21 +474,20 @@ impl Driver {
     /// Waits for room; meanwhile says why it waits.
     async fn admit(&mut self, stage: Stage) -> Result<(), AppendError> {
         if self.room.is_none() {
-            match Arc::clone(&self.shared.room).try_acquire_owned() {
+            match self.shared.rooms.ask(&self.holder()) {
                 Ok(room) => self.room = Some(room),
-                Err(_) => {
-                    let reason = QueueReason::SandboxLimit { limit: self.shared.limit };
+                Err(reason) => {
                     if self.progress.state != (RunState::Queued { reason: reason.clone() }) {
                         self.step_to(Trigger::Wait(reason)).await?;
                     }
-                    let room = Arc::clone(&self.shared.room).acquire_owned();
                     tokio::select! {
-                        room = room => self.room = room.ok(),
+                        () = self.shared.rooms.changed() => {}
                         Some(request) = self.requests.recv() => {
                             self.take(request).await?;
-                            return Ok(());
                         }
                     }
+                    // What is to be done may be something else by now, and is this again if not.
+                    return Ok(());
                 }
             }
         }
@@ -687,6 +706,12 @@ impl Driver {
             let _asker_gone = request.answer.send(Err(trouble::disk_full("writing the history")));
         }
         tokio::time::sleep_until(until).await;
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shared.rooms.leave(&self.holder());
     }
 }
 

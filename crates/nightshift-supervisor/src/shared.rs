@@ -1,18 +1,21 @@
 //! What all runs of an owner share.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use nightshift_forge::{Forge, Git};
 use nightshift_model::Model;
-use nightshift_protocol::{Clock, Entropy, Live, RunId};
+use nightshift_protocol::{Clock, Entropy, EnvironmentId, Live, RunId};
 use nightshift_sandbox::{Driver, MachineSize};
 use nightshift_store::Store;
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
 
+use crate::admission::{Bounds, Gauge, Rooms, sandboxes_for};
 use crate::delivery::DeliverySettings;
+use crate::environment::RegistrySettings;
 use crate::images::Images;
 use crate::network::NetworkSettings;
 use crate::spare::Spares;
@@ -22,9 +25,6 @@ use crate::watching::Desks;
 
 /// Live updates kept for a watcher that is slow; one that is slower misses some.
 const LIVE: usize = 1_024;
-
-/// Memory of the host itself that no sandbox gets, in MiB.
-const RESERVED_MIB: u64 = 1_536;
 
 /// What a supervisor works with.
 pub struct SupervisorParts {
@@ -67,6 +67,8 @@ pub struct SupervisorSettings {
     pub cache: PathBuf,
     /// What sandboxes may reach.
     pub network: NetworkSettings,
+    /// The package registries that set-ups may reach.
+    pub registries: RegistrySettings,
     /// Where bundles lie on their way into and out of sandboxes.
     pub scratch: PathBuf,
     /// How work is delivered.
@@ -90,9 +92,10 @@ pub(crate) struct Shared {
     pub(crate) terminals: Terminals,
     /// The runs whose mouse and keyboard a person has.
     pub(crate) leases: Mutex<HashSet<RunId>>,
-    /// One permit for each sandbox that may run.
-    pub(crate) room: Arc<Semaphore>,
-    pub(crate) limit: u32,
+    /// The set-ups that go on in this process.
+    pub(crate) set_ups: Mutex<HashMap<EnvironmentId, JoinHandle<()>>>,
+    /// Where sandboxes run.
+    pub(crate) rooms: Arc<Rooms>,
     /// Where programs of the host are looked for, as in `PATH`.
     pub(crate) search_path: Option<OsString>,
 }
@@ -103,8 +106,22 @@ impl Shared {
         settings: SupervisorSettings,
         search_path: Option<OsString>,
     ) -> Self {
-        let limit =
-            settings.sandboxes.unwrap_or_else(|| sandboxes_for(settings.host_memory_mib, settings.size));
+        let bounds = Bounds {
+            sandboxes: settings
+                .sandboxes
+                .unwrap_or_else(|| sandboxes_for(settings.host_memory_mib, settings.size)),
+            size: settings.size,
+            processors: std::thread::available_parallelism()
+                .ok()
+                .and_then(|processors| u32::try_from(processors.get()).ok())
+                .filter(|_| settings.host_memory_mib.is_some()),
+        };
+        // Where nothing is known of the host's memory nothing is to be looked at either.
+        let gauge = match settings.host_memory_mib {
+            Some(_) => Gauge::Host(settings.data.clone()),
+            None => Gauge::Nothing,
+        };
+        let rooms = Arc::new(Rooms::new(bounds, gauge));
         let templates = Arc::new(Templates::new(
             Arc::clone(&parts.driver),
             parts.images.clone(),
@@ -127,31 +144,19 @@ impl Shared {
             spares: Spares::default(),
             terminals: Terminals::default(),
             leases: Mutex::default(),
-            room: Arc::new(Semaphore::new(limit as usize)),
-            limit,
+            set_ups: Mutex::default(),
+            rooms,
             search_path,
         }
     }
 }
 
-/// How many sandboxes a host's memory holds, at least one.
-///
-/// Clones share what they have not changed, but a working one may come to use all of its memory.
-fn sandboxes_for(host_memory_mib: Option<u64>, size: MachineSize) -> u32 {
-    let Some(memory) = host_memory_mib else { return 1 };
-    let room = memory.saturating_sub(RESERVED_MIB) * 3 / 4 / u64::from(size.memory_mib.max(1));
-    u32::try_from(room).unwrap_or(u32::MAX).max(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_small_host_still_runs_one_sandbox_and_a_large_one_several() {
-        let size = MachineSize { memory_mib: 2_048, processors: 2 };
-        assert_eq!(sandboxes_for(Some(3_000), size), 1);
-        assert_eq!(sandboxes_for(Some(24_576), size), 8);
-        assert_eq!(sandboxes_for(None, size), 1);
+impl Shared {
+    /// Stops carrying set-ups on; the next owner does.
+    pub(crate) fn stop_set_ups(&self) {
+        let mut set_ups = self.set_ups.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for (_, task) in set_ups.drain() {
+            task.abort();
+        }
     }
 }

@@ -13,13 +13,14 @@ use nightshift_forge::{
 use nightshift_model::{ModelFacts, Price, Rates};
 use nightshift_protocol::{
     CommitId, DoctorReport, ErrorCode, Event, EventBody, Limits, Live, MergeReply, MessageDelivery,
-    ModelList, PullRequestId, QueueReason, RaiseLimits, RunId, RunState, RunSummary, SubmitReply, SubmitTask,
-    Task, TaskId, Uncommitted, UserError,
+    ModelList, PullRequestId, QueueReason, RaiseLimits, RunId, RunState, RunSummary, SandboxId, SubmitReply,
+    SubmitTask, Task, TaskId, Uncommitted, UserError,
 };
 use nightshift_store::{AppendError, RunFilter, RunStates};
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
+use crate::admission::{self, Holder};
 use crate::delivery;
 use crate::doctor;
 use crate::images::SetUpPhase;
@@ -30,6 +31,7 @@ use crate::shared::{Shared, SupervisorParts, SupervisorSettings};
 use crate::trouble;
 
 mod checkpoints;
+pub(crate) mod environments;
 mod reviews;
 mod watch;
 
@@ -50,6 +52,8 @@ pub struct Supervisor {
     shared: Arc<Shared>,
     drivers: Arc<Mutex<HashMap<RunId, DriverTask>>>,
     watch: Arc<watch::Watch>,
+    /// What suspends idle sandboxes.
+    relief: Arc<Mutex<Option<AbortHandle>>>,
 }
 
 struct DriverTask {
@@ -64,6 +68,7 @@ impl Supervisor {
             shared: Arc::new(Shared::new(parts, settings, search_path)),
             drivers: Arc::default(),
             watch: Arc::default(),
+            relief: Arc::default(),
         }
     }
 
@@ -71,9 +76,14 @@ impl Supervisor {
     /// to no run.
     pub async fn resume(&self) -> Result<(), UserError> {
         let mut unfinished = self.unfinished().await?;
+        let relief = tokio::spawn(self.clone().relieve()).abort_handle();
+        if let Some(before) = self.relief.lock().await.replace(relief) {
+            before.abort();
+        }
         // Nothing is driven yet, so what lies there was left by an earlier owner.
         let _nothing_left = tokio::fs::remove_dir_all(&self.shared.settings.scratch).await;
-        self.remove_orphans(&unfinished).await;
+        let set_ups = self.resume_environments().await?;
+        self.remove_orphans(&unfinished, &set_ups).await;
         // Runs with a sandbox use their room already; the others wait for what is left, the oldest first.
         unfinished.reverse();
         let (placed, waiting): (Vec<_>, Vec<_>) =
@@ -89,6 +99,20 @@ impl Supervisor {
             }
         }
         Ok(())
+    }
+
+    /// Suspends idle sandboxes while others wait for their room, or memory is scarce: rather a sandbox on the disk than
+    /// one that the kernel kills.
+    async fn relieve(self) {
+        loop {
+            tokio::time::sleep(admission::LOOK_EVERY).await;
+            if let Some(Holder::Run(run)) = self.shared.rooms.to_suspend()
+                && let Err(error) = self.wish(&run, Wish::Suspend).await
+            {
+                // It has just begun to work again.
+                tracing::debug!(%run, %error, "an idle sandbox was not suspended");
+            }
+        }
     }
 
     async fn unfinished(&self) -> Result<Vec<RunSummary>, UserError> {
@@ -109,9 +133,10 @@ impl Supervisor {
         }
     }
 
-    async fn remove_orphans(&self, unfinished: &[RunSummary]) {
+    async fn remove_orphans(&self, unfinished: &[RunSummary], set_ups: &[SandboxId]) {
         for sandbox in self.shared.driver.list().await {
-            if unfinished.iter().any(|run| run.sandbox.as_ref() == Some(&sandbox)) {
+            let of_a_run = unfinished.iter().any(|run| run.sandbox.as_ref() == Some(&sandbox));
+            if of_a_run || set_ups.contains(&sandbox) {
                 continue;
             }
             tracing::info!(%sandbox, "removing a sandbox that belongs to no run");
@@ -148,6 +173,10 @@ impl Supervisor {
         for (_, driver) in self.drivers.lock().await.drain() {
             driver.task.abort();
         }
+        if let Some(relief) = self.relief.lock().await.take() {
+            relief.abort();
+        }
+        self.shared.stop_set_ups();
         self.shared.store.close().await;
     }
 

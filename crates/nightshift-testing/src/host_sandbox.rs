@@ -66,6 +66,10 @@ impl HostDriver {
         self.machines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn template_folder(&self, key: &TemplateKey) -> PathBuf {
+        self.folder.with_extension("templates").join(&key.0)
+    }
+
     fn start(&self, sandbox: &SandboxId) -> io::Result<Arc<HostMachine>> {
         let machine = Arc::new(HostMachine::start(
             sandbox,
@@ -93,11 +97,30 @@ impl Driver for HostDriver {
     }
 
     async fn template_key(&self, _: &Image, _: MachineSize) -> Result<TemplateKey, StartError> {
-        Ok(TemplateKey("host".to_owned()))
+        Ok(TemplateKey(PLAIN.to_owned()))
     }
 
     async fn template(&self, key: &TemplateKey) -> Option<Template> {
-        Some(Template { key: key.clone(), folder: self.folder.clone() })
+        let folder = if key.0 == PLAIN { self.folder.clone() } else { self.template_folder(key) };
+        (key.0 == PLAIN || folder.is_dir()).then(|| Template { key: key.clone(), folder })
+    }
+
+    async fn freeze_clone(
+        &self,
+        machine: Arc<dyn Machine>,
+        key: TemplateKey,
+    ) -> Result<Template, FreezeError> {
+        let own = self.machine(machine.sandbox());
+        let own = own.ok_or_else(|| FreezeError::NotFreezable { sandbox: machine.sandbox().clone() })?;
+        let folder = self.template_folder(&key);
+        copy(own.home_folder(), &folder)
+            .map_err(|source| FreezeError::Io { what: "copying a home folder".to_owned(), source })?;
+        own.end();
+        Ok(Template { key, folder })
+    }
+
+    async fn remove_template(&self, key: &TemplateKey) -> io::Result<()> {
+        std::fs::remove_dir_all(self.template_folder(key))
     }
 
     async fn boot(&self, _: BootRequest) -> Result<Arc<dyn Machine>, StartError> {
@@ -109,9 +132,14 @@ impl Driver for HostDriver {
     }
 
     async fn clone_template(&self, request: CloneRequest) -> Result<Arc<dyn Machine>, StartError> {
+        let failed = |source| StartError::Io { what: "making a sandbox's folder".to_owned(), source };
+        if request.template.key.0 != PLAIN {
+            let home = self.folder.join(request.sandbox.as_str()).join("home");
+            copy(&request.template.folder, &home).map_err(failed)?;
+        }
         match self.start(&request.sandbox) {
             Ok(machine) => Ok(machine),
-            Err(source) => Err(StartError::Io { what: "making a sandbox's folder".to_owned(), source }),
+            Err(source) => Err(failed(source)),
         }
     }
 
@@ -131,6 +159,17 @@ impl Drop for HostDriver {
             machine.end();
         }
     }
+}
+
+/// The key of the template that has nothing in it.
+const PLAIN: &str = "host";
+
+/// Copies a folder with all that is in it.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    let mut command = std::process::Command::new("cp");
+    let status = command.arg("-a").arg(from.join(".")).arg(to).status()?;
+    if status.success() { Ok(()) } else { Err(io::Error::other(format!("cp ended with {status}"))) }
 }
 
 /// One sandbox.

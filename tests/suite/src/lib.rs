@@ -26,7 +26,8 @@ use nightshift_protocol::{
 use nightshift_sandbox::MachineSize;
 use nightshift_store::Store;
 use nightshift_supervisor::{
-    DeliverySettings, Images, NetworkSettings, Supervisor, SupervisorParts, SupervisorSettings,
+    DeliverySettings, Images, NetworkSettings, RegistrySettings, Supervisor, SupervisorParts,
+    SupervisorSettings,
 };
 use nightshift_testing::host_sandbox::HostDriver;
 use nightshift_testing::scripted_model::{Script, ScriptedModel};
@@ -60,6 +61,13 @@ pub struct Night {
     pub owner: Owner,
     window: Option<u64>,
     network: NetworkSettings,
+}
+
+/// What an owner makes sandboxes with.
+pub struct Machines {
+    pub driver: Arc<dyn nightshift_sandbox::Driver>,
+    pub images: Images,
+    pub registries: RegistrySettings,
 }
 
 /// What ends with the owner's process.
@@ -210,6 +218,23 @@ impl Owner {
         account: Option<GitHub>,
         delivery: DeliverySettings,
     ) -> Self {
+        let driver = Arc::clone(driver) as Arc<dyn nightshift_sandbox::Driver>;
+        let registries = RegistrySettings::default();
+        let machines = Machines { driver, images: images(folder).await, registries };
+        Self::on(machines, folder, model_url, window, network, account, delivery).await
+    }
+
+    /// Starts an owner with machines of the caller's choice.
+    pub async fn on(
+        machines: Machines,
+        folder: &Path,
+        model_url: &str,
+        window: Option<u64>,
+        network: NetworkSettings,
+        account: Option<GitHub>,
+        delivery: DeliverySettings,
+    ) -> Self {
+        let Machines { driver, images, registries } = machines;
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
             (Arc::new(SystemClock), Arc::new(SystemEntropy));
         let mut git = Git::new(std::env::vars_os());
@@ -234,13 +259,12 @@ impl Owner {
         let responses = Provider::responses(settings(openai_url()), SafetyChecks::Acknowledge);
         providers.add("openai", responses.unwrap());
         providers.add("local", Provider::chat(settings(openai_url()), ChatSettings::default()).unwrap());
-        let images = images(folder).await;
         let supervisor = Supervisor::new(
             SupervisorParts {
                 store: store.clone(),
                 forge: forge.clone(),
                 git,
-                driver: Arc::clone(driver) as Arc<dyn nightshift_sandbox::Driver>,
+                driver,
                 model: Arc::new(providers),
                 images,
                 clock,
@@ -256,6 +280,7 @@ impl Owner {
                 data: folder.join("data"),
                 cache: folder.join("cache"),
                 network,
+                registries,
                 scratch: folder.join("data/scratch"),
                 delivery,
             },

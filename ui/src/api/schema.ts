@@ -38,6 +38,93 @@ export type paths = {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/environments": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Lists environments, the newest first. */
+        readonly get: operations["list"];
+        readonly put?: never;
+        /** Has a repository set up, in the background. */
+        readonly post: operations["set_up"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/environments/{environment}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Gives one environment. */
+        readonly get: operations["show"];
+        readonly put?: never;
+        readonly post?: never;
+        /** Removes an environment with its machine and its template; sandboxes that started from it go on. */
+        readonly delete: operations["remove"];
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/environments/{environment}/log": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Gives a piece of an environment's log. */
+        readonly get: operations["log"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/environments/{environment}/retry": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Tries the phase that failed again, on the machine as it is. */
+        readonly post: operations["retry"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/environments/plan": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Says how a repository would be set up, and does nothing. */
+        readonly post: operations["plan"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/health": {
         readonly parameters: {
             readonly query?: never;
@@ -961,6 +1048,16 @@ export type components = {
          * @enum {string}
          */
         readonly DeliveryTarget: "local" | "gitHub";
+        /** @description A server that runs in every clone of an environment. */
+        readonly DevServer: {
+            /**
+             * Format: int32
+             * @description The port at which it answers once it is up.
+             */
+            readonly port: number;
+            /** @description What bash runs in the repository's folder. */
+            readonly run: string;
+        };
         /**
          * @description A side of a diff.
          * @enum {string}
@@ -970,6 +1067,85 @@ export type components = {
         readonly DoctorReport: {
             /** @description Each check, in the order a person should mend them. */
             readonly checks: readonly components["schemas"]["Check"][];
+        };
+        /**
+         * @description Why an environment is made.
+         * @enum {string}
+         */
+        readonly EnvironmentCause: "asked" | "stale";
+        /** @description Names an environment: a repository's set-up, frozen. */
+        readonly EnvironmentId: string;
+        /** @description A piece of an environment's log. */
+        readonly EnvironmentLog: {
+            /**
+             * Format: int64
+             * @description Where the next piece begins: what to ask with.
+             */
+            readonly next: number;
+            /** @description Whether nothing more will come unless somebody tries again. */
+            readonly over: boolean;
+            /** @description What was printed, without control characters but line ends and tabs. */
+            readonly text: string;
+        };
+        /** @description Where an environment is. */
+        readonly EnvironmentState: {
+            /**
+             * Format: int32
+             * @description The number of the phase, from 0.
+             */
+            readonly phase: number;
+            /** @enum {string} */
+            readonly type: "settingUp";
+        } | {
+            /** @description The template's key. */
+            readonly template: string;
+            /** @enum {string} */
+            readonly type: "ready";
+        } | {
+            /** @description Why. */
+            readonly failure: components["schemas"]["SetUpFailure"];
+            /**
+             * Format: int32
+             * @description The number of the phase, from 0.
+             */
+            readonly phase: number;
+            /** @enum {string} */
+            readonly type: "failed";
+        } | {
+            /** @description Why. */
+            readonly reason: string;
+            /** @enum {string} */
+            readonly type: "removed";
+        };
+        /** @description An environment as lists show it. */
+        readonly EnvironmentSummary: {
+            /** @description The branch it was asked for at. */
+            readonly branch: string;
+            /** @description Why it is made. */
+            readonly cause: components["schemas"]["EnvironmentCause"];
+            /** @description The commit that was set up and proved. */
+            readonly commit: components["schemas"]["CommitId"];
+            /**
+             * Format: date-time
+             * @description When it was asked for.
+             */
+            readonly createdAt: string;
+            /** @description Its id. */
+            readonly environment: components["schemas"]["EnvironmentId"];
+            /** @description Its phases, in their order. */
+            readonly phases: readonly components["schemas"]["PhaseSummary"][];
+            /** @description What is done for it. */
+            readonly plan: components["schemas"]["SetUpPlan"];
+            /** @description Its repository, as tasks name it. */
+            readonly repository: string;
+            readonly sandbox?: components["schemas"]["SandboxId"] | null;
+            /** @description Where it is. */
+            readonly state: components["schemas"]["EnvironmentState"];
+            /**
+             * Format: date-time
+             * @description When something last happened to it.
+             */
+            readonly updatedAt: string;
         };
         /**
          * @description A stable name of what went wrong, for scripts.
@@ -1809,10 +1985,33 @@ export type components = {
             /** @enum {string} */
             readonly type: "trouble";
         };
+        /** @description A phase as lists show it. */
+        readonly PhaseSummary: {
+            /** @description What it is called. */
+            readonly name: string;
+            /**
+             * Format: int64
+             * @description How long it took, in milliseconds; `None` until it is done.
+             */
+            readonly tookMs?: number | null;
+        };
         /** @description What the agent means to do, in order. */
         readonly Plan: {
             /** @description The steps in order. */
             readonly steps: readonly components["schemas"]["PlanStep"][];
+        };
+        /** @description How a repository would be set up. */
+        readonly PlannedEnvironment: {
+            /** @description The branch. */
+            readonly branch: string;
+            /** @description The commit. */
+            readonly commit: components["schemas"]["CommitId"];
+            /** @description What would be done. */
+            readonly plan: components["schemas"]["SetUpPlan"];
+            /** @description The package registries of this machine that would be open, as they were found. */
+            readonly registries: readonly string[];
+            /** @description The repository. */
+            readonly repository: string;
         };
         /** @description One step of a plan. */
         readonly PlanStep: {
@@ -1950,6 +2149,25 @@ export type components = {
         } | {
             /** @enum {string} */
             readonly type: "feedback";
+        } | {
+            /**
+             * Format: int64
+             * @description What must be available, in MiB.
+             */
+            readonly neededMib: number;
+            /** @enum {string} */
+            readonly type: "memory";
+        } | {
+            /** @enum {string} */
+            readonly type: "processors";
+        } | {
+            /**
+             * Format: int64
+             * @description What must be free, in MiB.
+             */
+            readonly neededMib: number;
+            /** @enum {string} */
+            readonly type: "disk";
         };
         /** @description New limits of a task; those that are absent stay as they are. */
         readonly RaiseLimits: {
@@ -2197,6 +2415,7 @@ export type components = {
             readonly checkpoints?: boolean;
             /** @description The driver, for example `qemu`. */
             readonly driver: string;
+            readonly environment?: components["schemas"]["EnvironmentId"] | null;
             /**
              * Format: int64
              * @description Request to first frame, in milliseconds.
@@ -2309,6 +2528,50 @@ export type components = {
              * @description When it has to be opened anew.
              */
             readonly expiresAt: string;
+        };
+        /** @description A wish for an environment, or for a look at how it would be made. */
+        readonly SetUpEnvironment: {
+            /** @description The branch; the one that is checked out if absent. */
+            readonly branch?: string | null;
+            /** @description The repository, as tasks name it. */
+            readonly repository: string;
+        };
+        /** @description Why a phase failed. */
+        readonly SetUpFailure: {
+            /** @description The command, when it was one. */
+            readonly command?: string | null;
+            /** @description What failed, why, and what to do. */
+            readonly error: components["schemas"]["UserError"];
+            /**
+             * Format: int32
+             * @description Its exit status, when it had one.
+             */
+            readonly exitCode?: number | null;
+            /** @description The end of what it printed. */
+            readonly logTail: string;
+        };
+        /** @description How a repository is set up, and how that is proved. */
+        readonly SetUpPlan: {
+            /** @description What must be green then, with the network as it is for an agent. */
+            readonly checks: readonly components["schemas"]["SetUpStep"][];
+            readonly devServer?: components["schemas"]["DevServer"] | null;
+            /** @description Hosts that it asks for beside the registries, as far as the owner permits them. */
+            readonly hosts: readonly string[];
+            /** @description Files whose change makes the environment stale. */
+            readonly inputs: readonly string[];
+            /** @description What of the sources is not used, and why. */
+            readonly notes: readonly string[];
+            /** @description The files that it was read from. */
+            readonly sources: readonly string[];
+            /** @description What is done, in this order, with the package registries open. */
+            readonly steps: readonly components["schemas"]["SetUpStep"][];
+        };
+        /** @description A command of a set-up, by the name a person knows it by. */
+        readonly SetUpStep: {
+            /** @description Its name, for example `install npm packages`. */
+            readonly name: string;
+            /** @description What bash runs in the repository's folder. */
+            readonly run: string;
         };
         /**
          * @description Names a step within a run: `TURN.CALL`, both from 1.
@@ -2687,8 +2950,14 @@ export type ConnectionFailure = components['schemas']['ConnectionFailure'];
 export type ConnectionRecord = components['schemas']['ConnectionRecord'];
 export type ConnectionVerdict = components['schemas']['ConnectionVerdict'];
 export type DeliveryTarget = components['schemas']['DeliveryTarget'];
+export type DevServer = components['schemas']['DevServer'];
 export type DiffSide = components['schemas']['DiffSide'];
 export type DoctorReport = components['schemas']['DoctorReport'];
+export type EnvironmentCause = components['schemas']['EnvironmentCause'];
+export type EnvironmentId = components['schemas']['EnvironmentId'];
+export type EnvironmentLog = components['schemas']['EnvironmentLog'];
+export type EnvironmentState = components['schemas']['EnvironmentState'];
+export type EnvironmentSummary = components['schemas']['EnvironmentSummary'];
 export type ErrorCode = components['schemas']['ErrorCode'];
 export type Event = components['schemas']['Event'];
 export type EventBody = components['schemas']['EventBody'];
@@ -2720,7 +2989,9 @@ export type NewComment = components['schemas']['NewComment'];
 export type OpenSession = components['schemas']['OpenSession'];
 export type Overview = components['schemas']['Overview'];
 export type PauseReason = components['schemas']['PauseReason'];
+export type PhaseSummary = components['schemas']['PhaseSummary'];
 export type Plan = components['schemas']['Plan'];
+export type PlannedEnvironment = components['schemas']['PlannedEnvironment'];
 export type PlanStep = components['schemas']['PlanStep'];
 export type PlanStepState = components['schemas']['PlanStepState'];
 export type PointerButton = components['schemas']['PointerButton'];
@@ -2755,6 +3026,10 @@ export type ScreenMessage = components['schemas']['ScreenMessage'];
 export type SearchHit = components['schemas']['SearchHit'];
 export type SearchReply = components['schemas']['SearchReply'];
 export type Session = components['schemas']['Session'];
+export type SetUpEnvironment = components['schemas']['SetUpEnvironment'];
+export type SetUpFailure = components['schemas']['SetUpFailure'];
+export type SetUpPlan = components['schemas']['SetUpPlan'];
+export type SetUpStep = components['schemas']['SetUpStep'];
 export type StepId = components['schemas']['StepId'];
 export type StopReason = components['schemas']['StopReason'];
 export type SubmitReply = components['schemas']['SubmitReply'];
@@ -2825,6 +3100,228 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["DoctorReport"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly list: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Also those that are gone. */
+                readonly all?: boolean;
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": readonly components["schemas"]["EnvironmentSummary"][];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly set_up: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["SetUpEnvironment"];
+            };
+        };
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["EnvironmentSummary"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly show: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description Its id, or how it begins */
+                readonly environment: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["EnvironmentSummary"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly remove: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description Its id, or how it begins */
+                readonly environment: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["EnvironmentSummary"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly log: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description Where it begins: `next` of the piece before, or 0. */
+                readonly after?: number;
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description Its id, or how it begins */
+                readonly environment: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["EnvironmentLog"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly retry: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description Its id, or how it begins */
+                readonly environment: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["EnvironmentSummary"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly plan: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["SetUpEnvironment"];
+            };
+        };
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["PlannedEnvironment"];
                 };
             };
             /** @description What failed, why, and what to do next. */

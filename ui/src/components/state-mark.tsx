@@ -71,12 +71,30 @@ const PHASES: Record<string, string> = {
   repository: 'putting the repository in',
 };
 
+type Queued = Extract<RunState, { type: 'queued' }>;
+
+/** Why a run waits for its start. */
+function waitsFor(reason: Queued['reason']): string {
+  switch (reason.type) {
+    case 'sandboxLimit':
+      return `${reason.limit} sandboxes run already`;
+    case 'memory':
+      return `less than ${reason.neededMib} MiB of memory are available`;
+    case 'processors':
+      return 'the processors have enough to do';
+    case 'disk':
+      return `less than ${reason.neededMib} MiB are free on the disk`;
+    default:
+      return 'waits for its turn';
+  }
+}
+
 /** Why a run is where it is, in a few words; empty when the state's name says all. */
 export function stateReason(state: RunState): string {
   switch (state.type) {
     case 'queued':
       if (state.reason.type === 'feedback') return 'goes back to work: changes were asked for';
-      return state.reason.type === 'sandboxLimit' ? `${state.reason.limit} sandboxes run already` : 'waits for its turn';
+      return waitsFor(state.reason);
     case 'preparing':
       return PHASES[state.phase] ?? state.phase;
     case 'waiting':

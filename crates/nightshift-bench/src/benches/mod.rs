@@ -3,6 +3,7 @@
 mod action;
 mod checkpoint;
 mod density;
+mod environment;
 mod live_view;
 mod sandbox;
 mod screen;
@@ -16,6 +17,7 @@ pub(crate) const ALL: &[&dyn Bench] = &[
     &sandbox::Sandbox,
     &density::Density,
     &checkpoint::Checkpoint,
+    &environment::Environment,
     &screen::ScreenBench,
     &action::Action,
     &step::Step,

@@ -1,7 +1,7 @@
 //! What a turn costs the owner itself: the time from the last byte of a model's answer to the last byte of the next
 //! request, seen from the wire, with a model that answers at once and tools that do nothing.
 
-mod instant_model;
+pub(super) mod instant_model;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -17,6 +17,7 @@ mod pages;
 mod restore;
 mod save;
 mod stream;
+mod template;
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -31,13 +32,14 @@ use serde::{Deserialize, Serialize};
 use memory::RamBlock;
 pub(crate) use restore::{Guest, Load, LoadError, load_into, missing, prepare, take_mark};
 pub(crate) use save::{live_memory, save};
+pub(crate) use template::{freeze, load_template};
 
 use crate::command_line::MachinePlan;
 use crate::folder::remove_folder;
 
 /// The version of what a checkpoint's folder holds.
 const FORMAT: u32 = 1;
-const RECORD: &str = "checkpoint.json";
+pub(crate) const RECORD: &str = "checkpoint.json";
 const PARTIAL: &str = ".partial";
 /// Pages behind those of the memory that hold the state of the devices: 64 MiB, of which some 5 are used.
 const STATE_PAGES: u32 = 16_384;

@@ -1,6 +1,7 @@
 //! The routes, one for each operation; the OpenAPI document is made of the same list.
 
 mod checkpoints;
+mod environments;
 mod everything;
 mod host;
 mod models;
@@ -80,6 +81,11 @@ fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(checkpoints::rewind))
         .routes(routes!(checkpoints::fork))
         .routes(routes!(checkpoints::suspend))
+        .routes(routes!(environments::set_up, environments::list))
+        .routes(routes!(environments::plan))
+        .routes(routes!(environments::show, environments::remove))
+        .routes(routes!(environments::log))
+        .routes(routes!(environments::retry))
         .routes(routes!(runs::interrupt))
         .routes(routes!(runs::raise_limits))
         .routes(routes!(runs::tree))

@@ -145,9 +145,11 @@ impl Acts {
         };
         match restored.await {
             Ok(desk) => {
+                // What it may reach is decided anew: the owner's configuration may be another one by now.
+                let plan = self.open_network(&desk).await;
                 *self.desk.lock().await = Some(desk);
                 let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-                Ok(vec![EventBody::SandboxRestored { sandbox, checkpoint, took_ms }])
+                Ok(vec![EventBody::SandboxRestored { sandbox, checkpoint, took_ms }, plan.event()])
             }
             Err(error) => {
                 self.remove(&sandbox).await;

@@ -79,6 +79,7 @@ pub(super) fn finished(step: &str, id: &str, exit_code: Option<i32>) -> EventBod
 pub(super) fn begun() -> Vec<EventBody> {
     let facts = SandboxFacts {
         checkpoints: false,
+        environment: None,
         driver: "qemu".to_owned(),
         acceleration: "tcg".to_owned(),
         template: "t".to_owned(),

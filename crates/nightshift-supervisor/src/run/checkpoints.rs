@@ -80,19 +80,23 @@ impl Driver {
         self.append(vec![EventBody::CheckpointIntended { checkpoint, cause }]).await
     }
 
-    /// Waits for room; `false` when a wish came first, after which it is decided anew what is to be done.
+    /// Takes room; `false` after some waiting, after which it is decided anew what is to be done.
     async fn take_room(&mut self) -> Result<bool, AppendError> {
         if self.room.is_some() {
             return Ok(true);
         }
-        let room = Arc::clone(&self.shared.room).acquire_owned();
-        tokio::select! {
-            room = room => {
-                self.room = room.ok();
+        match self.shared.rooms.ask(&self.holder()) {
+            Ok(room) => {
+                self.room = Some(room);
                 Ok(true)
             }
-            Some(request) = self.requests.recv() => {
-                self.take(request).await?;
+            Err(_) => {
+                tokio::select! {
+                    () = self.shared.rooms.changed() => {}
+                    Some(request) = self.requests.recv() => {
+                        self.take(request).await?;
+                    }
+                }
                 Ok(false)
             }
         }

@@ -1,0 +1,260 @@
+//! Whether another sandbox may run now, by memory, processors and disk, and which one gives its memory back first.
+//!
+//! ```text
+//!   Bounds, Resources, running, waiting ─▶ admit() ─▶ the first that waits may run, or why not
+//!                                              └────▶ an idle one that is suspended to disk
+//! ```
+//!
+//! Clones share what they have not changed, so what they will need is not what they need now: how many may run is
+//! bounded by what they may come to need, and by what the host has left at this moment.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nightshift_protocol::{EnvironmentId, QueueReason, RunId};
+use nightshift_sandbox::MachineSize;
+use tokio::sync::Notify;
+
+mod gauge;
+
+pub(crate) use gauge::Gauge;
+
+/// Memory of the host itself that no sandbox gets, in MiB.
+const RESERVED_MIB: u64 = 1_536;
+/// What must be available for one more sandbox, in parts of its memory: a clone that works comes to need about a half.
+const NEEDED_PART: u64 = 2;
+/// Virtual processors for each of the host's: agents mostly wait for models.
+const PROCESSORS_EACH: u32 = 8;
+/// Free space of the disk below which no sandbox is begun, in MiB.
+const DISK_MIB: u64 = 2_048;
+/// Available memory below which idle sandboxes are suspended, in MiB.
+const SCARCE_MIB: u64 = 768;
+/// The share of time that something stood still for memory above which idle sandboxes are suspended, in percent
+/// (Documentation/accounting/psi.rst in Linux's source, "some avg10").
+const STALLED_PERCENT: f32 = 20.0;
+/// How often it is looked whether there is room, when nothing says so.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Whose sandbox it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Holder {
+    /// A run's.
+    Run(RunId),
+    /// That of an environment that is set up.
+    SetUp(EnvironmentId),
+}
+
+/// What does not change while an owner runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// Sandboxes that may run at once.
+    pub(crate) sandboxes: u32,
+    /// Each one's size.
+    pub(crate) size: MachineSize,
+    /// The host's processors, as far as they are known.
+    pub(crate) processors: Option<u32>,
+}
+
+/// What the host has at a moment, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Resources {
+    /// Memory that can be had without swapping, in MiB.
+    pub(crate) available_mib: Option<u64>,
+    /// How much of the time something stood still for memory, in percent.
+    pub(crate) stalled_percent: Option<f32>,
+    /// Free space of the disk, in MiB.
+    pub(crate) free_disk_mib: Option<u64>,
+}
+
+/// What a sandbox is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Something happens in it, or may at any time.
+    Busy,
+    /// Nothing happens unless a person does something, and it can be suspended.
+    Idle,
+}
+
+/// A sandbox that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Running {
+    pub(crate) holder: Holder,
+    pub(crate) usage: Use,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Decision {
+    /// Who may run now: the first that waits.
+    pub(crate) admitted: Option<Holder>,
+    /// Why those that wait wait on.
+    pub(crate) reason: Option<QueueReason>,
+    /// An idle one that is to be suspended.
+    pub(crate) suspend: Option<Holder>,
+}
+
+/// How many sandboxes a host's memory holds, at least one: a working one may come to use all of its memory.
+pub(crate) fn sandboxes_for(host_memory_mib: Option<u64>, size: MachineSize) -> u32 {
+    let Some(memory) = host_memory_mib else { return 1 };
+    let room = memory.saturating_sub(RESERVED_MIB) * 3 / 4 / u64::from(size.memory_mib.max(1));
+    u32::try_from(room).unwrap_or(u32::MAX).max(1)
+}
+
+/// Decides. `running` and `waiting` are in the order in which they came.
+pub(crate) fn admit(
+    bounds: &Bounds,
+    resources: &Resources,
+    running: &[Running],
+    waiting: &[Holder],
+) -> Decision {
+    let reason = held_back(bounds, resources, running);
+    let first = waiting.first().cloned();
+    // What the disk lacks no suspension gives: it takes more of it.
+    let room_helps = !matches!(reason, None | Some(QueueReason::Disk { .. }));
+    let wanted = first.is_some() && room_helps;
+    let scarce = resources.available_mib.is_some_and(|available| available < SCARCE_MIB)
+        || resources.stalled_percent.is_some_and(|percent| percent > STALLED_PERCENT);
+    let idle = running.iter().find(|one| one.usage == Use::Idle).map(|one| one.holder.clone());
+    Decision {
+        admitted: first.filter(|_| reason.is_none()),
+        reason: reason.filter(|_| !waiting.is_empty()),
+        suspend: idle.filter(|_| wanted || scarce),
+    }
+}
+
+/// Why one more may not run. The first one always may, unless the disk is full: a small host is slow and not useless.
+fn held_back(bounds: &Bounds, resources: &Resources, running: &[Running]) -> Option<QueueReason> {
+    if resources.free_disk_mib.is_some_and(|free| free < DISK_MIB) {
+        return Some(QueueReason::Disk { needed_mib: DISK_MIB });
+    }
+    if running.is_empty() {
+        return None;
+    }
+    let count = u32::try_from(running.len()).unwrap_or(u32::MAX);
+    if count >= bounds.sandboxes {
+        return Some(QueueReason::SandboxLimit { limit: bounds.sandboxes });
+    }
+    let busy = running.iter().filter(|one| one.usage == Use::Busy).count();
+    let used = u32::try_from(busy).unwrap_or(u32::MAX).saturating_mul(bounds.size.processors);
+    if bounds.processors.is_some_and(|own| used >= own.saturating_mul(PROCESSORS_EACH)) {
+        return Some(QueueReason::Processors);
+    }
+    let needed = u64::from(bounds.size.memory_mib) / NEEDED_PART + SCARCE_MIB;
+    if resources.available_mib.is_some_and(|available| available < needed) {
+        return Some(QueueReason::Memory { needed_mib: needed });
+    }
+    None
+}
+
+/// The sandboxes that run in this process, and who waits.
+pub(crate) struct Rooms {
+    bounds: Bounds,
+    gauge: Gauge,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    running: Vec<Running>,
+    waiting: Vec<Holder>,
+}
+
+impl Rooms {
+    /// Rooms of a host that `gauge` looks at.
+    pub(crate) fn new(bounds: Bounds, gauge: Gauge) -> Self {
+        Self { bounds, gauge, state: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// How many may run at once.
+    pub(crate) fn limit(&self) -> u32 {
+        self.bounds.sandboxes
+    }
+
+    /// Asks for room. Whoever gets none stands in line, and asks again after [`Rooms::changed`].
+    pub(crate) fn ask(self: &Arc<Self>, holder: &Holder) -> Result<Room, QueueReason> {
+        let resources = self.gauge.read();
+        let mut state = self.state();
+        if !state.waiting.contains(holder) {
+            state.waiting.push(holder.clone());
+        }
+        let decision = admit(&self.bounds, &resources, &state.running, &state.waiting);
+        match decision.admitted {
+            Some(first) if first == *holder => Ok(self.enter(&mut state, holder)),
+            // It is the turn of another one, which is just about to ask.
+            Some(_) => Err(QueueReason::SandboxLimit { limit: self.bounds.sandboxes }),
+            None => {
+                Err(decision.reason.unwrap_or(QueueReason::SandboxLimit { limit: self.bounds.sandboxes }))
+            }
+        }
+    }
+
+    /// Takes room that is used already: that of a sandbox that an earlier owner left running.
+    pub(crate) fn take_again(self: &Arc<Self>, holder: &Holder) -> Room {
+        let mut state = self.state();
+        self.enter(&mut state, holder)
+    }
+
+    fn enter(self: &Arc<Self>, state: &mut State, holder: &Holder) -> Room {
+        state.waiting.retain(|other| other != holder);
+        state.running.retain(|other| other.holder != *holder);
+        state.running.push(Running { holder: holder.clone(), usage: Use::Busy });
+        // The next in line may fit too.
+        self.changed.notify_waiters();
+        Room { rooms: Arc::clone(self), holder: holder.clone() }
+    }
+
+    /// Returns when there may be room: somebody left, or some time has passed.
+    pub(crate) async fn changed(&self) {
+        let _or_not = tokio::time::timeout(LOOK_EVERY, self.changed.notified()).await;
+    }
+
+    /// Leaves the line.
+    pub(crate) fn leave(&self, holder: &Holder) {
+        let mut state = self.state();
+        let before = state.waiting.len();
+        state.waiting.retain(|other| other != holder);
+        if state.waiting.len() != before {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// An idle sandbox that is to be suspended now, if one is.
+    pub(crate) fn to_suspend(&self) -> Option<Holder> {
+        let resources = self.gauge.read();
+        let state = self.state();
+        admit(&self.bounds, &resources, &state.running, &state.waiting).suspend
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that is done under this lock can leave a value half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Room for one sandbox, until it is dropped.
+pub(crate) struct Room {
+    rooms: Arc<Rooms>,
+    holder: Holder,
+}
+
+impl Room {
+    /// Says what the sandbox is at.
+    pub(crate) fn set(&self, usage: Use) {
+        let mut state = self.rooms.state();
+        if let Some(own) = state.running.iter_mut().find(|one| one.holder == self.holder) {
+            own.usage = usage;
+        }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let mut state = self.rooms.state();
+        state.running.retain(|one| one.holder != self.holder);
+        self.rooms.changed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn run(number: usize) -> Holder {
+    Holder::Run(format!("run-000000000{number}").parse().unwrap())
+}
+
+fn bounds(sandboxes: u32) -> Bounds {
+    Bounds { sandboxes, size: MachineSize { memory_mib: 2_048, processors: 2 }, processors: Some(8) }
+}
+
+fn plenty() -> Resources {
+    Resources { available_mib: Some(64_000), stalled_percent: Some(0.0), free_disk_mib: Some(100_000) }
+}
+
+fn busy(number: usize) -> Running {
+    Running { holder: run(number), usage: Use::Busy }
+}
+
+fn idle(number: usize) -> Running {
+    Running { holder: run(number), usage: Use::Idle }
+}
+
+#[test]
+fn a_small_host_still_runs_one_sandbox_and_a_large_one_several() {
+    let size = MachineSize { memory_mib: 2_048, processors: 2 };
+    assert_eq!(sandboxes_for(Some(3_000), size), 1);
+    assert_eq!(sandboxes_for(Some(24_576), size), 8);
+    assert_eq!(sandboxes_for(None, size), 1);
+}
+
+#[test]
+fn each_thing_that_lacks_is_named() {
+    let little = Resources { available_mib: Some(1_000), ..plenty() };
+    let full = Resources { free_disk_mib: Some(100), ..plenty() };
+    let one = Bounds { processors: Some(1), ..bounds(99) };
+    let four = [busy(1), busy(2), busy(3), busy(4)];
+    let reason = |bounds: &Bounds, resources: &Resources, running: &[Running]| {
+        admit(bounds, resources, running, &[run(9)]).reason
+    };
+    assert_eq!(
+        [
+            reason(&bounds(1), &plenty(), &four[..1]),
+            reason(&bounds(9), &little, &four[..1]),
+            reason(&one, &plenty(), &four),
+            reason(&bounds(9), &full, &[]),
+            reason(&bounds(9), &plenty(), &four),
+        ],
+        [
+            Some(QueueReason::SandboxLimit { limit: 1 }),
+            Some(QueueReason::Memory { needed_mib: 1_792 }),
+            Some(QueueReason::Processors),
+            Some(QueueReason::Disk { needed_mib: 2_048 }),
+            None,
+        ]
+    );
+}
+
+#[test]
+fn an_idle_one_is_suspended_for_one_that_waits_and_when_memory_is_scarce_and_not_otherwise() {
+    let suspended = |resources: &Resources, running: &[Running], waiting: &[Holder]| {
+        admit(&bounds(2), resources, running, waiting).suspend
+    };
+    let running = [busy(1), idle(2)];
+    assert_eq!(suspended(&plenty(), &running, &[run(3)]), Some(run(2)));
+    assert_eq!(suspended(&plenty(), &running, &[]), None);
+    let scarce = Resources { available_mib: Some(500), ..plenty() };
+    assert_eq!(suspended(&scarce, &running, &[]), Some(run(2)));
+    let stalled = Resources { stalled_percent: Some(35.0), ..plenty() };
+    assert_eq!(suspended(&stalled, &running, &[]), Some(run(2)));
+    assert_eq!(suspended(&scarce, &[busy(1)], &[]), None, "one that works is never suspended");
+    let full = Resources { free_disk_mib: Some(10), ..plenty() };
+    assert_eq!(suspended(&full, &running, &[run(3)]), None, "it would take more of the disk");
+}
+
+#[tokio::test]
+async fn those_that_wait_come_in_one_after_the_other_in_the_order_they_came() {
+    let rooms = Arc::new(Rooms::new(bounds(1), Gauge::Fixed(plenty())));
+    let first = rooms.ask(&run(1)).ok().unwrap();
+    assert_eq!(rooms.ask(&run(2)).err(), Some(QueueReason::SandboxLimit { limit: 1 }));
+    assert_eq!(rooms.ask(&run(3)).err(), Some(QueueReason::SandboxLimit { limit: 1 }));
+    drop(first);
+    assert!(rooms.ask(&run(3)).is_err(), "another one came before it");
+    let second = rooms.ask(&run(2)).ok().unwrap();
+    rooms.leave(&run(3));
+    drop(second);
+    assert!(rooms.ask(&run(4)).is_ok(), "who left the line holds nobody up");
+}
+
+#[tokio::test]
+async fn who_leaves_lets_those_that_wait_know() {
+    let rooms = Arc::new(Rooms::new(bounds(1), Gauge::Nothing));
+    let first = rooms.ask(&run(1)).ok().unwrap();
+    let waiting = tokio::spawn({
+        let rooms = Arc::clone(&rooms);
+        async move {
+            loop {
+                match rooms.ask(&run(2)) {
+                    Ok(room) => return room,
+                    Err(_) => rooms.changed().await,
+                }
+            }
+        }
+    });
+    tokio::task::yield_now().await;
+    drop(first);
+    let _room = waiting.await.unwrap();
+}
+
+#[test]
+fn an_idle_sandbox_is_found_by_what_its_run_says_of_it() {
+    let rooms = Arc::new(Rooms::new(bounds(1), Gauge::Nothing));
+    let room = rooms.take_again(&run(1));
+    assert!(rooms.ask(&run(2)).is_err());
+    assert_eq!(rooms.to_suspend(), None);
+    room.set(Use::Idle);
+    assert_eq!(rooms.to_suspend(), Some(run(1)));
+    room.set(Use::Busy);
+    assert_eq!(rooms.to_suspend(), None);
+}
+
+fn resources() -> impl Strategy<Value = Resources> {
+    (
+        proptest::option::of(0..8_000_u64),
+        proptest::option::of(0.0..100.0_f32),
+        proptest::option::of(0..5_000_u64),
+    )
+        .prop_map(|(available_mib, stalled_percent, free_disk_mib)| Resources {
+            available_mib,
+            stalled_percent,
+            free_disk_mib,
+        })
+}
+
+fn running() -> impl Strategy<Value = Vec<Running>> {
+    proptest::collection::vec(any::<bool>(), 0..6).prop_map(|list| {
+        let one = |(number, works): (usize, bool)| if works { busy(number) } else { idle(number) };
+        list.into_iter().enumerate().map(one).collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_more_run_than_may_and_only_the_first_in_line_comes_in(
+        limit in 1..5_u32, resources in resources(), running in running(), line in 0..3_usize,
+    ) {
+        let waiting: Vec<Holder> = (7..7 + line).map(run).collect();
+        let decision = admit(&bounds(limit), &resources, &running, &waiting);
+        prop_assert!(decision.admitted.is_none() || (running.len() as u32) < limit || running.is_empty());
+        prop_assert!(decision.admitted.is_none() || decision.admitted == waiting.first().cloned());
+        // Who waits is let in or told why not, and never both.
+        prop_assert_eq!(decision.admitted.is_some() ^ decision.reason.is_some(), line > 0);
+    }
+
+    #[test]
+    fn only_an_idle_sandbox_is_ever_suspended(resources in resources(), running in running(), line in 0..2_usize) {
+        let waiting: Vec<Holder> = (7..7 + line).map(run).collect();
+        if let Some(holder) = admit(&bounds(2), &resources, &running, &waiting).suspend {
+            prop_assert!(running.iter().any(|one| one.holder == holder && one.usage == Use::Idle));
+        }
+    }
+
+    #[test]
+    fn the_first_sandbox_is_never_held_back_by_memory_or_processors(resources in resources()) {
+        let enough_disk = Resources { free_disk_mib: None, ..resources };
+        prop_assert_eq!(admit(&bounds(1), &enough_disk, &[], &[run(1)]).admitted, Some(run(1)));
+    }
+
+    #[test]
+    fn more_of_anything_keeps_nobody_out(resources in resources(), running in running()) {
+        let more = Resources {
+            available_mib: resources.available_mib.map(|mib| mib + 4_000),
+            stalled_percent: resources.stalled_percent,
+            free_disk_mib: resources.free_disk_mib.map(|mib| mib + 4_000),
+        };
+        let admitted = |resources: &Resources| admit(&bounds(4), resources, &running, &[run(9)]).admitted;
+        prop_assert!(admitted(&resources).is_none() || admitted(&more).is_some());
+    }
+}
