@@ -113,6 +113,7 @@ fn events(number: u32, at: OffsetDateTime) -> Result<Vec<EventBody>, InvalidId> 
         model: "claude-sonnet-5-5".to_owned(),
         limits: Limits::default(),
         created_at: at,
+        criteria: Vec::new(),
         issue: None,
     };
     let mut bodies = vec![EventBody::RunSubmitted { task, branch: format!("nightshift/work-{number:010}") }];

@@ -152,6 +152,7 @@ pub(crate) mod tests {
                 base_commit: "0123456789abcdef0123456789abcdef01234567".parse().unwrap(),
                 model: "m".to_owned(),
                 limits: Limits::default(),
+                criteria: Vec::new(),
                 issue: None,
                 created_at: OffsetDateTime::UNIX_EPOCH,
             },

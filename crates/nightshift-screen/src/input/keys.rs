@@ -149,7 +149,7 @@ fn shown(text: &str) -> String {
 /// Every key there is.
 #[cfg(all(test, feature = "vnc"))]
 pub(crate) fn every_key() -> impl Iterator<Item = Key> {
-    let typed = (' '..='~').filter_map(|character| stroke(character)).map(|stroke| stroke.key);
+    let typed = (' '..='~').filter_map(stroke).map(|stroke| stroke.key);
     KEYS.iter().map(|(number, _, _)| Key(*number)).chain(typed)
 }
 
