@@ -14,9 +14,9 @@ use futures_util::{Stream, StreamExt, stream};
 use nightshift_forge::{Forge, PullRequest, PullRequestFilter};
 use nightshift_protocol::{
     ArtifactId, AskForChanges, ChangedFile, ChangedFiles, CheckpointSummary, CommitId, DoctorReport,
-    ErrorCode, Event, ForkReply, ForkRun, ListRuns, Live, MergeReply, ModelList, NewComment, Overview,
-    PullRequestDetail, PullRequestSummary, RaiseLimits, RunDetail, RunId, RunList, RunState, RunSummary,
-    SayToRun, SearchFor, SearchReply, SubmitReply, SubmitTask, TerminalSize, Tree, UserError,
+    ErrorCode, Event, ForkReply, ForkRun, ListRuns, Live, MergeReply, ModelList, NewComment, Overview, Prune,
+    PruneReport, PullRequestDetail, PullRequestSummary, RaiseLimits, RunDetail, RunId, RunList, RunState,
+    RunSummary, SayToRun, SearchFor, SearchReply, SubmitReply, SubmitTask, TerminalSize, Tree, UserError,
 };
 use nightshift_store::{FindError, RunCursor, RunFilter, RunStates, SearchCursor, SearchWords, Store};
 pub use nightshift_supervisor::{IDLE, Lease, RunScreen, Terminal, TerminalEvent, Webhook, live};
@@ -404,6 +404,11 @@ impl Api {
     /// Makes image and template if they are missing, and returns the template's key.
     pub async fn prepare_template(&self) -> Result<String, UserError> {
         self.supervisor.prepare_template().await
+    }
+
+    /// Removes images and templates that nobody needs, or only says which those are.
+    pub async fn prune(&self, wish: Prune) -> Result<PruneReport, UserError> {
+        self.supervisor.prune(wish).await
     }
 
     async fn find(&self, named: &str) -> Result<RunSummary, UserError> {

@@ -173,6 +173,18 @@ Examples:
         #[command(subcommand)]
         command: Environment,
     },
+    /// Remove images and templates that nobody needs any more; they can be made again.
+    #[command(after_help = "\
+What the next sandbox is made of stays, and what a sandbox, a checkpoint or an environment rests on. After a new template the
+newest before it is kept and older ones go by themselves.
+Examples:
+  nightshift prune --dry-run      # what would go, what stays and why
+  nightshift prune")]
+    Prune {
+        /// Only say what would be removed and how much that frees.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Run the owner in the foreground (the other commands start it by themselves).
     #[command(after_help = "\
 Examples:

@@ -7,9 +7,9 @@ use std::time::Instant;
 use nightshift_forge::github::Address;
 use nightshift_protocol::{
     Approve, AskForChanges, CheckOutcome, DiffSide, DoctorReport, ErrorCode, Event, EventBody,
-    EvidenceSource, Limits, MergeReply, MessageDelivery, NewComment, PullRequestDetail, PullRequestState,
-    PullRequestSummary, RaiseLimits, RunDetail, RunList, RunSummary, SayToRun, SubmitReply, SubmitTask,
-    Ticket, Uncommitted, UserError,
+    EvidenceSource, Limits, MergeReply, MessageDelivery, NewComment, Prune, PruneReport, PullRequestDetail,
+    PullRequestState, PullRequestSummary, RaiseLimits, RunDetail, RunList, RunSummary, SayToRun, SubmitReply,
+    SubmitTask, Ticket, Uncommitted, UserError,
 };
 use serde_json::json;
 
@@ -124,6 +124,12 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
         Command::Review { command } => review(environment, json, command).await,
         Command::Template { command: Template::Build } => build_template(environment, json).await,
         Command::Environment { command } => environments::environment(environment, json, command).await,
+        Command::Prune { dry_run } => {
+            let client = owner::connect(environment).await?;
+            let report: PruneReport = client.post("/prune", &Prune { dry_run }).await?;
+            print(json, &report, || show::pruned(&report));
+            Ok(0)
+        }
         Command::Serve { port, listen, name } => {
             let listen = Listen { port, address: listen, names: name };
             owner::serve(environment, listen).await.map(|()| 0)

@@ -2,6 +2,7 @@
 
 pub(crate) mod environments;
 mod network;
+mod prune;
 
 use nightshift_protocol::{
     CheckOutcome, CheckpointSummary, DoctorReport, ErrorCode, Event, EventBody, EvidenceSource,
@@ -9,6 +10,8 @@ use nightshift_protocol::{
     PullRequestSummary, QueueReason, RemarkState, ResultPart, ReviewRemark, RunDetail, RunState, RunSummary,
     ToolCall, ToolOutcome, UserError,
 };
+
+pub(crate) use prune::pruned;
 
 /// The longest line of an event.
 const WIDTH: usize = 110;

@@ -20,6 +20,7 @@ mod models;
 mod network;
 mod operation;
 mod plan;
+mod prune;
 mod review;
 mod run;
 mod screen;
@@ -61,6 +62,7 @@ pub use operation::{
     SubmitReply, SubmitTask, TemplateReady, Ticket, Uncommitted,
 };
 pub use plan::{Plan, PlanStep, PlanStepState};
+pub use prune::{BuildKind, KeptBecause, Prune, PruneReport, PrunedBuild};
 pub use review::{ChangedFile, ChangedFiles, Tree, TreeEntry, TreeEntryKind};
 pub use run::{FailureReason, Glance, PauseReason, PreparingPhase, QueueReason, RunState, RunSummary};
 pub use screen::{LeaseHolder, PointerButton, ScreenMessage, ViewerMessage};

@@ -9,12 +9,12 @@ use async_trait::async_trait;
 use nightshift_protocol::{CheckpointId, SandboxId};
 use nightshift_sandbox::{
     BootRequest, CheckpointError, CheckpointFacts, Checkpoints, CloneRequest, Driver, DriverReport,
-    FreezeError, Generation, Image, Machine, MachineSize, Remedy, RestoreRequest, SaveRequest, StartError,
-    Template, TemplateKey,
+    FreezeError, Generation, Image, Machine, MachineSize, Remedy, RestoreRequest, SaveRequest, StartError, Template, TemplateBuild, TemplateKey,
 };
 use serde_json::json;
 
 use crate::acceleration::{self, Tester, Trial, Verdict};
+use crate::builds::Places;
 use crate::command_line::{MachinePlan, Start};
 use crate::folder::{SandboxFolder, remove_folder};
 use crate::image::{self, ImageManifest, read_image};
@@ -220,6 +220,11 @@ impl QemuDriver {
         checkpoint::load_template(&folder)
     }
 
+    fn places(&self) -> Places {
+        let QemuSettings { templates, sandboxes, .. } = self.settings.clone();
+        Places { templates, sandboxes, checkpoints: self.checkpoints_folder() }
+    }
+
     fn checkpoints_folder(&self) -> PathBuf {
         checkpoint::place(&self.settings.sandboxes)
     }
@@ -410,6 +415,16 @@ impl Driver for QemuDriver {
             entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
         sandboxes.sort();
         sandboxes
+    }
+
+    async fn builds(&self) -> io::Result<Vec<TemplateBuild>> {
+        let places = self.places();
+        tokio::task::spawn_blocking(move || places.builds()).await.map_err(io::Error::other)?
+    }
+
+    async fn needs(&self, folder: &Path) -> io::Result<Option<String>> {
+        let (places, folder) = (self.places(), folder.to_owned());
+        tokio::task::spawn_blocking(move || places.needs(&folder)).await.map_err(io::Error::other)?
     }
 
     fn checkpoints(&self) -> Option<&dyn Checkpoints> {

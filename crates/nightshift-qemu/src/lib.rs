@@ -10,6 +10,7 @@
 use nightshift_image::{self as image, cpio, qcow2};
 
 mod acceleration;
+mod builds;
 mod channel;
 mod checkpoint;
 mod command_line;

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use nightshift_protocol::SandboxId;
 use nightshift_sandbox::{
     Acceleration, ByteStream, DisplayEndpoint, FreezeError, Machine, MachineEvent, MachineState,
-    RequestDenied, Template,
+    RequestDenied, Stall, Template,
 };
 use serde_json::json;
 use tokio::sync::{broadcast, oneshot, watch};
@@ -215,6 +215,13 @@ impl QemuMachine {
         }
     }
 
+    /// Whether QEMU has stopped the guest because a write found no room. That is the only cause for which it does so by
+    /// itself (`-device virtio-blk,werror=enospc`, its default; qemu(1)).
+    async fn stands_still(&self) -> bool {
+        let answer = self.qmp.execute("query-status", json!({})).await;
+        answer.is_ok_and(|answer| answer["status"] == "io-error")
+    }
+
     /// Whether it is no more.
     pub(crate) fn has_ended(&self) -> bool {
         matches!(*self.state.borrow(), MachineState::Ended { .. })
@@ -292,6 +299,33 @@ impl Machine for QemuMachine {
         }
     }
 
+    async fn stalled(&self) -> Stall {
+        let mut events = self.qmp.events();
+        // It is asked first: an owner before this one may have heard of it.
+        while !self.stands_still().await {
+            loop {
+                match events.recv().await {
+                    // The second comes after the first, when the guest has been stopped.
+                    Ok(event) if matches!(event.name.as_str(), "BLOCK_IO_ERROR" | "STOP") => break,
+                    Ok(_) => {}
+                    Err(broadcast::error::RecvError::Lagged(_)) => break,
+                    // It has ended, which others tell.
+                    Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+                }
+            }
+        }
+        let folder = self.folder.path().to_owned();
+        let free_mib = rustix::fs::statvfs(&folder).ok().map(|disk| free_mib(disk.f_bavail, disk.f_frsize));
+        Stall { folder, free_mib }
+    }
+
+    async fn go_on(&self) -> io::Result<()> {
+        if !self.stands_still().await {
+            return Ok(());
+        }
+        self.qmp.execute("cont", json!({})).await.map(drop).map_err(io::Error::other)
+    }
+
     async fn console(&self) -> io::Result<String> {
         let arguments = json!({ "device": CONSOLE, "size": CONSOLE_BYTES, "format": "utf8" });
         let answer = self.qmp.execute("ringbuf-read", arguments).await.map_err(io::Error::other)?;
@@ -354,6 +388,10 @@ async fn watch_for_end(
     let _ = apply(&state, MachineEvent::ProcessEnded { what });
 }
 
+fn free_mib(blocks: u64, block_bytes: u64) -> u64 {
+    blocks.saturating_mul(block_bytes) >> 20
+}
+
 /// Says in one sentence why a QEMU that nobody asked to ended.
 fn describe_end(shutdown: Option<&str>, status: Option<ExitStatus>, log: &str) -> String {
     let cause = match (shutdown, status.and_then(|status| status.signal())) {
@@ -392,5 +430,14 @@ mod tests {
         QEMU ended by itself; it printed: no memory
         QEMU ended by itself
         ");
+    }
+
+    #[test]
+    fn free_space_is_counted_in_whole_mebibytes() {
+        assert_eq!(
+            [(0, 4096), (255, 4096), (256, 4096), (u64::MAX, 4096)]
+                .map(|(blocks, size)| free_mib(blocks, size)),
+            [0, 0, 1, u64::MAX >> 20]
+        );
     }
 }

@@ -20,7 +20,8 @@ use crate::image::hexadecimal;
 
 /// The version of what a template's folder holds. It is part of the key.
 const FORMAT: u32 = 1;
-const RECORD: &str = "template.json";
+/// The file that says what a template is; written last.
+pub(crate) const RECORD: &str = "template.json";
 /// The files of a template, beside its record.
 const FILES: [&str; 4] = [name::MEMORY, name::STATE, name::DISK, name::INITRD];
 /// The digits of a key. 128 bits are enough that two keys never meet.
@@ -64,6 +65,11 @@ pub(crate) fn key(
 /// Returns the folder in which `sandbox` is to become the template with `key`.
 pub(crate) fn staging(templates: &Path, key: &TemplateKey, sandbox: &SandboxId) -> PathBuf {
     templates.join(format!("{key}.{sandbox}.partial"))
+}
+
+/// Whether a folder of that name is one in which a template is, or was, made.
+pub(crate) fn is_staging(name: &str) -> bool {
+    name.len() > KEY_DIGITS && name.ends_with(".partial")
 }
 
 /// Makes that folder, which must not be there yet, and what is above it.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use nightshift_protocol::SandboxId;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::build::TemplateBuild;
 use crate::checkpoint::Checkpoints;
 
 /// Makes sandboxes and finds them again.
@@ -71,6 +72,17 @@ pub trait Driver: Send + Sync {
     /// The sandboxes whose machines or folders are on this host.
     async fn list(&self) -> Vec<SandboxId>;
 
+    /// The templates on this host that can be made again, and what needs each. Those of environments are not among them:
+    /// they go with their environment.
+    async fn builds(&self) -> std::io::Result<Vec<TemplateBuild>> {
+        Ok(Vec::new())
+    }
+
+    /// What needs a file in `folder`, if anything does: a machine, a checkpoint, an environment's template.
+    async fn needs(&self, _folder: &Path) -> std::io::Result<Option<String>> {
+        Ok(None)
+    }
+
     /// Saves machines and brings them back; `None` where this driver or host cannot.
     fn checkpoints(&self) -> Option<&dyn Checkpoints> {
         None
@@ -109,6 +121,17 @@ pub trait Machine: Send + Sync {
     /// Returns when the machine has ended, for whatever reason, with that reason in one sentence.
     async fn ended(&self) -> String;
 
+    /// Returns when the machine stands still because the disk below it is full: what its guest was writing is written
+    /// once it goes on and there is room. Never returns where that is not told.
+    async fn stalled(&self) -> Stall {
+        std::future::pending().await
+    }
+
+    /// Lets a machine that stands still because its disk was full go on. One that does not is no error.
+    async fn go_on(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+
     /// The last that the guest's kernel and init wrote to the console, at most 64 KiB; empty where a driver keeps
     /// none. It comes from the guest and may hold anything.
     async fn console(&self) -> std::io::Result<String> {
@@ -121,6 +144,15 @@ pub trait Machine: Send + Sync {
     fn processor_time(&self) -> Option<Duration> {
         None
     }
+}
+
+/// A disk that is full under a machine, which stands still.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stall {
+    /// The folder that was written to.
+    pub folder: PathBuf,
+    /// How much is free there, in MiB, where that is known.
+    pub free_mib: Option<u64>,
 }
 
 /// A stream of bytes both ways.

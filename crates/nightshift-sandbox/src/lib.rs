@@ -3,15 +3,17 @@
 //! Drivers implement the traits here; the supervisor uses them and knows no hypervisor. The crate links none,
 //! spawns no process and knows nothing of tasks, agents or what is said on the guest channel.
 
+mod build;
 mod checkpoint;
 mod driver;
 mod state;
 
+pub use build::TemplateBuild;
 pub use checkpoint::{
     AfterSave, CheckpointError, CheckpointFacts, Checkpoints, Generation, RestoreRequest, SaveRequest,
 };
 pub use driver::{
     Acceleration, BootRequest, ByteStream, CloneRequest, DisplayEndpoint, Driver, DriverReport, FreezeError,
-    Image, Machine, MachineSize, Remedy, StartError, Template, TemplateKey,
+    Image, Machine, MachineSize, Remedy, Stall, StartError, Template, TemplateKey,
 };
 pub use state::{EndReason, MachineEvent, MachineState, RequestDenied};

@@ -13,7 +13,7 @@ use nightshift_protocol::{
     AssistantBlock, CommitId, ErrorCode, EventBody, Image, Live, LiveBody, Message, RunId, SandboxId, StepId,
     StopReason, Task, Usage, UserError,
 };
-use nightshift_sandbox::CloneRequest;
+use nightshift_sandbox::{CloneRequest, Stall};
 use nightshift_store::Store;
 use tokio::sync::{Mutex, mpsc};
 
@@ -225,6 +225,27 @@ impl Acts {
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(%sandbox, %error, "a sandbox that failed could not be looked for"),
+        }
+    }
+
+    /// Returns when a sandbox stands still because the disk below it is full.
+    pub(crate) async fn stalled(&self, sandbox: Option<SandboxId>) -> Stall {
+        let machine = match sandbox {
+            Some(sandbox) => self.shared.driver.find(&sandbox).await.ok().flatten(),
+            None => None,
+        };
+        match machine {
+            Some(machine) => machine.stalled().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Lets a sandbox that stood still go on; whether it can is seen by what is done next.
+    pub(crate) async fn wake(&self, sandbox: &SandboxId) {
+        if let Ok(Some(machine)) = self.shared.driver.find(sandbox).await
+            && let Err(error) = machine.go_on().await
+        {
+            tracing::warn!(run = %self.run, %sandbox, %error, "a sandbox that stood still does not go on");
         }
     }
 

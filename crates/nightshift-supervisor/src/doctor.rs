@@ -126,7 +126,7 @@ pub(crate) fn too_little_space(free_mib: u64) -> UserError {
         format!(
             "only {free_mib} MiB are free on the disk of Nightshift's data folder, less than {LEAST_FREE_MIB}"
         ),
-        "Free some space and try again; old images and templates are in the cache folder and can be made again.",
+        "Free some space and try again; `nightshift prune` removes old images and templates that nobody needs.",
     )
 }
 

@@ -12,7 +12,10 @@ use tokio::process::Command;
 use crate::trouble::{disk_or, internal};
 
 /// Files an image folder must hold to be whole.
-const IMAGE_FILES: [&str; 4] = ["disk.qcow2", "vmlinux", "initrd.img", "manifest.json"];
+const IMAGE_FILES: [&str; 4] = ["disk.qcow2", "vmlinux", "initrd.img", IMAGE_RECORD];
+
+/// The file that says what an image is.
+pub(crate) const IMAGE_RECORD: &str = "manifest.json";
 
 /// How many lines of the build's output an error carries.
 const LOG_TAIL: usize = 12;
@@ -83,6 +86,23 @@ impl Images {
                 )
             })?;
         Ok(Image { folder: self.folder.join(&hash[..16]), hash })
+    }
+
+    /// The folders of all images there are, whole or not, with when each was made.
+    pub(crate) async fn folders(&self) -> std::io::Result<Vec<(PathBuf, std::time::SystemTime)>> {
+        let mut entries = match tokio::fs::read_dir(&self.folder).await {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut folders = Vec::new();
+        while let Some(entry) = entries.next_entry().await? {
+            let facts = entry.metadata().await?;
+            if facts.is_dir() {
+                folders.push((entry.path(), facts.modified()?));
+            }
+        }
+        Ok(folders)
     }
 
     async fn build(&self, image: &Image, on_phase: OnPhase<'_>) -> Result<(), UserError> {

@@ -17,6 +17,7 @@ mod models;
 mod network;
 mod pace;
 mod progress;
+mod prune;
 mod repository;
 mod run;
 mod shared;

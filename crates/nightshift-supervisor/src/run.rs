@@ -23,6 +23,7 @@ use crate::delivery::{Courier, DeliveryAction};
 use crate::progress::{Action, Finished, Intention, Readiness, RunProgress, Sandbox, next};
 
 use crate::repository::Placement;
+use self::room::Shortage;
 use crate::shared::Shared;
 use crate::tools::{self, Interrupter, StepEnd};
 use crate::transition::{Stage, TransitionDenied, Trigger, transition};
@@ -32,6 +33,7 @@ mod checkpoints;
 mod people;
 mod redaction;
 mod reviews;
+mod room;
 
 /// How often the channel or the screen may be cut in a row before the run pauses.
 const CUTS: u32 = 3;
@@ -111,6 +113,8 @@ pub(crate) struct Driver {
     /// What happened and is not written yet: it is written with the next intention, before anything else is done, so
     /// that a turn costs few waits for the disk.
     unwritten: Vec<EventBody>,
+    /// The disk that was too full for it.
+    short_of: Shortage,
 }
 
 impl Driver {
@@ -125,6 +129,7 @@ impl Driver {
             cuts: 0,
             interrupter: None,
             unwritten: Vec::new(),
+            short_of: Shortage::default(),
         }
     }
 
@@ -152,6 +157,11 @@ impl Driver {
                             self.take(request).await?;
                         }
                         Ok(None) | Err(_) => return Ok(()),
+                    }
+                }
+                Action::AwaitPerson if self.waits_for_room_on_disk() => {
+                    if !self.await_room_on_disk().await? {
+                        return Ok(());
                     }
                 }
                 Action::AwaitPerson => match tokio::time::timeout(RESTS, self.next_request()).await {
@@ -223,6 +233,8 @@ impl Driver {
     ) -> Result<Option<Result<Vec<EventBody>, Trouble>>, AppendError> {
         let asides = self.acts.asides();
         let mut asides = asides.lock().await;
+        let acts = Arc::clone(&self.acts);
+        let mut stalled = Box::pin(acts.stalled(self.sandbox_at_work()));
         loop {
             tokio::select! {
                 biased;
@@ -239,6 +251,11 @@ impl Driver {
                     if self.take(request).await? == Flow::Interrupted {
                         return Ok(None);
                     }
+                }
+                stall = &mut stalled => {
+                    let error = trouble::stalled(&stall);
+                    self.short_of = Shortage::of(stall);
+                    return Ok(Some(Err(Trouble::Pause(error))));
                 }
             }
         }
@@ -490,6 +507,11 @@ impl Driver {
                     return Ok(());
                 }
             }
+        }
+        if stage != Stage::Unprepared
+            && let Some(sandbox) = &self.progress.sandbox
+        {
+            self.acts.wake(&sandbox.id).await;
         }
         self.step_to(Trigger::Admit(stage)).await
     }

@@ -13,8 +13,7 @@ use nightshift_forge::{
 use nightshift_model::{ModelFacts, Price, Rates};
 use nightshift_protocol::{
     CommitId, DoctorReport, ErrorCode, Event, EventBody, Limits, Live, MergeReply, MessageDelivery,
-    ModelList, PullRequestId, QueueReason, RaiseLimits, RunId, RunState, RunSummary, SandboxId, SubmitReply,
-    SubmitTask, Task, TaskId, Uncommitted, UserError,
+    ModelList, Prune, PruneReport, PullRequestId, QueueReason, RaiseLimits, RunId, RunState, RunSummary, SandboxId, SubmitReply, SubmitTask, Task, TaskId, Uncommitted, UserError,
 };
 use nightshift_store::{AppendError, RunFilter, RunStates};
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
@@ -165,6 +164,16 @@ impl Supervisor {
             Err(error) => return Err(trouble::appending(&error)),
         }
         self.wishes_of(run).await.map(drop)
+    }
+
+    /// Removes images and templates that nobody needs, or only says which those are.
+    pub async fn prune(&self, wish: Prune) -> Result<PruneReport, UserError> {
+        let this = self.clone();
+        to_its_end(async move {
+            let now = this.shared.clock.now();
+            this.shared.templates.prune(0, wish.dry_run, now).await
+        })
+        .await
     }
 
     /// Stops driving; sandboxes go on and runs are taken up by the next owner.

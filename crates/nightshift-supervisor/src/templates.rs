@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nightshift_channel::GuestUser;
-use nightshift_protocol::{Entropy, SandboxId, UserError};
+use nightshift_protocol::{BuildKind, Entropy, OffsetDateTime, SandboxId, UserError};
 use nightshift_sandbox::{BootRequest, Driver, Machine, MachineSize, Template};
 use nightshift_screen::{Repeats, SettleLimits};
 use tokio::sync::Mutex;
 
 use crate::desk::{BOOT_WITHIN, Desk, DeskError, open_browser, shell};
 use crate::images::{Images, OnPhase, SetUpPhase};
+use crate::prune::{Build, KEPT_AFTER_A_BUILD, image_record};
 use crate::tools::job_id;
 
 /// The template's phases, as a person is told of them.
@@ -67,16 +68,58 @@ impl Templates {
         match warm_up(&desk, &report).await {
             Ok(()) => {
                 report(3);
-                self.driver.freeze(desk.machine).await.map_err(|error| {
+                let frozen = self.driver.freeze(desk.machine).await.map_err(|error| {
                     UserError::new(
                         nightshift_protocol::ErrorCode::ImageFailed,
                         format!("the template could not be frozen: {error}"),
                         "Try again; `nightshift doctor` looks for what may be wrong.",
                     )
-                })
+                })?;
+                self.prune_old(&frozen).await;
+                Ok(frozen)
             }
             Err(error) => Err(give_up(&desk.machine, error).await),
         }
+    }
+
+    /// Removes what a new template has taken the place of; the newest before it stays. What cannot be removed stays too.
+    async fn prune_old(&self, made: &Template) {
+        let made_at = std::fs::metadata(&made.folder).and_then(|facts| facts.modified());
+        let Ok(now) = made_at.map(OffsetDateTime::from) else { return };
+        if let Err(error) = self.prune(KEPT_AFTER_A_BUILD, false, now).await {
+            tracing::warn!(%error, "old images and templates were not removed");
+        }
+    }
+
+    /// All images and templates there are, with what needs them.
+    pub(crate) async fn all_builds(&self) -> std::io::Result<Vec<Build>> {
+        let image = self.images.expected().await.ok().map(|image| image.folder);
+        let current = self.find().await.ok().flatten().map(|template| template.folder);
+        let mut builds = Vec::new();
+        for template in self.driver.builds().await? {
+            builds.push(Build {
+                kind: if template.finished { BuildKind::Template } else { BuildKind::Unfinished },
+                current: current.as_ref() == Some(&template.folder),
+                folder: template.folder,
+                record: template.record,
+                image: template.image,
+                made_at: template.made_at.into(),
+                needed_by: template.needed_by,
+            });
+        }
+        for (folder, made_at) in self.images.folders().await? {
+            let record = image_record(&folder);
+            builds.push(Build {
+                kind: if record.is_file() { BuildKind::Image } else { BuildKind::Unfinished },
+                current: image.as_ref() == Some(&folder),
+                needed_by: self.driver.needs(&folder).await?,
+                image: None,
+                made_at: made_at.into(),
+                folder,
+                record,
+            });
+        }
+        Ok(builds)
     }
 
     /// Boots a machine like the template's, builds its image first when there is none, and returns it when its

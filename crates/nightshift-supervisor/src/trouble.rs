@@ -6,7 +6,10 @@ use nightshift_forge::{
     PushError, ReceiveError, SourceError,
 };
 use nightshift_protocol::{ErrorCode, UserError};
+use nightshift_sandbox::{CheckpointError, Stall};
 use nightshift_store::{AppendError, FindError, GetError, PutError, ReadError, ReplayError};
+
+use crate::doctor::{LEAST_FREE_MIB, free_mib};
 
 /// A user's error for a failed read or write: a full disk is named as such.
 pub(crate) fn disk_or(code: ErrorCode, what: &str, error: &std::io::Error) -> UserError {
@@ -33,6 +36,34 @@ pub(crate) fn disk_full(what: &str) -> UserError {
         format!("the disk is full ({what})"),
         "Free some space, then let the run go on with `nightshift continue`. Nothing was lost.",
     )
+}
+
+/// A user's error for a sandbox that stands still because the disk below it is full.
+pub(crate) fn stalled(stall: &Stall) -> UserError {
+    let free = stall.free_mib.map_or(String::new(), |free| format!(" ({free} MiB are free)"));
+    UserError::new(
+        ErrorCode::DiskFull,
+        format!("the sandbox stands still: the disk that holds {} is full{free}", stall.folder.display()),
+        format!(
+            "Free some space, for example with `nightshift prune`. The run goes on by itself when {LEAST_FREE_MIB} MiB are \
+             free, or at once with `nightshift continue`. Nothing was lost."
+        ),
+    )
+}
+
+/// Why a checkpoint was not saved, in one sentence with what to do about a full disk.
+pub(crate) fn unsaved(error: &CheckpointError) -> String {
+    match error {
+        CheckpointError::DiskFull { folder } => {
+            let free = free_mib(folder).map_or(String::new(), |free| format!(" ({free} MiB are free)"));
+            format!("{error}{free}; `nightshift prune` removes what nobody needs")
+        }
+        CheckpointError::Denied(_)
+        | CheckpointError::NotRunning { .. }
+        | CheckpointError::Unsupported { .. }
+        | CheckpointError::Refused { .. }
+        | CheckpointError::Io { .. } => error.to_string(),
+    }
 }
 
 /// A user's error for a defect of ours.

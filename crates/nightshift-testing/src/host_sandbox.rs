@@ -26,7 +26,7 @@ use nightshift_guest::{Account, Guest, Kernel, Settings};
 use nightshift_protocol::SandboxId;
 use nightshift_sandbox::{
     Acceleration, BootRequest, ByteStream, CloneRequest, DisplayEndpoint, Driver, DriverReport, FreezeError,
-    Image, Machine, MachineSize, StartError, Template, TemplateKey,
+    Image, Machine, MachineSize, Stall, StartError, Template, TemplateKey,
 };
 use tokio::sync::watch;
 
@@ -181,6 +181,7 @@ pub struct HostMachine {
     guest: Arc<Guest>,
     display: Display,
     ended: watch::Sender<bool>,
+    stalled: watch::Sender<Option<Stall>>,
     /// Our end of the open channel, to cut it.
     channel: Mutex<Option<UnixStream>>,
 }
@@ -221,6 +222,7 @@ impl HostMachine {
             guest: Guest::new(settings, ThisHost)?,
             display: Display::new(screen, picture)?,
             ended: watch::Sender::new(false),
+            stalled: watch::Sender::new(None),
             channel: Mutex::default(),
         })
     }
@@ -249,6 +251,17 @@ impl HostMachine {
             // It may be closed already.
             let _closed = socket.shutdown(std::net::Shutdown::Both);
         }
+    }
+
+    /// Says that the disk below the sandbox is full and that its guest stands still, until it is told to go on. What runs
+    /// in it does run on: a host cannot be stopped.
+    pub fn stall(&self, free_mib: Option<u64>) {
+        self.stalled.send_replace(Some(Stall { folder: self.folder.clone(), free_mib }));
+    }
+
+    /// Whether the sandbox stands still.
+    pub fn is_stalled(&self) -> bool {
+        self.stalled.borrow().is_some()
     }
 
     /// Ends the sandbox as a crash does: its processes, its channel, its screen.
@@ -302,6 +315,21 @@ impl Machine for HostMachine {
 
     async fn stop(&self) -> io::Result<()> {
         self.end();
+        Ok(())
+    }
+
+    async fn stalled(&self) -> Stall {
+        let mut stalled = self.stalled.subscribe();
+        let stall = stalled.wait_for(Option::is_some).await.ok().and_then(|stall| stall.clone());
+        match stall {
+            Some(stall) => stall,
+            // The sender lives as long as the machine.
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn go_on(&self) -> io::Result<()> {
+        self.stalled.send_replace(None);
         Ok(())
     }
 

@@ -142,3 +142,55 @@ async fn a_channel_that_is_cut_in_the_middle_of_a_command_costs_nothing_but_the_
     night.driver.machine(&sandbox.unwrap()).unwrap().cut_channel();
     assert_exactly_once(&night.until_in_review(&run).await);
 }
+
+/// A run whose command waits for a file, and the machine it works in.
+async fn working(
+    night: &Night,
+) -> (nightshift_protocol::RunId, std::sync::Arc<nightshift_testing::host_sandbox::HostMachine>) {
+    let run = night.submit("Work").await;
+    let events = night.until(&run, "a step", |events| names(events).contains(&"stepIntended")).await;
+    let sandbox = events.iter().find_map(|event| match &event.body {
+        EventBody::SandboxReady { sandbox, .. } => Some(sandbox.clone()),
+        _ => None,
+    });
+    (run, night.driver.machine(&sandbox.unwrap()).unwrap())
+}
+
+fn waits_for_a_file() -> Value {
+    let wait = json!({"calls": [shell("until [ -e ../go ]; do sleep 0.05; done; echo gone >> trace; wc -l < trace; rm trace")]});
+    let mut whole = script(vec![wait], "1.1");
+    whole["turns"][1]["expect"] = json!([]);
+    whole
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_under_a_sandbox_pauses_its_run_with_the_folder_and_it_goes_on_by_itself_when_there_is_room()
+ {
+    let night = Night::begin(waits_for_a_file()).await;
+    let (run, machine) = working(&night).await;
+    // The host's disk has room again when it is looked at next.
+    machine.stall(Some(3));
+    let state = night.until_paused(&run).await;
+    let RunState::Paused { reason: PauseReason::Trouble { error } } = state else { panic!("{state:?}") };
+    assert_eq!(error.code, ErrorCode::DiskFull);
+    let folder = machine.home_folder().parent().unwrap().display().to_string();
+    assert!(error.message.contains(&folder) && error.message.contains("3 MiB are free"), "{error:?}");
+    std::fs::write(machine.home_folder().join("go"), "").unwrap();
+    let events = night.until_in_review(&run).await;
+    assert!(!machine.is_stalled());
+    assert_exactly_once(&events);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_whose_room_cannot_be_measured_waits_for_a_person_who_lets_the_run_go_on() {
+    let night = Night::begin(waits_for_a_file()).await;
+    let (run, machine) = working(&night).await;
+    machine.stall(None);
+    night.until_paused(&run).await;
+    std::fs::write(machine.home_folder().join("go"), "").unwrap();
+    assert!(machine.is_stalled(), "nothing lets it go on by itself");
+    night.owner.api.continue_run(run.as_str()).await.unwrap();
+    let events = night.until_in_review(&run).await;
+    assert!(!machine.is_stalled());
+    assert_exactly_once(&events);
+}

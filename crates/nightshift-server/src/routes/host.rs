@@ -4,9 +4,12 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use nightshift_protocol::{ArtifactId, DoctorReport, ErrorCode, Health, TemplateReady, UserError};
+use nightshift_protocol::{
+    ArtifactId, DoctorReport, ErrorCode, Health, Prune, PruneReport, TemplateReady, UserError,
+};
 
 use super::{Answer, Shared};
+use crate::extract::Body;
 use crate::reply::Refusal;
 
 /// Says that the owner is there, and its version.
@@ -25,6 +28,14 @@ pub(super) async fn doctor(State(api): Shared) -> Json<DoctorReport> {
 #[utoipa::path(post, path = "/template", tag = "owner", responses((status = 200, body = TemplateReady)))]
 pub(super) async fn prepare_template(State(api): Shared) -> Answer<TemplateReady> {
     Ok(Json(TemplateReady { template: api.prepare_template().await? }))
+}
+
+/// Removes images and templates that nobody needs, or with `dryRun` only says which those are.
+#[utoipa::path(
+    post, path = "/prune", tag = "owner", request_body = Prune, responses((status = 200, body = PruneReport)),
+)]
+pub(super) async fn prune(State(api): Shared, Body(wish): Body<Prune>) -> Answer<PruneReport> {
+    Ok(Json(api.prune(wish).await?))
 }
 
 /// Gives a stored file: a screenshot, a command's whole output.

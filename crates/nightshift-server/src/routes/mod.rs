@@ -61,6 +61,7 @@ fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(host::health))
         .routes(routes!(host::doctor))
         .routes(routes!(host::prepare_template))
+        .routes(routes!(host::prune))
         .routes(routes!(host::artifact))
         .routes(routes!(models::models))
         .routes(routes!(models::try_model))

@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 
 use nightshift_channel::GuestUser;
 use nightshift_protocol::{CheckpointCause, CheckpointCost, CheckpointId, EventBody, SandboxId, UserError};
-use nightshift_sandbox::{
-    AfterSave, CheckpointError, CheckpointFacts, Generation, RestoreRequest, SaveRequest,
-};
+use nightshift_sandbox::{AfterSave, CheckpointFacts, Generation, RestoreRequest, SaveRequest};
 
 use super::{Acts, Trouble};
 use crate::desk::{Desk, DeskError, shell};
 use crate::repository::quoted;
 use crate::supervisor::to_its_end;
+use crate::trouble;
 
 /// How long the branch of a fork may take to get its name.
 const RENAMED_WITHIN: Duration = Duration::from_secs(30);
@@ -71,7 +70,7 @@ impl Acts {
         }
         let then = if suspends { AfterSave::End } else { AfterSave::GoOn };
         let request = SaveRequest { checkpoint: checkpoint.clone(), machine, then };
-        checkpoints.save(request).await.map_err(|error: CheckpointError| error.to_string())
+        checkpoints.save(request).await.map_err(|error| trouble::unsaved(&error))
     }
 
     /// Removes a checkpoint. What cannot be removed is left on the disk, and the run goes on.

@@ -224,3 +224,33 @@ fn a_disk_that_is_full_is_told_wherever_it_is_written_to() {
     ];
     assert_eq!(codes(errors), [ErrorCode::DiskFull; 3]);
 }
+
+#[test]
+fn a_sandbox_that_stands_still_says_where_there_is_no_room_and_what_to_do() {
+    let stall = Stall { folder: "/data/sandboxes/x".into(), free_mib: Some(3) };
+    let told = stalled(&stall);
+    assert_eq!(told.code, ErrorCode::DiskFull);
+    assert_eq!(
+        told.message,
+        "the sandbox stands still: the disk that holds /data/sandboxes/x is full (3 MiB are free)"
+    );
+    for way in ["nightshift prune", "nightshift continue", "2048 MiB", "Nothing was lost"] {
+        assert!(told.hint.contains(way), "{}", told.hint);
+    }
+    let unknown = stalled(&Stall { free_mib: None, ..stall });
+    assert_eq!(unknown.message, "the sandbox stands still: the disk that holds /data/sandboxes/x is full");
+}
+
+#[test]
+fn a_checkpoint_that_found_no_room_says_how_much_is_free_and_others_say_why() {
+    let full = unsaved(&CheckpointError::DiskFull { folder: "/".into() });
+    assert!(full.starts_with("the disk that holds / is full ("), "{full}");
+    assert!(full.ends_with(" MiB are free); `nightshift prune` removes what nobody needs"), "{full}");
+    let unknown = unsaved(&CheckpointError::DiskFull { folder: "/no/where".into() });
+    assert_eq!(
+        unknown,
+        "the disk that holds /no/where is full; `nightshift prune` removes what nobody needs"
+    );
+    let refused = unsaved(&CheckpointError::Refused { what: "it is busy".to_owned() });
+    assert_eq!(refused, "the machine's state could not be saved: it is busy");
+}
