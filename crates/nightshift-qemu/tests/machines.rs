@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nightshift_protocol::SandboxId;
+use nightshift_qemu::{QemuDriver, QemuProgram, QemuSettings};
 use nightshift_sandbox::{
     BootRequest, CloneRequest, DisplayEndpoint, Driver, FreezeError, MachineSize, StartError,
 };
@@ -302,4 +303,48 @@ async fn a_spare_clone_goes_with_its_driver_or_when_it_is_not_wanted_any_more() 
     driver.keep_spare(clone_request(&id('s'), &template)).await.unwrap();
     drop(driver);
     assert!(bench.entries("sandboxes").is_empty());
+}
+
+#[tokio::test]
+async fn a_template_is_needed_by_its_clones_and_by_nobody_once_they_are_gone() {
+    let bench = Bench::new();
+    let driver = bench.driver();
+    let template = bench.template(&driver).await;
+    let build = async || {
+        driver.builds().await.unwrap().into_iter().find(|build| build.folder == template.folder).unwrap()
+    };
+    let before = build().await;
+    assert_eq!((before.finished, before.needed_by, before.image), (true, None, Some(bench.path("image"))));
+
+    let clone = driver.clone_template(clone_request(&id('a'), &template)).await.unwrap();
+    assert_eq!(build().await.needed_by, Some(id('a').to_string()));
+    assert_eq!(driver.needs(&bench.path("image")).await.unwrap(), Some(id('a').to_string()));
+    // Another owner, which knows nothing of that machine's folder, sees the files that its QEMU has open.
+    let other = Bench::new();
+    let stranger = QemuDriver::new(QemuSettings {
+        program: QemuProgram::OnPath(std::ffi::OsString::new()),
+        guest_program: other.path("guest"),
+        templates: bench.path("templates"),
+        sandboxes: other.path("sandboxes"),
+        trial_kernel: None,
+    });
+    let seen =
+        stranger.builds().await.unwrap().into_iter().find(|build| build.folder == template.folder).unwrap();
+    assert!(seen.needed_by.is_some_and(|by| by.starts_with("process ")));
+
+    clone.stop().await.unwrap();
+    assert_eq!(build().await.needed_by, None);
+    assert_eq!(driver.needs(&bench.path("image")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_machine_whose_disk_has_room_does_not_stand_still_and_is_told_to_go_on_in_vain() {
+    let bench = Bench::new();
+    let driver = bench.driver();
+    let machine = bench.boot(&driver, &id('a')).await.unwrap();
+    wait_until_the_guest_runs(&*machine).await;
+    machine.go_on().await.unwrap();
+    let waited = tokio::time::timeout(Duration::from_millis(300), machine.stalled()).await;
+    assert!(waited.is_err(), "{waited:?}");
+    machine.stop().await.unwrap();
 }

@@ -157,7 +157,7 @@ async fn working(
 }
 
 fn waits_for_a_file() -> Value {
-    let wait = json!({"calls": [shell("until [ -e ../go ]; do sleep 0.05; done; echo gone >> trace; wc -l < trace; rm trace")]});
+    let wait = json!({"calls": [shell("until [ -e ~/go ]; do sleep 0.05; done; echo gone >> trace; wc -l < trace; rm trace")]});
     let mut whole = script(vec![wait], "1.1");
     whole["turns"][1]["expect"] = json!([]);
     whole

@@ -193,6 +193,23 @@ export type paths = {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/prune": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Removes images and templates that nobody needs, or with `dryRun` only says which those are. */
+        readonly post: operations["prune"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/pull-requests": {
         readonly parameters: {
             readonly query?: never;
@@ -879,6 +896,11 @@ export type components = {
             /** @enum {string} */
             readonly type: "unknown";
         };
+        /**
+         * @description What was built.
+         * @enum {string}
+         */
+        readonly BuildKind: "image" | "template" | "unfinished";
         /** @description A file that differs. A rename is a removed and an added file. */
         readonly ChangedFile: {
             /**
@@ -1796,6 +1818,22 @@ export type components = {
             /** @description Where people look at it. */
             readonly url: string;
         };
+        /** @description Why an image or a template is kept. */
+        readonly KeptBecause: {
+            /** @enum {string} */
+            readonly type: "current";
+        } | {
+            /** @description What: a sandbox, a checkpoint, an environment's template, a process. */
+            readonly by: string;
+            /** @enum {string} */
+            readonly type: "needed";
+        } | {
+            /** @enum {string} */
+            readonly type: "newest";
+        } | {
+            /** @enum {string} */
+            readonly type: "recent";
+        };
         /**
          * @description Who has a run's mouse and keyboard.
          * @enum {string}
@@ -2070,6 +2108,36 @@ export type components = {
             readonly error: components["schemas"]["UserError"];
             /** @description The provider's name. */
             readonly provider: string;
+        };
+        /** @description A wish to remove what nobody needs. */
+        readonly Prune: {
+            /** @description Only say what would be removed. */
+            readonly dryRun?: boolean;
+        };
+        /** @description An image or a template, and what becomes of it. */
+        readonly PrunedBuild: {
+            /**
+             * Format: int64
+             * @description Its size on disk, in bytes.
+             */
+            readonly bytes: number;
+            readonly kept?: components["schemas"]["KeptBecause"] | null;
+            /** @description What it is. */
+            readonly kind: components["schemas"]["BuildKind"];
+            /** @description The name of its folder in the cache. */
+            readonly name: string;
+        };
+        /** @description What was removed, and what was kept and why. */
+        readonly PruneReport: {
+            /** @description Every image and template there is, the newest first. */
+            readonly builds: readonly components["schemas"]["PrunedBuild"][];
+            /** @description Whether nothing was removed, only looked at. */
+            readonly dryRun: boolean;
+            /**
+             * Format: int64
+             * @description What that frees, in bytes. Files that a checkpoint shares are freed with it, and not counted.
+             */
+            readonly freedBytes: number;
         };
         /** @description A pull request with all there is to review. */
         readonly PullRequestDetail: {
@@ -2937,6 +3005,7 @@ export type Approve = components['schemas']['Approve'];
 export type ArtifactId = components['schemas']['ArtifactId'];
 export type AskForChanges = components['schemas']['AskForChanges'];
 export type AssistantBlock = components['schemas']['AssistantBlock'];
+export type BuildKind = components['schemas']['BuildKind'];
 export type ChangedFile = components['schemas']['ChangedFile'];
 export type ChangedFiles = components['schemas']['ChangedFiles'];
 export type Check = components['schemas']['Check'];
@@ -2975,6 +3044,7 @@ export type Health = components['schemas']['Health'];
 export type Image = components['schemas']['Image'];
 export type IntendedWrite = components['schemas']['IntendedWrite'];
 export type IssueReference = components['schemas']['IssueReference'];
+export type KeptBecause = components['schemas']['KeptBecause'];
 export type LeaseHolder = components['schemas']['LeaseHolder'];
 export type Limits = components['schemas']['Limits'];
 export type Live = components['schemas']['Live'];
@@ -3000,6 +3070,9 @@ export type PreparingPhase = components['schemas']['PreparingPhase'];
 export type PreReviewFinding = components['schemas']['PreReviewFinding'];
 export type PreReviewKind = components['schemas']['PreReviewKind'];
 export type ProviderTrouble = components['schemas']['ProviderTrouble'];
+export type Prune = components['schemas']['Prune'];
+export type PrunedBuild = components['schemas']['PrunedBuild'];
+export type PruneReport = components['schemas']['PruneReport'];
 export type PullRequestDetail = components['schemas']['PullRequestDetail'];
 export type PullRequestId = components['schemas']['PullRequestId'];
 export type PullRequestState = components['schemas']['PullRequestState'];
@@ -3438,6 +3511,38 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Overview"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly prune: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["Prune"];
+            };
+        };
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["PruneReport"];
                 };
             };
             /** @description What failed, why, and what to do next. */
