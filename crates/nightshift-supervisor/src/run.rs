@@ -38,9 +38,6 @@ mod room;
 /// How often the channel or the screen may be cut in a row before the run pauses.
 const CUTS: u32 = 3;
 
-/// How long is waited before the history is written again when the disk is full.
-const DISK_FULL_WAIT: Duration = Duration::from_secs(3);
-
 /// How long the sandbox may take to give out a file that is to be edited.
 const FILES_WITHIN: Duration = Duration::from_secs(30);
 
@@ -719,15 +716,6 @@ impl Driver {
             }
         }
         Ok(())
-    }
-
-    /// Answers wishes with the reason while the history cannot be written.
-    async fn refuse_while_full(&mut self) {
-        let until = tokio::time::Instant::now() + DISK_FULL_WAIT;
-        while let Ok(Some(request)) = tokio::time::timeout_at(until, self.requests.recv()).await {
-            let _asker_gone = request.answer.send(Err(trouble::disk_full("writing the history")));
-        }
-        tokio::time::sleep_until(until).await;
     }
 }
 

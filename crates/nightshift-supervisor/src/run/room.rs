@@ -11,6 +11,10 @@ use super::Driver;
 use crate::doctor::{LEAST_FREE_MIB, free_mib};
 use crate::progress::{Readiness, Sandbox};
 use crate::transition::Trigger;
+use crate::trouble;
+
+/// How long is waited before the history is written again when the disk is full.
+const DISK_FULL_WAIT: Duration = Duration::from_secs(3);
 
 /// How often it is looked whether there is room again.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -84,6 +88,15 @@ impl Driver {
             }
         }
         Ok(true)
+    }
+
+    /// Answers wishes with the reason while the history cannot be written.
+    pub(super) async fn refuse_while_full(&mut self) {
+        let until = tokio::time::Instant::now() + DISK_FULL_WAIT;
+        while let Ok(Some(request)) = tokio::time::timeout_at(until, self.requests.recv()).await {
+            let _asker_gone = request.answer.send(Err(trouble::disk_full("writing the history")));
+        }
+        tokio::time::sleep_until(until).await;
     }
 }
 
