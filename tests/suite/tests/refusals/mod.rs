@@ -18,11 +18,12 @@ struct Operation {
     parameters: Vec<String>,
 }
 
-/// All of them.
+/// All of them but the one that is let in by a signature: webhooks have tests of their own.
 fn operations() -> Vec<Operation> {
     let document = serde_json::to_value(nightshift_server::openapi()).unwrap();
     let mut operations = Vec::new();
-    for (path, methods) in document["paths"].as_object().unwrap() {
+    let paths = document["paths"].as_object().unwrap().iter();
+    for (path, methods) in paths.filter(|(path, _)| !path.contains("/webhooks/")) {
         for (method, operation) in methods.as_object().unwrap() {
             let parameters = operation["parameters"].as_array().into_iter().flatten();
             let queried = parameters.filter(|parameter| parameter["in"] == "query");
@@ -54,6 +55,7 @@ impl Operation {
         match last {
             "tasks" => json!({"description": "x", "repository": "/nowhere"}),
             "messages" => json!({"text": "x"}),
+            "comments" => json!({"path": "x", "line": 1, "words": "x"}),
             "rewind" | "fork" => json!({"checkpoint": "1.1"}),
             "session" => json!({"ticket": "x"}),
             _ => json!({}),
