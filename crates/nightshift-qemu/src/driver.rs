@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use nightshift_protocol::{CheckpointId, SandboxId};
 use nightshift_sandbox::{
     BootRequest, CheckpointError, CheckpointFacts, Checkpoints, CloneRequest, Driver, DriverReport,
-    FreezeError, Generation, Image, Machine, MachineSize, Remedy, RestoreRequest, SaveRequest, StartError, Template, TemplateBuild, TemplateKey,
+    FreezeError, Generation, Image, Machine, MachineSize, Remedy, RestoreRequest, SaveRequest, StartError,
+    Template, TemplateBuild, TemplateKey,
 };
 use serde_json::json;
 

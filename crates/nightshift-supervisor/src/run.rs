@@ -22,8 +22,8 @@ use crate::delivery::news::{News, Said};
 use crate::delivery::{Courier, DeliveryAction};
 use crate::progress::{Action, Finished, Intention, Readiness, RunProgress, Sandbox, next};
 
-use crate::repository::Placement;
 use self::room::Shortage;
+use crate::repository::Placement;
 use crate::shared::Shared;
 use crate::tools::{self, Interrupter, StepEnd};
 use crate::transition::{Stage, TransitionDenied, Trigger, transition};

@@ -48,8 +48,7 @@ async fn at_rest(night: &Night, id: &str) -> EnvironmentSummary {
             if !matches!(now.state, EnvironmentState::SettingUp { .. }) {
                 return now;
             }
-            tokio::task::yield_now().await;
-            std::thread::sleep(Duration::from_millis(20));
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
     waited.await.unwrap()
@@ -172,7 +171,7 @@ async fn an_owner_that_is_killed_in_a_step_is_followed_by_one_that_waits_for_it_
             {
                 return work(&night, sandbox);
             }
-            std::thread::sleep(Duration::from_millis(20));
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
     let folder = folder.await.unwrap();
@@ -218,7 +217,7 @@ async fn a_stale_environment_serves_until_a_new_one_has_taken_its_place() {
             if matches!(now.state, EnvironmentState::Removed { .. }) {
                 return now;
             }
-            std::thread::sleep(Duration::from_millis(20));
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
     assert_eq!(

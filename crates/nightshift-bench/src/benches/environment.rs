@@ -86,7 +86,7 @@ async fn measure(ground: &Ground, samples: &mut Samples) -> Result<(), BenchErro
     git(&repository, &["init", "-q", "-b", "main"]);
     git(&repository, &["add", "-A"]);
     git(&repository, &["commit", "-q", "-m", "Signpost"]);
-    let model = InstantModel::start(|turn| Turn::note(turn, 0))
+    let model = InstantModel::start(1, |turn| Turn::note(turn, 0))
         .await
         .map_err(BenchError::io("starting the model"))?;
     let machines =
