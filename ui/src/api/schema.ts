@@ -46,10 +46,10 @@ export type paths = {
             readonly cookie?: never;
         };
         /** Lists environments, the newest first. */
-        readonly get: operations["list"];
+        readonly get: operations["list_environments"];
         readonly put?: never;
         /** Has a repository set up, in the background. */
-        readonly post: operations["set_up"];
+        readonly post: operations["set_up_environment"];
         readonly delete?: never;
         readonly options?: never;
         readonly head?: never;
@@ -64,11 +64,11 @@ export type paths = {
             readonly cookie?: never;
         };
         /** Gives one environment. */
-        readonly get: operations["show"];
+        readonly get: operations["show_environment"];
         readonly put?: never;
         readonly post?: never;
         /** Removes an environment with its machine and its template; sandboxes that started from it go on. */
-        readonly delete: operations["remove"];
+        readonly delete: operations["remove_environment"];
         readonly options?: never;
         readonly head?: never;
         readonly patch?: never;
@@ -82,7 +82,7 @@ export type paths = {
             readonly cookie?: never;
         };
         /** Gives a piece of an environment's log. */
-        readonly get: operations["log"];
+        readonly get: operations["environment_log"];
         readonly put?: never;
         readonly post?: never;
         readonly delete?: never;
@@ -101,7 +101,7 @@ export type paths = {
         readonly get?: never;
         readonly put?: never;
         /** Tries the phase that failed again, on the machine as it is. */
-        readonly post: operations["retry"];
+        readonly post: operations["retry_environment"];
         readonly delete?: never;
         readonly options?: never;
         readonly head?: never;
@@ -118,7 +118,7 @@ export type paths = {
         readonly get?: never;
         readonly put?: never;
         /** Says how a repository would be set up, and does nothing. */
-        readonly post: operations["plan"];
+        readonly post: operations["plan_environment"];
         readonly delete?: never;
         readonly options?: never;
         readonly head?: never;
@@ -3186,7 +3186,7 @@ export interface operations {
             };
         };
     };
-    readonly list: {
+    readonly list_environments: {
         readonly parameters: {
             readonly query?: {
                 /** @description Also those that are gone. */
@@ -3217,7 +3217,7 @@ export interface operations {
             };
         };
     };
-    readonly set_up: {
+    readonly set_up_environment: {
         readonly parameters: {
             readonly query?: never;
             readonly header?: never;
@@ -3249,7 +3249,7 @@ export interface operations {
             };
         };
     };
-    readonly show: {
+    readonly show_environment: {
         readonly parameters: {
             readonly query?: never;
             readonly header?: never;
@@ -3280,7 +3280,7 @@ export interface operations {
             };
         };
     };
-    readonly remove: {
+    readonly remove_environment: {
         readonly parameters: {
             readonly query?: never;
             readonly header?: never;
@@ -3311,7 +3311,7 @@ export interface operations {
             };
         };
     };
-    readonly log: {
+    readonly environment_log: {
         readonly parameters: {
             readonly query?: {
                 /** @description Where it begins: `next` of the piece before, or 0. */
@@ -3345,7 +3345,7 @@ export interface operations {
             };
         };
     };
-    readonly retry: {
+    readonly retry_environment: {
         readonly parameters: {
             readonly query?: never;
             readonly header?: never;
@@ -3376,7 +3376,7 @@ export interface operations {
             };
         };
     };
-    readonly plan: {
+    readonly plan_environment: {
         readonly parameters: {
             readonly query?: never;
             readonly header?: never;

@@ -14,7 +14,7 @@ use crate::extract::{Body, Parameters};
     post, path = "/environments/plan", tag = "environments", request_body = SetUpEnvironment,
     responses((status = 200, body = PlannedEnvironment)),
 )]
-pub(super) async fn plan(
+pub(super) async fn plan_environment(
     State(api): Shared,
     Body(wish): Body<SetUpEnvironment>,
 ) -> Answer<PlannedEnvironment> {
@@ -26,7 +26,7 @@ pub(super) async fn plan(
     post, path = "/environments", tag = "environments", request_body = SetUpEnvironment,
     responses((status = 200, body = EnvironmentSummary)),
 )]
-pub(super) async fn set_up(
+pub(super) async fn set_up_environment(
     State(api): Shared,
     Body(wish): Body<SetUpEnvironment>,
 ) -> Answer<EnvironmentSummary> {
@@ -38,7 +38,7 @@ pub(super) async fn set_up(
     get, path = "/environments", tag = "environments", params(ListEnvironments),
     responses((status = 200, body = Vec<EnvironmentSummary>)),
 )]
-pub(super) async fn list(
+pub(super) async fn list_environments(
     State(api): Shared,
     Parameters(wish): Parameters<ListEnvironments>,
 ) -> Answer<Vec<EnvironmentSummary>> {
@@ -51,7 +51,10 @@ pub(super) async fn list(
     params(("environment" = String, Path, description = "Its id, or how it begins")),
     responses((status = 200, body = EnvironmentSummary)),
 )]
-pub(super) async fn show(State(api): Shared, Path(environment): Path<String>) -> Answer<EnvironmentSummary> {
+pub(super) async fn show_environment(
+    State(api): Shared,
+    Path(environment): Path<String>,
+) -> Answer<EnvironmentSummary> {
     Ok(Json(api.environment(&environment).await?))
 }
 
@@ -61,7 +64,7 @@ pub(super) async fn show(State(api): Shared, Path(environment): Path<String>) ->
     params(("environment" = String, Path, description = "Its id, or how it begins"), ReadLog),
     responses((status = 200, body = EnvironmentLog)),
 )]
-pub(super) async fn log(
+pub(super) async fn environment_log(
     State(api): Shared,
     Path(environment): Path<String>,
     Parameters(wish): Parameters<ReadLog>,
@@ -75,7 +78,10 @@ pub(super) async fn log(
     params(("environment" = String, Path, description = "Its id, or how it begins")),
     responses((status = 200, body = EnvironmentSummary)),
 )]
-pub(super) async fn retry(State(api): Shared, Path(environment): Path<String>) -> Answer<EnvironmentSummary> {
+pub(super) async fn retry_environment(
+    State(api): Shared,
+    Path(environment): Path<String>,
+) -> Answer<EnvironmentSummary> {
     Ok(Json(api.retry_environment(&environment).await?))
 }
 
@@ -85,7 +91,7 @@ pub(super) async fn retry(State(api): Shared, Path(environment): Path<String>) -
     params(("environment" = String, Path, description = "Its id, or how it begins")),
     responses((status = 200, body = EnvironmentSummary)),
 )]
-pub(super) async fn remove(
+pub(super) async fn remove_environment(
     State(api): Shared,
     Path(environment): Path<String>,
 ) -> Answer<EnvironmentSummary> {
