@@ -31,6 +31,8 @@ impl Night {
         let script = Script::parse(&script.to_string()).expect("the script is valid");
         // Short, because sockets live below it.
         let home = tempfile::Builder::new().prefix("ns").tempdir_in("/tmp").unwrap();
+        // Machines are counted: none waits for a task that does not come.
+        std::fs::write(home.path().join("config.toml"), "[sandbox]\nspare = false\n").unwrap();
         Self { home, model: ScriptedModel::start(script).await }
     }
 

@@ -9,6 +9,27 @@ fn shell(command: &str) -> Value {
     json!({"tool": "shell", "input": {"command": command, "timeout_seconds": 300}})
 }
 
+/// The host of the registry that npm uses here, and so in the sandbox.
+fn registry() -> String {
+    let asked = Command::new("npm").args(["config", "get", "registry"]).output().unwrap();
+    let address = String::from_utf8(asked.stdout).unwrap();
+    let host = address.trim().split("://").nth(1).unwrap();
+    host.split(['/', ':']).next().unwrap().to_owned()
+}
+
+/// Waits until the run's history says that `host` was refused.
+async fn refused(night: &Night, run: &str, host: &str) -> bool {
+    for _ in 0..60 {
+        let events = night.events(run).await;
+        let mut records = events.iter().filter_map(|event| event["connections"].as_array()).flatten();
+        if records.any(|record| record["host"] == host && record["verdict"]["type"] == "refused") {
+            return true;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    }
+    false
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repository_with_dependencies_is_set_up_proved_and_frozen_and_its_task_finds_all_of_it() {
     let look = "ls node_modules | wc -l; curl -s http://localhost:4100/0; npm test 2>&1 | grep '^# pass'; \
@@ -46,7 +67,8 @@ async fn a_repository_with_dependencies_is_set_up_proved_and_frozen_and_its_task
     let text = of("stepFinished")["content"][0]["text"].as_str().unwrap().to_owned();
     assert!(text.contains("Bridge closed"), "the development server runs: {text}");
     assert!(text.contains("# pass 5"), "the dependencies are there: {text}");
-    assert!(text.contains("not on the list"), "no registry is open for an agent: {text}");
+    assert!(text.contains("CONNECT"), "no registry is open for an agent: {text}");
+    assert!(refused(&night, &run, &registry()).await, "the refusal is recorded: {text}");
     night.said(&["cancel", &run]).await;
     night.said(&["environment", "remove", ready["environment"].as_str().unwrap()]).await;
 }
