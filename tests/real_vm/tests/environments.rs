@@ -1,4 +1,5 @@
 //! An environment of a real repository with dependencies, by the program as people run it.
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use std::process::Command;
 
