@@ -79,18 +79,20 @@ impl Hands {
     async fn open(&self, place: Option<&Place>) -> Result<(), UserError> {
         let folders = &self.surroundings.folders;
         let owner = address(folders).ok_or_else(|| defect("the owner has gone"))?;
-        let here = self.window.url().map_err(defect)?;
-        let is_there = here.as_str().starts_with(&format!("{}/", owner.url));
-        let path = match place {
-            Some(place) => place.path(),
-            None if here.scheme() == "http" => {
+        // A window that has loaded nothing yet is at no address.
+        let here = self.window.url().ok();
+        let is_there =
+            here.as_ref().is_some_and(|here| here.as_str().starts_with(&format!("{}/", owner.url)));
+        let path = match (place, here) {
+            (Some(place), _) => place.path(),
+            (None, Some(here)) if here.scheme() == "http" => {
                 format!(
                     "{}{}",
                     here.path(),
                     here.query().map(|query| format!("?{query}")).unwrap_or_default()
                 )
             }
-            None => Place::Home.path(),
+            (None, _) => Place::Home.path(),
         };
         let client = Client::new(owner.clone())?;
         let ticket: Ticket = client.post("/session/tickets", &serde_json::json!({})).await?;

@@ -86,8 +86,12 @@ class Desktop {
     return this.run('return document.body.innerText');
   }
 
+  /** Waits for what a script in the page returns; what the page showed instead is told when it never comes. */
   until(what, script) {
-    return until(what, () => this.run(script));
+    return until(what, () => this.run(script)).catch(async (error) => {
+      const shown = await this.run('return `${location.href}\n${document.body.innerText}`').catch((unread) => unread.message);
+      throw new Error(`${error.message}; the window shows ${shown}`);
+    });
   }
 
   /** Starts the app once more and returns how that ended. */
