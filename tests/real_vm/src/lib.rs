@@ -9,6 +9,7 @@
 )]
 
 pub mod registry;
+mod small_disk;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -19,6 +20,8 @@ use std::time::{Duration, Instant};
 use nightshift_testing::scripted_model::{Script, ScriptedModel};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+
+pub use small_disk::SmallDisk;
 
 /// A Nightshift of its own: home, scripted model, and the program.
 pub struct Night {
