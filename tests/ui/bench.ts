@@ -12,16 +12,24 @@ interface Shared {
 }
 
 interface Own {
-  app: App;
+  app: App<Owner>;
+}
+
+/** An owner, as far as a window needs it. */
+export interface Asked {
+  address: { url: string; token: string };
+  ask<T>(path: string, init?: RequestInit): Promise<T>;
+  /** The address a window is opened with. */
+  window(): Promise<string>;
 }
 
 /** A browser that has a session. */
-export class App {
+export class App<O extends Asked = Asked> {
   /** What went wrong in the page, which must be nothing. */
   readonly errors: string[] = [];
 
   constructor(
-    readonly owner: Owner,
+    readonly owner: O,
     readonly page: Page,
   ) {
     page.on('pageerror', (error) => this.errors.push(error.message));
@@ -37,7 +45,7 @@ export class App {
 }
 
 /** Opens a browser and lets it in. */
-export async function letIn(owner: Owner, browser: Browser, options: Parameters<Browser['newContext']>[0] = {}): Promise<{ app: App; context: BrowserContext }> {
+export async function letIn<O extends Asked>(owner: O, browser: Browser, options: Parameters<Browser['newContext']>[0] = {}): Promise<{ app: App<O>; context: BrowserContext }> {
   const context = await browser.newContext(options);
   const page = await context.newPage();
   const app = new App(owner, page);

@@ -82,6 +82,7 @@ export class Night {
     const trailhead = await this.#repository('trailhead', { from: join(ROOT, 'examples/trailhead') });
     const depot = await this.#repository('depot', { 'README.md': '# Depot\n', 'crates/depot/src/retry.rs': 'pub fn wait(attempt: u32) -> u64 {\n    400\n}\n', 'locales/de.json': '{}\n', 'logo.bin': Buffer.from([0, 1, 2, 3, 0, 255]) });
     const ledger = await this.#repository('ledger', { 'README.md': '# Ledger\n', 'src/invoice.ts': 'export const overdue = (days: number) => days > 30;\n' });
+    newRepository(join(this.#folder, 'orchard'), { 'README.md': '# Orchard\n', '.nightshift/environment.toml': 'steps = [{ name = "plant", run = "make trees" }]\nchecks = ["make check"]\n' });
     const at = (place: Place, description: string, dollars = 10): TaskFacts => ({ description, repository: place.source, baseBranch: place.branch, baseCommit: place.commit, dollars });
     await this.#older(at(depot, ''), at(ledger, ''), at(trailhead, ''));
     await this.#mergedOnes(ledger, at(ledger, ''), await screen('invoices'));

@@ -17,7 +17,11 @@ export class Owner {
   address: Address = { url: '', token: '' };
   port = 0;
 
-  constructor(readonly home: string) {}
+  /** `key` is the provider's, as the environment has it; `null` for an owner that has none. */
+  constructor(
+    readonly home: string,
+    readonly key: string | null = 'a-key-for-tests',
+  ) {}
 
   async start(): Promise<void> {
     this.#model ??= await thinkingModel();
@@ -32,7 +36,7 @@ export class Owner {
         XDG_CACHE_HOME: join(this.home, 'cache'),
         NIGHTSHIFT_VM_IMAGES: join(ROOT, 'vm-images'),
         NIGHTSHIFT_UI: join(ROOT, 'ui/dist'),
-        ANTHROPIC_API_KEY: 'a-key-for-tests',
+        ...(this.key === null ? {} : { ANTHROPIC_API_KEY: this.key }),
         ANTHROPIC_BASE_URL: `http://127.0.0.1:${port}`,
         // Only git: a run that gets room must not begin to build a guest image here.
         PATH: onlyGit(this.home),
@@ -112,6 +116,12 @@ function onlyGit(home: string): string {
 async function thinkingModel(): Promise<Server> {
   const words = 'The retry waits twice as long each time, so the third attempt is at 800 ms. I look at how the clock is passed in before I change it. '.split(' ');
   const server = createServer((request, response) => {
+    // What no key may be: that it reached here shows that it is used.
+    if (request.headers['x-api-key'] === 'a-wrong-key') {
+      response.writeHead(401, { 'content-type': 'application/json' });
+      response.end(JSON.stringify({ type: 'error', error: { type: 'authentication_error', message: 'invalid x-api-key' } }));
+      return;
+    }
     if (request.method === 'GET') {
       response.setHeader('content-type', 'application/json');
       response.end(JSON.stringify({ type: 'model', id: 'claude-sonnet-5-5', display_name: 'Claude Sonnet 5.5', created_at: '2026-06-01T00:00:00Z' }));

@@ -95,6 +95,42 @@ test('going back shows screen, terminal, diff and plan as they were, and the add
   expect(app.errors).toEqual([]);
 });
 
+test('the recording is gone through picture by picture, by keys and by the line of time, and says how far apart its pictures are', async ({ app }) => {
+  const { page } = app;
+  await app.goto(`/runs/${RUNS.dark}`);
+  const shown = page.getByText(/^Picture \d+ of \d+$/);
+  await expect(shown).toBeVisible();
+  const [, , , total] = ((await shown.textContent()) ?? '').split(' ');
+  await expect(shown).toHaveText(`Picture ${total} of ${total}`);
+  await expect(page.getByText(/taken when the agent looks, usually .* apart, .* at most/)).toBeVisible();
+  await page.keyboard.press(',');
+  await expect(shown).toHaveText(`Picture ${Number(total) - 1} of ${total}`);
+  await page.keyboard.press('.');
+  await expect(shown).toHaveText(`Picture ${total} of ${total}`);
+  const line = page.getByRole('slider', { name: 'Moment of the run' });
+  await line.focus();
+  await page.keyboard.press('Home');
+  await expect(page.getByText('No picture of the screen yet')).toBeVisible();
+  await expect(line).toHaveAttribute('aria-valuetext', /^\d\d:\d\d:\d\d: Submitted/);
+  await page.keyboard.press('ArrowRight');
+  await page.keyboard.press('PageUp');
+  await expect(page).toHaveURL(/at=\d+/);
+  // From the beginning to the end, by itself.
+  await page.keyboard.press('l');
+  await page.getByRole('button', { name: 'Play the recording' }).click();
+  await expect(shown).toHaveText(`Picture 1 of ${total}`);
+  await expect(shown).toHaveText(`Picture 3 of ${total}`);
+  await page.getByRole('button', { name: 'Stop playing' }).click();
+  const there = await shown.textContent();
+  await page.waitForTimeout(1_200);
+  await expect(shown).toHaveText(there ?? '');
+  // What is under the pointer is shown before it is gone to.
+  const box = await line.boundingBox();
+  await page.mouse.move((box?.x ?? 0) + (box?.width ?? 0) - 12, (box?.y ?? 0) + 8);
+  await expect(page.getByText(/Pull request #\d+ opened/).last()).toBeVisible();
+  expect(app.errors).toEqual([]);
+});
+
 test('files show what the agent wrote and the repository of its branch', async ({ app }) => {
   const { page } = app;
   await app.goto(`/runs/${RUNS.dark}?view=files`);

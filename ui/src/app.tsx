@@ -25,6 +25,7 @@ const ReviewList = lazy(() => import('./places/review/review-list').then((module
 const ReviewPlace = lazy(() => import('./places/review/review').then((module) => ({ default: module.ReviewPlace })));
 const HistoryPlace = lazy(() => import('./places/history/history').then((module) => ({ default: module.HistoryPlace })));
 const Environments = lazy(() => import('./places/environments/environments').then((module) => ({ default: module.Environments })));
+const EnvironmentPlace = lazy(() => import('./places/environments/environment').then((module) => ({ default: module.EnvironmentPlace })));
 const SettingsPlace = lazy(() => import('./places/settings/settings').then((module) => ({ default: module.SettingsPlace })));
 const Doctor = lazy(() => import('./places/doctor/doctor').then((module) => ({ default: module.Doctor })));
 const Welcome = lazy(() => import('./places/welcome/welcome').then((module) => ({ default: module.Welcome })));
@@ -82,6 +83,7 @@ function Inside() {
               <Route path="/environments">
                 <Environments />
               </Route>
+              <Route path="/environments/:id">{({ id }) => <EnvironmentPlace key={id} id={id} />}</Route>
               <Route path="/settings">
                 <SettingsPlace />
               </Route>

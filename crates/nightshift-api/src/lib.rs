@@ -5,16 +5,18 @@
 
 mod changes;
 mod environments;
+mod settings;
 
 use std::future::ready;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use nightshift_forge::{Forge, PullRequest, PullRequestFilter};
 use nightshift_protocol::{
     ArtifactId, AskForChanges, ChangedFile, ChangedFiles, CheckpointSummary, CommitId, DoctorReport,
-    ErrorCode, Event, ForkReply, ForkRun, ListRuns, Live, MergeReply, ModelList, NewComment, Overview, Prune,
+    ErrorCode, Event, ExampleTask, ForkReply, ForkRun, ListRuns, Live, MergeReply, ModelList, NewComment, Overview, Prune,
     PruneReport, PullRequestDetail, PullRequestSummary, RaiseLimits, RunDetail, RunId, RunList, RunState,
     RunSummary, SayToRun, SearchFor, SearchReply, SubmitReply, SubmitTask, TerminalSize, Tree, UserError,
 };
@@ -25,6 +27,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::{BroadcastStream, ReceiverStream};
 
 pub use changes::Change;
+pub use settings::SettingsKeeper;
 
 /// Runs of one answer if nothing is said, and at most.
 const PAGE: u32 = 100;
@@ -42,6 +45,7 @@ pub struct Api {
     supervisor: Supervisor,
     store: Store,
     forge: Forge,
+    settings: Option<Arc<dyn SettingsKeeper>>,
 }
 
 /// What a follower of a run sees.
@@ -59,12 +63,17 @@ pub type Happenings = Pin<Box<dyn Stream<Item = Happening> + Send>>;
 impl Api {
     /// The operations over these parts.
     pub fn new(supervisor: Supervisor, store: Store, forge: Forge) -> Self {
-        Self { supervisor, store, forge }
+        Self { supervisor, store, forge, settings: None }
     }
 
     /// Takes a task in.
     pub async fn submit_task(&self, request: SubmitTask) -> Result<SubmitReply, UserError> {
         self.supervisor.submit(request).await
+    }
+
+    /// Makes the example repository and says what a first task in it would be; nothing is submitted.
+    pub async fn example(&self) -> Result<ExampleTask, UserError> {
+        self.supervisor.example().await
     }
 
     /// Lists runs, the newest submitted first.

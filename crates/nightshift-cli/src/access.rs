@@ -53,7 +53,8 @@ pub(crate) fn write(file: &Path, kept: &Kept) -> io::Result<()> {
 /// Listens where it was told, else at the port of the owner before, else at any.
 pub(crate) async fn listen(wanted: &Listen, before: u16) -> Result<TcpListener, UserError> {
     let address = wanted.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    if let (None, true) = (wanted.port, before != 0)
+    // Port 0 is any, and the one before is one: who has the address in a bookmark finds the owner again.
+    if let (None, true) = (wanted.port.filter(|port| *port != 0), before != 0)
         && let Ok(listener) = TcpListener::bind((address, before)).await
     {
         return Ok(listener);
@@ -115,6 +116,8 @@ mod tests {
         assert_ne!(other.local_addr().unwrap().port(), port);
         drop(first);
         assert_eq!(listen(&nothing_said(), port).await.unwrap().local_addr().unwrap().port(), port);
+        let any = Listen { port: Some(0), ..nothing_said() };
+        assert_eq!(listen(&any, port).await.unwrap().local_addr().unwrap().port(), port);
         let taken = Listen { port: Some(port), ..nothing_said() };
         let _holder = listen(&taken, 0).await;
         assert_eq!(listen(&taken, 0).await.unwrap_err().code, ErrorCode::InvalidRequest);

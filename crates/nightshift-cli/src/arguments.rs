@@ -210,6 +210,36 @@ Examples:
     Open,
     /// End the owner; runs stop where they are and go on when it is started again.
     Stop,
+    /// Start the owner again, with the settings and keys as they are now; runs go on.
+    Restart,
+    /// Show or change settings: models, budgets, sandboxes, what they may reach.
+    #[command(after_help = "\
+Examples:
+  nightshift settings
+  nightshift settings set sandboxes 4
+  nightshift settings set limits.dollars 5
+  nightshift settings set egress.allow example.org \"*.example.net\"
+  nightshift settings undo
+
+They are kept in config.toml, where comments and everything else stay as they are; the owner takes them up when it starts
+again: `nightshift restart`.")]
+    Settings {
+        #[command(subcommand)]
+        command: Option<Settings>,
+    },
+    /// Keep keys of providers and of GitHub, in the desktop's key ring or in a file that only you may read.
+    #[command(after_help = "\
+Examples:
+  nightshift key list
+  nightshift key set ANTHROPIC_API_KEY            # asks for it
+  pass show anthropic | nightshift key set ANTHROPIC_API_KEY
+  nightshift key remove ANTHROPIC_API_KEY
+
+A variable of that name in the owner's environment comes first.")]
+    Key {
+        #[command(subcommand)]
+        command: Key,
+    },
     /// List the models that tasks can be given to, with window and price.
     #[command(after_help = "\
 Examples:
@@ -382,6 +412,35 @@ Example:
         run: String,
         /// The checkpoint's id, how it begins, or the step after which it was saved.
         checkpoint: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Settings {
+    /// Change one setting, by its name in config.toml.
+    Set {
+        /// Its name, for example sandbox.memory_mib; `nightshift settings` lists them.
+        name: String,
+        /// The new value; for a list any number of them. Without one the default is set.
+        values: Vec<String>,
+    },
+    /// Take the last change back; done twice, it is made again.
+    Undo,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// List the keys that are used, and where each is kept; no key is shown.
+    List,
+    /// Keep a key: it is asked for, or read from standard input.
+    Set {
+        /// The variable it is known by, for example ANTHROPIC_API_KEY.
+        name: String,
+    },
+    /// Forget a key.
+    Remove {
+        /// The variable it is known by.
+        name: String,
     },
 }
 

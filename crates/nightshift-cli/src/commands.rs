@@ -8,7 +8,7 @@ use nightshift_forge::github::Address;
 use nightshift_protocol::{
     Approve, AskForChanges, CheckOutcome, DiffSide, DoctorReport, ErrorCode, Event, EventBody,
     EvidenceSource, Limits, MergeReply, MessageDelivery, NewComment, Prune, PruneReport, PullRequestDetail,
-    PullRequestState, PullRequestSummary, RaiseLimits, RunDetail, RunList, RunSummary, SayToRun, SubmitReply,
+    PullRequestState, PullRequestSummary, RaiseLimits, RunDetail, RunList, RunSummary, SayToRun, Settings, SubmitReply,
     SubmitTask, Ticket, Uncommitted, UserError,
 };
 use serde_json::json;
@@ -18,11 +18,12 @@ use crate::accounts;
 use crate::arguments::{Arguments, Command, LimitArguments, Review, Template};
 use crate::environment::Environment;
 use crate::follow::{Ended, Output, beside, follow, out, spinner};
-use crate::{models, owner, show};
+use crate::{models, owner, settings, show};
 use nightshift_client::Client;
 
 mod checkpoints;
 mod environments;
+mod settings_commands;
 mod shell;
 
 /// What a command ended with, if not with an error.
@@ -37,9 +38,15 @@ pub(crate) fn run(arguments: Arguments, environment: &Environment) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if matches!(arguments.command, Command::Serve { .. }) {
-        log(environment);
-    }
+    let with_keys;
+    let environment = if matches!(arguments.command, Command::Serve { .. }) {
+        // Before the log, which must know what it may not show.
+        with_keys = runtime.block_on(settings::with_kept_keys(environment));
+        log(&with_keys);
+        &with_keys
+    } else {
+        environment
+    };
     match runtime.block_on(dispatch(arguments, environment)) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
@@ -62,7 +69,7 @@ fn complain(error: &UserError, json: bool) {
 fn log(environment: &Environment) {
     let filter = environment.log.clone().unwrap_or_else(|| "info".to_owned());
     // The configuration, which may name another secret, is not read yet: a log must not depend on it.
-    let clean = accounts::CleanLog(accounts::redactor(std::env::vars_os(), None));
+    let clean = accounts::CleanLog(accounts::redactor(environment.secrets(), None));
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
         .with_writer(clean)
@@ -90,11 +97,11 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
                 repository: repository(&repo)?,
                 base_branch: base,
                 model,
-                limits: raised(wanted)?.over(Limits::default()),
+                limits: Limits::default(),
                 issue: None,
                 uncommitted: if leave_out_uncommitted { Uncommitted::LeaveOut } else { Uncommitted::Refuse },
             };
-            exec(environment, &request, json, background, result_json).await
+            exec(environment, request, raised(wanted)?, json, background, result_json).await
         }
         Command::Tasks { all } => tasks(environment, json, all).await,
         Command::Show { run, events } => show_run(environment, json, &run, events).await,
@@ -134,6 +141,9 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
             let listen = Listen { port, address: listen, names: name };
             owner::serve(environment, listen).await.map(|()| 0)
         }
+        Command::Settings { command } => settings_commands::settings(environment, json, command).await,
+        Command::Key { command } => settings_commands::key(environment, json, command).await,
+        Command::Restart => settings_commands::restart(environment, json).await,
         Command::Open => open(environment, json).await,
         Command::Stop => stop(environment, json).await,
         Command::Models { containing } => {
@@ -189,14 +199,17 @@ fn raised(wanted: LimitArguments) -> Result<RaiseLimits, UserError> {
 
 async fn exec(
     environment: &Environment,
-    request: &SubmitTask,
+    mut request: SubmitTask,
+    wanted: RaiseLimits,
     json: bool,
     background: bool,
     result_json: bool,
 ) -> Status {
     let began = Instant::now();
     let client = owner::connect(environment).await?;
-    let reply: SubmitReply = client.post("/tasks", request).await?;
+    let settings: Settings = client.get("/settings").await?;
+    request.limits = wanted.over(settings.values.limits);
+    let reply: SubmitReply = client.post("/tasks", &request).await?;
     if background {
         print(json || result_json, &reply, || {
             format!("{}\nFollow it: nightshift watch {}", reply.run, reply.run)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use nightshift_libvirt::{HostSettings, check_hosts};
-use nightshift_protocol::{ErrorCode, UserError};
+use nightshift_protocol::{ErrorCode, Limits, UserError};
 use nightshift_supervisor::RegistryKind;
 use serde::Deserialize;
 
@@ -22,6 +22,8 @@ pub(crate) struct Configuration {
     pub(crate) model: String,
     /// Tokens the model's window has; 200,000 when absent.
     pub(crate) context_tokens: Option<u64>,
+    /// What a task may use that says nothing of it.
+    pub(crate) limits: LimitConfiguration,
     /// Sandboxes that may run at once; by default what three quarters of the memory hold.
     pub(crate) sandboxes: Option<u32>,
     /// The machines.
@@ -40,6 +42,27 @@ pub(crate) struct Configuration {
     pub(crate) delivery: DeliveryConfiguration,
     /// Which issues become tasks.
     pub(crate) issues: IssueConfiguration,
+}
+
+/// What a task may use that says nothing of it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LimitConfiguration {
+    /// US dollars, from 0.01 to 100,000.
+    pub(crate) dollars: f64,
+    /// Model calls, at least 1.
+    pub(crate) turns: u32,
+    /// Tokens of all model calls together, at least 1000.
+    pub(crate) tokens: u64,
+    /// Minutes while the run works, from 1 to 100,000.
+    pub(crate) minutes: u64,
+}
+
+impl Default for LimitConfiguration {
+    fn default() -> Self {
+        let Limits { turns, tokens, cost_microdollars, seconds } = Limits::default();
+        Self { dollars: cost_microdollars as f64 / 1e6, turns, tokens, minutes: seconds / 60 }
+    }
 }
 
 /// Which issues become tasks. By default none do.
@@ -147,6 +170,7 @@ impl Default for Configuration {
         Self {
             model: DEFAULT_MODEL.to_owned(),
             context_tokens: None,
+            limits: LimitConfiguration::default(),
             sandboxes: None,
             sandbox: SandboxConfiguration::default(),
             hosts: Vec::new(),
@@ -176,17 +200,32 @@ pub(crate) fn read(path: &Path) -> Result<Configuration, UserError> {
         )
     };
     match std::fs::read_to_string(path) {
-        Ok(text) => {
-            let configuration: Configuration =
-                toml::from_str(&text).map_err(|error| refuse(error.to_string()))?;
-            check(&configuration).map_or(Ok(configuration), |why| Err(refuse(why)))
-        }
+        Ok(text) => parse(&text).map_err(refuse),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Configuration::default()),
         Err(error) => Err(refuse(error.to_string())),
     }
 }
 
+/// Reads the text of a configuration.
+///
+/// # Errors
+///
+/// What is wrong in it, and where.
+pub(crate) fn parse(text: &str) -> Result<Configuration, String> {
+    let configuration: Configuration = toml::from_str(text).map_err(|error| error.to_string())?;
+    check(&configuration).map_or(Ok(configuration), Err)
+}
+
 fn check(configuration: &Configuration) -> Option<String> {
+    let limits = &configuration.limits;
+    if !(0.01..=100_000.0).contains(&limits.dollars) {
+        return Some("limits.dollars must be between 0.01 and 100000".to_owned());
+    }
+    if limits.turns == 0 || limits.tokens < 1_000 || !(1..=100_000).contains(&limits.minutes) {
+        return Some(
+            "limits must leave a task at least one turn, 1000 tokens and one minute, and 100000 minutes at most".to_owned(),
+        );
+    }
     if configuration.context_tokens.is_some_and(|tokens| !(16_000..=10_000_000).contains(&tokens)) {
         return Some("context_tokens must be between 16000 and 10000000".to_owned());
     }

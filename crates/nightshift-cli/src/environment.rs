@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use nightshift_client::BaseDirectories;
 
+use crate::settings::keys::Kept;
+
 /// What the program reads from its environment, once, at its start.
 #[derive(Clone, Default)]
 pub(crate) struct Environment {
@@ -21,6 +23,10 @@ pub(crate) struct Environment {
     /// Every variable that is text: which one holds a provider's key is a matter of configuration.
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) executable: Option<PathBuf>,
+    /// The words after the program's name, to start it again with.
+    pub(crate) words: Vec<std::ffi::OsString>,
+    /// Keys that were not in the environment but kept by Nightshift; they are among the variables too.
+    pub(crate) kept: BTreeMap<String, Kept>,
 }
 
 impl fmt::Debug for Environment {
@@ -52,11 +58,18 @@ impl Environment {
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
                 .collect(),
             executable: std::env::current_exe().ok(),
+            words: std::env::args_os().skip(1).collect(),
+            kept: BTreeMap::new(),
         }
     }
 
     /// A variable's value; one that is empty counts as not set.
     pub(crate) fn variable(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Every variable with those that are kept, for whoever must know what may not be shown.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = (std::ffi::OsString, std::ffi::OsString)> {
+        self.variables.iter().map(|(name, value)| (name.into(), value.into()))
     }
 }

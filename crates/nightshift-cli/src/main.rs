@@ -15,6 +15,7 @@ mod hosts;
 mod models;
 mod owner;
 mod providers;
+mod settings;
 mod show;
 
 use std::process::ExitCode;

@@ -17,6 +17,7 @@ use nightshift_sandbox::{Driver, MachineSize};
 use nightshift_server::{Access, Guard};
 use nightshift_store::Store;
 use nightshift_supervisor::{Images, Supervisor, SupervisorParts, SupervisorSettings};
+use tokio::sync::Notify;
 
 use crate::access::{self, Kept, Listen};
 use crate::accounts;
@@ -25,6 +26,7 @@ use crate::egress;
 use crate::environment::Environment;
 use crate::hosts;
 use crate::providers;
+use crate::settings::Keeper;
 
 /// The system's clock.
 #[derive(Debug)]
@@ -106,6 +108,11 @@ pub(crate) async fn serve(environment: &Environment, listen: Listen) -> Result<(
     access::write(&folders.access_file(), &Kept { port, ..kept.clone() })
         .map_err(io("writing access.json"))?;
     let (api, supervisor) = assemble(environment, &folders, &configuration, &entropy).await?;
+    let restart = Arc::new(Notify::new());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let told = Arc::clone(&restart);
+    let keeper = Keeper::new(environment, &folders, configuration, clock, Arc::clone(&entropy), told);
+    let api = api.with_settings(Arc::new(keeper));
     supervisor.resume().await?;
     supervisor.watch_forge().await;
 
@@ -139,15 +146,55 @@ pub(crate) async fn serve(environment: &Environment, listen: Listen) -> Result<(
             tracing::debug!(%error, "small messages of a connection may be late");
         }
     });
-    let served = axum::serve(listener, router).with_graceful_shutdown(told_to_end()).into_future();
+    let (end, ends) = tokio::sync::watch::channel(None);
+    tokio::spawn(async move {
+        let why = tokio::select! {
+            () = told_to_end() => End::Stop,
+            () = restart.notified() => End::Restart,
+        };
+        let _nobody_waits = end.send(Some(why));
+    });
+    let ending = |mut ends: tokio::sync::watch::Receiver<Option<End>>| async move {
+        let _sender_gone = ends.wait_for(Option::is_some).await;
+    };
+    let served = axum::serve(listener, router).with_graceful_shutdown(ending(ends.clone())).into_future();
     // Watchers keep their streams open for as long as they can: an owner that was told to end does not wait for them.
     let ended = tokio::select! {
         served = served => served,
-        () = async { told_to_end().await; tokio::time::sleep(Duration::from_secs(2)).await } => Ok(()),
+        () = async { ending(ends.clone()).await; tokio::time::sleep(Duration::from_secs(2)).await } => Ok(()),
     };
-    let _gone = std::fs::remove_file(folders.owner_file());
+    let restarts = *ends.borrow() == Some(End::Restart);
+    // An owner without an address was stopped, and nobody who follows it starts another: one that comes back keeps it.
+    if !restarts {
+        let _gone = std::fs::remove_file(folders.owner_file());
+    }
     supervisor.rest().await;
-    ended.map_err(io("serving"))
+    ended.map_err(io("serving"))?;
+    if restarts { Err(start_again(environment)) } else { Ok(()) }
+}
+
+/// Why an owner ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// It was told to.
+    Stop,
+    /// Another is to take its place, with what is set now.
+    Restart,
+}
+
+/// Becomes the owner anew: the same process, and nothing else of what it was. Returns only what kept it from that.
+///
+/// The lock goes with the files, which are all closed; port and token are kept in `access.json`.
+fn start_again(environment: &Environment) -> UserError {
+    use std::os::unix::process::CommandExt;
+    let program = environment.executable.as_deref().unwrap_or(Path::new("nightshift"));
+    tracing::info!("the owner starts again");
+    let error = std::process::Command::new(program).args(&environment.words).exec();
+    UserError::new(
+        ErrorCode::Internal,
+        format!("the owner ended and could not start again: {error}"),
+        "Any nightshift command starts it; runs go on then.",
+    )
 }
 
 async fn told_to_end() {
@@ -215,7 +262,7 @@ async fn assemble(
     };
     let model: Arc<dyn Model> =
         Arc::new(providers::providers(&configuration.providers, environment, &clock, entropy)?);
-    let redactor = accounts::redactor(std::env::vars_os(), configuration.github.app_key.as_deref());
+    let redactor = accounts::redactor(environment.secrets(), configuration.github.app_key.as_deref());
     let supervisor = Supervisor::new(
         SupervisorParts {
             store: store.clone(),
@@ -230,6 +277,7 @@ async fn assemble(
         SupervisorSettings {
             default_model: configuration.model.clone(),
             context_tokens: configuration.context_tokens,
+            limits: configuration.limits.limits(),
             sandboxes: configuration.sandboxes,
             size: MachineSize {
                 memory_mib: configuration.sandbox.memory_mib,

@@ -92,6 +92,26 @@ const BUILT_IN: [BuiltIn; 3] = [
     },
 ];
 
+/// The keys that providers want: variable and provider, those of the built-in ones first.
+pub(crate) fn keys(configured: &BTreeMap<String, ProviderConfiguration>) -> Vec<(String, String)> {
+    let built_in = BUILT_IN.iter().map(|known| {
+        let own = configured.get(known.name).and_then(|own| own.key_env.clone());
+        (own.or_else(|| known.key_env.map(str::to_owned)), known.name.to_owned())
+    });
+    let others = configured.iter().filter(|(name, _)| BUILT_IN.iter().all(|known| known.name != name.as_str()));
+    let others = others.map(|(name, own)| (own.key_env.clone(), name.clone()));
+    let mut keys: Vec<(String, String)> = Vec::new();
+    for (variable, provider) in built_in.chain(others) {
+        let Some(variable) = variable else { continue };
+        // Two that share one are two purposes of it.
+        match keys.iter_mut().find(|(known, _)| *known == variable) {
+            Some((_, purpose)) => *purpose += &format!(", {provider}"),
+            None => keys.push((variable, provider)),
+        }
+    }
+    keys
+}
+
 /// Makes the clients of all providers; no connection is made.
 pub(crate) fn providers(
     configured: &BTreeMap<String, ProviderConfiguration>,
@@ -150,7 +170,7 @@ fn key(variable: &str, text: &str) -> Result<Key, UserError> {
         UserError::new(
             ErrorCode::WrongKey,
             format!("{variable} holds no key: {error}"),
-            "Set it to the key as the provider shows it, then `nightshift stop` and try again.",
+            "Set it to the key as the provider shows it, then `nightshift restart` and try again.",
         )
     })
 }

@@ -1,6 +1,7 @@
 //! Text for people: what runs, pull requests and events look like in a terminal.
 
 pub(crate) mod environments;
+pub(crate) mod settings;
 mod network;
 mod prune;
 

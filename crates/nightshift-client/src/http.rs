@@ -79,6 +79,16 @@ impl Client {
         response.json().await.map_err(|error| unreachable(&error))
     }
 
+    /// Puts `body` in the place of what is at `path` below the API.
+    ///
+    /// # Errors
+    ///
+    /// What the owner refuses with, or that it does not answer.
+    pub async fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, UserError> {
+        let response = self.send(self.http.put(self.url(path)).json(body)).await?;
+        response.json().await.map_err(|error| unreachable(&error))
+    }
+
     /// Deletes what is at `path` below the API.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ mod prune;
 mod review;
 mod run;
 mod screen;
+mod settings;
 mod task;
 mod terminal;
 #[cfg(test)]
@@ -57,7 +58,7 @@ pub use live::{Live, LiveBody};
 pub use models::{ModelList, ModelSummary, ProviderTrouble, TryModel};
 pub use network::{ConnectionFailure, ConnectionRecord, ConnectionVerdict, NetworkPhase, RefusalReason};
 pub use operation::{
-    Check, CheckOutcome, DoctorReport, Health, MergeReply, MessageDelivery, OpenSession, OwnerAddress,
+    Check, CheckOutcome, DoctorReport, ExampleTask, Health, MergeReply, MessageDelivery, OpenSession, OwnerAddress,
     PullRequestDetail, PullRequestState, PullRequestSummary, RaiseLimits, RunDetail, SayToRun, Session,
     SubmitReply, SubmitTask, TemplateReady, Ticket, Uncommitted,
 };
@@ -66,6 +67,9 @@ pub use prune::{BuildKind, KeptBecause, Prune, PruneReport, PrunedBuild};
 pub use review::{ChangedFile, ChangedFiles, Tree, TreeEntry, TreeEntryKind};
 pub use run::{FailureReason, Glance, PauseReason, PreparingPhase, QueueReason, RunState, RunSummary};
 pub use screen::{LeaseHolder, PointerButton, ScreenMessage, ViewerMessage};
+pub use settings::{
+    ChangeSettings, HostSetting, KeepKey, KeyPlace, KeySummary, Restarting, Settings, SettingsValues,
+};
 pub use task::{IssueReference, Limits, Task};
 pub use terminal::{TerminalMessage, TerminalRequest, TerminalSize};
 

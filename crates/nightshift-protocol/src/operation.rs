@@ -50,6 +50,18 @@ pub enum Uncommitted {
     LeaveOut,
 }
 
+/// A first task for somebody who is new: an example repository, and what would be asked for in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExampleTask {
+    /// The folder of the repository.
+    pub repository: String,
+    /// What would be asked for.
+    pub description: String,
+    /// How one sees that it is done.
+    pub criteria: Vec<String>,
+}
+
 /// The task and the run that were made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use nightshift_forge::{Forge, Git};
 use nightshift_model::Model;
-use nightshift_protocol::{Clock, Entropy, EnvironmentId, Live, RunId};
+use nightshift_protocol::{Clock, Entropy, EnvironmentId, Limits, Live, RunId};
 use nightshift_sandbox::{Driver, MachineSize};
 use nightshift_store::Store;
 use tokio::sync::broadcast;
@@ -53,6 +53,8 @@ pub struct SupervisorSettings {
     pub default_model: String,
     /// Tokens a model's window has; 200,000 when `None`.
     pub context_tokens: Option<u64>,
+    /// What a task may use that comes of an issue.
+    pub limits: Limits,
     /// Sandboxes that may run at once; by memory when `None`.
     pub sandboxes: Option<u32>,
     /// The sandboxes' size.

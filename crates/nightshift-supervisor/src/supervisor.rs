@@ -32,6 +32,7 @@ use crate::trouble;
 
 mod checkpoints;
 pub(crate) mod environments;
+mod example;
 mod reviews;
 mod watch;
 

@@ -274,6 +274,7 @@ impl Owner {
                 default_model: "claude-sonnet-5-5".to_owned(),
                 sandboxes: Some(64),
                 context_tokens: window,
+                limits: Limits::default(),
                 size: MachineSize::default(),
                 spare: true,
                 host_memory_mib: None,

@@ -17,6 +17,8 @@ export interface RunQuery {
 }
 
 const of = (run: string) => `/runs/${encodeURIComponent(run)}`;
+const environment = (id: string) => `/environments/${encodeURIComponent(id)}`;
+const key = (name: string) => `/keys/${encodeURIComponent(name)}`;
 const pull = (run: string) => `/pull-requests/${encodeURIComponent(run)}`;
 
 export const backend = {
@@ -26,9 +28,26 @@ export const backend = {
   doctor: () => http.getJson<T.DoctorReport>('/doctor'),
   prepareTemplate: () => http.send<{ template: string }>('POST', '/template'),
 
+  settings: (signal?: AbortSignal) => http.getJson<T.Settings>('/settings', signal),
+  changeSettings: (change: T.ChangeSettings) => http.send<T.Settings>('PUT', '/settings', change),
+  undoSettings: () => http.send<T.Settings>('POST', '/settings/undo'),
+  keepKey: (name: string, text: string) => http.send<T.KeySummary>('PUT', key(name), { key: text }),
+  forgetKey: (name: string) => http.send<T.KeySummary>('DELETE', key(name)),
+  restart: () => http.send<T.Restarting>('POST', '/restart'),
+  models: (signal?: AbortSignal) => http.getJson<T.ModelList>('/models', signal),
+
+  environments: (all: boolean, signal?: AbortSignal) => http.getJson<T.EnvironmentSummary[]>(http.withQuery('/environments', { all }), signal),
+  environment: (id: string, signal?: AbortSignal) => http.getJson<T.EnvironmentSummary>(environment(id), signal),
+  environmentLog: (id: string, after: number, signal?: AbortSignal) => http.getJson<T.EnvironmentLog>(http.withQuery(`${environment(id)}/log`, { after }), signal),
+  planEnvironment: (wish: T.SetUpEnvironment) => http.send<T.PlannedEnvironment>('POST', '/environments/plan', wish),
+  setUpEnvironment: (wish: T.SetUpEnvironment) => http.send<T.EnvironmentSummary>('POST', '/environments', wish),
+  retryEnvironment: (id: string) => http.send<T.EnvironmentSummary>('POST', `${environment(id)}/retry`),
+  removeEnvironment: (id: string) => http.send<T.EnvironmentSummary>('DELETE', environment(id)),
+
   runs: (query: RunQuery, signal?: AbortSignal) => http.getJson<T.RunList>(http.withQuery('/runs', { ...query }), signal),
   run: (run: string, signal?: AbortSignal) => http.getJson<T.RunDetail>(of(run), signal),
   events: (run: string, after: number, signal?: AbortSignal) => http.getJson<T.RunEvent[]>(http.withQuery(`${of(run)}/events`, { after }), signal),
+  example: () => http.send<T.ExampleTask>('POST', '/example'),
   submit: (task: T.SubmitTask) => http.send<T.SubmitReply>('POST', '/tasks', task),
   say: (run: string, text: string) => http.send<T.RunSummary>('POST', `${of(run)}/messages`, { text }),
   pause: (run: string) => http.send<T.RunSummary>('POST', `${of(run)}/pause`),

@@ -37,6 +37,20 @@ export type Tree = Schemas['Tree'];
 export type Usage = Schemas['Usage'];
 export type UserError = Schemas['UserError'];
 
+export type ChangeSettings = Schemas['ChangeSettings'];
+export type HostSetting = Schemas['HostSetting'];
+export type KeySummary = Schemas['KeySummary'];
+export type ModelList = Schemas['ModelList'];
+export type Restarting = Schemas['Restarting'];
+export type Settings = Schemas['Settings'];
+export type SettingsValues = Schemas['SettingsValues'];
+
+export type ExampleTask = Schemas['ExampleTask'];
+export type EnvironmentLog = Schemas['EnvironmentLog'];
+export type EnvironmentSummary = Schemas['EnvironmentSummary'];
+export type PlannedEnvironment = Schemas['PlannedEnvironment'];
+export type SetUpEnvironment = Schemas['SetUpEnvironment'];
+
 export type Overview = Schemas['Overview'];
 export type RunChanged = Schemas['RunChanged'];
 export type SearchHit = Schemas['SearchHit'];

@@ -51,7 +51,8 @@ export interface Shot {
   seq: number;
   at: string;
   image: Image;
-  step: Step;
+  /** The step that looked; `null` where it was taken because a person came or left. */
+  step: Step | null;
 }
 
 /** A moment the whole machine can go back to. */
@@ -302,9 +303,11 @@ export function tell(story: Story, event: RunEvent): Told {
       note(`Forked from ${event.from}`);
       break;
     case 'takenOver':
+      if (event.screen != null) story.shots.push({ seq, at, image: event.screen, step: null });
       note('You took over mouse and keyboard', 'lamp');
       break;
     case 'handedBack':
+      if (event.screen != null) story.shots.push({ seq, at, image: event.screen, step: null });
       note(`You handed back after ${seconds(event.seconds * 1_000)}`, 'lamp');
       break;
     case 'ownerResumed':

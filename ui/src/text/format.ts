@@ -48,6 +48,11 @@ export function timeOfDay(at: number): string {
   return new Date(at).toLocaleTimeString('en', { hour: '2-digit', minute: '2-digit', hour12: false });
 }
 
+/** A time to the second. */
+export function preciseTime(at: number): string {
+  return new Date(at).toLocaleTimeString('en', { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false });
+}
+
 export function count(number: number): string {
   return number.toLocaleString('en');
 }

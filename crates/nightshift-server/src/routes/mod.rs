@@ -9,6 +9,7 @@ mod reviews;
 mod runs;
 mod screens;
 mod sessions;
+mod settings;
 mod spelling;
 mod terminals;
 mod webhooks;
@@ -63,12 +64,17 @@ fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(host::prepare_template))
         .routes(routes!(host::prune))
         .routes(routes!(host::artifact))
+        .routes(routes!(settings::settings, settings::change_settings))
+        .routes(routes!(settings::undo_settings))
+        .routes(routes!(settings::keep_key, settings::forget_key))
+        .routes(routes!(settings::restart))
         .routes(routes!(models::models))
         .routes(routes!(models::try_model))
         .routes(routes!(everything::overview))
         .routes(routes!(everything::search))
         .routes(routes!(everything::changes))
         .routes(routes!(runs::submit_task))
+        .routes(routes!(runs::example))
         .routes(routes!(runs::runs))
         .routes(routes!(runs::run))
         .routes(routes!(runs::events))

@@ -9,7 +9,7 @@ use axum::response::sse::{KeepAlive, Sse};
 use futures_util::{Stream, StreamExt};
 use nightshift_api::Happening;
 use nightshift_protocol::{
-    Event, ListRuns, RaiseLimits, RunDetail, RunList, RunSummary, SayToRun, SubmitReply, SubmitTask, Tree,
+    Event, ExampleTask, ListRuns, RaiseLimits, RunDetail, RunList, RunSummary, SayToRun, SubmitReply, SubmitTask, Tree,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -29,6 +29,12 @@ const PAGE: u32 = 1_000;
 )]
 pub(super) async fn submit_task(State(api): Shared, Body(request): Body<SubmitTask>) -> Answer<SubmitReply> {
     Ok(Json(api.submit_task(request).await?))
+}
+
+/// Makes an example repository on this machine, and says what a first task in it would be; nothing is submitted.
+#[utoipa::path(post, path = "/example", tag = "runs", responses((status = 200, body = ExampleTask)))]
+pub(super) async fn example(State(api): Shared) -> Answer<ExampleTask> {
+    Ok(Json(api.example().await?))
 }
 
 /// Lists runs, the newest submitted first.

@@ -9,7 +9,7 @@ use nightshift_forge::github::{
 };
 use nightshift_forge::{BaseBranch, PullRequestError, Repository, inspect};
 use nightshift_protocol::{
-    CommitId, DeliveryTarget, ErrorCode, Limits, RunId, RunState, SubmitTask, Task, Uncommitted, UserError,
+    CommitId, DeliveryTarget, ErrorCode, RunId, RunState, SubmitTask, Task, Uncommitted, UserError,
 };
 use nightshift_store::{RunFilter, RunStates};
 use tokio::sync::{Mutex, Notify};
@@ -171,7 +171,7 @@ impl Supervisor {
                 repository: named.to_owned(),
                 base_branch: None,
                 model: None,
-                limits: Limits::default(),
+                limits: self.shared.settings.limits,
                 issue: Some(task.issue),
                 uncommitted: Uncommitted::Refuse,
             };

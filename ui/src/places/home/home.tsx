@@ -1,4 +1,4 @@
-import { useMemo, useState } from 'react';
+import { lazy, Suspense, useMemo, useState } from 'react';
 import { Link } from 'wouter';
 import { problemOf } from '@/backend/problem';
 import type { RunSummary } from '@/backend/types';
@@ -10,11 +10,13 @@ import { useListKeys } from '@/hooks/use-list-keys';
 import { useFinished, useUnfinished } from '@/hooks/use-runs';
 import { usePreferences } from '@/hooks/use-settings';
 import { timeOfDay } from '@/text/format';
-import { FirstSteps } from '../welcome/first-steps';
 import { NightStrip } from './night-strip';
 import { FinishedRow, PausedRow, QueueRow } from './rows';
 import { RunTile } from './run-tile';
 import { WaitRow } from './wait-row';
+
+// Only who is new sees it.
+const FirstSteps = lazy(() => import('../welcome/first-steps').then((module) => ({ default: module.FirstSteps })));
 
 /** More than a person answers in one sitting; the rest comes on request, so that a long list costs nothing. */
 const WAITING_SHOWN = 40;
@@ -51,7 +53,9 @@ export function Home() {
   if (loaded && runs.length === 0 && over.length === 0) {
     return (
       <Place title="Welcome" name="Welcome">
-        <FirstSteps />
+        <Suspense fallback={null}>
+          <FirstSteps />
+        </Suspense>
       </Place>
     );
   }

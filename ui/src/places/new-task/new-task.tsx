@@ -10,54 +10,38 @@ import { Field, TextArea, TextInput } from '@/components/field';
 import { Place } from '@/components/place';
 import { ProblemBox } from '@/components/problem-box';
 import { tellDone } from '@/components/toasts';
+import { useOwnerSettings } from '@/hooks/use-owner-settings';
 import { useFinished, useUnfinished } from '@/hooks/use-runs';
-import { describe, type Draft, type Hint, triage, type Verdict } from '@/text/triage';
-
-interface Form extends Draft {
-  repository: string;
-  branch: string;
-  model: string;
-  dollars: string;
-  minutes: string;
-}
-
-const EMPTY: Form = { what: '', criteria: '', tests: '', constraints: '', repository: '', branch: '', model: '', dollars: '10', minutes: '120' };
-const KEY = 'nightshift.new-task';
+import { describe, type Hint, triage, type Verdict } from '@/text/triage';
+import { EMPTY, type Form, keepDraft, readDraft } from './draft';
 
 /** A draft survives a closed window, and a refusal: what was typed is never lost. */
 function useForm(): [Form, (change: Partial<Form>) => void, () => void] {
-  const [form, setForm] = useState<Form>(() => {
-    try {
-      return { ...EMPTY, ...(JSON.parse(localStorage.getItem(KEY) ?? '{}') as Partial<Form>) };
-    } catch {
-      return EMPTY;
-    }
-  });
-  useEffect(() => {
-    try {
-      localStorage.setItem(KEY, JSON.stringify(form));
-    } catch {
-      // It holds until the page is closed.
-    }
-  }, [form]);
+  const [form, setForm] = useState<Form>(readDraft);
+  useEffect(() => keepDraft(form), [form]);
   return [form, (change) => setForm((before) => ({ ...before, ...change })), () => setForm((before) => ({ ...EMPTY, repository: before.repository, model: before.model, dollars: before.dollars, minutes: before.minutes }))];
 }
 
-/** Limits the form has no field for: those of the owner's `Limits::default`. */
+/** The owner's own limits, as long as it has not said what a person set. */
 const DEFAULT_LIMITS: Limits = { turns: 200, tokens: 20_000_000, costMicrodollars: 10_000_000, seconds: 7_200 };
 
-function requestOf(form: Form, leaveOut: boolean): SubmitTask {
+function requestOf(form: Form, limits: Limits, leaveOut: boolean): SubmitTask {
   return {
     description: describe(form),
     repository: form.repository.trim(),
     baseBranch: form.branch.trim() === '' ? null : form.branch.trim(),
     model: form.model.trim() === '' ? null : form.model.trim(),
-    limits: { ...DEFAULT_LIMITS, costMicrodollars: Math.round(Number(form.dollars) * 1_000_000), seconds: Math.round(Number(form.minutes) * 60) },
+    limits: {
+      ...limits,
+      ...(form.dollars.trim() === '' ? {} : { costMicrodollars: Math.round(Number(form.dollars) * 1_000_000) }),
+      ...(form.minutes.trim() === '' ? {} : { seconds: Math.round(Number(form.minutes) * 60) }),
+    },
     uncommitted: leaveOut ? 'leaveOut' : 'refuse',
   };
 }
 
-const positive = (text: string) => Number.isFinite(Number(text)) && Number(text) > 0;
+/** A number above 0, or nothing: then what the settings say holds. */
+const fits = (text: string) => text.trim() === '' || (Number.isFinite(Number(text)) && Number(text) > 0);
 
 export function NewTask() {
   const [form, change, clear] = useForm();
@@ -68,17 +52,19 @@ export function NewTask() {
   const judged = useMemo(() => triage(form), [form]);
   const { data: unfinished } = useUnfinished();
   const { data: finished } = useFinished();
+  const { data: settings } = useOwnerSettings();
+  const limits = settings?.values.limits ?? DEFAULT_LIMITS;
   const known = useMemo(() => {
     const runs = [...(unfinished ?? []), ...(finished ?? [])];
     return { repositories: [...new Set(runs.map((run) => run.task.repository))].slice(0, 12), models: [...new Set(runs.map((run) => run.task.model))] };
   }, [unfinished, finished]);
-  const ready = form.what.trim() !== '' && form.repository.trim() !== '' && positive(form.dollars) && positive(form.minutes);
+  const ready = form.what.trim() !== '' && form.repository.trim() !== '' && fits(form.dollars) && fits(form.minutes);
 
   const submit = async (leaveOut: boolean) => {
     setBusy(true);
     setProblem(null);
     try {
-      const reply = await backend.submit(requestOf(form, leaveOut));
+      const reply = await backend.submit(requestOf(form, limits, leaveOut));
       clear();
       void client.invalidateQueries({ queryKey: ['runs'] });
       tellDone('Submitted. You can leave; it goes on by itself.');
@@ -157,18 +143,18 @@ export function NewTask() {
           <section className="space-y-4">
             <h2 className="font-semibold">Limits</h2>
             <div className="grid grid-cols-2 gap-3">
-              <Field label="US dollars" {...(positive(form.dollars) ? {} : { error: 'A number above 0' })}>
-                {(ids) => <TextInput {...ids} inputMode="decimal" value={form.dollars} onChange={(event) => change({ dollars: event.target.value })} className="figures" />}
+              <Field label="US dollars" {...(fits(form.dollars) ? {} : { error: 'A number above 0' })}>
+                {(ids) => <TextInput {...ids} inputMode="decimal" placeholder={String(limits.costMicrodollars / 1_000_000)} value={form.dollars} onChange={(event) => change({ dollars: event.target.value })} className="figures" />}
               </Field>
-              <Field label="Minutes" {...(positive(form.minutes) ? {} : { error: 'A number above 0' })}>
-                {(ids) => <TextInput {...ids} inputMode="numeric" value={form.minutes} onChange={(event) => change({ minutes: event.target.value })} className="figures" />}
+              <Field label="Minutes" {...(fits(form.minutes) ? {} : { error: 'A number above 0' })}>
+                {(ids) => <TextInput {...ids} inputMode="numeric" placeholder={String(limits.seconds / 60)} value={form.minutes} onChange={(event) => change({ minutes: event.target.value })} className="figures" />}
               </Field>
             </div>
             <p className="text-small text-faint">The next call is refused before a limit is passed. The run pauses then and asks; nothing is lost.</p>
             <Field label="Model" optional help="The configured one if empty.">
               {(ids) => (
                 <>
-                  <TextInput {...ids} mono list="models" placeholder="claude-sonnet-5-5" value={form.model} onChange={(event) => change({ model: event.target.value })} />
+                  <TextInput {...ids} mono list="models" placeholder={settings?.values.model ?? ''} value={form.model} onChange={(event) => change({ model: event.target.value })} />
                   <datalist id="models">
                     {known.models.map((each) => (
                       <option key={each} value={each} />

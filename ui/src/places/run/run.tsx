@@ -16,6 +16,7 @@ import { tellProblem } from '@/components/toasts';
 import { useKeys } from '@/hooks/use-keys';
 import { useStory } from '@/hooks/use-story';
 import { useOffer } from '@/shell/actions';
+import { nextShot, timeOf } from '@/story/replay';
 import { asOf, lastAt } from '@/story/story';
 import { repositoryName, titleOf } from '@/text/format';
 import { Chat, type ChatHandle } from './chat';
@@ -29,6 +30,7 @@ import { RecordedScreen } from './screen-view';
 import { Scrubber } from './scrubber';
 import { TerminalPlace } from './terminal-place';
 import { endOf, Timeline } from './timeline';
+import { usePlaying } from './use-playing';
 
 type View = 'screen' | 'terminal' | 'diff' | 'files';
 
@@ -74,6 +76,8 @@ export function RunPlace({ run }: { run: string }) {
   const centre = useRef<HTMLDivElement>(null);
   const { data: detail } = useQuery({ queryKey: ['run', run], queryFn: ({ signal }) => backend.run(run, signal) });
   const { rows, version, state, hasSandbox } = story;
+  // Where there is a machine, its screen is shown as it is; everywhere else and at every earlier moment, what was recorded.
+  const isLive = moment === null && state !== null && !isFinal(state) && hasSandbox;
 
   const act = async (what: () => Promise<unknown>) => {
     setBusy(true);
@@ -85,7 +89,14 @@ export function RunPlace({ run }: { run: string }) {
       setBusy(false);
     }
   };
+  const play = usePlaying({ rows, shots: story.shots, moment, pictures: view === 'screen', show: (seq) => show({ moment: seq }) });
+  // Whoever picks a moment wants to look at it.
+  const pick = (seq: number | null) => {
+    play.stop();
+    show({ moment: seq });
+  };
   const step = (by: 1 | -1) => {
+    play.stop();
     const at = moment === null ? rows.length - 1 : lastAt(rows, moment);
     const next = rows[at + by];
     if (next === undefined) {
@@ -93,6 +104,11 @@ export function RunPlace({ run }: { run: string }) {
       return;
     }
     show({ moment: endOf(next) });
+  };
+  const picture = (by: 1 | -1) => {
+    const next = nextShot(story.shots, moment ?? (isLive ? null : (story.shots.at(-1)?.seq ?? null)), by);
+    if (next !== null) pick(next.seq);
+    else if (by > 0) pick(null);
   };
   const pauses = state !== null && !isFinal(state) && state.type !== 'inReview' && state.type !== 'paused';
   const continues = state?.type === 'paused';
@@ -113,7 +129,10 @@ export function RunPlace({ run }: { run: string }) {
     '4': () => show({ view: 'files' }),
     j: () => step(1),
     k: () => step(-1),
-    l: () => show({ moment: null }),
+    l: () => pick(null),
+    ',': () => picture(-1),
+    '.': () => picture(1),
+    r: play.toggle,
     m: () => chat.current?.focus(),
     p: toggle,
     o: () => live.current?.toggle(),
@@ -126,9 +145,8 @@ export function RunPlace({ run }: { run: string }) {
     { name: 'Write to the agent', icon: <MessageSquare aria-hidden />, keys: 'm', act: () => chat.current?.focus() },
     ...(cancels ? [{ name: 'Cancel this run', icon: <X aria-hidden />, act: () => setCancelling(true) }] : []),
   ]);
-  // Where there is a machine, its screen is shown as it is; everywhere else and at every earlier moment, what was recorded.
-  const isLive = moment === null && state !== null && !isFinal(state) && hasSandbox;
   const checkpoint = asOf(story.checkpoints, moment);
+  const shownRow = moment === null ? rows.at(-1) : rows[lastAt(rows, moment)];
   // Evidence names a step; the address then names the moment at which it was over.
   const wantedStep = stepIn(useSearch());
   const found = wantedStep === null ? undefined : story.byId.get(wantedStep);
@@ -204,7 +222,7 @@ export function RunPlace({ run }: { run: string }) {
             <PlanPanel plan={plan} />
           </div>
           <h2 className="border-t border-line px-4 pt-2.5 pb-1 font-semibold">Timeline</h2>
-          {!caughtUp && rows.length === 0 ? <Waiting rows={6} /> : <Timeline rows={rows} version={version} moment={moment} onMoment={(seq) => show({ moment: seq })} />}
+          {!caughtUp && rows.length === 0 ? <Waiting rows={6} /> : <Timeline rows={rows} version={version} moment={moment} onMoment={pick} />}
         </aside>
         <section aria-label="What the agent sees and does" className="flex min-w-0 flex-1 flex-col">
           <div className="flex h-9 shrink-0 items-center gap-1 border-b border-line px-2">
@@ -233,16 +251,16 @@ export function RunPlace({ run }: { run: string }) {
             </Tip>
           </div>
           <div ref={centre} id="view" role="tabpanel" aria-labelledby={`tab-${view}`} className="@container min-h-0 flex-1 bg-page">
-            {view === 'screen' && (isLive ? <LiveScreen ref={live} run={run} takes={state?.type === 'working' || state?.type === 'waiting'} last={story.shots.length === 0 ? null : <RecordedScreen shots={story.shots} steps={story.steps} moment={null} faded />} /> : <RecordedScreen shots={story.shots} steps={story.steps} moment={moment} />)}
+            {view === 'screen' && (isLive ? <LiveScreen ref={live} run={run} takes={state?.type === 'working' || state?.type === 'waiting'} last={story.shots.length === 0 ? null : <RecordedScreen shots={story.shots} steps={story.steps} moment={null} faded />} /> : <RecordedScreen shots={story.shots} steps={story.steps} moment={moment} at={shownRow === undefined ? null : timeOf(shownRow)} />)}
             {view === 'terminal' && <TerminalPlace run={run} shell={isLive} steps={story.steps} moment={moment} output={passing.output} version={version} />}
             {view === 'diff' && <DiffView steps={story.steps} moment={moment} version={version} repository={story.task?.repository ?? ''} />}
             {view === 'files' && <FilesView run={run} steps={story.steps} moment={moment} version={version} repository={story.task?.repository ?? ''} />}
           </div>
-          <Scrubber rows={rows} moment={moment} live={state !== null && isRunning(state)} onMoment={(seq) => show({ moment: seq })} onStep={step} checkpoints={story.checkpoints}>
+          <Scrubber rows={rows} shots={story.shots} moment={moment} live={state !== null && isRunning(state)} playing={play.playing} onPlay={play.toggle} onMoment={pick} onStep={step} checkpoints={story.checkpoints}>
             {checkpoint !== null && (moment !== null || !isLive) && <GoFrom run={run} checkpoint={checkpoint} rewinds={state !== null && !isFinal(state) && state.type !== 'inReview'} onRewound={() => show({ moment: null })} />}
           </Scrubber>
         </section>
-        <Chat ref={chat} run={run} said={story.said} words={passing.words} state={state ?? detail?.summary.state ?? null} moment={moment} onMoment={(seq) => show({ moment: seq })} />
+        <Chat ref={chat} run={run} said={story.said} words={passing.words} state={state ?? detail?.summary.state ?? null} moment={moment} onMoment={pick} />
       </div>
       <Confirm open={cancelling} onClose={() => setCancelling(false)} title="Cancel this run?" action="Cancel the run" danger act={() => backend.cancel(run)}>
         The agent stops and its sandbox is removed, with everything in it that was not delivered. Its history is kept. To stop it for now, pause it instead.

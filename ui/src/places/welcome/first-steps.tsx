@@ -1,19 +1,23 @@
 import clsx from 'clsx';
 import { Check } from 'lucide-react';
 import { type ReactNode, useState } from 'react';
-import { Link, useLocation } from 'wouter';
+import { Link } from 'wouter';
 import { backend } from '@/backend/backend';
 import { type Problem, problemOf } from '@/backend/problem';
 import type { Check as DoctorCheck } from '@/backend/types';
 import { Button } from '@/components/button';
 import { Words } from '@/components/words';
 import { ProblemBox } from '@/components/problem-box';
+import { isPending, useOwnerSettings } from '@/hooks/use-owner-settings';
 import { useDoctor } from '../doctor/doctor';
+import { KeyRow } from '../settings/keys';
+import { Pending } from '../settings/owner-settings';
+import { FirstTask } from './first-task';
 
 /** From nothing to a first task: what this machine needs, in order, each mended where it is shown. */
 export function FirstSteps() {
   const doctor = useDoctor();
-  const [, go] = useLocation();
+  const { data: settings } = useOwnerSettings();
   const [making, setMaking] = useState(false);
   const [problem, setProblem] = useState<Problem | null>(null);
   const checks = doctor.data?.checks ?? [];
@@ -51,6 +55,21 @@ export function FirstSteps() {
         </Step>
         <Step number={2} done={good(model)} title="A model" busy={!loaded}>
           {good(model) ? <p>The provider's key is there.</p> : <Bad checks={model} />}
+          {settings !== undefined && (!good(model) || isPending(settings)) && loaded && (
+            <>
+              <ul className="divide-y divide-line rounded-lg border border-line bg-raised">
+                {settings.keys
+                  .filter((key) => key.purpose !== 'github' && key.purpose !== 'webhooks')
+                  .map((key) => (
+                    <KeyRow key={key.name} of={key} />
+                  ))}
+              </ul>
+              <Pending settings={settings} />
+              <p className="text-small text-faint">
+                It is kept {settings.keepsIn === 'keyRing' ? 'in the desktop’s key ring' : 'in a file only you may read'}, and never enters a sandbox. Local models need none: <Link href="/settings" className="text-work hover:underline">Settings</Link>
+              </p>
+            </>
+          )}
         </Step>
         <Step number={3} done={templateReady} title="The template" busy={!loaded || making}>
           {templateReady ? (
@@ -66,10 +85,7 @@ export function FirstSteps() {
           )}
         </Step>
         <Step number={4} done={false} title="A first task">
-          <p>Try it on a small change you would give to a colleague: one repository, and a result that can be seen or tested.</p>
-          <Button look="main" onClick={() => go('/new')} shortcut="n">
-            Write a task
-          </Button>
+          <FirstTask ready={loaded && good(machine) && good(model)} />
         </Step>
       </ol>
     </div>

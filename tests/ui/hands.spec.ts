@@ -1,0 +1,171 @@
+// What needs a sandbox: the live screen, taking over, a shell, forks, notifications.
+
+import type { Page } from '@playwright/test';
+import { expect, test, type Turn } from './hosted';
+
+/** The marks that the drawn screen has: where the pointer is, and a button that was pressed once. */
+const POINTER = [0xf5, 0x9e, 0x0b];
+const PRESSED = [0x7c, 0x3a, 0xed];
+const DESKTOP = [0x2b, 0x3a, 0x55];
+
+const call = (tool: string, input: Record<string, unknown>): Turn => ({ calls: [{ tool, input }] });
+
+const ASKS: Turn[] = [call('ask', { question: 'Which port?' }), call('ask', { question: 'And now?' })];
+
+/** One pixel of the live screen's canvas. */
+async function pixel(page: Page, x: number, y: number): Promise<number[]> {
+  return page.locator('canvas').evaluate(
+    (canvas: HTMLCanvasElement, at) => {
+      if (canvas.width === 0) return [];
+      return [...(canvas.getContext('2d')?.getImageData(at.x, at.y, 1, 1).data ?? [])].slice(0, 3);
+    },
+    { x, y },
+  );
+}
+
+/** Where a pixel of the sandbox's screen is in the window. */
+async function placeOf(page: Page, x: number, y: number): Promise<{ x: number; y: number }> {
+  const canvas = page.locator('canvas');
+  const box = await canvas.boundingBox();
+  const size = await canvas.evaluate((element: HTMLCanvasElement) => ({ width: element.width, height: element.height }));
+  if (box === null) throw new Error('the canvas is not shown');
+  return { x: box.x + ((x + 0.5) / size.width) * box.width, y: box.y + ((y + 0.5) / size.height) * box.height };
+}
+
+test('a task is submitted, watched, taken over, clicked in, handed back, reviewed and merged', async ({ begin }) => {
+  const { owner, app } = await begin([
+    call('shell', { command: 'echo two >> notes.txt; git commit -qam Note; cat notes.txt' }),
+    call('computer', { action: 'left_click', coordinate: [60, 60] }),
+    call('ask', { question: 'Is the note where you want it?' }),
+    {
+      calls: [
+        { tool: 'evidence', input: { claim: 'There are two notes.', step: '1.1' } },
+        { tool: 'evidence', input: { claim: 'One click.', step: '2.1' } },
+      ],
+    },
+    call('finish', { title: 'Add a note', summary: 'There is a second note now.' }),
+  ]);
+  const { page } = app;
+  await app.goto('/new');
+  await page.getByLabel('What is to be done?').fill('Add a second note');
+  await page.getByLabel('Acceptance criteria').fill('There are two notes');
+  await page.getByLabel('Repository').fill(owner.repository);
+  await page.getByRole('button', { name: /Start in the background/ }).click();
+  await expect(page).toHaveURL(/\/runs\/run-/);
+  const run = new URL(page.url()).pathname.split('/')[2] ?? '';
+  // Watch: the agent's click is on the live screen, pixel by pixel.
+  await expect(page.getByRole('log').getByText('Is the note where you want it?')).toBeVisible();
+  await expect.poll(() => pixel(page, 64, 64)).toEqual(POINTER);
+  await expect.poll(() => pixel(page, 200, 150)).toEqual(DESKTOP);
+  // Take over, by its key, and click: what the sandbox drew of it is seen.
+  await page.keyboard.press('o');
+  await expect(page.getByText('You have mouse and keyboard. The agent waits.')).toBeVisible();
+  const there = await placeOf(page, 206, 156);
+  await page.mouse.click(there.x, there.y);
+  await expect.poll(() => pixel(page, 210, 160)).toEqual(POINTER);
+  await expect.poll(() => pixel(page, 64, 64)).toEqual(DESKTOP);
+  await page.getByLabel('What the agent should know').fill('I looked at it, it is fine');
+  await page.getByRole('button', { name: 'Hand back' }).click();
+  await expect(page.getByText('You watch. The agent has mouse and keyboard.')).toBeVisible();
+  await expect(page.getByRole('list', { name: 'Timeline' }).getByText(/You handed back after/)).toBeVisible();
+  // Both moments are pictures of the recording.
+  await page.getByRole('textbox', { name: /Answer|Steer/ }).fill('Yes');
+  await page.keyboard.press('Enter');
+  await owner.until(run, 'inReview');
+  await page.getByRole('button', { name: 'Review', exact: true }).click();
+  await expect(page.getByText('There is a second note now.').first()).toBeVisible();
+  await expect(page.getByText('There are two notes.').first()).toBeVisible();
+  await page.getByRole('button', { name: 'Approve and merge' }).click();
+  await page.getByRole('button', { name: 'Merge', exact: true }).click();
+  await expect(page.getByText(/Merged into main as [0-9a-f]{8}/)).toBeVisible();
+  const events = await owner.ask<{ type: string; summary?: string }[]>(`/runs/${run}/events?after=0`);
+  expect(events.find((event) => event.type === 'handedBack')?.summary).toMatch(/1 click.*I looked at it, it is fine/s);
+  expect(app.errors).toEqual([]);
+});
+
+test('one person at a time has the mouse, others see it, and it is free again when the window goes', async ({ begin }) => {
+  const { owner, app, context } = await begin(ASKS);
+  const run = await owner.submit('Wait');
+  await owner.until(run, 'waiting');
+  const { page } = app;
+  await app.goto(`/runs/${run}`);
+  await page.getByRole('button', { name: /Take over/ }).click();
+  await expect(page.getByText('You have mouse and keyboard. The agent waits.')).toBeVisible();
+  const other = await context.newPage();
+  await other.goto(`${owner.address.url}/runs/${run}`);
+  await expect(other.getByText('Somebody else has mouse and keyboard.')).toBeVisible();
+  await expect(other.getByRole('button', { name: /Take over/ })).toBeDisabled();
+  // Keys go into the sandbox and are no shortcuts of the app.
+  await page.keyboard.press('2');
+  await expect(page.getByRole('tab', { name: 'Screen' })).toHaveAttribute('aria-selected', 'true');
+  await expect.poll(() => pixel(page, 14, 15)).toEqual([0xe5, 0xe7, 0xeb]);
+  await page.close();
+  await expect(other.getByText('You watch. The agent has mouse and keyboard.')).toBeVisible();
+  await other.getByRole('button', { name: /Take over/ }).click();
+  await expect(other.getByText('You have mouse and keyboard. The agent waits.')).toBeVisible();
+  expect(app.errors).toEqual([]);
+});
+
+test('a shell of one’s own runs commands, keeps its history over another view, and ends when it is left', async ({ begin }) => {
+  const { owner, app } = await begin(ASKS);
+  const run = await owner.submit('Wait');
+  await owner.until(run, 'waiting');
+  const { page } = app;
+  await app.goto(`/runs/${run}?view=terminal`);
+  const mine = page.getByRole('button', { name: 'Your shell', exact: true });
+  await mine.click();
+  await expect(page.getByText('Your own shell, as the agent’s user.', { exact: false })).toBeVisible();
+  const shown = page.locator('.xterm-rows');
+  await page.keyboard.type('echo $((6 * 7))-yes');
+  await page.keyboard.press('Enter');
+  await expect(shown).toContainText('42-yes');
+  await page.keyboard.press('F6');
+  await page.keyboard.press('1');
+  await expect(page.getByRole('tab', { name: 'Screen' })).toHaveAttribute('aria-selected', 'true');
+  await page.getByRole('tab', { name: 'Terminal' }).click();
+  await mine.click();
+  await expect(shown).toContainText('42-yes');
+  await page.locator('.xterm-helper-textarea').focus();
+  await page.keyboard.type('exit');
+  await page.keyboard.press('Enter');
+  await expect(page.getByRole('button', { name: 'New shell' })).toBeVisible();
+  await page.getByRole('button', { name: 'New shell' }).click();
+  await expect(page.getByText('Your own shell, as the agent’s user.', { exact: false })).toBeVisible();
+  expect(app.errors).toEqual([]);
+});
+
+test('a window that is not looked at is told what needs its person, once, and a click leads there', async ({ begin }) => {
+  const { owner, app } = await begin([call('shell', { command: 'sleep 1' }), ...ASKS]);
+  const { page } = app;
+  // The system's notifications, as a page sees them; the app must ask before it shows one.
+  await page.addInitScript(() => {
+    const shown: { title: string; body: string; tag: string; click: () => void }[] = [];
+    Object.assign(window, { shown });
+    class Fake {
+      static permission = 'default';
+      static requestPermission(): Promise<string> {
+        Fake.permission = 'granted';
+        return Promise.resolve('granted');
+      }
+      onclick: (() => void) | null = null;
+      constructor(title: string, options: { body: string; tag: string }) {
+        if (Fake.permission !== 'granted') throw new Error('shown without leave');
+        shown.push({ title, body: options.body, tag: options.tag, click: () => this.onclick?.() });
+      }
+      close(): void {}
+    }
+    Object.assign(window, { Notification: Fake });
+    document.hasFocus = () => false;
+  });
+  await app.goto('/settings');
+  await page.getByRole('button', { name: 'Turn on' }).click();
+  await expect(page.getByRole('button', { name: 'Turn off' })).toBeVisible();
+  const run = await owner.submit('Tell me when you need me');
+  await owner.until(run, 'waiting');
+  const told = () => page.evaluate(() => (window as unknown as { shown: { title: string; body: string; tag: string }[] }).shown.map(({ title, body, tag }) => ({ title, body, tag })));
+  await expect.poll(told).toEqual([{ title: 'Asks you', body: 'Tell me when you need me', tag: run }]);
+  await page.evaluate(() => (window as unknown as { shown: { click: () => void }[] }).shown[0]?.click());
+  await expect(page).toHaveURL(new RegExp(`/runs/${run}$`));
+  expect(await told()).toHaveLength(1);
+  expect(app.errors).toEqual([]);
+});
