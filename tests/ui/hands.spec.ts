@@ -3,9 +3,8 @@
 import type { Page } from '@playwright/test';
 import { expect, test, type Turn } from './hosted';
 
-/** The marks that the drawn screen has: where the pointer is, and a button that was pressed once. */
+/** What the drawn screen has: the mark where the pointer is, and what is behind it. */
 const POINTER = [0xf5, 0x9e, 0x0b];
-const PRESSED = [0x7c, 0x3a, 0xed];
 const DESKTOP = [0x2b, 0x3a, 0x55];
 
 const call = (tool: string, input: Record<string, unknown>): Turn => ({ calls: [{ tool, input }] });
@@ -39,7 +38,7 @@ test('a task is submitted, watched, taken over, clicked in, handed back, reviewe
     call('ask', { question: 'Is the note where you want it?' }),
     {
       calls: [
-        { tool: 'evidence', input: { claim: 'There are two notes.', step: '1.1' } },
+        { tool: 'evidence', input: { claim: 'There are two notes.', step: '1.1', criterion: 1 } },
         { tool: 'evidence', input: { claim: 'One click.', step: '2.1' } },
       ],
     },
@@ -77,7 +76,7 @@ test('a task is submitted, watched, taken over, clicked in, handed back, reviewe
   await expect(page.getByText('There are two notes.').first()).toBeVisible();
   await page.getByRole('button', { name: 'Approve and merge' }).click();
   await page.getByRole('button', { name: 'Merge', exact: true }).click();
-  await expect(page.getByText(/Merged into main as [0-9a-f]{8}/)).toBeVisible();
+  await expect(page.getByText(/Merged into trunk as [0-9a-f]{8}/)).toBeVisible();
   const events = await owner.ask<{ type: string; summary?: string }[]>(`/runs/${run}/events?after=0`);
   expect(events.find((event) => event.type === 'handedBack')?.summary).toMatch(/1 click.*I looked at it, it is fine/s);
   expect(app.errors).toEqual([]);

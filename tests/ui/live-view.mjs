@@ -1,6 +1,7 @@
 // Shows one run's screen in the app and reads off the canvas when each change was made: the guest's program (crates/nightshift-bench/src/benches/live_view/drawing.py) writes the time into it.
 // `node tests/ui/live-view.mjs WINDOW RUN`, where WINDOW is the address that lets a browser in; prints one line:
-// {"smallMs":[…],"fullShown":…,"fullDrawn":…,"fullSeconds":…}.
+// {"smallMs":[…],"ownMs":[…],"fullShown":…,"fullDrawn":…,"fullSeconds":…}; `ownMs` is, of small updates alone, from the
+// moment the owner took the pixels to the moment they were drawn: what neither guest nor QEMU has a part in.
 
 import { chromium } from '@playwright/test';
 
@@ -43,12 +44,39 @@ function watchCanvases() {
     return getContext.call(this, kind, kind === '2d' ? { ...options, willReadFrequently: true } : options);
   };
   globalThis.seen = seen;
+
+  // The owner writes into each update when its pixels were taken (docs/live-screen.md), and the app acknowledges what is drawn.
+  const own = [];
+  const taken = new Map();
+  const LARGEST_SMALL = 64 * 1024;
+  globalThis.own = own;
+  globalThis.WebSocket = class extends WebSocket {
+    constructor(...parameters) {
+      super(...parameters);
+      this.addEventListener('message', ({ data }) => {
+        if (!(data instanceof ArrayBuffer) || data.byteLength < 24 || data.byteLength > LARGEST_SMALL) return;
+        const view = new DataView(data);
+        taken.set(view.getUint32(4, true), view.getFloat64(16, true));
+      });
+    }
+
+    send(data) {
+      const said = typeof data === 'string' && data.includes('acknowledge') ? JSON.parse(data) : {};
+      const at = taken.get(said.sequence);
+      if (at !== undefined) own.push(performance.timeOrigin + performance.now() - at);
+      taken.delete(said.sequence);
+      super.send(data);
+    }
+  };
 }
 
 /** What was seen in a page, of small changes and of whole screens; those that follow a change of both are left out. */
 async function watched(page) {
   await page.waitForFunction(() => globalThis.seen.length > 0, undefined, { timeout: 30_000 });
-  await page.evaluate(() => globalThis.seen.splice(0));
+  await page.evaluate(() => {
+    globalThis.seen.splice(0);
+    globalThis.own.splice(0);
+  });
   await page.waitForTimeout(WATCHED_MS);
   const seen = await page.evaluate(() => globalThis.seen);
   const smallMs = [];
@@ -63,7 +91,8 @@ async function watched(page) {
       fullSeconds += (change.at - before.at) / 1000;
     }
   }
-  return { smallMs, fullShown, fullDrawn, fullSeconds };
+  const ownMs = await page.evaluate(() => globalThis.own);
+  return { smallMs, ownMs, fullShown, fullDrawn, fullSeconds };
 }
 
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });

@@ -16,9 +16,10 @@ use futures_util::{Stream, StreamExt, stream};
 use nightshift_forge::{Forge, PullRequest, PullRequestFilter};
 use nightshift_protocol::{
     ArtifactId, AskForChanges, ChangedFile, ChangedFiles, CheckpointSummary, CommitId, DoctorReport,
-    ErrorCode, Event, ExampleTask, ForkReply, ForkRun, ListRuns, Live, MergeReply, ModelList, NewComment, Overview, Prune,
-    PruneReport, PullRequestDetail, PullRequestSummary, RaiseLimits, RunDetail, RunId, RunList, RunState,
-    RunSummary, SayToRun, SearchFor, SearchReply, SubmitReply, SubmitTask, TerminalSize, Tree, UserError,
+    ErrorCode, Event, ExampleTask, ForkReply, ForkRun, ListRuns, Live, MergeReply, ModelList, NewComment,
+    Overview, Prune, PruneReport, PullRequestDetail, PullRequestSummary, RaiseLimits, RunDetail, RunId,
+    RunList, RunState, RunSummary, SayToRun, SearchFor, SearchReply, SubmitReply, SubmitTask, TerminalSize,
+    Tree, UserError,
 };
 use nightshift_store::{FindError, RunCursor, RunFilter, RunStates, SearchCursor, SearchWords, Store};
 pub use nightshift_supervisor::{IDLE, Lease, RunScreen, Terminal, TerminalEvent, Webhook, live};

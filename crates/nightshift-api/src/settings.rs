@@ -72,7 +72,11 @@ impl Api {
     /// Starts the owner again with the settings and keys as they are kept. Runs go on.
     pub async fn restart(&self) -> Result<Restarting, UserError> {
         let keeper = self.keeper()?;
-        let running = ListRuns { state: Some("preparing,working,delivering".to_owned()), limit: Some(500), ..ListRuns::default() };
+        let running = ListRuns {
+            state: Some("preparing,working,delivering".to_owned()),
+            limit: Some(500),
+            ..ListRuns::default()
+        };
         let running = self.runs(&running).await?.runs.len() as u64;
         keeper.restart()?;
         Ok(Restarting { running })

@@ -8,8 +8,8 @@ use nightshift_forge::github::Address;
 use nightshift_protocol::{
     Approve, AskForChanges, CheckOutcome, DiffSide, DoctorReport, ErrorCode, Event, EventBody,
     EvidenceSource, Limits, MergeReply, MessageDelivery, NewComment, Prune, PruneReport, PullRequestDetail,
-    PullRequestState, PullRequestSummary, RaiseLimits, RunDetail, RunList, RunSummary, SayToRun, Settings, SubmitReply,
-    SubmitTask, Ticket, Uncommitted, UserError,
+    PullRequestState, PullRequestSummary, RaiseLimits, RunDetail, RunList, RunSummary, SayToRun, Settings,
+    SubmitReply, SubmitTask, Ticket, Uncommitted, UserError,
 };
 use serde_json::json;
 

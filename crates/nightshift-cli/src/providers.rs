@@ -98,7 +98,8 @@ pub(crate) fn keys(configured: &BTreeMap<String, ProviderConfiguration>) -> Vec<
         let own = configured.get(known.name).and_then(|own| own.key_env.clone());
         (own.or_else(|| known.key_env.map(str::to_owned)), known.name.to_owned())
     });
-    let others = configured.iter().filter(|(name, _)| BUILT_IN.iter().all(|known| known.name != name.as_str()));
+    let others =
+        configured.iter().filter(|(name, _)| BUILT_IN.iter().all(|known| known.name != name.as_str()));
     let others = others.map(|(name, own)| (own.key_env.clone(), name.clone()));
     let mut keys: Vec<(String, String)> = Vec::new();
     for (variable, provider) in built_in.chain(others) {

@@ -29,7 +29,7 @@ use crate::accounts;
 use crate::configuration::{self, Configuration};
 use crate::environment::Environment;
 use crate::providers;
-use keys::{KeyStore, Kept};
+use keys::{Kept, KeyStore};
 
 /// The token at GitHub, and what GitHub signs its webhooks with, by the names of their variables.
 pub(crate) const GITHUB: &str = "GITHUB_TOKEN";
@@ -166,7 +166,9 @@ impl Keeper {
     fn put(&self, before: Option<String>, text: Option<&str>) -> Result<(), UserError> {
         let undoable = Undoable { text: before, after: revision(text), at: self.clock.now() };
         let written = serde_json::to_vec(&undoable).map_err(io::Error::other);
-        written.and_then(|bytes| write(&self.undo, &bytes, 0o600)).map_err(|error| self.trouble("changed", &error))?;
+        written
+            .and_then(|bytes| write(&self.undo, &bytes, 0o600))
+            .map_err(|error| self.trouble("changed", &error))?;
         let result = match text {
             None => fs::remove_file(&self.file),
             Some(text) => {

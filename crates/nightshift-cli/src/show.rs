@@ -1,9 +1,9 @@
 //! Text for people: what runs, pull requests and events look like in a terminal.
 
 pub(crate) mod environments;
-pub(crate) mod settings;
 mod network;
 mod prune;
+pub(crate) mod settings;
 
 use nightshift_protocol::{
     CheckOutcome, CheckpointSummary, DoctorReport, ErrorCode, Event, EventBody, EvidenceSource,

@@ -58,9 +58,9 @@ pub use live::{Live, LiveBody};
 pub use models::{ModelList, ModelSummary, ProviderTrouble, TryModel};
 pub use network::{ConnectionFailure, ConnectionRecord, ConnectionVerdict, NetworkPhase, RefusalReason};
 pub use operation::{
-    Check, CheckOutcome, DoctorReport, ExampleTask, Health, MergeReply, MessageDelivery, OpenSession, OwnerAddress,
-    PullRequestDetail, PullRequestState, PullRequestSummary, RaiseLimits, RunDetail, SayToRun, Session,
-    SubmitReply, SubmitTask, TemplateReady, Ticket, Uncommitted,
+    Check, CheckOutcome, DoctorReport, ExampleTask, Health, MergeReply, MessageDelivery, OpenSession,
+    OwnerAddress, PullRequestDetail, PullRequestState, PullRequestSummary, RaiseLimits, RunDetail, SayToRun,
+    Session, SubmitReply, SubmitTask, TemplateReady, Ticket, Uncommitted,
 };
 pub use plan::{Plan, PlanStep, PlanStepState};
 pub use prune::{BuildKind, KeptBecause, Prune, PruneReport, PrunedBuild};

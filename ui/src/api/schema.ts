@@ -125,6 +125,23 @@ export type paths = {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/example": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Makes an example repository on this machine, and says what a first task in it would be; nothing is submitted. */
+        readonly post: operations["example"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/health": {
         readonly parameters: {
             readonly query?: never;
@@ -137,6 +154,24 @@ export type paths = {
         readonly put?: never;
         readonly post?: never;
         readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/keys/{name}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        /** Keeps a key in the desktop's key ring, or in a file that only its owner may read where there is none. */
+        readonly put: operations["keepKey"];
+        readonly post?: never;
+        /** Forgets a key that was kept; one of the owner's environment stays there. */
+        readonly delete: operations["forgetKey"];
         readonly options?: never;
         readonly head?: never;
         readonly patch?: never;
@@ -374,6 +409,23 @@ export type paths = {
         readonly put?: never;
         /** Merges a run's pull request into its base branch. */
         readonly post: operations["merge"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/restart": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Starts the owner again, with the settings and keys as they are kept. Runs go on. */
+        readonly post: operations["restart"];
         readonly delete?: never;
         readonly options?: never;
         readonly head?: never;
@@ -784,6 +836,41 @@ export type paths = {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/settings": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Reads the settings, and tells which keys there are. */
+        readonly get: operations["settings"];
+        /** Checks and keeps other settings; the owner takes them up when it starts again. */
+        readonly put: operations["changeSettings"];
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/settings/undo": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Takes the last change of the settings back; asked for twice, it is made again. */
+        readonly post: operations["undoSettings"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/stream": {
         readonly parameters: {
             readonly query?: never;
@@ -924,6 +1011,13 @@ export type components = {
             readonly files: readonly components["schemas"]["ChangedFile"][];
             /** @description The newest commit. */
             readonly head: components["schemas"]["CommitId"];
+        };
+        /** @description New settings. */
+        readonly ChangeSettings: {
+            /** @description The revision they were made from. */
+            readonly revision: string;
+            /** @description All of them; what is as before is left as it is in the file. */
+            readonly values: components["schemas"]["SettingsValues"];
         };
         /** @description One check. */
         readonly Check: {
@@ -1636,6 +1730,15 @@ export type components = {
             /** @enum {string} */
             readonly type: "command";
         };
+        /** @description A first task for somebody who is new: an example repository, and what would be asked for in it. */
+        readonly ExampleTask: {
+            /** @description How one sees that it is done. */
+            readonly criteria: readonly string[];
+            /** @description What would be asked for. */
+            readonly description: string;
+            /** @description The folder of the repository. */
+            readonly repository: string;
+        };
         /** @description A part of an excerpt. It is plain text and must be shown as such: it may come from a sandbox. */
         readonly ExcerptPart: {
             /** @description Whether it is what was searched for. */
@@ -1774,6 +1877,20 @@ export type components = {
             /** @description Its version. */
             readonly version: string;
         };
+        /** @description A libvirt host, as `[[hosts]]` has it. */
+        readonly HostSetting: {
+            /**
+             * Format: int64
+             * @description Memory of it that sandboxes may use, in MiB; all that is free if absent.
+             */
+            readonly memoryMib?: number | null;
+            /** @description What people call it; letters, digits, `-`, `_` and `.`. */
+            readonly name: string;
+            /** @description The storage pool on it. */
+            readonly pool: string;
+            /** @description Where it is, as libvirt writes it, for example `qemu+ssh://ada@attic/system`. */
+            readonly uri: string;
+        };
         /** @description A picture kept as an artifact. */
         readonly Image: {
             /** @description The stored file. */
@@ -1818,6 +1935,11 @@ export type components = {
             /** @description Where people look at it. */
             readonly url: string;
         };
+        /** @description A key to keep. Its `Debug` shows nothing of it. */
+        readonly KeepKey: {
+            /** @description The key, as its provider shows it. */
+            readonly key: string;
+        };
         /** @description Why an image or a template is kept. */
         readonly KeptBecause: {
             /** @enum {string} */
@@ -1833,6 +1955,22 @@ export type components = {
         } | {
             /** @enum {string} */
             readonly type: "recent";
+        };
+        /**
+         * @description Where a key is kept.
+         * @enum {string}
+         */
+        readonly KeyPlace: "none" | "environment" | "keyRing" | "file";
+        /** @description A key as it may be told of: everything but the key. */
+        readonly KeySummary: {
+            /** @description The environment variable it is known by, for example `ANTHROPIC_API_KEY`. */
+            readonly name: string;
+            /** @description Whether it was kept or forgotten after the owner started, which does not use it so yet. */
+            readonly pending: boolean;
+            /** @description Where it is kept. */
+            readonly place: components["schemas"]["KeyPlace"];
+            /** @description What it is for: a provider's name, `github`, `webhooks`. */
+            readonly purpose: string;
         };
         /**
          * @description Who has a run's mouse and keyboard.
@@ -2275,6 +2413,14 @@ export type components = {
          * @enum {string}
          */
         readonly RemarkState: "pending" | "asked" | "answered" | "resolved";
+        /** @description What starting the owner again means for what runs. */
+        readonly Restarting: {
+            /**
+             * Format: int64
+             * @description Runs that are under way. They go on; a model call that is being answered is asked again.
+             */
+            readonly running: number;
+        };
         /** @description A part of a tool's result. */
         readonly ResultPart: {
             /** @description The words. */
@@ -2596,6 +2742,67 @@ export type components = {
              * @description When it has to be opened anew.
              */
             readonly expiresAt: string;
+        };
+        /** @description The settings as they are kept. */
+        readonly Settings: {
+            /** @description What is set where nothing is said. */
+            readonly defaults: components["schemas"]["SettingsValues"];
+            /** @description The file. */
+            readonly file: string;
+            /** @description Where a key is put that is given now. */
+            readonly keepsIn: components["schemas"]["KeyPlace"];
+            /** @description The keys that are used, by name. */
+            readonly keys: readonly components["schemas"]["KeySummary"][];
+            /** @description Whether the owner was started with something else and has to be started again to take this up. */
+            readonly pending: boolean;
+            /** @description Names what the file holds; a change says which one it was made from. */
+            readonly revision: string;
+            /** @description Whether this program can use libvirt hosts. */
+            readonly takesHosts: boolean;
+            /**
+             * Format: date-time
+             * @description When the settings were changed last from outside, if that can be undone.
+             */
+            readonly undoable?: string | null;
+            /** @description What is set. */
+            readonly values: components["schemas"]["SettingsValues"];
+        };
+        /** @description The settings that can be changed from outside; `config.toml` has more. */
+        readonly SettingsValues: {
+            /**
+             * Format: int64
+             * @description Tokens the model's window has; what the provider tells if absent. From 16,000 to 10,000,000.
+             */
+            readonly contextTokens?: number | null;
+            /** @description Hosts on the network that every sandbox may reach. */
+            readonly egressAllow: readonly string[];
+            /** @description Hosts that a repository may ask for in its own files. */
+            readonly egressPermit: readonly string[];
+            /** @description Hosts that the set-up of an environment may reach beside package registries. */
+            readonly egressSetUp: readonly string[];
+            /** @description The libvirt hosts that sandboxes are on; none means this machine. */
+            readonly hosts: readonly components["schemas"]["HostSetting"][];
+            /** @description What a task may use that says nothing of it. */
+            readonly limits: components["schemas"]["Limits"];
+            /**
+             * Format: int32
+             * @description Memory of a sandbox in MiB, from 512 to 65,536.
+             */
+            readonly memoryMib: number;
+            /** @description The model of a task that names none. */
+            readonly model: string;
+            /**
+             * Format: int32
+             * @description Virtual processors of a sandbox, from 1 to 64.
+             */
+            readonly processors: number;
+            /**
+             * Format: int32
+             * @description Sandboxes that may run at once; what three quarters of the memory hold if absent. At least 1.
+             */
+            readonly sandboxes?: number | null;
+            /** @description Whether a clone waits for the next task. */
+            readonly spare: boolean;
         };
         /** @description A wish for an environment, or for a look at how it would be made. */
         readonly SetUpEnvironment: {
@@ -3008,6 +3215,7 @@ export type AssistantBlock = components['schemas']['AssistantBlock'];
 export type BuildKind = components['schemas']['BuildKind'];
 export type ChangedFile = components['schemas']['ChangedFile'];
 export type ChangedFiles = components['schemas']['ChangedFiles'];
+export type ChangeSettings = components['schemas']['ChangeSettings'];
 export type Check = components['schemas']['Check'];
 export type CheckOutcome = components['schemas']['CheckOutcome'];
 export type CheckpointCause = components['schemas']['CheckpointCause'];
@@ -3032,6 +3240,7 @@ export type Event = components['schemas']['Event'];
 export type EventBody = components['schemas']['EventBody'];
 export type Evidence = components['schemas']['Evidence'];
 export type EvidenceSource = components['schemas']['EvidenceSource'];
+export type ExampleTask = components['schemas']['ExampleTask'];
 export type ExcerptPart = components['schemas']['ExcerptPart'];
 export type FailureReason = components['schemas']['FailureReason'];
 export type FeedbackAnswer = components['schemas']['FeedbackAnswer'];
@@ -3041,10 +3250,14 @@ export type ForkReply = components['schemas']['ForkReply'];
 export type ForkRun = components['schemas']['ForkRun'];
 export type Glance = components['schemas']['Glance'];
 export type Health = components['schemas']['Health'];
+export type HostSetting = components['schemas']['HostSetting'];
 export type Image = components['schemas']['Image'];
 export type IntendedWrite = components['schemas']['IntendedWrite'];
 export type IssueReference = components['schemas']['IssueReference'];
+export type KeepKey = components['schemas']['KeepKey'];
 export type KeptBecause = components['schemas']['KeptBecause'];
+export type KeyPlace = components['schemas']['KeyPlace'];
+export type KeySummary = components['schemas']['KeySummary'];
 export type LeaseHolder = components['schemas']['LeaseHolder'];
 export type Limits = components['schemas']['Limits'];
 export type Live = components['schemas']['Live'];
@@ -3082,6 +3295,7 @@ export type RaiseLimits = components['schemas']['RaiseLimits'];
 export type Reconciled = components['schemas']['Reconciled'];
 export type RefusalReason = components['schemas']['RefusalReason'];
 export type RemarkState = components['schemas']['RemarkState'];
+export type Restarting = components['schemas']['Restarting'];
 export type ResultPart = components['schemas']['ResultPart'];
 export type ReviewRemark = components['schemas']['ReviewRemark'];
 export type RewindRun = components['schemas']['RewindRun'];
@@ -3099,6 +3313,8 @@ export type ScreenMessage = components['schemas']['ScreenMessage'];
 export type SearchHit = components['schemas']['SearchHit'];
 export type SearchReply = components['schemas']['SearchReply'];
 export type Session = components['schemas']['Session'];
+export type Settings = components['schemas']['Settings'];
+export type SettingsValues = components['schemas']['SettingsValues'];
 export type SetUpEnvironment = components['schemas']['SetUpEnvironment'];
 export type SetUpFailure = components['schemas']['SetUpFailure'];
 export type SetUpPlan = components['schemas']['SetUpPlan'];
@@ -3408,6 +3624,34 @@ export interface operations {
             };
         };
     };
+    readonly example: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ExampleTask"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
     readonly health: {
         readonly parameters: {
             readonly query?: never;
@@ -3423,6 +3667,72 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly keepKey: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description The variable it is known by, such as ANTHROPIC_API_KEY */
+                readonly name: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["KeepKey"];
+            };
+        };
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["KeySummary"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly forgetKey: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description The variable it is known by, such as ANTHROPIC_API_KEY */
+                readonly name: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["KeySummary"];
                 };
             };
             /** @description What failed, why, and what to do next. */
@@ -3867,6 +4177,34 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["MergeReply"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly restart: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Restarting"];
                 };
             };
             /** @description What failed, why, and what to do next. */
@@ -4728,6 +5066,94 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Ticket"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly settings: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Settings"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly changeSettings: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["ChangeSettings"];
+            };
+        };
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Settings"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly undoSettings: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Settings"];
                 };
             };
             /** @description What failed, why, and what to do next. */

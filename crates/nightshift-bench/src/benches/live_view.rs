@@ -25,6 +25,7 @@ use crate::ground::{Ground, say};
 use crate::owner::Owner;
 
 const SMALL: &str = "small_change_ms";
+const OWN: &str = "small_change_own_ms";
 const FULL: &str = "full_change_fps";
 const DRAWN: &str = "full_change_drawn_fps";
 const GROWTH: &str = "stalled_growth_mb";
@@ -32,6 +33,7 @@ const CATCH_UP: &str = "catch_up_ms";
 
 const MEASURES: &[Measure] = &[
     Measure { name: SMALL, about: "guest to canvas, small change", unit: "ms", bar: Some(Bar::AtMost(12.0)) },
+    Measure { name: OWN, about: "of it, from pixels taken to canvas", unit: "ms", bar: None },
     Measure { name: FULL, about: "whole screens shown", unit: "1/s", bar: Some(Bar::AtLeast(30.0)) },
     Measure { name: DRAWN, about: "whole screens the guest drew meanwhile", unit: "1/s", bar: None },
     Measure {
@@ -117,6 +119,7 @@ async fn measure(ground: &Ground, owner: &Owner, run: &RunId) -> Result<Samples,
 #[serde(rename_all = "camelCase")]
 struct Viewed {
     small_ms: Vec<f64>,
+    own_ms: Vec<f64>,
     full_shown: f64,
     full_drawn: f64,
     full_seconds: f64,
@@ -129,6 +132,9 @@ impl Viewed {
             .filter(|_| self.full_seconds > 0.0)
             .ok_or_else(|| BenchError::Unexpected("the viewer showed too little to measure it".to_owned()))?;
         samples.add(SMALL, small);
+        if let Some(own) = median(self.own_ms) {
+            samples.add(OWN, own);
+        }
         samples.add(FULL, self.full_shown / self.full_seconds);
         samples.add(DRAWN, self.full_drawn / self.full_seconds);
         Ok(())
@@ -191,19 +197,31 @@ mod tests {
     use super::*;
 
     fn viewed(small: f64, shown: f64) -> Viewed {
-        Viewed { small_ms: vec![small; 9], full_shown: shown, full_drawn: 240.0, full_seconds: 8.0 }
+        Viewed {
+            small_ms: vec![small; 9],
+            own_ms: vec![small / 2.0; 9],
+            full_shown: shown,
+            full_drawn: 240.0,
+            full_seconds: 8.0,
+        }
     }
 
     #[test]
     fn a_round_is_its_median_and_its_rates() {
         let mut samples = Samples::default();
         viewed(10.0, 240.0).add_to(&mut samples).unwrap();
-        assert_eq!([SMALL, FULL, DRAWN].map(|name| samples.of(name)[0]), [10.0, 30.0, 30.0]);
+        assert_eq!([SMALL, OWN, FULL, DRAWN].map(|name| samples.of(name)[0]), [10.0, 5.0, 30.0, 30.0]);
     }
 
     #[test]
     fn a_viewer_that_showed_next_to_nothing_is_no_result() {
-        let none = Viewed { small_ms: vec![1.0; 4], full_shown: 0.0, full_drawn: 0.0, full_seconds: 0.0 };
+        let none = Viewed {
+            small_ms: vec![1.0; 4],
+            own_ms: Vec::new(),
+            full_shown: 0.0,
+            full_drawn: 0.0,
+            full_seconds: 0.0,
+        };
         let mut samples = Samples::default();
         assert!(none.add_to(&mut samples).is_err());
         assert_eq!(samples, Samples::default());

@@ -3,9 +3,7 @@
 use std::io::{BufRead, IsTerminal};
 use std::time::Duration;
 
-use nightshift_protocol::{
-    ChangeSettings, ErrorCode, KeepKey, KeySummary, Restarting, Settings, UserError,
-};
+use nightshift_protocol::{ChangeSettings, ErrorCode, KeepKey, KeySummary, Restarting, Settings, UserError};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use serde_json::json;
 
@@ -48,7 +46,8 @@ pub(super) async fn key(environment: &Environment, json: bool, command: Key) -> 
         }
         Key::Set { name } => {
             let asked = name.clone();
-            let key = tokio::task::spawn_blocking(move || ask(&asked)).await.map_err(unread)?.map_err(unread)?;
+            let key =
+                tokio::task::spawn_blocking(move || ask(&asked)).await.map_err(unread)?.map_err(unread)?;
             client.put(&format!("/keys/{}", path(&name)?), &KeepKey { key }).await?
         }
         Key::Remove { name } => client.delete(&format!("/keys/{}", path(&name)?)).await?,

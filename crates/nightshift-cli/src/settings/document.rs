@@ -45,10 +45,22 @@ pub(crate) fn edited(text: &str, before: &SettingsValues, after: &SettingsValues
     put(before.model != after.model, &["model"], Some(after.model.trim().into()))?;
     let tokens = after.context_tokens.map(integer).transpose()?;
     put(before.context_tokens != after.context_tokens, &["context_tokens"], tokens)?;
-    put(before.sandboxes != after.sandboxes, &["sandboxes"], after.sandboxes.map(|count| i64::from(count).into()))?;
+    put(
+        before.sandboxes != after.sandboxes,
+        &["sandboxes"],
+        after.sandboxes.map(|count| i64::from(count).into()),
+    )?;
     let size = |key| ["sandbox", key];
-    put(before.memory_mib != after.memory_mib, &size("memory_mib"), Some(i64::from(after.memory_mib).into()))?;
-    put(before.processors != after.processors, &size("processors"), Some(i64::from(after.processors).into()))?;
+    put(
+        before.memory_mib != after.memory_mib,
+        &size("memory_mib"),
+        Some(i64::from(after.memory_mib).into()),
+    )?;
+    put(
+        before.processors != after.processors,
+        &size("processors"),
+        Some(i64::from(after.processors).into()),
+    )?;
     put(before.spare != after.spare, &size("spare"), Some(after.spare.into()))?;
     let hosts = [
         ("allow", &before.egress_allow, &after.egress_allow),
@@ -56,7 +68,11 @@ pub(crate) fn edited(text: &str, before: &SettingsValues, after: &SettingsValues
         ("permit", &before.egress_permit, &after.egress_permit),
     ];
     for (key, before, after) in hosts {
-        put(before != after, &["egress", key], Some(Array::from_iter(after.iter().map(String::as_str)).into()))?;
+        put(
+            before != after,
+            &["egress", key],
+            Some(Array::from_iter(after.iter().map(String::as_str)).into()),
+        )?;
     }
     let (old, new) = (before.limits, after.limits);
     let written = LimitConfiguration::of(new)?;
@@ -211,7 +227,8 @@ mod tests {
             values.egress_allow = vec!["example.org".to_owned(), "*.example.org".to_owned()];
             values.egress_set_up = vec!["downloads.example.org".to_owned()];
             values.egress_permit = vec!["*".to_owned()];
-            values.limits = Limits { turns: 50, tokens: 1_000_000, cost_microdollars: 2_500_000, seconds: 1_800 };
+            values.limits =
+                Limits { turns: 50, tokens: 1_000_000, cost_microdollars: 2_500_000, seconds: 1_800 };
             let (name, uri) = ("attic".to_owned(), "qemu+ssh://ada@attic/system".to_owned());
             values.hosts = vec![HostSetting { name, uri, pool: "fast".to_owned(), memory_mib: Some(8_192) }];
         });

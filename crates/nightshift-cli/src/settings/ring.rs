@@ -10,7 +10,9 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use serde::Serialize;
 use zbus::message::Type;
-use zbus::{Connection, MatchRule, Message, MessageStream, ObjectPath, OwnedObjectPath, OwnedVariant, Variant};
+use zbus::{
+    Connection, MatchRule, Message, MessageStream, ObjectPath, OwnedObjectPath, OwnedVariant, Variant,
+};
 
 const NAME: &str = "org.freedesktop.secrets";
 const PATH: &str = "/org/freedesktop/secrets";
@@ -83,7 +85,8 @@ impl Ring {
             ("org.freedesktop.Secret.Item.Attributes", Variant::from(attributes(name))),
         ]);
         let secret = (&self.session, Vec::<u8>::new(), key.as_bytes().to_vec(), "text/plain");
-        let answer = call(&self.bus, &collection, COLLECTION, "CreateItem", &(properties, secret, true)).await?;
+        let answer =
+            call(&self.bus, &collection, COLLECTION, "CreateItem", &(properties, secret, true)).await?;
         let (_, prompt) = answer.body().deserialize::<(OwnedObjectPath, OwnedObjectPath)>()?;
         self.ask_person(&prompt).await
     }

@@ -62,7 +62,9 @@ async fn serve(socket: UnixStream, state: Arc<Mutex<State>>) {
                 assert_eq!(wanted["application"], "nightshift");
                 let found = {
                     let state = state.lock().unwrap();
-                    let named = |(index, (name, _)): (usize, &(String, String))| (*name == wanted["key"]).then(|| item(index));
+                    let named = |(index, (name, _)): (usize, &(String, String))| {
+                        (*name == wanted["key"]).then(|| item(index))
+                    };
                     let found: Vec<_> = state.items.iter().enumerate().filter_map(named).collect();
                     if state.locked { (Vec::new(), found) } else { (found, Vec::new()) }
                 };

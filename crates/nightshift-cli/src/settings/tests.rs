@@ -33,8 +33,10 @@ impl Bench {
 
     fn environment(&self, variables: &[(&str, &str)]) -> Environment {
         let home = Some(self.folder.path().to_path_buf());
-        let base = nightshift_client::BaseDirectories { nightshift_home: home.clone(), home, ..Default::default() };
-        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let base =
+            nightshift_client::BaseDirectories { nightshift_home: home.clone(), home, ..Default::default() };
+        let variables =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Environment { base, variables, ..Environment::default() }
     }
 
@@ -43,7 +45,14 @@ impl Bench {
         let environment = with_kept_keys(&self.environment(variables)).await;
         let folders = Folders::of(&environment.base).unwrap();
         let started = configuration::read(&folders.configuration).unwrap();
-        Keeper::new(&environment, &folders, started, Arc::new(Still), Arc::new(Still), Arc::clone(&self.restart))
+        Keeper::new(
+            &environment,
+            &folders,
+            started,
+            Arc::new(Still),
+            Arc::new(Still),
+            Arc::clone(&self.restart),
+        )
     }
 
     fn file(&self) -> Option<String> {
@@ -190,7 +199,8 @@ async fn a_kept_token_of_github_is_the_account_s_and_all_kept_keys_are_redacted(
 
 #[tokio::test]
 async fn only_keys_that_are_used_are_kept_and_providers_of_one_s_own_have_theirs() {
-    let bench = Bench::with(Some("[providers.lab]\nbase_url = \"http://127.0.0.1:9/v1\"\nkey_env = \"LAB_KEY\"\n"));
+    let bench =
+        Bench::with(Some("[providers.lab]\nbase_url = \"http://127.0.0.1:9/v1\"\nkey_env = \"LAB_KEY\"\n"));
     let keeper = bench.started(&[]).await;
     let names: Vec<String> = places(&keeper).await.into_iter().map(|(name, ..)| name).collect();
     assert_eq!(

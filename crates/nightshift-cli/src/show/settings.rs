@@ -15,10 +15,16 @@ struct Setting {
 
 /// Every setting that a command can change. Hosts are several things each: they are changed in the file or the app.
 const SETTINGS: [Setting; 13] = [
-    Setting { name: "model", shown: |now| now.model.clone(), set: |now, words, usual| one(&mut now.model, words, &usual.model) },
+    Setting {
+        name: "model",
+        shown: |now| now.model.clone(),
+        set: |now, words, usual| one(&mut now.model, words, &usual.model),
+    },
     Setting {
         name: "context_tokens",
-        shown: |now| now.context_tokens.map_or_else(|| "as the provider tells".to_owned(), |tokens| tokens.to_string()),
+        shown: |now| {
+            now.context_tokens.map_or_else(|| "as the provider tells".to_owned(), |tokens| tokens.to_string())
+        },
         set: |now, words, _| perhaps(&mut now.context_tokens, words),
     },
     Setting {
@@ -35,8 +41,16 @@ const SETTINGS: [Setting; 13] = [
             Ok(())
         },
     },
-    Setting { name: "limits.turns", shown: |now| now.limits.turns.to_string(), set: |now, words, usual| one(&mut now.limits.turns, words, &usual.limits.turns) },
-    Setting { name: "limits.tokens", shown: |now| now.limits.tokens.to_string(), set: |now, words, usual| one(&mut now.limits.tokens, words, &usual.limits.tokens) },
+    Setting {
+        name: "limits.turns",
+        shown: |now| now.limits.turns.to_string(),
+        set: |now, words, usual| one(&mut now.limits.turns, words, &usual.limits.turns),
+    },
+    Setting {
+        name: "limits.tokens",
+        shown: |now| now.limits.tokens.to_string(),
+        set: |now, words, usual| one(&mut now.limits.tokens, words, &usual.limits.tokens),
+    },
     Setting {
         name: "limits.minutes",
         shown: |now| (now.limits.seconds / 60).to_string(),
@@ -49,15 +63,41 @@ const SETTINGS: [Setting; 13] = [
     },
     Setting {
         name: "sandboxes",
-        shown: |now| now.sandboxes.map_or_else(|| "as many as memory holds".to_owned(), |count| count.to_string()),
+        shown: |now| {
+            now.sandboxes.map_or_else(|| "as many as memory holds".to_owned(), |count| count.to_string())
+        },
         set: |now, words, _| perhaps(&mut now.sandboxes, words),
     },
-    Setting { name: "sandbox.memory_mib", shown: |now| now.memory_mib.to_string(), set: |now, words, usual| one(&mut now.memory_mib, words, &usual.memory_mib) },
-    Setting { name: "sandbox.processors", shown: |now| now.processors.to_string(), set: |now, words, usual| one(&mut now.processors, words, &usual.processors) },
-    Setting { name: "sandbox.spare", shown: |now| now.spare.to_string(), set: |now, words, usual| one(&mut now.spare, words, &usual.spare) },
-    Setting { name: "egress.allow", shown: |now| list(&now.egress_allow), set: |now, words, _| all(&mut now.egress_allow, words) },
-    Setting { name: "egress.set_up", shown: |now| list(&now.egress_set_up), set: |now, words, _| all(&mut now.egress_set_up, words) },
-    Setting { name: "egress.permit", shown: |now| list(&now.egress_permit), set: |now, words, _| all(&mut now.egress_permit, words) },
+    Setting {
+        name: "sandbox.memory_mib",
+        shown: |now| now.memory_mib.to_string(),
+        set: |now, words, usual| one(&mut now.memory_mib, words, &usual.memory_mib),
+    },
+    Setting {
+        name: "sandbox.processors",
+        shown: |now| now.processors.to_string(),
+        set: |now, words, usual| one(&mut now.processors, words, &usual.processors),
+    },
+    Setting {
+        name: "sandbox.spare",
+        shown: |now| now.spare.to_string(),
+        set: |now, words, usual| one(&mut now.spare, words, &usual.spare),
+    },
+    Setting {
+        name: "egress.allow",
+        shown: |now| list(&now.egress_allow),
+        set: |now, words, _| all(&mut now.egress_allow, words),
+    },
+    Setting {
+        name: "egress.set_up",
+        shown: |now| list(&now.egress_set_up),
+        set: |now, words, _| all(&mut now.egress_set_up, words),
+    },
+    Setting {
+        name: "egress.permit",
+        shown: |now| list(&now.egress_permit),
+        set: |now, words, _| all(&mut now.egress_permit, words),
+    },
 ];
 
 fn one<T: std::str::FromStr + Clone>(place: &mut T, words: &[String], usual: &T) -> Result<(), String> {
@@ -188,7 +228,10 @@ mod tests {
             pending: true,
             undoable: None,
             takes_hosts: false,
-            keys: vec![key("ANTHROPIC_API_KEY", KeyPlace::File, true), key("OPENAI_API_KEY", KeyPlace::None, false)],
+            keys: vec![
+                key("ANTHROPIC_API_KEY", KeyPlace::File, true),
+                key("OPENAI_API_KEY", KeyPlace::None, false),
+            ],
             keeps_in: KeyPlace::File,
         }
     }
@@ -224,7 +267,10 @@ mod tests {
         }
         let limits = Limits { cost_microdollars: 2_500_000, seconds: 1_800, ..Limits::default() };
         let egress_allow = words(&["example.org", "*.example.org"]);
-        assert_eq!(now, SettingsValues { sandboxes: Some(4), limits, egress_allow, spare: false, ..values() });
+        assert_eq!(
+            now,
+            SettingsValues { sandboxes: Some(4), limits, egress_allow, spare: false, ..values() }
+        );
         for (name, _) in steps {
             set(&mut now, name, &[], &usual).unwrap();
         }
@@ -234,10 +280,15 @@ mod tests {
     #[test]
     fn what_is_no_setting_and_no_value_is_refused_by_name() {
         let refused = |name: &str, to: &[&str]| set(&mut values(), name, &words(to), &values()).unwrap_err();
-        assert!(refused("colour", &["red"]).starts_with("no setting is called \"colour\"; there are model, "));
+        assert!(
+            refused("colour", &["red"]).starts_with("no setting is called \"colour\"; there are model, ")
+        );
         assert_eq!(refused("sandboxes", &["many"]), "sandboxes: \"many\" is no number for it");
         assert_eq!(refused("sandbox.spare", &["yes"]), "sandbox.spare: \"yes\" is no value for it");
         assert_eq!(refused("model", &["a", "b"]), "model: it has one value");
-        assert_eq!(refused("limits.dollars", &["0"]), "limits.dollars: 0 is not between 0.01 and 100000 US dollars");
+        assert_eq!(
+            refused("limits.dollars", &["0"]),
+            "limits.dollars: 0 is not between 0.01 and 100000 US dollars"
+        );
     }
 }

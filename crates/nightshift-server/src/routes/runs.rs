@@ -9,7 +9,8 @@ use axum::response::sse::{KeepAlive, Sse};
 use futures_util::{Stream, StreamExt};
 use nightshift_api::Happening;
 use nightshift_protocol::{
-    Event, ExampleTask, ListRuns, RaiseLimits, RunDetail, RunList, RunSummary, SayToRun, SubmitReply, SubmitTask, Tree,
+    Event, ExampleTask, ListRuns, RaiseLimits, RunDetail, RunList, RunSummary, SayToRun, SubmitReply,
+    SubmitTask, Tree,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;

@@ -59,7 +59,9 @@ impl Supervisor {
             let _left_by_a_crash = tokio::fs::remove_dir_all(&beside).await;
             write(&beside).await.map_err(trouble)?;
             let message = "Trailhead, the work list of a trail crew";
-            begin_repository(&self.shared.git, &beside, message).await.map_err(|error| trouble::git(&error))?;
+            begin_repository(&self.shared.git, &beside, message)
+                .await
+                .map_err(|error| trouble::git(&error))?;
             let _left_without_git = tokio::fs::remove_dir_all(&folder).await;
             tokio::fs::rename(&beside, &folder).await.map_err(trouble)?;
         }

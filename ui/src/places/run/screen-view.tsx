@@ -50,7 +50,9 @@ export function RecordedScreen({ shots, steps, moment, at = null, faded = false 
             {preciseTime(taken)}
             {framing.agoMs >= 1_000 && `, ${duration(framing.agoMs)} before this moment`}
           </span>
-          <span className="min-w-0 truncate">{sparseness(shots, framing.nextMs)}</span>
+          <span className="min-w-0 truncate" title={`Taken when the agent looks at its screen, and when a person takes over or hands back; ${framing.nextMs === null ? 'this is the last one' : `the next one is ${duration(framing.nextMs)} later`}`}>
+            {sparseness(shots)}
+          </span>
         </p>
       )}
     </div>
@@ -58,10 +60,9 @@ export function RecordedScreen({ shots, steps, moment, at = null, faded = false 
 }
 
 /** Says plainly that the recording is pictures and not a film. */
-function sparseness(shots: readonly Shot[], nextMs: number | null): string {
+function sparseness(shots: readonly Shot[]): string {
   const apart = spacing(shots);
-  const next = nextMs === null ? 'the last one' : `the next one ${duration(nextMs)} later`;
-  return apart === null ? 'the only one' : `${next}; taken when the agent looks, usually ${duration(apart.usual)} apart, ${duration(apart.longest)} at most`;
+  return apart === null ? 'the only picture' : `pictures usually ${duration(apart.usual)} apart, ${duration(apart.longest)} at most`;
 }
 
 /** Has the pictures before and after fetched, so that stepping shows them at once. */

@@ -22,7 +22,10 @@ const TOKEN: &str = "0123456789abcdef0123456789abcdef0123456789abcdef";
 fn argument(name: &str) -> PathBuf {
     let mut words = std::env::args().skip_while(|word| word != name);
     words.next();
-    words.next().map(PathBuf::from).unwrap_or_else(|| panic!("usage: nightshift-night --ui DIST --script FILE"))
+    words
+        .next()
+        .map(PathBuf::from)
+        .unwrap_or_else(|| panic!("usage: nightshift-night --ui DIST --script FILE"))
 }
 
 #[tokio::main]
@@ -31,7 +34,8 @@ async fn main() {
     let night = Night::begin(serde_json::from_str(&script).unwrap()).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let guard = Guard::new(Access { token: TOKEN.to_owned(), port, names: Vec::new() }, Arc::new(SystemClock));
+    let guard =
+        Guard::new(Access { token: TOKEN.to_owned(), port, names: Vec::new() }, Arc::new(SystemClock));
     let api = Arc::new(night.owner.api.clone());
     let router = nightshift_server::router(api, guard, Some(&argument("--ui")));
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
