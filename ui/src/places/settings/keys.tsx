@@ -64,7 +64,7 @@ export function KeyRow({ of: key }: { of: KeySummary }) {
   const there = key.place !== 'none';
   const own = key.place === 'environment';
   return (
-    <li className="space-y-2 px-4 py-3">
+    <li className="flex flex-col gap-2 px-4 py-3">
       <div className="flex flex-wrap items-center gap-x-6 gap-y-2">
         <div className="min-w-56 flex-1">
           <p className="foreign font-medium">{PURPOSES[key.purpose] ?? key.purpose}</p>

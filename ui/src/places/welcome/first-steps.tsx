@@ -27,7 +27,7 @@ export function FirstSteps() {
   const machine = checks.filter((check) => !model.includes(check) && !template.includes(check));
   const loaded = doctor.data !== undefined;
   const good = (list: readonly DoctorCheck[]) => loaded && list.every((check) => check.outcome.type !== 'bad');
-  const templateReady = loaded && template.every((check) => check.outcome.type === 'good');
+  const templateReady = loaded && template.length > 0 && template.every((check) => check.outcome.type === 'good');
   const make = async () => {
     setMaking(true);
     setProblem(null);
