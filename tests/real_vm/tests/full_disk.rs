@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 /// Writes more than there is room for, and then looks whether all of it is there.
 fn script() -> Value {
-    let shell = |command: &str| json!({"tool": "shell", "input": {"command": command, "timeout_seconds": 600}});
+    let shell =
+        |command: &str| json!({"tool": "shell", "input": {"command": command, "timeout_seconds": 600}});
     json!({"model": "claude-sonnet-5-5", "turns": [
         {"calls": [shell("yes nightshift | head -c 500M > ~/much && sync && echo written")]},
         {"expect": [{"lastResultContains": "written"}],
