@@ -1,11 +1,14 @@
 //! A clone made before anybody asks for it: its QEMU has started and taken up the template's state, and its guest has
-//! not run.
+//! run for a moment and stands still.
 //!
-//! Starting QEMU is most of the way from a request to a clone's first frame, and none of it depends on whose the clone
-//! will be.
+//! Starting QEMU is most of the way from a request to a clone's first frame. The moment after it, in which a guest that
+//! was frozen for days does what it has put off, finds its memory and has its code translated, is most of the way to
+//! its first answer. Neither depends on whose the clone will be: it is given its identity, its clock and its entropy
+//! when it is given away.
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use nightshift_protocol::SandboxId;
 use nightshift_sandbox::{StartError, TemplateKey};
@@ -14,6 +17,10 @@ use tokio::sync::Mutex;
 use crate::failure;
 use crate::machine::QemuMachine;
 use crate::start::Standing;
+
+/// How long a spare clone's guest runs before it waits. What it has put off is done in about a second where QEMU
+/// translates its code, and sooner elsewhere.
+const WARM_UP: Duration = Duration::from_secs(2);
 
 /// A clone that nobody has asked for yet. Dropped, it leaves nothing.
 #[derive(Debug)]
@@ -59,7 +66,9 @@ impl SpareSlot {
             return Ok(());
         }
         *kept = None;
-        *kept = Some((key, Spare(make().await?)));
+        let standing = make().await?;
+        standing.run_for(WARM_UP).await?;
+        *kept = Some((key, Spare(standing)));
         Ok(())
     }
 

@@ -76,6 +76,17 @@ impl Standing {
         Ok(())
     }
 
+    /// Lets its guest run for a while and stops it again.
+    pub(crate) async fn run_for(&self, time: Duration) -> Result<(), StartError> {
+        for (command, then) in [("cont", time), ("stop", Duration::ZERO)] {
+            if let Err(error) = self.machine.qmp().execute(command, serde_json::json!({})).await {
+                return Err(explain(&self.machine, error).await);
+            }
+            tokio::time::sleep(then).await;
+        }
+        Ok(())
+    }
+
     /// Lets its guest run.
     pub(crate) async fn go_on(self) -> Result<QemuMachine, StartError> {
         match self.machine.qmp().execute("cont", serde_json::json!({})).await {
