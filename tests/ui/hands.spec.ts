@@ -1,6 +1,6 @@
 // What needs a sandbox: the live screen, taking over, a shell, forks, notifications.
 
-import type { Page } from '@playwright/test';
+import { pixel, placeOf } from './canvas';
 import { expect, test, type Turn } from './hosted';
 
 /** What the drawn screen has: the mark where the pointer is, and what is behind it. */
@@ -10,26 +10,6 @@ const DESKTOP = [0x2b, 0x3a, 0x55];
 const call = (tool: string, input: Record<string, unknown>): Turn => ({ calls: [{ tool, input }] });
 
 const ASKS: Turn[] = [call('ask', { question: 'Which port?' }), call('ask', { question: 'And now?' })];
-
-/** One pixel of the live screen's canvas. */
-async function pixel(page: Page, x: number, y: number): Promise<number[]> {
-  return page.locator('canvas').evaluate(
-    (canvas: HTMLCanvasElement, at) => {
-      if (canvas.width === 0) return [];
-      return [...(canvas.getContext('2d')?.getImageData(at.x, at.y, 1, 1).data ?? [])].slice(0, 3);
-    },
-    { x, y },
-  );
-}
-
-/** Where a pixel of the sandbox's screen is in the window. */
-async function placeOf(page: Page, x: number, y: number): Promise<{ x: number; y: number }> {
-  const canvas = page.locator('canvas');
-  const box = await canvas.boundingBox();
-  const size = await canvas.evaluate((element: HTMLCanvasElement) => ({ width: element.width, height: element.height }));
-  if (box === null) throw new Error('the canvas is not shown');
-  return { x: box.x + ((x + 0.5) / size.width) * box.width, y: box.y + ((y + 0.5) / size.height) * box.height };
-}
 
 test('a task is submitted, watched, taken over, clicked in, handed back, reviewed and merged', async ({ begin }) => {
   const { owner, app } = await begin([

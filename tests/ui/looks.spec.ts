@@ -34,7 +34,8 @@ for (const scheme of ['dark', 'light'] as const) {
       const found: string[] = [];
       for (const [name, path] of Object.entries(PLACES)) {
         await app.goto(path);
-        await page.getByRole('main').waitFor();
+        // The heading comes with what is shown; a place that is being fetched has none yet.
+        await page.locator('main h1').filter({ hasText: /\S/ }).first().waitFor();
         await expect(page.getByRole('status', { name: 'Loading' })).toHaveCount(0);
         await page.waitForFunction(() => document.fonts.status === 'loaded' && [...document.images].every((image) => image.complete || image.loading === 'lazy'));
         await page.screenshot({ path: join(OUTPUT, `${name}-${scheme}-${width}.png`) });

@@ -28,6 +28,7 @@ test('times below the line are never so near to one another that they overlap', 
     expect(places).toHaveLength(count);
     expect(marks[0]?.place).toBe(0);
     for (const [index, mark] of marks.entries()) if (index > 0) expect(mark.place - (marks[index - 1]?.place ?? 0)).toBeGreaterThanOrEqual(0.19);
+    expect(new Set(marks.map((mark) => Math.floor(mark.at / 60_000))).size, 'no minute is written twice').toBe(marks.length);
   }
 });
 

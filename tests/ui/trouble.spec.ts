@@ -117,3 +117,21 @@ test('the page allows no inline script and no foreign origin', async ({ app }) =
   expect([...html.matchAll(/<script(?![^>]*\bsrc=)[^>]*>/g)]).toEqual([]);
   expect([...html.matchAll(/(?:src|href)="(?!\/)/g)]).toEqual([]);
 });
+
+test('a window that is older than the owner fetches the page anew, once, and goes where it was asked to', async ({ app }) => {
+  const { page } = app;
+  await app.goto('/');
+  await expect(page.getByText('Waits for you')).toBeVisible();
+  let refused = 0;
+  // The file of a place as an owner of another version has it: not at all.
+  await page.route(/\/assets\/history-/, async (route) => {
+    refused += 1;
+    await (refused === 1 ? route.fulfill({ status: 404 }) : route.continue());
+  });
+  await page.evaluate(() => Object.assign(window, { before: true }));
+  await page.keyboard.press('g');
+  await page.keyboard.press('i');
+  await expect(page.getByRole('heading', { name: 'History' })).toBeVisible();
+  expect(await page.evaluate(() => (window as { before?: boolean }).before)).toBe(undefined);
+  expect(refused).toBe(2);
+});

@@ -38,3 +38,14 @@ async function begin(): Promise<void> {
 }
 
 void begin();
+
+// An owner of another version has other files: a window that was open before fetches the page anew, once, and stays where it is.
+const RELOADED = 'nightshift.reloaded';
+addEventListener('vite:preloadError', (event) => {
+  const last = Number(sessionStorage.getItem(RELOADED) ?? 0);
+  // Twice within a minute is no change of version but a defect, which is shown.
+  if (Date.now() - last < 60_000) return;
+  sessionStorage.setItem(RELOADED, String(Date.now()));
+  event.preventDefault();
+  location.reload();
+});

@@ -62,8 +62,10 @@ export function axisOf(rows: readonly Row[]): Axis {
   const marks: { place: number; at: number }[] = [];
   for (const [index, place] of places.entries()) {
     const last = marks.at(-1);
-    // The end has its time beside the bar, so a mark must not run into it.
-    if ((last === undefined || place - last.place >= MARK_DISTANCE) && (index === 0 || place <= 1 - MARK_DISTANCE / 3)) marks.push({ place, at: times[index] ?? 0 });
+    const at = times[index] ?? 0;
+    // The end has its time beside the bar, so a mark must not run into it; and no minute is written twice.
+    const apart = last === undefined || (place - last.place >= MARK_DISTANCE && Math.floor(at / 60_000) !== Math.floor(last.at / 60_000));
+    if (apart && (index === 0 || place <= 1 - MARK_DISTANCE / 3)) marks.push({ place, at });
   }
   return { places, marks, cuts };
 }

@@ -84,7 +84,7 @@ function role(state: RunState | null): { label: string; help: string; possible: 
   if (state === null) return { label: 'Write to the agent', help: '', possible: false };
   if (state.type === 'waiting') return { label: 'Answer', help: 'The run goes on with your answer.', possible: true };
   if (isFinal(state)) return { label: 'Write to the agent', help: `The run is ${stateWords(state.type).name.toLowerCase()}: nobody reads here any more.`, possible: false };
-  if (state.type === 'inReview') return { label: 'Write to the agent', help: 'The work is delivered and waits for your review; the run takes no more messages.', possible: false };
+  if (state.type === 'inReview') return { label: 'Write to the agent', help: 'The work is delivered and waits for your review. Asking for changes there sends it back to work.', possible: false };
   if (state.type === 'paused' || state.type === 'queued') return { label: 'Write to the agent', help: 'It reads this when it goes on.', possible: true };
   return { label: 'Steer the agent', help: 'It reads this before its next step; nothing is lost.', possible: true };
 }
@@ -117,6 +117,8 @@ function Composer({ run, state, handle }: { run: string; state: RunState | null;
     }
     if (event.key === 'Escape') (event.target as HTMLElement).blur();
   };
+  // What was typed before is kept to be sent, should it be possible again; an empty box that takes nothing is not shown.
+  if (!possible && text === '') return help === '' ? null : <p className="border-t border-line px-4 py-3 text-small text-faint">{help}</p>;
   return (
     <div ref={box} className="space-y-2 border-t border-line px-3 pt-3 pb-2.5">
       {problem !== null && <ProblemBox problem={problem} />}
