@@ -266,7 +266,7 @@ impl Connection {
             let greeting = read_until(&mut stream, &mut heard, SocksGreeting::read).await?;
             heard.drain(..greeting.length);
             if !greeting.without_authentication {
-                let _told = stream.write_all(&REFUSE_GREETING).await;
+                say_last(&mut stream, &REFUSE_GREETING).await;
                 return Err(SocksError::Malformed);
             }
             stream.write_all(&ACCEPT_GREETING).await.map_err(|_| SocksError::Malformed)?;
@@ -288,7 +288,7 @@ impl Connection {
             },
             Ok(SocksAddress::Refused(reason)) => {
                 refuse(reason);
-                let _told = stream.write_all(&Reply::NotAllowed.bytes()).await;
+                say_last(&mut stream, &Reply::NotAllowed.bytes()).await;
                 return;
             }
             Err(error) => {
@@ -298,13 +298,12 @@ impl Connection {
                     SocksError::Command => Reply::CommandNotSupported,
                     SocksError::AddressKind => Reply::AddressNotSupported,
                 };
-                let _told = stream.write_all(&reply.bytes()).await;
+                say_last(&mut stream, &reply.bytes()).await;
                 return;
             }
         };
         tracing::debug!(%named, ?verdict, "a connection was not made");
-        let _told = stream.write_all(&reply.bytes()).await;
-        let _closed = stream.shutdown().await;
+        say_last(&mut stream, &reply.bytes()).await;
     }
 
     /// Connects to a target if it is allowed, and notes what became of it.
@@ -424,6 +423,14 @@ impl Connection {
             received_bytes: now.1.saturating_sub(before.1),
             ..Part::default()
         }
+    }
+}
+
+/// Answers, and says that nothing more comes: a stream that is only let go of is cut, and a cut may overtake the answer.
+async fn say_last(stream: &mut (impl Stream + 'static), answer: &[u8]) {
+    if stream.write_all(answer).await.is_ok() {
+        // The program may be gone.
+        let _ = stream.shutdown().await;
     }
 }
 

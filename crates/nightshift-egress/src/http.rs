@@ -4,15 +4,18 @@
 //! request or different hosts, there is an error here or only one reading there.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::ext::ReasonPhrase;
 use hyper::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, UPGRADE};
+use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nightshift_protocol::{ConnectionVerdict, RefusalReason};
+use tokio::io::AsyncWriteExt;
 
 use crate::egress::{Connection, PhaseWatch};
 use crate::policy::Target;
@@ -58,10 +61,46 @@ pub(crate) fn serve(
     Box::pin(serve_requests(connection, stream, mode))
 }
 
+/// The stream of a connection on which another protocol was asked for. Hyper ends such a connection by handing the
+/// stream over, also when it was refused: it writes its answer and does not say that nothing more comes.
+#[derive(Clone, Default)]
+struct Offered(Arc<Mutex<Option<OnUpgrade>>>);
+
+impl Offered {
+    /// Notes a request that asks for another protocol. The one that did before got none.
+    fn note(&self, request: &mut Request<Incoming>) {
+        if request.extensions().get::<OnUpgrade>().is_some() {
+            let upgrade = hyper::upgrade::on(request);
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(upgrade);
+        }
+    }
+
+    /// What was noted last, for whoever uses the stream or ends it.
+    fn take(&self) -> Option<OnUpgrade> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Says on a stream that was handed over for nothing that nothing more comes. A stream that is only let go of is
+    /// cut, and a cut may overtake the answer on its way to the program.
+    async fn end(&self) {
+        if let Some(upgrade) = self.take()
+            && let Ok(stream) = upgrade.await
+        {
+            // The program may be gone.
+            let _ = TokioIo::new(stream).shutdown().await;
+        }
+    }
+}
+
 async fn serve_requests(connection: Arc<Connection>, stream: impl Stream + 'static, mode: Mode) {
-    let service = hyper::service::service_fn(move |request| {
-        let (connection, mode) = (Arc::clone(&connection), mode.clone());
-        async move { Ok::<_, std::convert::Infallible>(answer(&connection, request, &mode).await) }
+    let offered = Offered::default();
+    let service = hyper::service::service_fn({
+        let offered = offered.clone();
+        move |mut request: Request<Incoming>| {
+            let (connection, mode, offered) = (Arc::clone(&connection), mode.clone(), offered.clone());
+            offered.note(&mut request);
+            async move { Ok::<_, std::convert::Infallible>(answer(&connection, request, &mode, &offered).await) }
+        }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -75,13 +114,22 @@ async fn serve_requests(connection: Arc<Connection>, stream: impl Stream + 'stat
         .with_upgrades();
     // Why a program's connection ended is of no interest.
     let _ = served.await;
+    offered.end().await;
 }
 
-async fn answer(connection: &Arc<Connection>, request: Request<Incoming>, mode: &Mode) -> Answer {
+async fn answer(
+    connection: &Arc<Connection>,
+    request: Request<Incoming>,
+    mode: &Mode,
+    offered: &Offered,
+) -> Answer {
     match mode {
-        Mode::Proxy if request.method() == Method::CONNECT => connect(connection, request).await,
+        Mode::Proxy if request.method() == Method::CONNECT => {
+            let authority = request.uri().authority().map(|authority| authority.as_str().to_owned());
+            connect(connection, &authority.unwrap_or_default(), offered).await
+        }
         Mode::Proxy => match target_of(&request) {
-            Ok(target) => pass_on(connection, request, target).await,
+            Ok(target) => pass_on(connection, request, target, offered).await,
             Err(Wrong::NotForAProxy) => text(
                 StatusCode::BAD_REQUEST,
                 "This is the sandbox's way out, a proxy: set http_proxy and https_proxy to it.\n",
@@ -90,7 +138,7 @@ async fn answer(connection: &Arc<Connection>, request: Request<Incoming>, mode: 
         },
         Mode::Inside(target) => match host_field(&request) {
             Ok(host) if is_host(&host, target) && request.uri().authority().is_none() => {
-                pass_on(connection, request, target.clone()).await
+                pass_on(connection, request, target.clone(), offered).await
             }
             _ => connection.refuse(&named(target), RefusalReason::OtherHost),
         },
@@ -140,9 +188,7 @@ fn is_host(field: &str, target: &Target) -> bool {
 }
 
 /// Makes a tunnel; what is said in it is listened to before it is carried.
-async fn connect(connection: &Arc<Connection>, request: Request<Incoming>) -> Answer {
-    let authority =
-        request.uri().authority().map(|authority| authority.as_str().to_owned()).unwrap_or_default();
+async fn connect(connection: &Arc<Connection>, authority: &str, offered: &Offered) -> Answer {
     let nobody = (String::new(), 0);
     if authority.contains('@') {
         return connection.refuse(&nobody, RefusalReason::Malformed);
@@ -155,17 +201,24 @@ async fn connect(connection: &Arc<Connection>, request: Request<Incoming>) -> An
         Ok((Reached::Host(stream) | Reached::Proxy(stream, _), watch)) => (stream, watch),
         Err(verdict) => return connection.answer_with(&named(&target), verdict),
     };
-    let connection = Arc::clone(connection);
-    tokio::spawn(async move {
-        if let Ok(upgraded) = hyper::upgrade::on(request).await {
-            connection.tunnel(TokioIo::new(upgraded), target, reached, watch).await;
-        }
-    });
+    if let Some(upgrade) = offered.take() {
+        let connection = Arc::clone(connection);
+        tokio::spawn(async move {
+            if let Ok(upgraded) = upgrade.await {
+                connection.tunnel(TokioIo::new(upgraded), target, reached, watch).await;
+            }
+        });
+    }
     Response::new(empty())
 }
 
 /// Passes one request on to its host, and the answer back.
-async fn pass_on(connection: &Arc<Connection>, mut request: Request<Incoming>, target: Target) -> Answer {
+async fn pass_on(
+    connection: &Arc<Connection>,
+    mut request: Request<Incoming>,
+    target: Target,
+    offered: &Offered,
+) -> Answer {
     if request.method() == Method::CONNECT {
         return connection.refuse(&named(&target), RefusalReason::Malformed);
     }
@@ -179,7 +232,6 @@ async fn pass_on(connection: &Arc<Connection>, mut request: Request<Incoming>, t
     };
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let wants_websocket = is_websocket(request.headers());
-    let waiting = wants_websocket.then(|| hyper::upgrade::on(&mut request));
     strip(request.headers_mut());
     request.headers_mut().remove(PROXY_AUTHORIZATION);
     let stream = match reached {
@@ -211,7 +263,7 @@ async fn pass_on(connection: &Arc<Connection>, mut request: Request<Incoming>, t
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let upgraded = hyper::upgrade::on(&mut response);
-        let Some(waiting) = waiting else {
+        let Some(waiting) = wants_websocket.then(|| offered.take()).flatten() else {
             return text(StatusCode::BAD_GATEWAY, "nightshift: the host changed the protocol unasked\n");
         };
         let connection = Arc::clone(connection);
@@ -295,7 +347,13 @@ impl Connection {
             }
         };
         let named = if host.is_empty() { "this request".to_owned() } else { format!("{host}:{port}") };
-        text(status, &format!("nightshift: {named}: {why}\n"))
+        let mut answer = text(status, &format!("nightshift: {named}: {why}\n"));
+        // Of the answer to CONNECT most programs show the first line and nothing else.
+        let phrase = format!("{}: {named}: {why}", status.canonical_reason().unwrap_or_default());
+        if let Ok(phrase) = ReasonPhrase::try_from(phrase) {
+            answer.extensions_mut().insert(phrase);
+        }
+        answer
     }
 }
 

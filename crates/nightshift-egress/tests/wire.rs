@@ -42,7 +42,13 @@ async fn a_host_that_is_not_listed_is_refused_in_words_and_never_resolved() {
     let mut program = world.program();
     program.say("CONNECT secrets.evil.test:443 HTTP/1.1\r\nHost: secrets.evil.test:443\r\n\r\n").await;
     let answer = program.all().await;
-    assert!(answer.starts_with("HTTP/1.1 403 Forbidden"), "{answer}");
+    // The first line is all that pip and apt show of it.
+    assert_eq!(
+        answer.lines().next(),
+        Some(
+            "HTTP/1.1 403 Forbidden: secrets.evil.test:443: not on the list of hosts this sandbox may reach now"
+        )
+    );
     assert!(
         answer.ends_with(
             "nightshift: secrets.evil.test:443: not on the list of hosts this sandbox may reach now\n"
@@ -74,7 +80,7 @@ async fn an_address_is_refused_however_it_is_asked_for() {
     }
     let mut program = world.program();
     program.say_bytes(&[5, 1, 0, 5, 1, 0, 1, 127, 0, 0, 1, 0, 80]).await;
-    assert_eq!(program.hear(12).await[..4], [5, 0, 5, 2]);
+    assert_eq!(program.all_bytes().await, [5, 0, 5, 2, 0, 1, 0, 0, 0, 0, 0, 0]);
     assert_eq!(world.verdicts().await[0].2, refused(RefusalReason::BareAddress));
     assert_eq!(world.asked(), Vec::<String>::new());
 }
@@ -269,7 +275,53 @@ async fn socks_with_a_name_is_a_tunnel_like_any_other() {
     assert_eq!(program.hear(words.len()).await, words);
     let mut program = world.program();
     program.say_bytes(&[&[5, 1, 0, 5, 1, 0, 3, 9], b"evil.test".as_slice(), &[1, 187]].concat()).await;
-    assert_eq!(program.hear(12).await[..4], [5, 0, 5, 2], "what is not listed");
+    assert_eq!(program.all_bytes().await, [5, 0, 5, 2, 0, 1, 0, 0, 0, 0, 0, 0], "what is not listed");
+}
+
+#[tokio::test]
+async fn every_refusal_by_socks_arrives_whole_with_the_code_that_tells_which_it_is() {
+    let world = World::new(&["host.test:PORT", "gone.test:9"], &["host.test:PORT", "gone.test:9"]).await;
+    let named = |name: &[u8], port: u16| {
+        let length = [u8::try_from(name.len()).unwrap()];
+        [&[5, 1, 0, 5, 1, 0, 3], &length[..], name, &port.to_be_bytes()].concat()
+    };
+    for (said, code) in [
+        (named(b"unlisted.test", 443), 2),
+        (named(b"127.0.0.1", 80), 2),
+        (named(b"not a name", 80), 2),
+        (named(b"gone.test", 9), 4),
+        (vec![5, 1, 0, 5, 2, 0, 1, 0, 0, 0, 0, 0, 0], 7),
+        (vec![5, 1, 0, 5, 1, 0, 9, 0, 0, 0, 0, 0, 0], 8),
+    ] {
+        let mut program = world.program();
+        program.say_bytes(&said).await;
+        assert_eq!(program.all_bytes().await, [5, 0, 5, code, 0, 1, 0, 0, 0, 0, 0, 0], "{said:?}");
+    }
+    let mut program = world.program();
+    program.say_bytes(&[5, 1, 2]).await;
+    assert_eq!(program.all_bytes().await, [5, 255], "who insists on a password");
+}
+
+#[tokio::test]
+async fn an_answer_is_ended_though_its_request_asked_for_another_protocol() {
+    let world = World::new(&["host.test:PORT"], &["host.test:PORT"]).await;
+    let asks = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n";
+    for (first, then, answers) in [
+        // As `curl --http2` asks.
+        (format!("GET http://evil.test/ HTTP/1.1\r\nHost: evil.test\r\n{asks}\r\n"), "", "403"),
+        (
+            world
+                .text(&format!("GET http://host.test:PORT/1 HTTP/1.1\r\nHost: host.test:PORT\r\n{asks}\r\n")),
+            "GET http://evil.test/ HTTP/1.1\r\nHost: evil.test\r\n\r\n",
+            "200 403",
+        ),
+    ] {
+        let mut program = world.program();
+        program.say(&format!("{first}{then}")).await;
+        let said = program.all().await;
+        let codes: Vec<&str> = said.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+        assert_eq!(codes.join(" "), answers, "{said}");
+    }
 }
 
 #[tokio::test]

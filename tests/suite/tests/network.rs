@@ -132,6 +132,42 @@ async fn a_repository_reaches_what_it_asks_for_as_far_as_the_owner_permits_and_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tunnel_that_is_refused_shows_its_code_and_reason_to_curl_git_and_python_every_time() {
+    let tunnel = "https_proxy=\"http://$(cat ~/proxy)\"";
+    let commands = format!(
+        "until [ -s ~/proxy ]; do sleep 0.05; done\n\
+         for i in $(seq 25); do {tunnel} curl -sS -m 20 https://unlisted.test/ 2>&1; done | sort | uniq -c\n\
+         {tunnel} GIT_TERMINAL_PROMPT=0 git ls-remote https://unlisted.test/x.git 2>&1\n\
+         {tunnel} python3 -c 'import urllib.request; urllib.request.urlopen(\"https://unlisted.test/\")' 2>&1 | tail -1\n\
+         for i in $(seq 25); do curl -sS -m 20 -x \"socks5h://$(cat ~/proxy)\" http://unlisted.test/ 2>&1; done | sort | uniq -c"
+    );
+    let night = Night::with_network(
+        json!({"turns": [
+            {"calls": [shell(&commands)]},
+            {"expect": [
+                {"lastResultContains": "25 curl: (56) CONNECT tunnel failed, response 403"},
+                {"lastResultContains": "unable to access 'https://unlisted.test/x.git/': CONNECT tunnel failed, response 403"},
+                {"lastResultContains": "Tunnel connection failed: 403 Forbidden: unlisted.test:443: not on the list of hosts this sandbox may reach now"},
+                {"lastResultContains": "25 curl: (97)"},
+             ],
+             "calls": [{"tool": "ask", "input": {"question": "Done?"}}]},
+        ]}),
+        permitting(9),
+    )
+    .await;
+    let run = night.submit("Reach out").await;
+    open_proxy(&night, &run).await;
+    let refusals = |events: &[nightshift_protocol::Event]| {
+        let refused = ConnectionVerdict::Refused { reason: RefusalReason::NotListed };
+        let told = recorded(events).into_iter().filter(|record| record.verdict == refused);
+        told.map(|record| record.begun).sum::<u32>()
+    };
+    let events = night.until(&run, "records", |events| refusals(events) >= 52).await;
+    night.assert_no_breach();
+    assert_eq!(refusals(&events), 52);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_owner_that_restarts_opens_the_way_out_again() {
     let port = host();
     let get = format!("curl -s -m 60 -x \"$(cat ~/proxy)\" http://asked.host.test:{port}/");

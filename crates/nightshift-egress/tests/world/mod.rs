@@ -2,14 +2,16 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use nightshift_egress::{Egress, EgressLimits, EgressSettings, HostName, Policy, Resolver};
 use nightshift_protocol::{ConnectionRecord, ConnectionVerdict, NetworkPhase};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 const WITHIN: Duration = Duration::from_secs(20);
@@ -90,12 +92,14 @@ impl World {
     /// A program connects to the proxy.
     pub(crate) fn program(&self) -> Program {
         let (program, stream) = tokio::io::duplex(64 * 1024);
+        let ended = Arc::new(AtomicBool::new(false));
+        let stream = Carried { stream, ended: Arc::clone(&ended) };
         let egress = self.egress.clone();
         tokio::spawn(async move {
             let admitted = egress.admit().await;
             egress.serve(stream, admitted).await;
         });
-        Program { stream: program }
+        Program { stream: program, ended }
     }
 
     pub(crate) fn answer_with(&self, addresses: Vec<IpAddr>) {
@@ -214,9 +218,45 @@ async fn host(mut stream: TcpStream, heard: Arc<Mutex<Vec<u8>>>) {
     }
 }
 
+/// The proxy's end of a stream of the guest channel: let go of before its end was said, it is cut.
+struct Carried {
+    stream: DuplexStream,
+    ended: Arc<AtomicBool>,
+}
+
+impl AsyncRead for Carried {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, into)
+    }
+}
+
+impl AsyncWrite for Carried {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.ended.store(true, Ordering::SeqCst);
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
 /// A program in the sandbox.
 pub(crate) struct Program {
     pub(crate) stream: DuplexStream,
+    ended: Arc<AtomicBool>,
 }
 
 impl Program {
@@ -253,11 +293,11 @@ impl Program {
         bytes
     }
 
-    /// Everything until the connection ends.
+    /// Everything until the connection ends; nothing if it is cut, which in a sandbox may overtake what was said before.
     pub(crate) async fn all_bytes(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let _cut = tokio::time::timeout(WITHIN, self.stream.read_to_end(&mut bytes)).await.unwrap();
-        bytes
+        if self.ended.load(Ordering::SeqCst) { bytes } else { Vec::new() }
     }
 
     pub(crate) async fn all(&mut self) -> String {
