@@ -16,6 +16,7 @@ const PLACES: Record<string, string> = {
   review: `/review/${RUNS.dark}`,
   history: '/history',
   search: '/history?q=tests',
+  statistics: '/statistics',
   environments: '/environments',
   settings: '/settings',
   doctor: '/doctor',

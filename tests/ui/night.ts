@@ -7,7 +7,7 @@ import { ROOT } from './programs';
 import { bundle, cloneFor, newRepository, readText, write } from './repository';
 import { edited, photograph } from './screens';
 import { Seeder } from './seeder';
-import { type Picture, RunWriter, type TaskFacts } from './story-writer';
+import { type Picture, type Received, RunWriter, type TaskFacts } from './story-writer';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -71,8 +71,8 @@ export class Night {
 
   async #deliver(run: RunWriter, place: Place, clone: string, title: string, summary: string, notVerified = ''): Promise<number> {
     const file = bundle(clone, run.branch, title);
-    const { head, commits } = await this.#seeder.send<{ head: string; commits: number }>({ type: 'receive', source: place.source, branch: run.branch, base: place.commit, bundle: file });
-    return run.delivers(title, summary, notVerified, head, commits);
+    const received = await this.#seeder.send<Received>({ type: 'receive', source: place.source, branch: run.branch, base: place.commit, bundle: file });
+    return run.delivers(title, summary, notVerified, received);
   }
 
   /** Everything the screenshots and the journeys need. */

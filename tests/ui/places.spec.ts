@@ -25,7 +25,7 @@ test('home shows what waits first, what runs, the queue with its reason, and wha
 test('the way by keyboard: every place by its keys, lists by j and k, the palette, the help', async ({ app }) => {
   const { page } = app;
   await page.getByText('Two of the error texts').waitFor();
-  for (const [keys, title] of [['g r', 'Review'], ['g i', 'History'], ['g e', 'Environments'], ['g d', 'Doctor'], ['g s', 'Settings'], ['g h', 'Home']] as const) {
+  for (const [keys, title] of [['g r', 'Review'], ['g i', 'History'], ['g t', 'Statistics'], ['g e', 'Environments'], ['g d', 'Doctor'], ['g s', 'Settings'], ['g h', 'Home']] as const) {
     for (const key of keys.split(' ')) await page.keyboard.press(key);
     await expect(page).toHaveTitle(new RegExp(`${title} · Nightshift$`));
   }
@@ -141,6 +141,37 @@ test('files show what the agent wrote and the repository of its branch', async (
   await app.goto(`/runs/${RUNS.retry}?view=files`);
   await page.getByRole('button', { name: 'logo.bin' }).click();
   await expect(page.getByText('A binary file')).toBeVisible();
+  expect(app.errors).toEqual([]);
+});
+
+test('open reviews are in the order in which they are to be taken, each with why, and the limit is told', async ({ app }) => {
+  const { page } = app;
+  await app.goto('/review');
+  const open = page.locator('section').filter({ hasText: 'Open' }).getByRole('listitem');
+  await expect(open.first()).toContainText('Fix the flaky retry test');
+  await expect(open.first()).toContainText('ready; tiny (2 lines in 2 files); nothing speaks against it');
+  await expect(open.last()).toContainText('Generate the fixtures anew');
+  await expect(open.filter({ hasText: 'dark mode' })).toContainText('something not verified');
+  await expect(page.getByText('3 of 20 that may wait')).toBeVisible();
+  await page.getByRole('link', { name: 'Statistics' }).click();
+  await expect(page).toHaveTitle('Statistics · Nightshift');
+  expect(app.errors).toEqual([]);
+});
+
+test('statistics sum up by repository, model, week and blueprint, and the address keeps what was chosen', async ({ app }) => {
+  const { page } = app;
+  await app.goto('/statistics');
+  const rows = page.getByRole('region', { name: 'Table' }).getByRole('row');
+  await expect(rows.filter({ has: page.getByRole('rowheader', { name: 'ledger' }) })).toContainText('100 %');
+  await expect(page.getByText('4 of 4 merged')).toBeVisible();
+  await page.getByRole('radio', { name: 'Week' }).check();
+  await expect(page).toHaveURL(/by=week/);
+  await expect(page.getByRole('rowheader', { name: /^\d{4}-W\d{2}$/ }).first()).toBeVisible();
+  await page.getByRole('combobox', { name: 'Time' }).selectOption('7d');
+  await expect(page).toHaveURL(/by=week&since=7d/);
+  await page.reload();
+  await expect(page.getByRole('combobox', { name: 'Time' })).toHaveValue('7d');
+  await expect(rows.filter({ hasText: 'All' })).toContainText('4');
   expect(app.errors).toEqual([]);
 });
 

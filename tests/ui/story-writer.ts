@@ -29,6 +29,15 @@ export function idOf(prefix: string, word: string): string {
 }
 
 /** A run that is being told: a clock that goes on, and events that are sent in batches of one instant. */
+/** A branch as it came out of a sandbox, and how much it changes. */
+export interface Received {
+  head: string;
+  commits: number;
+  files: number;
+  added: number;
+  removed: number;
+}
+
 export class RunWriter {
   readonly run: string;
   readonly task: string;
@@ -158,10 +167,12 @@ export class RunWriter {
   }
 
   /** From finished work to an open pull request. */
-  async delivers(title: string, summary: string, notVerified: string, head: string, commits: number): Promise<number> {
+  async delivers(title: string, summary: string, notVerified: string, received: Received): Promise<number> {
+    const { head, commits, ...size } = received;
     await this.append({ type: 'workFinished', title, summary, notVerified });
     await this.pass(1).append({ type: 'stateChanged', state: { type: 'delivering' } }, { type: 'deliveryIntended', branch: this.branch });
-    await this.pass(3).append({ type: 'branchReceived', branch: this.branch, head, commits });
+    const measure = { ...size, reworkedPercent: 0, unbackedCriteria: 0, notVerified: notVerified !== '' };
+    await this.pass(3).append({ type: 'branchReceived', branch: this.branch, head, commits }, { type: 'deliveryChecked', head, target: 'local', findings: [], measure });
     const { number } = await this.seeder.send<{ number: number }>({
       type: 'open',
       source: this.facts.repository,

@@ -12,6 +12,16 @@ import { ago, clock, duration, money, repositoryName, titleOf } from '../../ui/s
 import { parseMarkdown, safeAddress } from '../../ui/src/text/markdown';
 import { criteriaIn, describe as describeTask, triage } from '../../ui/src/text/triage';
 
+test('a file of the history is linked by its address, and nothing else of that kind is', () => {
+  const id = 'a'.repeat(64);
+  expect(parseMarkdown(`[The recording (MP4)](artifact:${id})`)).toEqual([
+    { type: 'paragraph', content: [{ type: 'link', href: `/api/v1/artifacts/${id}`, content: [{ type: 'text', text: 'The recording (MP4)' }] }] },
+  ]);
+  for (const odd of [`artifact:${id}0`, 'artifact:../session', `artifact:${id.toUpperCase()}`]) {
+    expect(JSON.stringify(parseMarkdown(`[x](${odd})`))).not.toContain('link');
+  }
+});
+
 test('events are read however the stream is cut', () => {
   const text = 'event: event\r\nid: 7\ndata: {"a":\ndata: 1}\n\n: a comment\n\nevent: live\rdata: x\r\rdata: last\n\n';
   const whole = new SentEventReader().take(text);

@@ -24,6 +24,7 @@ const RunPlace = lazy(() => import('./places/run/run').then((module) => ({ defau
 const ReviewList = lazy(() => import('./places/review/review-list').then((module) => ({ default: module.ReviewList })));
 const ReviewPlace = lazy(() => import('./places/review/review').then((module) => ({ default: module.ReviewPlace })));
 const HistoryPlace = lazy(() => import('./places/history/history').then((module) => ({ default: module.HistoryPlace })));
+const StatisticsPlace = lazy(() => import('./places/statistics/statistics').then((module) => ({ default: module.StatisticsPlace })));
 const Environments = lazy(() => import('./places/environments/environments').then((module) => ({ default: module.Environments })));
 const EnvironmentPlace = lazy(() => import('./places/environments/environment').then((module) => ({ default: module.EnvironmentPlace })));
 const SettingsPlace = lazy(() => import('./places/settings/settings').then((module) => ({ default: module.SettingsPlace })));
@@ -51,6 +52,7 @@ function Inside() {
     'g h': () => go('/'),
     'g r': () => go('/review'),
     'g i': () => go('/history'),
+    'g t': () => go('/statistics'),
     'g e': () => go('/environments'),
     'g s': () => go('/settings'),
     'g d': () => go('/doctor'),
@@ -79,6 +81,9 @@ function Inside() {
               <Route path="/review/:run">{({ run }) => <ReviewPlace key={run} run={run} />}</Route>
               <Route path="/history">
                 <HistoryPlace />
+              </Route>
+              <Route path="/statistics">
+                <StatisticsPlace />
               </Route>
               <Route path="/environments">
                 <Environments />

@@ -15,11 +15,11 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use nightshift_forge::{Forge, PullRequest, PullRequestFilter};
 use nightshift_protocol::{
-    ArtifactId, AskForChanges, ChangedFile, ChangedFiles, CheckpointSummary, CommitId, DoctorReport,
-    ErrorCode, Event, ExampleTask, ForkReply, ForkRun, ListRuns, Live, MergeReply, ModelList, NewComment,
-    Overview, Prune, PruneReport, PullRequestDetail, PullRequestSummary, RaiseLimits, RunDetail, RunId,
-    RunList, RunState, RunSummary, SayToRun, SearchFor, SearchReply, SubmitReply, SubmitTask, TerminalSize,
-    Tree, UserError,
+    ArtifactId, AskForChanges, AskStatistics, ChangedFile, ChangedFiles, CheckpointSummary, CommitId,
+    DoctorReport, ErrorCode, Event, ExampleTask, ForkReply, ForkRun, ListRuns, Live, MergeReply, ModelList,
+    NewComment, Overview, Prune, PruneReport, PullRequestDetail, PullRequestState, PullRequestSummary,
+    RaiseLimits, ReviewQueue, RunDetail, RunId, RunList, RunState, RunSummary, SayToRun, SearchFor,
+    SearchReply, Statistics, SubmitReply, SubmitTask, TerminalSize, Tree, UserError,
 };
 use nightshift_store::{FindError, RunCursor, RunFilter, RunStates, SearchCursor, SearchWords, Store};
 pub use nightshift_supervisor::{IDLE, Lease, RunScreen, Terminal, TerminalEvent, Webhook, live};
@@ -278,6 +278,18 @@ impl Api {
         }
         list.sort_by_key(|pull_request: &PullRequestSummary| std::cmp::Reverse(pull_request.created_at));
         Ok(list)
+    }
+
+    /// The open pull requests in the order in which they are to be reviewed, and how many more may wait.
+    pub async fn review_queue(&self) -> Result<ReviewQueue, UserError> {
+        let mut open = self.pull_requests().await?;
+        open.retain(|pull_request| pull_request.state == PullRequestState::Open);
+        self.supervisor.review_queue(open).await
+    }
+
+    /// Sums up what runs and their reviews came to.
+    pub async fn statistics(&self, ask: &AskStatistics) -> Result<Statistics, UserError> {
+        self.supervisor.statistics(ask).await
     }
 
     /// Shows a run's pull request.

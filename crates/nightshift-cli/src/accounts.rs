@@ -72,6 +72,8 @@ pub(crate) fn delivery(
         labels: set.labels.clone(),
         reviewers: set.reviewers.clone(),
         forbidden_paths: set.forbidden_paths.clone(),
+        video: set.video,
+        review_limit: Some(set.review_limit).filter(|limit| *limit > 0),
         check_rounds: set.check_rounds,
         poll_every: Duration::from_secs(set.poll_seconds.max(LEAST_POLL_SECONDS)),
         pictures: match set.screenshots {
@@ -148,6 +150,16 @@ mod tests {
             redactor.redact("correct-horse /home/ada-lovelace"),
             "[redacted: DEPLOY_TOKEN] /home/ada-lovelace"
         );
+    }
+
+    #[test]
+    fn no_number_of_reviews_is_too_many_where_the_limit_is_0() {
+        let limit = |review_limit| {
+            let mut configuration = Configuration::default();
+            configuration.delivery.review_limit = review_limit;
+            delivery(&configuration, None, Redactor::default()).review_limit
+        };
+        assert_eq!((limit(0), limit(7)), (None, Some(7)));
     }
 
     struct Fixed;

@@ -163,6 +163,23 @@ Examples:
         #[command(subcommand)]
         command: Review,
     },
+    /// Sum up what tasks and their reviews came to: merged, changes asked for, times, cost.
+    #[command(after_help = "\
+\"unchanged\" counts what was merged with less than a tenth of its changed lines altered after the
+first delivery. \"review\" is the median time that a pull request was open for a decision, without the
+agent's own time; \"agent\" the median time that an agent worked.
+Examples:
+  nightshift stats
+  nightshift stats --by week --since 12w
+  nightshift stats --by model --since 2026-11-01 --json | jq '.rows[].mergedUnchanged'")]
+    Stats {
+        /// What tells the rows apart.
+        #[arg(long, value_enum, default_value = "repository")]
+        by: StatisticsKind,
+        /// Only tasks given since then: a day as 2026-11-01, or so many days or weeks ago as 30d or 4w.
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+    },
     /// Make image and template ready before the first task needs them.
     Template {
         #[command(subcommand)]
@@ -264,6 +281,19 @@ Examples:
     },
 }
 
+/// What tells the rows of statistics apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum StatisticsKind {
+    /// The workflow a task went through; so far there is one.
+    Blueprint,
+    /// The model.
+    Model,
+    /// The repository.
+    Repository,
+    /// The week in which the task was given.
+    Week,
+}
+
 /// What a task may use.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(crate) struct LimitArguments {
@@ -283,7 +313,13 @@ pub(crate) struct LimitArguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Review {
-    /// List pull requests that wait.
+    /// List pull requests that wait, the one to take first at the top, and why.
+    #[command(after_help = "\
+What can be decided now comes first, then what is small, then what is sure, then what waits longest.
+While as many wait as review_limit in config.toml allows, new tasks stay queued.
+Examples:
+  nightshift review list
+  nightshift review show $(nightshift review list --json | jq -r '.entries[0].pullRequest.run')")]
     List {
         /// Also merged and closed ones.
         #[arg(long)]

@@ -8,7 +8,7 @@ use nightshift_forge::github::Address;
 use nightshift_protocol::{
     Approve, AskForChanges, CheckOutcome, DiffSide, DoctorReport, ErrorCode, Event, EventBody,
     EvidenceSource, Limits, MergeReply, MessageDelivery, NewComment, Prune, PruneReport, PullRequestDetail,
-    PullRequestState, PullRequestSummary, RaiseLimits, RunDetail, RunList, RunSummary, SayToRun, Settings,
+    PullRequestSummary, RaiseLimits, ReviewQueue, RunDetail, RunList, RunSummary, SayToRun, Settings,
     SubmitReply, SubmitTask, Ticket, Uncommitted, UserError,
 };
 use serde_json::json;
@@ -25,6 +25,7 @@ mod checkpoints;
 mod environments;
 mod settings_commands;
 mod shell;
+mod statistics;
 
 /// What a command ended with, if not with an error.
 type Status = Result<u8, UserError>;
@@ -129,6 +130,7 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
         }
         Command::Cancel { run } => act(environment, json, &run, "cancel", &json!({})).await,
         Command::Review { command } => review(environment, json, command).await,
+        Command::Stats { by, since } => statistics::statistics(environment, json, by, since.as_deref()).await,
         Command::Template { command: Template::Build } => build_template(environment, json).await,
         Command::Environment { command } => environments::environment(environment, json, command).await,
         Command::Prune { dry_run } => {
@@ -336,11 +338,12 @@ async fn act(
 async fn review(environment: &Environment, json: bool, command: Review) -> Status {
     let client = owner::connect(environment).await?;
     match command {
-        Review::List { all } => {
-            let mut list: Vec<PullRequestSummary> = client.get("/pull-requests").await?;
-            if !all {
-                list.retain(|pull_request| pull_request.state == PullRequestState::Open);
-            }
+        Review::List { all: false } => {
+            let queue: ReviewQueue = client.get("/reviews").await?;
+            print(json, &queue, || show::queue(&queue));
+        }
+        Review::List { all: true } => {
+            let list: Vec<PullRequestSummary> = client.get("/pull-requests").await?;
             print(json, &list, || show::pull_requests(&list));
         }
         Review::Show { run, pictures } => {

@@ -107,12 +107,16 @@ pub(crate) struct DeliveryConfiguration {
     pub(crate) reviewers: Vec<String>,
     /// Paths that agents may not change.
     pub(crate) forbidden_paths: Vec<String>,
+    /// How many pull requests may wait for a review before new tasks stay queued; 0 means any number.
+    pub(crate) review_limit: u32,
     /// How often the agent deals with failing checks before a person has to.
     pub(crate) check_rounds: u32,
     /// Seconds between two looks at an open pull request at GitHub.
     pub(crate) poll_seconds: u64,
     /// Which screenshots leave the machine.
     pub(crate) screenshots: Screenshots,
+    /// Whether the recording is made as a video too, where ffmpeg is installed.
+    pub(crate) video: bool,
 }
 
 /// Which screenshots leave the machine.
@@ -146,9 +150,11 @@ impl Default for DeliveryConfiguration {
             labels: vec!["nightshift".to_owned()],
             reviewers: Vec::new(),
             forbidden_paths: Vec::new(),
+            review_limit: 20,
             check_rounds: 2,
             poll_seconds: 60,
             screenshots: Screenshots::Read,
+            video: true,
         }
     }
 }
@@ -276,7 +282,7 @@ mod tests {
         let text = "[github]\nurl = \"https://git.example.org\"\n[delivery]\nscreenshots = \"never\"\n";
         let read = read_text(text).unwrap();
         assert_eq!(read.github.url, "https://git.example.org");
-        assert_eq!(read.delivery.screenshots, Screenshots::Never);
+        assert_eq!((read.delivery.screenshots, read.delivery.review_limit), (Screenshots::Never, 20));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub(crate) mod environments;
 mod network;
 mod prune;
+mod reviewing;
 pub(crate) mod settings;
 
 use nightshift_protocol::{
@@ -13,6 +14,7 @@ use nightshift_protocol::{
 };
 
 pub(crate) use prune::pruned;
+pub(crate) use reviewing::{queue, statistics};
 
 /// The longest line of an event.
 const WIDTH: usize = 110;
@@ -179,7 +181,7 @@ fn evidence(evidence: &[nightshift_protocol::Evidence]) -> String {
 
 pub(crate) fn pull_requests(pull_requests: &[PullRequestSummary]) -> String {
     if pull_requests.is_empty() {
-        return "No pull request waits.".to_owned();
+        return "There is no pull request yet.".to_owned();
     }
     let rows: Vec<[String; 4]> = pull_requests
         .iter()

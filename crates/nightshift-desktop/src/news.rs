@@ -136,7 +136,7 @@ pub(crate) fn clean(text: &str, longest: usize) -> String {
 pub(crate) mod tests {
     use nightshift_protocol::{
         ErrorCode, FailureReason, Glance, Limits, OffsetDateTime, PreparingPhase, PullRequestId, QueueReason,
-        Task, Usage, UserError,
+        Reviewing, Task, Usage, UserError,
     };
 
     use super::*;
@@ -163,6 +163,7 @@ pub(crate) mod tests {
             steps: 1,
             usage: Usage::default(),
             glance: Glance::default(),
+            reviewing: Reviewing::default(),
             last_seq: 1,
             updated_at: OffsetDateTime::UNIX_EPOCH,
         }

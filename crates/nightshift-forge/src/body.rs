@@ -38,8 +38,10 @@ pub struct BodyFacts<'a> {
     pub changed_files: &'a [FileChange],
     /// What rules found in the diff.
     pub findings: &'a [PreReviewFinding],
-    /// The recording of the screen, if there is one.
+    /// The recording of the screen as a moving picture, if there is one.
     pub recording: Option<&'a ArtifactId>,
+    /// The recording as a video, if there is one.
+    pub video: Option<&'a ArtifactId>,
     /// What the pull request settles, for example `Closes #12`; possibly empty. It is ours and written as it is.
     pub settles: &'a str,
     /// What could not be verified, in the agent's words; possibly empty.
@@ -76,7 +78,8 @@ pub fn compose_body(facts: &BodyFacts<'_>) -> String {
     if !facts.criteria.is_empty() {
         sections.push(criteria(facts.criteria, facts.evidence));
     }
-    sections.extend([evidence(facts.evidence, facts.recording), look_first(facts.changed_files)]);
+    let evidence = evidence(facts.evidence, facts.recording, facts.video);
+    sections.extend([evidence, look_first(facts.changed_files)]);
     if !facts.findings.is_empty() {
         sections.push(findings(facts.findings));
     }
@@ -167,7 +170,7 @@ fn side_by_side(section: &mut String, number: usize, pair: [(&str, &Evidence, &I
     let _ = write!(section, "\n\n| {before} | {after} |\n|---|---|\n| {one} | {other} |");
 }
 
-fn evidence(evidence: &[Evidence], recording: Option<&ArtifactId>) -> String {
+fn evidence(evidence: &[Evidence], recording: Option<&ArtifactId>, video: Option<&ArtifactId>) -> String {
     if evidence.is_empty() {
         return "## Evidence\n\nNone was noted.".to_owned();
     }
@@ -210,6 +213,12 @@ fn evidence(evidence: &[Evidence], recording: Option<&ArtifactId>) -> String {
     }
     if let Some(recording) = recording {
         let _ = write!(section, "\n\n![What the screen showed, step by step](artifact:{recording})");
+    }
+    if let Some(video) = video {
+        // A link at the beginning of its line, and nothing else in it.
+        let words =
+            if recording.is_some() { "The same as a video (MP4)" } else { "What the screen showed (MP4)" };
+        let _ = write!(section, "\n\n[{words}](artifact:{video})");
     }
     section
 }
@@ -458,6 +467,7 @@ mod tests {
             changed_files,
             findings: &[],
             recording: None,
+            video: None,
             settles: "",
             not_verified: summary,
             run: &"run-0123456789".parse().unwrap(),
@@ -522,6 +532,7 @@ mod tests {
                 words: "Read it first.".to_owned(),
             }],
             recording: Some(&"cd".repeat(32).parse().unwrap()),
+            video: Some(&"ef".repeat(32).parse().unwrap()),
             settles: "Closes #12",
             not_verified: "Safari was not tried.",
             run: &"run-0123456789".parse().unwrap(),

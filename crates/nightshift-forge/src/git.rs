@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -179,6 +179,14 @@ impl Git {
         if found < OLDEST { Err(GitError::TooOld { found }) } else { Ok(found) }
     }
 
+    /// The program by its whole path. A bare name beside a `PATH` of the call's own makes the standard library copy this
+    /// process before it becomes git (`fork`), and an owner's memory is large; a path lets the system start it at once.
+    fn program(&self) -> PathBuf {
+        let path = self.environment.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.as_os_str());
+        let folders = std::env::split_paths(path.unwrap_or_default()).filter(|folder| folder.is_absolute());
+        folders.map(|folder| folder.join("git")).find(|git| git.is_file()).unwrap_or_else(|| "git".into())
+    }
+
     pub(crate) fn call<A: AsRef<OsStr>>(
         &self,
         place: Place<'_>,
@@ -186,7 +194,7 @@ impl Git {
     ) -> Call {
         let arguments: Vec<OsString> =
             arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
-        let mut command = Command::new("git");
+        let mut command = Command::new(self.program());
         command.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
         place.prepare(&mut command);
         let credential = self.credential.as_ref().filter(|_| place.reaches()).map(GitCredential::settings);
@@ -488,6 +496,16 @@ mod tests {
         assert_eq!(parse_version("git version 2.39.5 (Apple Git-154)"), version(2, 39));
         assert_eq!(parse_version("git version 3.0"), version(3, 0));
         assert_eq!(parse_version("bash: git: command not found"), None);
+    }
+
+    #[test]
+    fn the_first_git_of_the_path_is_taken_and_folders_that_move_with_the_caller_are_not_looked_at() {
+        let (empty, full) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(full.path().join("git"), "").unwrap();
+        let path = |folders: &[&Path]| Git::new([("PATH".into(), std::env::join_paths(folders).unwrap())]);
+        let found = path(&[empty.path(), full.path(), Path::new("/usr/bin")]).program();
+        assert_eq!(found, full.path().join("git"));
+        assert_eq!(path(&[Path::new("."), empty.path()]).program(), Path::new("git"));
     }
 
     #[tokio::test]

@@ -33,6 +33,7 @@ mod prereview;
 mod pull_request;
 mod receive;
 mod remote_git;
+mod rework;
 pub mod secrets;
 mod source;
 
@@ -56,4 +57,5 @@ pub use pull_request::{
 };
 pub use receive::{Delivery, ReceiveError, ReceiveLimits, Received};
 pub use remote_git::{PICTURES_BRANCH, PushError};
+pub use rework::reworked_percent;
 pub use source::{Source, SourceError};

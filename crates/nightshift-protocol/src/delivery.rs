@@ -62,7 +62,7 @@ pub struct PreparedPicture {
     pub artifact: ArtifactId,
     /// What leaves the machine in its place: without what looks like a secret. `None` when nothing does.
     pub prepared: Option<ArtifactId>,
-    /// `image/png` or `image/gif`.
+    /// `image/png`, `image/gif` or `video/mp4`.
     pub media_type: String,
     /// How many areas were masked.
     pub masked: u32,

@@ -5,10 +5,10 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::{
-    ArtifactId, CheckpointCause, CheckpointCost, CheckpointId, CommitId, ConnectionRecord, DeliveryTarget,
-    EnvironmentId, Evidence, FeedbackAnswer, FeedbackItem, Image, Limits, Message, NetworkPhase, Plan,
-    PreReviewFinding, PreparedPicture, PullRequestId, ResultPart, RunId, RunState, SandboxId, StepId,
-    StopReason, Task, ToolCall, ToolOutcome, Usage,
+    ArtifactId, CheckpointCause, CheckpointCost, CheckpointId, CommitId, ConnectionRecord, DeliveryMeasure,
+    DeliveryTarget, EnvironmentId, Evidence, FeedbackAnswer, FeedbackItem, Image, Limits, Message,
+    NetworkPhase, Plan, PreReviewFinding, PreparedPicture, PullRequestId, ResultPart, RunId, RunState,
+    SandboxId, StepId, StopReason, Task, ToolCall, ToolOutcome, Usage,
 };
 
 /// One thing that happened in a run.
@@ -229,6 +229,9 @@ pub enum EventBody {
         target: DeliveryTarget,
         /// What a reviewer should know first.
         findings: Vec<PreReviewFinding>,
+        /// How large it is, and what it leaves open.
+        #[serde(default)]
+        measure: DeliveryMeasure,
     },
     /// The pictures were made fit to leave the machine.
     PicturesPrepared {
@@ -236,9 +239,12 @@ pub enum EventBody {
         head: CommitId,
         /// The pictures, each once.
         pictures: Vec<PreparedPicture>,
-        /// The recording among them.
+        /// The recording among them, a moving picture.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         recording: Option<ArtifactId>,
+        /// The recording as a video, among them too.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        video: Option<ArtifactId>,
     },
     /// The branch is going to be pushed to the remote forge.
     PushIntended {

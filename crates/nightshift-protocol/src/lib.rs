@@ -22,6 +22,7 @@ mod operation;
 mod plan;
 mod prune;
 mod review;
+mod reviewing;
 mod run;
 mod screen;
 mod settings;
@@ -65,6 +66,10 @@ pub use operation::{
 pub use plan::{Plan, PlanStep, PlanStepState};
 pub use prune::{BuildKind, KeptBecause, Prune, PruneReport, PrunedBuild};
 pub use review::{ChangedFile, ChangedFiles, Tree, TreeEntry, TreeEntryKind};
+pub use reviewing::{
+    AskStatistics, DeliveryMeasure, ReviewEntry, ReviewQueue, ReviewSize, Reviewing, Statistics,
+    StatisticsBy, StatisticsRow,
+};
 pub use run::{FailureReason, Glance, PauseReason, PreparingPhase, QueueReason, RunState, RunSummary};
 pub use screen::{LeaseHolder, PointerButton, ScreenMessage, ViewerMessage};
 pub use settings::{

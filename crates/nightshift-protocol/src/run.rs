@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::{Image, PullRequestId, RunId, SandboxId, Task, Usage, UserError};
+use crate::{Image, PullRequestId, Reviewing, RunId, SandboxId, Task, Usage, UserError};
 
 /// Where a run is. The supervisor's `transition` is the only place that makes the next one from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -124,6 +124,11 @@ pub enum QueueReason {
     },
     /// People or checks had something to say about its pull request.
     Feedback,
+    /// As many pull requests wait for a review as may.
+    ReviewLimit {
+        /// How many may wait.
+        limit: u32,
+    },
     /// The host's memory is used up for now.
     Memory {
         /// What must be available, in MiB.
@@ -144,6 +149,8 @@ impl QueueReason {
         match self {
             Self::Feedback => "feedback to deal with".to_owned(),
             Self::Submitted => "just submitted".to_owned(),
+            Self::ReviewLimit { limit: 1 } => "a pull request waits for your review".to_owned(),
+            Self::ReviewLimit { limit } => format!("{limit} pull requests wait for your review"),
             Self::SandboxLimit { limit: 1 } => "another sandbox runs".to_owned(),
             Self::SandboxLimit { limit } => format!("{limit} sandboxes run already"),
             Self::Memory { needed_mib } => format!("less than {needed_mib} MiB of memory are available"),
@@ -215,6 +222,9 @@ pub struct RunSummary {
     pub usage: Usage,
     /// What a wall of runs shows of it.
     pub glance: Glance,
+    /// What reviewing it came to so far.
+    #[serde(default)]
+    pub reviewing: Reviewing,
     /// The number of its newest event.
     pub last_seq: u64,
     /// When its newest event happened.

@@ -17,6 +17,7 @@ mod follow;
 mod group;
 mod overview;
 mod project;
+mod reviewing;
 mod runs;
 mod search;
 

@@ -37,6 +37,14 @@ impl Store {
         Ok(Overview { position: position.cast_unsigned(), counts, waits_for_you })
     }
 
+    /// How many pull requests wait for a review.
+    pub async fn count_in_review(&self) -> Result<u64, ReadError> {
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM runs WHERE state = 'inReview'")
+            .fetch_one(self.inner.database.readers())
+            .await?;
+        Ok(count.cast_unsigned())
+    }
+
     /// The runs that changed after `position`, each as it is now, in the order of their newest events.
     pub async fn changed_runs(&self, position: u64, limit: u32) -> Result<Vec<RunChanged>, ReadError> {
         let rows: Vec<(String, i64, String)> = sqlx::query_as(

@@ -1,9 +1,11 @@
 //! From events to the state of a run: one pure function, used when events are appended and when all is replayed.
 
 use nightshift_protocol::{
-    Event, EventBody, Glance, Plan, PlanStepState, QueueReason, ResultPart, RunId, RunState, RunSummary,
-    Usage,
+    Event, EventBody, Glance, Plan, PlanStepState, QueueReason, ResultPart, Reviewing, RunId, RunState,
+    RunSummary, Usage,
 };
+
+use crate::reviewing::review;
 
 /// The longest title of a plan's step that is kept, in characters.
 const LONGEST_TITLE: usize = 200;
@@ -40,6 +42,7 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
             steps: 0,
             usage: Usage::default(),
             glance: Glance::default(),
+            reviewing: Reviewing::default(),
             last_seq: 0,
             updated_at: event.at,
         },
@@ -51,6 +54,7 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
             return Err(Misplaced::NeverSubmitted { run: event.run.clone(), event: body.name() });
         }
     };
+    review(&mut run, event);
     match &event.body {
         EventBody::StateChanged { state } => run.state = state.clone(),
         EventBody::SandboxRequested { sandbox } => run.sandbox = Some(sandbox.clone()),

@@ -209,6 +209,11 @@ impl Rooms {
         let _or_not = tokio::time::timeout(LOOK_EVERY, self.changed.notified()).await;
     }
 
+    /// Lets all who stand in line, or would, ask again.
+    pub(crate) fn look_again(&self) {
+        self.changed.notify_waiters();
+    }
+
     /// Leaves the line.
     pub(crate) fn leave(&self, holder: &Holder) {
         let mut state = self.state();

@@ -19,6 +19,7 @@ mod pace;
 mod progress;
 mod prune;
 mod repository;
+pub mod reviewing;
 mod run;
 mod shared;
 mod spare;

@@ -485,10 +485,14 @@ impl Driver {
         })))
     }
 
-    /// Waits for room; meanwhile says why it waits.
+    /// Waits for room, and until there are few enough reviews; meanwhile says why it waits.
     async fn admit(&mut self, stage: Stage) -> Result<(), AppendError> {
         if self.room.is_none() {
-            match self.shared.rooms.ask(&self.holder()) {
+            let answer = match self.held_back().await {
+                Some(reason) => Err(reason),
+                None => self.shared.rooms.ask(&self.holder()),
+            };
+            match answer {
                 Ok(room) => self.room = Some(room),
                 Err(reason) => {
                     if self.progress.state != (RunState::Queued { reason: reason.clone() }) {
@@ -696,8 +700,14 @@ impl Driver {
 
     /// Takes note of events and writes all that is not written yet.
     async fn append(&mut self, bodies: Vec<EventBody>) -> Result<(), AppendError> {
+        let waited = matches!(self.progress.state, RunState::InReview { .. });
         self.note(bodies);
-        self.write_down().await
+        self.write_down().await?;
+        if waited && !matches!(self.progress.state, RunState::InReview { .. }) {
+            // One review less waits, so a task that was held back may begin.
+            self.shared.rooms.look_again();
+        }
+        Ok(())
     }
 
     /// Writes to the history. While the disk is full it waits: what happened must not be lost, and nothing new may

@@ -117,13 +117,17 @@ impl Supervisor {
     }
 
     async fn unfinished(&self) -> Result<Vec<RunSummary>, UserError> {
-        let filter = RunFilter { states: RunStates::Unfinished, ..RunFilter::default() };
+        self.all_runs(&RunFilter { states: RunStates::Unfinished, ..RunFilter::default() }).await
+    }
+
+    /// Every run that fits, the newest submitted first.
+    async fn all_runs(&self, filter: &RunFilter) -> Result<Vec<RunSummary>, UserError> {
         let (mut runs, mut cursor) = (Vec::new(), None);
         loop {
             let page = self
                 .shared
                 .store
-                .runs(&filter, cursor, 200)
+                .runs(filter, cursor, 200)
                 .await
                 .map_err(|error| trouble::reading(&error))?;
             runs.extend(page.runs);

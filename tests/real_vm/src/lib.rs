@@ -8,6 +8,7 @@
     reason = "a bench of tests: a failed step is a failed test, and the names say what things are"
 )]
 
+pub mod body;
 pub mod registry;
 mod small_disk;
 
@@ -27,16 +28,27 @@ pub use small_disk::SmallDisk;
 pub struct Night {
     pub home: tempfile::TempDir,
     pub model: ScriptedModel,
+    variables: Vec<(&'static str, String)>,
 }
 
 impl Night {
     pub async fn begin(script: Value) -> Self {
+        Self::begin_with(script, "", Vec::new()).await
+    }
+
+    /// Begins with more configuration, and variables of the environment beside those that all have.
+    pub async fn begin_with(
+        script: Value,
+        configuration: &str,
+        variables: Vec<(&'static str, String)>,
+    ) -> Self {
         let script = Script::parse(&script.to_string()).expect("the script is valid");
         // Short, because sockets live below it.
         let home = tempfile::Builder::new().prefix("ns").tempdir_in("/tmp").unwrap();
         // Machines are counted: none waits for a task that does not come.
-        std::fs::write(home.path().join("config.toml"), "[sandbox]\nspare = false\n").unwrap();
-        Self { home, model: ScriptedModel::start(script).await }
+        let configuration = format!("{configuration}\n[sandbox]\nspare = false\n");
+        std::fs::write(home.path().join("config.toml"), configuration).unwrap();
+        Self { home, model: ScriptedModel::start(script).await, variables }
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
@@ -47,6 +59,7 @@ impl Night {
             .env("ANTHROPIC_BASE_URL", self.model.base_url())
             .env("ANTHROPIC_API_KEY", "scripted")
             .env("NIGHTSHIFT_LOG", "debug,hyper=info,zbus=info,sqlx=info")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         command
     }
@@ -271,6 +284,14 @@ impl Picture {
     pub fn pixel(&self, x: usize, y: usize) -> [u8; 3] {
         let at = (y * self.width + x) * 3;
         [self.rgb[at], self.rgb[at + 1], self.rgb[at + 2]]
+    }
+
+    /// Reads a PNG that is in memory.
+    pub fn of(bytes: &[u8]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("picture.png");
+        std::fs::write(&path, bytes).unwrap();
+        Self::read(&path)
     }
 
     /// Mean brightness of a part, 0 to 255.

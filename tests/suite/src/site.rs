@@ -107,11 +107,13 @@ pub fn signature(secret: &str, body: &[u8]) -> String {
     format!("sha256={}", tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
-/// Deliveries that know the token, and ask for news often.
+/// Deliveries that know the token, ask for news often, and make no videos.
 pub fn delivery() -> DeliverySettings {
     DeliverySettings {
         redactor: Redactor::new([("GITHUB_TOKEN".to_owned(), Secret::new(TOKEN))]),
         poll_every: std::time::Duration::from_millis(150),
+        // What is not tested costs nothing.
+        video: false,
         ..DeliverySettings::default()
     }
 }

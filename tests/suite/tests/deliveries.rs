@@ -130,6 +130,25 @@ async fn a_token_that_may_not_pauses_the_run_and_says_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_recording_is_linked_as_a_video_from_an_attachment_or_the_side_branch() {
+    for kind in [Token::Personal, Token::Installation] {
+        let settings = nightshift_supervisor::DeliverySettings { video: true, ..delivery() };
+        let site_night = SiteNight::begin_with(script(WORK), kind, settings).await;
+        let run = site_night.submit("Add a note").await;
+        let events = site_night.night.until_in_review(&run).await;
+        assert_exactly_once(&events);
+        let opened = &site_night.site.pull_requests("ada", "notes")[0];
+        let (_, link) = opened.body.split_once("\n[The same as a video (MP4)](").unwrap();
+        let (status, bytes) = resolve(link.split(')').next().unwrap()).await;
+        assert_eq!((status, bytes.get(4..8)), (200, Some(&b"ftyp"[..])), "{kind:?}");
+        assert_eq!(pictures(&opened.body).len(), 4, "{}", opened.body);
+        let changed = site_night.site.changed_files("ada", "notes", "trunk", &opened.head);
+        assert_eq!(changed, ["notes.txt"], "{kind:?}");
+        site_night.assert_no_breach();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_secret_in_the_work_is_not_delivered_and_its_place_is_named() {
     // By pieces: a token that the model writes as a whole is taken out before it is acted on.
     let (begin, end) = TOKEN.split_at(20);

@@ -1,12 +1,13 @@
 //! What people and checks say about a pull request comes back to its run: on this machine, and from a GitHub on the wire.
 
 use nightshift_protocol::{
-    AskForChanges, DiffSide, ErrorCode, Event, EventBody, NewComment, PauseReason, RemarkState, RunId,
-    RunState,
+    AskForChanges, DiffSide, ErrorCode, Event, EventBody, NewComment, PauseReason, QueueReason, RemarkState,
+    RunId, RunState,
 };
-use nightshift_testing::github::{CheckRun, IssueComment, PullRequestState};
+use nightshift_supervisor::DeliverySettings;
+use nightshift_testing::github::{CheckRun, IssueComment, PullRequestState, Token};
 use serde_json::{Value, json};
-use suite::site::SiteNight;
+use suite::site::{SiteNight, delivery};
 use suite::{Night, assert_exactly_once, evidence, finish, names, shell};
 
 /// Turns of a round: a commit, and an end that answers the feedback of these names.
@@ -154,6 +155,46 @@ async fn work_that_conflicts_is_merged_with_the_base_branch_by_the_agent() {
     let diff = night.owner.api.diff(run.as_str(), None).await.unwrap();
     assert!(diff.contains("+round 0") && !diff.contains("+three"), "{diff}");
     night.owner.api.merge(run.as_str()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_stays_queued_while_as_many_reviews_wait_as_may_and_begins_when_one_is_decided() {
+    let settings = DeliverySettings { review_limit: Some(1), ..delivery() };
+    let mut night = SiteNight::begin_with(script(&[&[], &[]]), Token::Personal, settings).await;
+    let first = night.submit("Add a note").await;
+    in_review(&night.night, &first, 1).await;
+    let second = night.submit("Add another note").await;
+    let held = RunState::Queued { reason: QueueReason::ReviewLimit { limit: 1 } };
+    night.night.until_state(&second, "the limit", |state| *state == held).await;
+    // An owner that comes after holds it back as well.
+    night.owner_restarts().await;
+    let api = &night.night.owner.api;
+    let queue = api.review_queue().await.unwrap();
+    assert_eq!((queue.limit, queue.waiting, queue.held_back), (Some(1), 1, 1));
+    assert_eq!(queue.entries.iter().map(|entry| &entry.pull_request.run).collect::<Vec<_>>(), [&first]);
+    assert_eq!(night.night.state(&second).await, held);
+
+    api.merge(first.as_str()).await.unwrap();
+    in_review(&night.night, &second, 1).await;
+    assert_eq!(api.review_queue().await.unwrap().held_back, 0);
+    night.assert_no_breach();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_reviewers_sent_back_goes_on_although_the_limit_is_reached() {
+    let settings = DeliverySettings { review_limit: Some(1), ..delivery() };
+    let night = SiteNight::begin_with(script(&[&[], &[("f1", true)]]), Token::Personal, settings).await;
+    let run = night.submit("Add a note").await;
+    in_review(&night.night, &run, 1).await;
+    let ask = AskForChanges { words: "Again.".to_owned(), comments: Vec::new() };
+    night.night.owner.api.ask_for_changes(run.as_str(), ask).await.unwrap();
+    let events = in_review(&night.night, &run, 2).await;
+    assert!(!format!("{events:?}").contains("ReviewLimit"));
+    // Both rounds wrote a line: of the two that are there now, one is new.
+    let summary = night.night.owner.store.run(&run).await.unwrap().unwrap();
+    let delivered = summary.reviewing.delivered.unwrap();
+    assert_eq!((delivered.files, delivered.added, delivered.reworked_percent), (1, 2, 50));
+    assert_eq!(summary.reviewing.rounds, 1);
 }
 
 fn failed_check(sha: &str) -> CheckRun {

@@ -432,6 +432,23 @@ export type paths = {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/reviews": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Tells the open pull requests in the order in which they are to be reviewed, and how many more may wait. */
+        readonly get: operations["queue"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/runs": {
         readonly parameters: {
             readonly query?: never;
@@ -871,6 +888,23 @@ export type paths = {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/statistics": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Sums up what runs and their reviews came to. */
+        readonly get: operations["statistics"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/stream": {
         readonly parameters: {
             readonly query?: never;
@@ -1158,6 +1192,36 @@ export type components = {
             readonly reason: components["schemas"]["ConnectionFailure"];
             /** @enum {string} */
             readonly type: "failed";
+        };
+        /** @description How large a delivery is, and what it leaves open. */
+        readonly DeliveryMeasure: {
+            /**
+             * Format: int64
+             * @description Added lines.
+             */
+            readonly added: number;
+            /**
+             * Format: int64
+             * @description Changed files.
+             */
+            readonly files: number;
+            /** @description Whether the agent named something that it could not verify. */
+            readonly notVerified: boolean;
+            /**
+             * Format: int64
+             * @description Removed lines.
+             */
+            readonly removed: number;
+            /**
+             * Format: int32
+             * @description The share of the changed lines that the first delivery of the run did not have, or had otherwise, in percent.
+             */
+            readonly reworkedPercent: number;
+            /**
+             * Format: int32
+             * @description Acceptance criteria without evidence.
+             */
+            readonly unbackedCriteria: number;
         };
         /**
          * @description Where a run's work is delivered to.
@@ -1502,6 +1566,8 @@ export type components = {
             readonly findings: readonly components["schemas"]["PreReviewFinding"][];
             /** @description The commit that was looked at. */
             readonly head: components["schemas"]["CommitId"];
+            /** @description How large it is, and what it leaves open. */
+            readonly measure?: components["schemas"]["DeliveryMeasure"];
             /** @description Where the work goes. */
             readonly target: components["schemas"]["DeliveryTarget"];
             /** @enum {string} */
@@ -1514,6 +1580,7 @@ export type components = {
             readonly recording?: components["schemas"]["ArtifactId"] | null;
             /** @enum {string} */
             readonly type: "picturesPrepared";
+            readonly video?: components["schemas"]["ArtifactId"] | null;
         } | {
             /** @description The branch. */
             readonly branch: string;
@@ -2217,7 +2284,7 @@ export type components = {
              * @description How many areas were masked.
              */
             readonly masked: number;
-            /** @description `image/png` or `image/gif`. */
+            /** @description `image/png`, `image/gif` or `video/mp4`. */
             readonly mediaType: string;
             readonly prepared?: components["schemas"]["ArtifactId"] | null;
         };
@@ -2357,6 +2424,14 @@ export type components = {
             readonly type: "feedback";
         } | {
             /**
+             * Format: int32
+             * @description How many may wait.
+             */
+            readonly limit: number;
+            /** @enum {string} */
+            readonly type: "reviewLimit";
+        } | {
+            /**
              * Format: int64
              * @description What must be available, in MiB.
              */
@@ -2433,6 +2508,83 @@ export type components = {
             /** @enum {string} */
             readonly type: "image";
         };
+        /** @description An open pull request, and why it stands where it does. */
+        readonly ReviewEntry: {
+            /** @description What speaks against merging it at once, in a few words each; none where it is sure. */
+            readonly doubts: readonly string[];
+            /**
+             * Format: int64
+             * @description Changed files.
+             */
+            readonly files: number;
+            /**
+             * Format: int64
+             * @description Changed lines.
+             */
+            readonly lines: number;
+            /** @description Which one. */
+            readonly pullRequest: components["schemas"]["PullRequestSummary"];
+            /** @description Whether a person can decide now: the agent deals with nothing that was asked for before. */
+            readonly ready: boolean;
+            /** @description Where its run is. */
+            readonly runState: components["schemas"]["RunState"];
+            /**
+             * Format: date-time
+             * @description Since when it is where it is.
+             */
+            readonly since: string;
+            /** @description How much there is to read. */
+            readonly size: components["schemas"]["ReviewSize"];
+            /** @description Why it stands where it does, in one line. */
+            readonly why: string;
+        };
+        /** @description What reviewing a run came to so far. */
+        readonly Reviewing: {
+            /**
+             * Format: int64
+             * @description Milliseconds that its agent worked, as long as an owner was there.
+             */
+            readonly agentMs?: number;
+            readonly delivered?: components["schemas"]["DeliveryMeasure"] | null;
+            /** @description What rules found in the newest delivery. */
+            readonly findings?: readonly components["schemas"]["PreReviewKind"][];
+            /**
+             * Format: int64
+             * @description Milliseconds that its pull request was open for a decision, until each decision; what the agent did in between, and
+             *     pauses, are left out.
+             */
+            readonly reviewMs?: number;
+            /**
+             * Format: int32
+             * @description How often changes were asked for, by people, checks or conflicts.
+             */
+            readonly rounds?: number;
+            /**
+             * Format: date-time
+             * @description When the run came into the state it is in.
+             */
+            readonly since: string;
+        };
+        /** @description What waits for a review, the one to take first at the beginning. */
+        readonly ReviewQueue: {
+            /** @description The open pull requests. */
+            readonly entries: readonly components["schemas"]["ReviewEntry"][];
+            /**
+             * Format: int32
+             * @description Tasks that stay queued because of the limit.
+             */
+            readonly heldBack: number;
+            /**
+             * Format: int32
+             * @description How many may wait before new tasks stay queued; `null` means any number.
+             */
+            readonly limit?: number | null;
+            /**
+             * Format: int32
+             * @description How many wait for a person.
+             */
+            readonly waiting: number;
+        };
         /** @description Something that was said about a pull request, and what became of it. */
         readonly ReviewRemark: {
             /** @description What the agent answered, once it has. */
@@ -2442,6 +2594,11 @@ export type components = {
             /** @description Where it is. */
             readonly state: components["schemas"]["RemarkState"];
         };
+        /**
+         * @description How much a reviewer has to read.
+         * @enum {string}
+         */
+        readonly ReviewSize: "tiny" | "small" | "medium" | "large";
         /** @description A wish to go back to a checkpoint. */
         readonly RewindRun: {
             /** @description The checkpoint, by its id, how that begins, or the step after which it was saved. */
@@ -2596,6 +2753,8 @@ export type components = {
              * @description The number of its newest event.
              */
             readonly lastSeq: number;
+            /** @description What reviewing it came to so far. */
+            readonly reviewing?: components["schemas"]["Reviewing"];
             /** @description Its id. */
             readonly run: components["schemas"]["RunId"];
             readonly sandbox?: components["schemas"]["SandboxId"] | null;
@@ -2847,6 +3006,80 @@ export type components = {
             readonly name: string;
             /** @description What bash runs in the repository's folder. */
             readonly run: string;
+        };
+        /** @description What runs and their reviews came to. */
+        readonly Statistics: {
+            /** @description By what the rows are told apart. */
+            readonly by: components["schemas"]["StatisticsBy"];
+            /** @description The rows: the one with most runs first, weeks from the oldest. */
+            readonly rows: readonly components["schemas"]["StatisticsRow"][];
+            /**
+             * Format: date-time
+             * @description Only tasks given since then were counted; `null` means all.
+             */
+            readonly since?: string | null;
+            /** @description All together. */
+            readonly total: components["schemas"]["StatisticsRow"];
+        };
+        /**
+         * @description By what statistics are told apart.
+         * @enum {string}
+         */
+        readonly StatisticsBy: "blueprint" | "model" | "repository" | "week";
+        /** @description What the runs of one kind came to. */
+        readonly StatisticsRow: {
+            /**
+             * Format: int64
+             * @description The median of the seconds an agent worked on what was delivered; `null` where nothing was.
+             */
+            readonly agentSeconds?: number | null;
+            /**
+             * Format: int64
+             * @description Of them: closed without merging.
+             */
+            readonly closed: number;
+            /**
+             * Format: int64
+             * @description Money in millionths of a US dollar.
+             */
+            readonly costMicrodollars: number;
+            /**
+             * Format: int64
+             * @description Of them: the work was delivered.
+             */
+            readonly delivered: number;
+            /**
+             * Format: int64
+             * @description Of them: failed, or given up before a pull request was open.
+             */
+            readonly givenUp: number;
+            /**
+             * Format: int64
+             * @description Of them: merged.
+             */
+            readonly merged: number;
+            /**
+             * Format: int64
+             * @description Of the merged: without significant change, which is less than a tenth of the changed lines after the first delivery.
+             */
+            readonly mergedUnchanged: number;
+            /** @description What they have in common. */
+            readonly name: string;
+            /**
+             * Format: int64
+             * @description The median of the seconds that a pull request was open for a decision; `null` where none was decided.
+             */
+            readonly reviewSeconds?: number | null;
+            /**
+             * Format: int64
+             * @description How often changes were asked for.
+             */
+            readonly rounds: number;
+            /**
+             * Format: int64
+             * @description Runs.
+             */
+            readonly runs: number;
         };
         /**
          * @description Names a step within a run: `TURN.CALL`, both from 1.
@@ -3226,6 +3459,7 @@ export type CommitId = components['schemas']['CommitId'];
 export type ConnectionFailure = components['schemas']['ConnectionFailure'];
 export type ConnectionRecord = components['schemas']['ConnectionRecord'];
 export type ConnectionVerdict = components['schemas']['ConnectionVerdict'];
+export type DeliveryMeasure = components['schemas']['DeliveryMeasure'];
 export type DeliveryTarget = components['schemas']['DeliveryTarget'];
 export type DevServer = components['schemas']['DevServer'];
 export type DiffSide = components['schemas']['DiffSide'];
@@ -3297,7 +3531,11 @@ export type RefusalReason = components['schemas']['RefusalReason'];
 export type RemarkState = components['schemas']['RemarkState'];
 export type Restarting = components['schemas']['Restarting'];
 export type ResultPart = components['schemas']['ResultPart'];
+export type ReviewEntry = components['schemas']['ReviewEntry'];
+export type Reviewing = components['schemas']['Reviewing'];
+export type ReviewQueue = components['schemas']['ReviewQueue'];
 export type ReviewRemark = components['schemas']['ReviewRemark'];
+export type ReviewSize = components['schemas']['ReviewSize'];
 export type RewindRun = components['schemas']['RewindRun'];
 export type RunChanged = components['schemas']['RunChanged'];
 export type RunCounts = components['schemas']['RunCounts'];
@@ -3319,6 +3557,9 @@ export type SetUpEnvironment = components['schemas']['SetUpEnvironment'];
 export type SetUpFailure = components['schemas']['SetUpFailure'];
 export type SetUpPlan = components['schemas']['SetUpPlan'];
 export type SetUpStep = components['schemas']['SetUpStep'];
+export type Statistics = components['schemas']['Statistics'];
+export type StatisticsBy = components['schemas']['StatisticsBy'];
+export type StatisticsRow = components['schemas']['StatisticsRow'];
 export type StepId = components['schemas']['StepId'];
 export type StopReason = components['schemas']['StopReason'];
 export type SubmitReply = components['schemas']['SubmitReply'];
@@ -4205,6 +4446,34 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Restarting"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly queue: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ReviewQueue"];
                 };
             };
             /** @description What failed, why, and what to do next. */
@@ -5154,6 +5423,39 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Settings"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly statistics: {
+        readonly parameters: {
+            readonly query?: {
+                /** @description By what the rows are told apart. */
+                readonly by?: components["schemas"]["StatisticsBy"];
+                /** @description Only tasks given since then: a day as `2026-11-01`, or so many days or weeks ago as `30d` or `4w`. All if absent. */
+                readonly since?: string;
+            };
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["Statistics"];
                 };
             };
             /** @description What failed, why, and what to do next. */

@@ -58,6 +58,8 @@ export const backend = {
   tree: (run: string, path: string, signal?: AbortSignal) => http.getJson<T.Tree>(http.withQuery(`${of(run)}/tree`, { path }), signal),
   blob: (run: string, path: string, signal?: AbortSignal) => http.getBytes(http.withQuery(`${of(run)}/blob`, { path }), signal),
 
+  reviewQueue: (signal?: AbortSignal) => http.getJson<T.ReviewQueue>('/reviews', signal),
+  statistics: (by: T.StatisticsBy, since: string, signal?: AbortSignal) => http.getJson<T.Statistics>(http.withQuery('/statistics', { by, since }), signal),
   pullRequests: (signal?: AbortSignal) => http.getJson<T.PullRequestSummary[]>('/pull-requests', signal),
   pullRequest: (run: string, signal?: AbortSignal) => http.getJson<T.PullRequestDetail>(pull(run), signal),
   changedFiles: (run: string, signal?: AbortSignal) => http.getJson<T.ChangedFiles>(`${pull(run)}/files`, signal),

@@ -78,6 +78,8 @@ function waitsFor(reason: Queued['reason']): string {
   switch (reason.type) {
     case 'sandboxLimit':
       return `${reason.limit} sandboxes run already`;
+    case 'reviewLimit':
+      return reason.limit === 1 ? 'a pull request waits for your review' : `${reason.limit} pull requests wait for your review`;
     case 'memory':
       return `less than ${reason.neededMib} MiB of memory are available`;
     case 'processors':

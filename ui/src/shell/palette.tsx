@@ -1,6 +1,6 @@
 import { Command } from 'cmdk';
 import type { ReactNode } from 'react';
-import { Blocks, GitPullRequest, History, House, Moon, Plus, Settings, Stethoscope } from 'lucide-react';
+import { Blocks, ChartNoAxesColumn, GitPullRequest, History, House, Moon, Plus, Settings, Stethoscope } from 'lucide-react';
 import { useEffect, useState } from 'react';
 import { useLocation } from 'wouter';
 import type { RunSummary } from '@/backend/types';
@@ -73,6 +73,7 @@ export function Palette({ open, onClose, runs }: { open: boolean; onClose: () =>
             {way('Home', '/', <House aria-hidden />, 'g h')}
             {way('Review', '/review', <GitPullRequest aria-hidden />, 'g r')}
             {way('History', '/history', <History aria-hidden />, 'g i')}
+            {way('Statistics', '/statistics', <ChartNoAxesColumn aria-hidden />, 'g t')}
             {way('Environments', '/environments', <Blocks aria-hidden />, 'g e')}
             {way('Doctor', '/doctor', <Stethoscope aria-hidden />, 'g d')}
             {way('Settings', '/settings', <Settings aria-hidden />, 'g s')}

@@ -14,6 +14,7 @@ export const SHORTCUTS: readonly { where: string; list: readonly Shortcut[] }[] 
       { keys: 'g h', does: 'Home' },
       { keys: 'g r', does: 'Review' },
       { keys: 'g i', does: 'History' },
+      { keys: 'g t', does: 'Statistics' },
       { keys: 'g e', does: 'Environments' },
       { keys: 'g s', does: 'Settings' },
       { keys: 'g d', does: 'Doctor' },

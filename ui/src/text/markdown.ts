@@ -131,6 +131,7 @@ export function safeAddress(href: string): string | null {
 
 const ESCAPABLE = /[!-/:-@[-`{-~]/;
 const IMAGE = /^!\[((?:[^\]\\]|\\.)*)\]\(artifact:([0-9a-f]{64})\)/;
+const ARTIFACT = /^artifact:([0-9a-f]{64})$/;
 const LINK = /^\[((?:[^\]\\]|\\.)*)\]\(([^\s()]+)\)/;
 const BARE = /^https?:\/\/[^\s<>"'`]+[^\s<>"'`.,:;!?)\]]/;
 
@@ -174,7 +175,8 @@ function inlineOf(text: string, depth = 0): Inline[] {
       continue;
     }
     const link = character === '[' ? LINK.exec(rest) : null;
-    const href = link === null ? null : safeAddress(link[2] ?? '');
+    const artifact = ARTIFACT.exec(link?.[2] ?? '');
+    const href = link === null ? null : artifact === null ? safeAddress(link[2] ?? '') : `/api/v1/artifacts/${artifact[1]}`;
     if (link !== null && href !== null && depth < DEEPEST) {
       flush();
       parts.push({ type: 'link', href, content: inlineOf(link[1] ?? '', depth + 1) });

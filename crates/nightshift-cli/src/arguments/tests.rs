@@ -56,6 +56,28 @@ fn the_help_of_continue_shows_how_a_limit_is_raised() {
 }
 
 #[test]
+fn the_help_of_stats_tells_what_its_columns_mean() {
+    insta::assert_snapshot!(help(&["stats"]));
+}
+
+#[test]
+fn the_help_of_the_review_list_tells_its_order() {
+    insta::assert_snapshot!(help(&["review", "list"]));
+}
+
+#[test]
+fn statistics_are_by_repository_over_all_time_unless_told_otherwise() {
+    let asked = |words: &[&str]| match parsed(words) {
+        Ok(Command::Stats { by, since }) => (by, since),
+        other => panic!("{words:?} was understood as {other:?}"),
+    };
+    assert_eq!(asked(&["stats"]), (StatisticsKind::Repository, None));
+    let weeks = asked(&["stats", "--by", "week", "--since", "4w"]);
+    assert_eq!(weeks, (StatisticsKind::Week, Some("4w".to_owned())));
+    assert_eq!(refused(&["stats", "--by", "colour"]), ErrorKind::InvalidValue);
+}
+
+#[test]
 fn the_help_of_rewinding_tells_what_stays_in_the_history() {
     insta::assert_snapshot!(help(&["checkpoint", "rewind"]));
 }

@@ -112,7 +112,7 @@ fn a_list_of_runs_has_one_line_for_each() {
 #[test]
 fn empty_lists_say_what_to_do_or_that_nothing_waits() {
     assert!(super::runs(&[]).contains("nightshift exec"));
-    assert_eq!(pull_requests(&[]), "No pull request waits.");
+    assert_eq!(pull_requests(&[]), "There is no pull request yet.");
     assert!(checkpoints(&[]).contains("nightshift checkpoint save"));
 }
 

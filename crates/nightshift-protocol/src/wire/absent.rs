@@ -72,12 +72,10 @@ fn a_pull_request_of_the_built_in_forge_has_no_address() {
 }
 
 #[test]
-fn pictures_need_no_recording() {
-    let EventBody::PicturesPrepared { recording, .. } = read(&without("picturesPrepared", &["recording"]))
-    else {
-        unreachable!()
-    };
-    assert_eq!(recording, None);
+fn pictures_need_no_recording_and_a_recording_no_video() {
+    let left_out = without("picturesPrepared", &["recording", "video"]);
+    let EventBody::PicturesPrepared { recording, video, .. } = read(&left_out) else { unreachable!() };
+    assert_eq!((recording, video), (None, None));
 }
 
 #[test]

@@ -68,12 +68,16 @@ pub(super) fn inert(
     (headers, bytes.into()).into_response()
 }
 
-/// Pictures are shown, everything else is plain bytes.
+/// Pictures and recordings are shown, everything else is plain bytes.
 pub(super) fn media_type(bytes: &[u8]) -> &'static str {
     if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
         "image/png"
     } else if bytes.len() > 12 && &bytes[..4] == b"RIFF" && &bytes[8..12] == b"WEBP" {
         "image/webp"
+    } else if bytes.len() > 13 && (bytes.starts_with(b"GIF89a") || bytes.starts_with(b"GIF87a")) {
+        "image/gif"
+    } else if bytes.len() > 12 && &bytes[4..8] == b"ftyp" {
+        "video/mp4"
     } else {
         "application/octet-stream"
     }
@@ -87,13 +91,22 @@ mod tests {
     fn only_pictures_get_a_type_that_a_browser_shows() {
         assert_eq!(media_type(b"\x89PNG\r\n\x1a\nrest"), "image/png");
         assert_eq!(media_type(b"RIFF\0\0\0\0WEBPVP8L"), "image/webp");
+        assert_eq!(media_type(b"GIF89a\x01\0\x01\0\0\0\0;"), "image/gif");
+        assert_eq!(media_type(b"\0\0\0\x1cftypisom\0\0"), "video/mp4");
         assert_eq!(media_type(b"<script>alert(1)</script>"), "application/octet-stream");
     }
 
     #[test]
     fn what_only_begins_like_a_picture_is_none() {
-        for bytes in [&b""[..], b"\x89PNG", b"RIFF", b"RIFF\0\0\0\0WEBP", b"RIFF\0\0\0\0WAVEdata", b"GIF89a"]
-        {
+        for bytes in [
+            &b""[..],
+            b"\x89PNG",
+            b"RIFF",
+            b"RIFF\0\0\0\0WEBP",
+            b"RIFF\0\0\0\0WAVEdata",
+            b"GIF89a",
+            b"0000ftyp",
+        ] {
             assert_eq!(media_type(bytes), "application/octet-stream", "{bytes:?}");
         }
     }

@@ -97,6 +97,8 @@ fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(runs::raise_limits))
         .routes(routes!(runs::tree))
         .routes(routes!(runs::blob))
+        .routes(routes!(reviews::queue))
+        .routes(routes!(reviews::statistics))
         .routes(routes!(reviews::pull_requests))
         .routes(routes!(reviews::pull_request))
         .routes(routes!(reviews::files))

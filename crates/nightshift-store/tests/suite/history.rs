@@ -5,7 +5,7 @@ use crate::support::{at, run, said, submitted};
 use futures_util::{FutureExt, StreamExt};
 use nightshift_protocol::{
     Event, EventBody, FailureReason, Glance, Image, Message, Plan, PlanStep, PlanStepState, ResultPart,
-    RunState, RunSummary, SandboxId, StopReason, ToolOutcome, Usage, UserError,
+    Reviewing, RunState, RunSummary, SandboxId, StopReason, ToolOutcome, Usage, UserError,
 };
 use nightshift_store::{AppendError, FindError, Misplaced, RunCursor, RunFilter, RunStates, Store};
 use proptest::prelude::*;
@@ -199,6 +199,7 @@ async fn a_run_shows_what_its_events_made_of_it() {
         steps: 1,
         usage,
         glance: Glance { plan_steps: 2, plan_done: 1, doing: "change".to_owned(), screen: Some(picture) },
+        reviewing: Reviewing { since: at(5), ..Reviewing::default() },
         last_seq: 8,
         updated_at: at(5),
     };

@@ -184,7 +184,8 @@ async fn every_state_is_counted_in_its_own_place() {
         failed: 1,
     };
     assert_eq!(overview.counts, expected);
-    assert_eq!((overview.waits_for_you, overview.position), (1 + 3 + 1, 30));
+    assert_eq!((overview.waits_for_you, overview.position), (1 + 3 + 1, 32));
+    assert_eq!(store.count_in_review().await.unwrap(), 1);
 }
 
 #[tokio::test]

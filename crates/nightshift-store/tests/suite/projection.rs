@@ -2,8 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use nightshift_protocol::{
-    Event, EventBody, Image, Limits, Plan, PlanStep, PlanStepState, ResultPart, RunState, RunSummary, StepId,
-    ToolOutcome, Usage,
+    DeliveryMeasure, DeliveryTarget, Event, EventBody, Image, Limits, Plan, PlanStep, PlanStepState,
+    PreReviewFinding, PreReviewKind, PullRequestId, QueueReason, ResultPart, Reviewing, RunState, RunSummary,
+    StepId, ToolOutcome, Usage,
 };
 use nightshift_store::{Misplaced, RunFilter, Store, project};
 use proptest::prelude::*;
@@ -28,7 +29,8 @@ fn run_after(bodies: &[EventBody]) -> RunSummary {
 
 /// A run without what every event changes.
 fn apart_from_time(run: RunSummary) -> RunSummary {
-    RunSummary { last_seq: 0, updated_at: at(0), ..run }
+    let reviewing = Reviewing { since: at(0), review_ms: 0, agent_ms: 0, ..run.reviewing };
+    RunSummary { last_seq: 0, updated_at: at(0), reviewing, ..run }
 }
 
 fn step(content: Vec<ResultPart>) -> EventBody {
@@ -162,6 +164,83 @@ fn a_sandbox_is_a_run_s_until_that_one_stops() {
     assert_eq!(has(&[sandbox(1, true), sandbox(2, true)]), second);
     assert_eq!(has(&[sandbox(1, true), sandbox(2, true), sandbox(1, false)]), second);
     assert_eq!(has(&[sandbox(1, true), sandbox(1, false), sandbox(1, false)]), None);
+}
+
+/// The run after these events, each at its second.
+fn run_at(bodies: &[(u32, EventBody)]) -> RunSummary {
+    let begun = project(None, &event(1, submitted(1, "/src/app"))).unwrap();
+    bodies.iter().zip(2..).fold(begun, |run, ((second, body), seq)| {
+        let event = Event { seq, at: at(*second), ..event(1, body.clone()) };
+        project(Some(run), &event).unwrap()
+    })
+}
+
+fn changed(state: RunState) -> EventBody {
+    EventBody::StateChanged { state }
+}
+
+#[test]
+fn time_in_review_ends_with_each_decision_and_the_agent_s_time_and_pauses_are_left_out() {
+    let review = || changed(RunState::InReview { pull_request: PullRequestId(1) });
+    let feedback = || changed(RunState::Queued { reason: QueueReason::Feedback });
+    let run = run_at(&[
+        (10, changed(RunState::Working)),
+        (30, changed(RunState::Delivering)),
+        (40, review()),
+        (100, feedback()),
+        (200, changed(RunState::Working)),
+        (205, changed(RunState::Delivering)),
+        (300, review()),
+        (330, changed(RunState::Merged { pull_request: PullRequestId(1) })),
+        (999, said("late")),
+    ]);
+    let Reviewing { since, review_ms, agent_ms, .. } = run.reviewing;
+    assert_eq!((since, review_ms, agent_ms), (at(330), 90_000, 25_000));
+}
+
+#[test]
+fn nobody_worked_while_no_owner_was_there() {
+    let resumed = EventBody::OwnerResumed { found: "the run goes on".to_owned() };
+    let run = run_at(&[
+        (10, changed(RunState::Working)),
+        (15, said("last words")),
+        (500, resumed.clone()),
+        (507, changed(RunState::Waiting { question: "Which?".to_owned() })),
+        (600, resumed),
+        (700, changed(RunState::Working)),
+    ]);
+    assert_eq!((run.reviewing.agent_ms, run.reviewing.since), (12_000, at(700)));
+}
+
+#[test]
+fn a_run_that_says_anew_why_it_waits_has_waited_since_it_began_to() {
+    let queued = |limit| changed(RunState::Queued { reason: QueueReason::ReviewLimit { limit } });
+    assert_eq!(run_at(&[(10, queued(1)), (20, queued(2))]).reviewing.since, at(1));
+}
+
+#[test]
+fn the_newest_delivery_is_told_and_rounds_are_counted() {
+    let checked = |added, kind| EventBody::DeliveryChecked {
+        head: "c".repeat(40).parse().unwrap(),
+        target: DeliveryTarget::Local,
+        findings: vec![PreReviewFinding { kind, paths: Vec::new(), words: "Look.".to_owned() }],
+        measure: DeliveryMeasure { added, ..DeliveryMeasure::default() },
+    };
+    let asked = EventBody::FeedbackReceived { round: 1, items: Vec::new() };
+    let run = run_after(&[
+        checked(1, PreReviewKind::Size),
+        asked.clone(),
+        checked(2, PreReviewKind::NoTests),
+        asked,
+    ]);
+    let Reviewing { delivered, findings, rounds, .. } = run.reviewing;
+    assert_eq!((delivered.unwrap().added, findings, rounds), (2, vec![PreReviewKind::NoTests], 2));
+}
+
+#[test]
+fn a_clock_that_was_set_back_makes_no_time() {
+    let run = run_at(&[(100, changed(RunState::Working)), (50, changed(RunState::Delivering))]);
+    assert_eq!(run.reviewing.agent_ms, 0);
 }
 
 #[tokio::test]

@@ -35,13 +35,15 @@ pub(crate) fn for_remote(
     cut(text, longest)
 }
 
-/// Replaces `![alt](artifact:ID)` by words. Brackets within the alternative text are escaped, so the nearest `![`
-/// before begins it.
+/// Replaces `![alt](artifact:ID)` by words, or a link to it, which begins a line. Brackets within the alternative text
+/// are escaped, so the nearest of both before begins it.
 fn without_picture(text: &str, named: &str, words: &str) -> String {
     let mut rest = text;
     let mut replaced = String::with_capacity(text.len());
     while let Some(at) = rest.find(named) {
-        let from = rest[..at].rfind("![").unwrap_or(at);
+        let picture = rest[..at].rfind("![");
+        let link = rest[..at].rfind("\n[").map(|line| line + 1);
+        let from = picture.max(link).unwrap_or(at);
         replaced.push_str(&rest[..from]);
         replaced.push_str(words);
         rest = &rest[at + named.len()..];
@@ -89,6 +91,23 @@ mod tests {
             text,
             "![a](https://h/1.png) *(a picture that stays on its machine: it could not be read)* end"
         );
+    }
+
+    #[test]
+    fn a_video_is_linked_by_its_address_and_one_that_is_kept_takes_no_picture_with_it() {
+        let pictures = [picture(1, Some(9)), picture(2, None)];
+        let published =
+            BTreeMap::from([(pictures[0].prepared.clone().unwrap(), "https://h/1.gif".to_owned())]);
+        let body = format!(
+            "![a](artifact:{})\n\n[The same (MP4)](artifact:{})\n",
+            pictures[0].artifact, pictures[1].artifact
+        );
+        let text = for_remote(&body, &pictures, &published, &Redactor::default(), 1_000);
+        let kept = "*(a picture that stays on its machine: it could not be read)*";
+        assert_eq!(text, format!("![a](https://h/1.gif)\n\n{kept}\n"));
+        let both = [pictures[0].clone(), picture(2, Some(9))];
+        let text = for_remote(&body, &both, &published, &Redactor::default(), 1_000);
+        assert_eq!(text, "![a](https://h/1.gif)\n\n[The same (MP4)](https://h/1.gif)\n");
     }
 
     #[test]

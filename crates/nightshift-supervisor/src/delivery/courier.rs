@@ -10,7 +10,8 @@ use nightshift_forge::github::{
 };
 use nightshift_forge::{
     BodyFacts, BranchName, CommandFact, DiffFacts, FileChange, GitError, NewPullRequest, PICTURES_BRANCH,
-    PullRequestError, PushError, Repository, Revision, compose_body, pre_review, secrets_in,
+    PullRequestError, PushError, Repository, Revision, compose_body, pre_review, reworked_percent,
+    secrets_in,
 };
 use nightshift_protocol::{
     ArtifactId, CommitId, DeliveryTarget, ErrorCode, EventBody, Evidence, EvidenceSource, FeedbackAnswer,
@@ -19,10 +20,11 @@ use nightshift_protocol::{
 };
 
 use super::body::for_remote;
-use super::pictures::{RecordingFrame, ScreenReader, clean, record};
+use super::pictures::{RecordingFrame, ScreenReader, VideoMaker, clean, record};
 use super::{DeliveryAction, DeliveryProgress, PicturePolicy, branch, repository_of};
 use crate::acts::Trouble;
 use crate::progress::{Finished, Received, RunProgress};
+use crate::reviewing::measure;
 use crate::shared::Shared;
 use crate::trouble;
 
@@ -209,7 +211,18 @@ impl Courier {
         } else {
             DeliveryTarget::Local
         };
-        Ok(vec![EventBody::DeliveryChecked { head: head.clone(), target, findings }])
+        let reworked = self.reworked(&diff.text).await?;
+        let (criteria, open) = (&self.task.criteria, &self.finished.not_verified);
+        let measure = measure(&changed_files, criteria, &self.evidence, open, reworked);
+        Ok(vec![EventBody::DeliveryChecked { head: head.clone(), target, findings, measure }])
+    }
+
+    /// How much of the work changed since reviewers saw it first, in percent.
+    async fn reworked(&self, diff: &str) -> Result<u8, UserError> {
+        let Some(first) = &self.delivery.first else { return Ok(0) };
+        let base = self.base(first).await?;
+        let before = self.repository()?.diff_between(&base, first, LONGEST_DIFF).await;
+        Ok(reworked_percent(&before.map_err(|error| trouble::git(&error))?.text, diff))
     }
 
     async fn prepare_pictures(&self, received: &Received) -> Result<Vec<EventBody>, Failure> {
@@ -238,22 +251,27 @@ impl Courier {
         }
         let frames = recorded.iter().filter_map(|image| prepared.get(&image.artifact)?.1.clone());
         let frames: Vec<RecordingFrame> = frames.map(RecordingFrame).collect();
-        let recording = tokio::task::spawn_blocking(move || record(&frames)).await.unwrap_or_default();
-        let recording = match recording {
-            None => None,
-            Some(bytes) => {
-                let artifact = self.keep(bytes, "image/gif").await?;
-                pictures.extend(leaves.then(|| PreparedPicture {
-                    artifact: artifact.clone(),
-                    prepared: Some(artifact.clone()),
-                    media_type: "image/gif".to_owned(),
-                    masked: 0,
-                    kept_because: None,
-                }));
-                Some(artifact)
-            }
+        let film = match VideoMaker::find(self.shared.search_path.as_deref()) {
+            Some(maker) if self.shared.settings.delivery.video => maker.make(&frames).await,
+            Some(_) | None => None,
         };
-        Ok(vec![EventBody::PicturesPrepared { head: received.head.clone(), pictures, recording }])
+        let moving = tokio::task::spawn_blocking(move || record(&frames)).await.unwrap_or_default();
+        let (mut recording, mut video) = (None, None);
+        for (bytes, media_type, kept) in
+            [(moving, "image/gif", &mut recording), (film, "video/mp4", &mut video)]
+        {
+            let Some(bytes) = bytes else { continue };
+            let artifact = self.keep(bytes, media_type).await?;
+            pictures.extend(leaves.then(|| PreparedPicture {
+                artifact: artifact.clone(),
+                prepared: Some(artifact.clone()),
+                media_type: media_type.to_owned(),
+                masked: 0,
+                kept_because: None,
+            }));
+            *kept = Some(artifact);
+        }
+        Ok(vec![EventBody::PicturesPrepared { head: received.head.clone(), pictures, recording, video }])
     }
 
     /// Makes a picture fit to leave; its pixels are there only if it is.
@@ -316,6 +334,7 @@ impl Courier {
         let bytes: Bytes = self.shared.store.get(prepared).await.map_err(|error| trouble::getting(&error))?;
         let (media_type, ending) = match picture.media_type.as_str() {
             "image/gif" => ("image/gif", "gif"),
+            "video/mp4" => ("video/mp4", "mp4"),
             _ => ("image/png", "png"),
         };
         let name = format!("nightshift-{}.{ending}", prepared.as_str().chars().take(12).collect::<String>());
@@ -352,6 +371,7 @@ impl Courier {
             changed_files: &changed_files,
             findings: &self.delivery.findings,
             recording: self.delivery.recording.as_ref(),
+            video: self.delivery.video.as_ref(),
             settles: &self
                 .task
                 .issue

@@ -28,12 +28,16 @@ pub struct DeliveryProgress {
     pub target: Option<DeliveryTarget>,
     /// The pictures of this round, as they may leave the machine.
     pub pictures: Vec<PreparedPicture>,
-    /// The recording among them.
+    /// The recording among them, a moving picture.
     pub recording: Option<ArtifactId>,
+    /// The recording as a video, among them too.
+    pub video: Option<ArtifactId>,
     /// Where what was published is seen, by the artifact that was published.
     pub published: BTreeMap<ArtifactId, String>,
     /// Every commit that the branch at the forge may be at by us.
     pub pushed: Vec<CommitId>,
+    /// The commit that the pull request was opened with.
+    pub first: Option<CommitId>,
     /// The pull request.
     pub pull_request: Option<PullRequestId>,
     /// Where people look at it, at a remote forge.
@@ -113,15 +117,16 @@ impl DeliveryProgress {
             EventBody::BranchReceived { head, commits, .. } => {
                 self.received = Some(Received { head: head.clone(), commits: *commits });
             }
-            EventBody::DeliveryChecked { head, target, findings } => {
+            EventBody::DeliveryChecked { head, target, findings, .. } => {
                 self.checked = Some(head.clone());
                 self.target = Some(*target);
                 self.findings.clone_from(findings);
             }
-            EventBody::PicturesPrepared { head, pictures, recording } => {
+            EventBody::PicturesPrepared { head, pictures, recording, video } => {
                 self.prepared = Some(head.clone());
                 self.pictures.clone_from(pictures);
                 self.recording.clone_from(recording);
+                self.video.clone_from(video);
             }
             EventBody::PushIntended { head, .. } => self.pushed.push(head.clone()),
             EventBody::BranchPushed { head, .. } => self.there = Some(head.clone()),
@@ -133,7 +138,8 @@ impl DeliveryProgress {
                 self.opening = false;
                 self.pull_request = Some(*pull_request);
                 self.url.clone_from(url);
-                self.described = self.received.as_ref().map(|received| received.head.clone());
+                self.first = self.received.as_ref().map(|received| received.head.clone());
+                self.described.clone_from(&self.first);
             }
             EventBody::PullRequestDescribed { head } => self.described = Some(head.clone()),
             EventBody::PullRequestRouted { .. } => self.routed = true,
@@ -256,6 +262,7 @@ pub(crate) fn next_in_delivery(progress: &DeliveryProgress) -> DeliveryAction {
 
 #[cfg(test)]
 mod tests {
+    use nightshift_protocol::DeliveryMeasure;
     use proptest::prelude::*;
 
     use super::*;
@@ -286,11 +293,13 @@ mod tests {
                 vec![EventBody::BranchReceived { branch, head: commit(head), commits: 1 }]
             }
             DeliveryAction::Check(received) => {
-                vec![EventBody::DeliveryChecked { head: received.head.clone(), target, findings: Vec::new() }]
+                let (findings, measure) = (Vec::new(), DeliveryMeasure::default());
+                vec![EventBody::DeliveryChecked { head: received.head.clone(), target, findings, measure }]
             }
             DeliveryAction::PreparePictures(received) => {
                 let pictures = vec![picture(1), picture(2)];
-                vec![EventBody::PicturesPrepared { head: received.head.clone(), pictures, recording: None }]
+                let head = received.head.clone();
+                vec![EventBody::PicturesPrepared { head, pictures, recording: None, video: None }]
             }
             DeliveryAction::Push(head) => vec![
                 EventBody::PushIntended { branch: branch.clone(), head: head.clone() },

@@ -17,6 +17,10 @@ pub struct DeliverySettings {
     pub forbidden_paths: Vec<String>,
     /// Which pictures leave the machine.
     pub pictures: PicturePolicy,
+    /// Whether the recording is made as a video too, where ffmpeg is installed.
+    pub video: bool,
+    /// How many pull requests may wait for a review before new tasks stay queued; any number if `None`.
+    pub review_limit: Option<u32>,
     /// How often the agent deals with failing checks before a person has to.
     pub check_rounds: u32,
     /// How often pull requests at a remote forge are looked at.
@@ -30,7 +34,8 @@ pub struct DeliverySettings {
 }
 
 impl Default for DeliverySettings {
-    /// No drafts, the label `nightshift`, pictures that were read, two rounds for failing checks, a look each minute.
+    /// No drafts, the label `nightshift`, pictures that were read, no limit of reviews, two rounds for failing checks, a
+    /// look each minute.
     fn default() -> Self {
         Self {
             draft: false,
@@ -38,6 +43,8 @@ impl Default for DeliverySettings {
             reviewers: Vec::new(),
             forbidden_paths: Vec::new(),
             pictures: PicturePolicy::Read,
+            video: true,
+            review_limit: None,
             check_rounds: 2,
             poll_every: Duration::from_secs(60),
             webhook_secret: None,

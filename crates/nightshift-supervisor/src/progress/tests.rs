@@ -241,9 +241,14 @@ fn finished_work_is_received_then_opened_then_awaited_and_then_the_sandbox_is_st
     };
     let received =
         EventBody::BranchReceived { branch: "nightshift/greet-0".to_owned(), head: commit(), commits: 2 };
-    let checked =
-        EventBody::DeliveryChecked { head: commit(), target: DeliveryTarget::Local, findings: Vec::new() };
-    let prepared = EventBody::PicturesPrepared { head: commit(), pictures: Vec::new(), recording: None };
+    let checked = EventBody::DeliveryChecked {
+        head: commit(),
+        target: DeliveryTarget::Local,
+        findings: Vec::new(),
+        measure: nightshift_protocol::DeliveryMeasure::default(),
+    };
+    let prepared =
+        EventBody::PicturesPrepared { head: commit(), pictures: Vec::new(), recording: None, video: None };
     let opened = EventBody::PullRequestOpened { pull_request: PullRequestId(7), url: None };
     let work = Received { head: commit(), commits: 2 };
     let mut bodies = vec![done, state(RunState::Delivering)];

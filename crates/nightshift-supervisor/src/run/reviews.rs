@@ -1,6 +1,8 @@
 //! What the driver of a run does when others have something to say about its pull request.
 
-use nightshift_protocol::{ErrorCode, EventBody, FeedbackAnswer, FeedbackItem, RunState, UserError};
+use nightshift_protocol::{
+    ErrorCode, EventBody, FeedbackAnswer, FeedbackItem, QueueReason, RunState, UserError,
+};
 use nightshift_store::AppendError;
 
 use super::{Driver, Wish};
@@ -71,6 +73,27 @@ impl Driver {
         bodies.extend(self.changed(trigger));
         self.append(bodies).await?;
         Ok(Ok(()))
+    }
+
+    /// Why a task that has not begun stays queued although there may be room: as many pull requests wait for a review as
+    /// may. What has begun is finished, and what reviewers sent back goes on.
+    pub(super) async fn held_back(&self) -> Option<QueueReason> {
+        let limit = self.shared.settings.delivery.review_limit?;
+        if self.progress.sandbox.is_some() || self.progress.delivery.pull_request.is_some() {
+            return None;
+        }
+        match self.shared.store.count_in_review().await {
+            Ok(waiting) if waiting >= u64::from(limit) => {
+                // It must not keep those from their turn who need no review to be decided first.
+                self.shared.rooms.leave(&self.holder());
+                Some(QueueReason::ReviewLimit { limit })
+            }
+            Ok(_) => None,
+            Err(error) => {
+                tracing::warn!(run = %self.progress.run, %error, "the reviews that wait could not be counted");
+                None
+            }
+        }
     }
 
     fn named(&self, said: Said) -> FeedbackItem {

@@ -1,10 +1,15 @@
 //! What people ask of a run's pull request, on this machine.
 
 use nightshift_forge::Mergeable;
-use nightshift_protocol::{AskForChanges, CommitId, ErrorCode, FeedbackSource, NewComment, RunId, UserError};
+use nightshift_protocol::{
+    AskForChanges, AskStatistics, CommitId, ErrorCode, FeedbackSource, NewComment, PullRequestSummary,
+    ReviewQueue, RunId, Statistics, UserError,
+};
+use nightshift_store::RunFilter;
 
 use super::Supervisor;
 use crate::delivery::news::{self, LONGEST, News, Said};
+use crate::reviewing;
 use crate::run::Wish;
 
 /// Characters of a line that are kept with a comment on it.
@@ -55,6 +60,23 @@ impl Supervisor {
             said.push(Said { words: news::conflict_words(&base), source: FeedbackSource::Conflict { base } });
         }
         self.wish(run, Wish::Feedback(News::Asked(said))).await
+    }
+
+    /// Puts these open pull requests in the order in which they are to be reviewed.
+    pub async fn review_queue(&self, open: Vec<PullRequestSummary>) -> Result<ReviewQueue, UserError> {
+        let unfinished = self.unfinished().await?;
+        let run =
+            |request: &PullRequestSummary| unfinished.iter().find(|run| run.run == request.run).cloned();
+        let open = open.into_iter().filter_map(|request| run(&request).map(|run| (request, run)));
+        Ok(reviewing::queue(open.collect(), &unfinished, self.shared.settings.delivery.review_limit))
+    }
+
+    /// Sums up what runs and their reviews came to.
+    pub async fn statistics(&self, ask: &AskStatistics) -> Result<Statistics, UserError> {
+        let now = self.shared.clock.now();
+        let since = ask.since.as_deref().map(|text| reviewing::since(text, now)).transpose()?;
+        let runs = self.all_runs(&RunFilter::default()).await?;
+        Ok(reviewing::statistics(&runs, ask.by, since))
     }
 
     /// Notes that a person found the work of a run good.

@@ -183,16 +183,7 @@ impl Supervisor {
 
     async fn tasks_of(&self, repository: &str) -> Result<Vec<Task>, UserError> {
         let filter = RunFilter { repository: Some(repository.to_owned()), ..RunFilter::default() };
-        let (mut tasks, mut cursor) = (Vec::new(), None);
-        loop {
-            let page = self.shared.store.runs(&filter, cursor, 200).await;
-            let page = page.map_err(|error| trouble::reading(&error))?;
-            tasks.extend(page.runs.into_iter().map(|run| run.task));
-            match page.next {
-                Some(next) => cursor = Some(next),
-                None => return Ok(tasks),
-            }
-        }
+        Ok(self.all_runs(&filter).await?.into_iter().map(|run| run.task).collect())
     }
 
     async fn look_at_reviews(&self) {

@@ -23,7 +23,10 @@ pub(super) struct GitRequest<'a> {
 pub(super) async fn backend(root: &Path, request: &GitRequest<'_>) -> std::io::Result<Reply> {
     let header =
         |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let mut child = tokio::process::Command::new("git")
+    // By its whole path: with a bare name and a PATH of its own, this process would be copied first.
+    let folders = ["/usr/bin", "/bin", "/usr/local/bin"].map(|folder| Path::new(folder).join("git"));
+    let program = folders.into_iter().find(|git| git.is_file()).unwrap_or_else(|| "git".into());
+    let mut child = tokio::process::Command::new(program)
         .arg("http-backend")
         .env_clear()
         .env("PATH", "/usr/bin:/bin:/usr/local/bin")

@@ -20,7 +20,11 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) async fn begin(script: Value) -> Self {
-        let night = Night::begin(script).await;
+        Self::over(Night::begin(script).await).await
+    }
+
+    /// Serves the API of a night that has begun.
+    pub(crate) async fn over(night: Night) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let access = Access { token: TOKEN.to_owned(), port, names: Vec::new() };

@@ -36,7 +36,7 @@ enum Line {
     Artifact { file: PathBuf, media_type: String },
     /// Takes a person's repository in; answers `commit`, `branch` and `source`.
     Import { repository: PathBuf },
-    /// Takes a branch out of a bundle, as a delivery does; answers `head` and `commits`.
+    /// Takes a branch out of a bundle, as a delivery does; answers `head`, `commits`, `files`, `added` and `removed`.
     Receive { source: String, branch: String, base: CommitId, bundle: PathBuf },
     /// Appends events of one instant; answers `seq`, the number of the last.
     Append {
@@ -122,11 +122,16 @@ async fn carry_out(line: Line, store: &Store, forge: &Forge, git: &Git) -> Resul
             })
         }
         Line::Receive { source, branch, base, bundle } => {
-            let delivery = Delivery { branch: branch.parse()?, base, previous: None };
-            let source: Source = source.parse()?;
-            let received =
-                forge.repository(&source).receive(&bundle, &delivery, &ReceiveLimits::default()).await?;
-            json!({ "head": received.head, "commits": received.commits })
+            let delivery = Delivery { branch: branch.parse()?, base: base.clone(), previous: None };
+            let repository = forge.repository(&source.parse::<Source>()?);
+            let received = repository.receive(&bundle, &delivery, &ReceiveLimits::default()).await?;
+            let changed = repository.changed_files(&base, &received.head).await?;
+            let lines: Vec<_> = changed.iter().filter_map(|change| change.lines).collect();
+            json!({
+                "head": received.head, "commits": received.commits, "files": changed.len(),
+                "added": lines.iter().map(|lines| lines.added).sum::<u64>(),
+                "removed": lines.iter().map(|lines| lines.removed).sum::<u64>(),
+            })
         }
         Line::Append { run, at, bodies } => {
             json!({ "seq": store.append(&run, at, &bodies).await?.last().map(|event| event.seq) })
@@ -159,6 +164,7 @@ async fn open(opened: Opened, forge: &Forge) -> Result<PullRequestId, Failure> {
     let body = compose_body(&BodyFacts {
         findings: &[],
         recording: None,
+        video: None,
         settles: "",
         summary: &opened.summary,
         criteria: &[],

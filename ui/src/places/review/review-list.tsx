@@ -3,7 +3,7 @@ import { GitPullRequest } from 'lucide-react';
 import { Link } from 'wouter';
 import { backend } from '@/backend/backend';
 import { problemOf } from '@/backend/problem';
-import type { PullRequestSummary } from '@/backend/types';
+import type { PullRequestSummary, ReviewEntry, ReviewQueue } from '@/backend/types';
 import { Empty, Waiting } from '@/components/empty';
 import { Place, Section } from '@/components/place';
 import { ProblemBox } from '@/components/problem-box';
@@ -15,32 +15,44 @@ import { upright } from '@/text/visible';
 
 const DECIDED_SHOWN = 30;
 
-/** All pull requests: those that wait, the longest waiting first, then those that are decided. */
+/** All pull requests: those that wait, the one to take first at the top and why, then those that are decided. */
 export function ReviewList() {
   const { data, error, refetch } = useQuery({ queryKey: ['pull-requests'], queryFn: ({ signal }) => backend.pullRequests(signal) });
+  // Under the same key as the list, so that what makes the list stale makes the queue stale.
+  const queue = useQuery({ queryKey: ['pull-requests', 'queue'], queryFn: ({ signal }) => backend.reviewQueue(signal) });
   const list = useListKeys<HTMLDivElement>();
-  const open = (data ?? []).filter((each) => each.state.type === 'open').reverse();
+  const open = queue.data?.entries ?? [];
   const decided = (data ?? []).filter((each) => each.state.type !== 'open');
   return (
-    <Place title="Review" name="Review">
+    <Place
+      title="Review"
+      name="Review"
+      bar={queue.data !== undefined && <Limit queue={queue.data} />}
+      actions={
+        <Link href="/statistics" className="rounded-sm text-soft hover:text-ink">
+          Statistics
+        </Link>
+      }
+    >
       <div ref={list} className="mx-auto max-w-[1100px] space-y-7 px-5 pt-5 pb-10">
         {error !== null && <ProblemBox problem={problemOf(error)} retry={() => void refetch()} />}
-        {data === undefined && error === null && <Waiting rows={5} />}
+        {queue.error !== null && error === null && <ProblemBox problem={problemOf(queue.error)} retry={() => void queue.refetch()} />}
+        {(data === undefined || queue.data === undefined) && error === null && queue.error === null && <Waiting rows={5} />}
         {data !== undefined && data.length === 0 && (
           <Empty icon={<GitPullRequest />} title="No pull request yet">
             A finished task becomes a pull request, with its evidence. It waits here for your decision.
           </Empty>
         )}
         {open.length > 0 && (
-          <Section title="Wait for you" count={open.length}>
+          <Section title="Open" count={open.length} aside="ready, then small, then sure, then waiting longest">
             <ul className="divide-y divide-line overflow-hidden rounded-lg border border-line bg-raised">
               {open.map((each) => (
-                <OpenRow key={each.run} pullRequest={each} />
+                <OpenRow key={each.pullRequest.run} entry={each} />
               ))}
             </ul>
           </Section>
         )}
-        {data !== undefined && data.length > 0 && open.length === 0 && <p className="rounded-lg border border-dashed border-line px-4 py-3 text-faint">Nothing waits for a review.</p>}
+        {queue.data !== undefined && data !== undefined && data.length > 0 && open.length === 0 && <p className="rounded-lg border border-dashed border-line px-4 py-3 text-faint">Nothing waits for a review.</p>}
         {decided.length > 0 && (
           <Section title="Decided" count={decided.length} aside={decided.length > DECIDED_SHOWN && <Link href="/history?state=merged" className="hover:text-ink">All in History</Link>}>
             <ul className="divide-y divide-line/70 overflow-hidden rounded-lg border border-line">
@@ -55,19 +67,35 @@ export function ReviewList() {
   );
 }
 
-function OpenRow({ pullRequest }: { pullRequest: PullRequestSummary }) {
+/** How many wait of those that may, and what is held back by them. */
+function Limit({ queue: { limit, waiting, heldBack } }: { queue: ReviewQueue }) {
+  if (limit === null || limit === undefined) return null;
+  const full = waiting >= limit;
+  const held = heldBack === 1 ? '1 task is held back' : `${heldBack} tasks are held back`;
+  return (
+    <p className={full ? 'text-lamp-text' : 'text-faint'}>
+      {waiting} of {limit} that may wait
+      {full && (heldBack > 0 ? `: ${held} until you decide on one` : ': new tasks stay queued until you decide on one')}
+    </p>
+  );
+}
+
+function OpenRow({ entry: { pullRequest, runState, since, why } }: { entry: ReviewEntry }) {
   const now = useCoarseNow();
   return (
     <li>
       <Link href={`/review/${pullRequest.run}`} data-row className="flex items-center gap-3 px-4 py-3 hover:bg-hover focus-visible:bg-hover focus-visible:outline-offset-[-2px]">
-        <StateMark state="inReview" />
+        <StateMark state={runState.type} />
         <span className="min-w-0 flex-1">
           <span className="foreign block truncate font-medium">{upright(pullRequest.title)}</span>
           <span className="foreign block truncate text-small text-faint">
             {repositoryName(pullRequest.repository)} #{pullRequest.number} · {pullRequest.branch} into {pullRequest.base}
           </span>
+          <span className="block text-small text-soft">{why}</span>
         </span>
-        <span className="figures shrink-0 text-small text-faint">waits {ago(Date.parse(pullRequest.createdAt), now).replace(' ago', '')}</span>
+        <span className="figures shrink-0 text-small text-faint">
+          {runState.type === 'inReview' ? 'waits' : 'since'} {ago(Date.parse(since), now).replace(' ago', '')}
+        </span>
       </Link>
     </li>
   );

@@ -8,6 +8,7 @@ mod mask;
 mod pixels;
 mod reader;
 mod recording;
+mod video;
 
 use bytes::Bytes;
 use nightshift_forge::secrets::Redactor;
@@ -16,6 +17,7 @@ pub use mask::secret_areas;
 pub use pixels::{Area, Pixels};
 pub use reader::{ReadWord, ScreenReader, UnreadablePicture};
 pub(crate) use recording::{RecordingFrame, record};
+pub(crate) use video::VideoMaker;
 
 /// How often the picture is enlarged before it is read: small letters are read better large, large ones small.
 const SCALES: [u32; 3] = [1, 2, 3];

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use suite::site::{SiteNight, delivery};
 use suite::{SystemEntropy, names};
 
-use super::{fetch, pictures, script};
+use super::{fetch, pictures, say, script};
 
 /// Moments that a delivery has at the site, about: two for each request.
 const MOMENTS: u64 = 44;
@@ -71,6 +71,8 @@ impl Counts {
 
 pub(super) async fn soak(points: usize, seed: u64) -> (Value, bool) {
     let nights = points.div_ceil(RUNS);
+    // At the beginning, so that it is known also when the trial is ended.
+    say(&format!("{points} points, --seed {seed}"));
     let lane = |lane: usize| async move {
         let mut counts = Counts::default();
         for night in (lane..nights).step_by(LANES) {
@@ -78,6 +80,7 @@ pub(super) async fn soak(points: usize, seed: u64) -> (Value, bool) {
             // Attachments and the side branch by turns.
             let kind = if night % 2 == 0 { Token::Personal } else { Token::Installation };
             counts.add(&one_night(runs, kind, Random(seed.wrapping_add(night as u64))).await);
+            say(&format!("night {} of {nights}: {} points in this lane", night + 1, counts.crashed));
         }
         counts
     };
@@ -112,11 +115,11 @@ async fn one_night(runs: usize, kind: Token, mut random: Random) -> Counts {
     let ours = night.site.branches("ada", "notes").into_iter();
     counts.branches = ours.filter(|branch| branch.starts_with("nightshift/")).count().abs_diff(runs);
     for one in &opened {
-        let mut there = 0;
-        for url in pictures(&one.body) {
-            there += usize::from(fetch(&url).await.is_some());
+        let cited = pictures(&one.body);
+        counts.lost += cited.len().abs_diff(PICTURES);
+        for url in cited {
+            counts.lost += usize::from(fetch(&url).await.is_none());
         }
-        counts.lost += PICTURES.saturating_sub(there);
     }
     counts.breaches = night.site.breaches().len();
     counts
@@ -139,7 +142,9 @@ async fn crash(night: &mut SiteNight, run: &RunId, number: usize, random: &mut R
             // A delivery that was quicker, or needs fewer requests, ends before that moment.
             let delivered = async {
                 loop {
-                    if matches!(night.night.state(run).await, RunState::InReview { .. }) {
+                    // One that paused is told of when its review is waited for in vain.
+                    let state = night.night.state(run).await;
+                    if matches!(state, RunState::InReview { .. } | RunState::Paused { .. }) {
                         return;
                     }
                     tokio::time::sleep(Duration::from_millis(20)).await;

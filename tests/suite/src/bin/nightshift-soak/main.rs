@@ -52,7 +52,7 @@ async fn main() -> std::process::ExitCode {
         Some("delivery") => delivery::soak(points.unwrap_or(200), seed).await,
         Some("redaction") => redaction::soak().await,
         _ => {
-            say_usage();
+            say("usage: nightshift-soak delivery|redaction [--points N] [--seed N] [--json]");
             return std::process::ExitCode::from(2);
         }
     };
@@ -60,7 +60,8 @@ async fn main() -> std::process::ExitCode {
     if good { std::process::ExitCode::SUCCESS } else { std::process::ExitCode::FAILURE }
 }
 
+/// Tells people how it goes; scripts read the last line of standard output.
 #[expect(clippy::print_stderr, reason = "it is a program")]
-fn say_usage() {
-    eprintln!("usage: nightshift-soak delivery|redaction [--points N] [--seed N] [--json]");
+fn say(words: &str) {
+    eprintln!("{words}");
 }
