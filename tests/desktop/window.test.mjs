@@ -2,12 +2,14 @@
 
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 
+// Beside the program: what the tests of whole runs are built with.
 const { NIGHTSHIFT_APP: APP, NIGHTSHIFT_PROGRAM: PROGRAM, NIGHTSHIFT_UI, NIGHTSHIFT_VM_IMAGES, NIGHTSHIFT_GUEST } = process.env;
 const WITHIN = 60_000;
 
@@ -31,12 +33,68 @@ async function until(what, ask) {
   }
 }
 
+const beside = (name) => join(dirname(PROGRAM), name);
+
+/** A desktop's panel: what it was asked, and a person's clicks on it. */
+class Panel {
+  #said = [];
+
+  constructor(child) {
+    this.child = child;
+    // Services that the bus starts write there as well.
+    createInterface({ input: child.stdout }).on('line', (line) => line.startsWith('{') && this.#said.push(JSON.parse(line)));
+  }
+
+  /** Waits for the next thing of a kind that it says. */
+  async said(kind) {
+    return until(`the panel to say ${kind}`, async () => {
+      const at = this.#said.findIndex((each) => kind in each);
+      return at >= 0 && { is: this.#said.splice(at, 1)[0][kind] };
+    }).then(({ is }) => is);
+  }
+
+  click(order) {
+    this.child.stdin.write(`${JSON.stringify(order)}\n`);
+  }
+
+  breaches() {
+    return this.#said.filter((each) => 'breach' in each);
+  }
+}
+
+/** An owner whose sandboxes are folders of this host with a drawn screen, for an app with this home. */
+class Night {
+  async start(home, turns) {
+    const script = join(home, 'script.json');
+    writeFileSync(script, JSON.stringify({ turns }));
+    this.child = spawn(beside('nightshift-night'), ['--ui', NIGHTSHIFT_UI, '--script', script], { stdio: ['pipe', 'pipe', 'ignore'] });
+    const line = await new Promise((resolve) => createInterface({ input: this.child.stdout }).once('line', resolve));
+    Object.assign(this, JSON.parse(line));
+    mkdirSync(join(home, 'data'), { mode: 0o700 });
+    const address = { pid: this.child.pid, url: this.url, token: this.token, version: '0' };
+    writeFileSync(join(home, 'data/owner.json'), JSON.stringify(address), { mode: 0o600 });
+  }
+
+  async submit(description) {
+    const headers = { authorization: `Bearer ${this.token}`, 'content-type': 'application/json' };
+    const answer = await fetch(`${this.url}/api/v1/tasks`, { method: 'POST', headers, body: JSON.stringify({ description, repository: this.repository }) });
+    return (await answer.json()).run;
+  }
+
+  async end(home) {
+    const ended = new Promise((resolve) => this.child.once('exit', resolve));
+    this.child.stdin.end();
+    await ended;
+    rmSync(join(home, 'data/owner.json'), { force: true });
+  }
+}
+
 /** A screen, a session bus, a driver and a home of its own. */
 class Desktop {
   #children = [];
   home = mkdtempSync(join(tmpdir(), 'nightshift-window-'));
 
-  async start(program = PROGRAM) {
+  async start(program = PROGRAM, { panel = false } = {}) {
     // The owner has twenty seconds to start; reading the program from a busy disk is none of them.
     await new Promise((resolve) => execFile(PROGRAM, ['--version'], resolve));
     const display = `:${100 + (process.pid % 500)}`;
@@ -57,14 +115,22 @@ class Desktop {
     };
     const port = await freePort();
     this.url = `http://127.0.0.1:${port}`;
-    this.#spawn('dbus-run-session', ['--', 'WebKitWebDriver', `--port=${port}`], this.environment);
+    if (panel) {
+      // A panel on the same bus; its standard input is the session's, its output alone comes here.
+      const script = 'exec 3<&0; "$1" <&3 & exec WebKitWebDriver --port="$2" >/dev/null 2>&1';
+      const child = this.#spawn('dbus-run-session', ['--', 'sh', '-c', script, 'sh', beside('nightshift-panel'), String(port)], this.environment, ['pipe', 'pipe', 'ignore']);
+      this.panel = new Panel(child);
+      await this.panel.said('ready');
+    } else {
+      this.#spawn('dbus-run-session', ['--', 'WebKitWebDriver', `--port=${port}`], this.environment);
+    }
     await until('the driver', async () => (await fetch(`${this.url}/status`)).ok);
     const { sessionId } = await this.#ask('POST', '/session', { capabilities: { alwaysMatch: { 'webkitgtk:browserOptions': { binary: APP, args: [] } } } });
     this.session = `/session/${sessionId}`;
   }
 
-  #spawn(program, args, env) {
-    const child = spawn(program, args, { env: { PATH: process.env.PATH, ...env }, stdio: 'ignore', detached: true });
+  #spawn(program, args, env, stdio = 'ignore') {
+    const child = spawn(program, args, { env: { PATH: process.env.PATH, ...env }, stdio, detached: true });
     this.#children.push(child);
     return child;
   }
@@ -98,6 +164,14 @@ class Desktop {
   again(...args) {
     return new Promise((resolve) => {
       execFile(APP, args, { env: this.environment, timeout: WITHIN }, (error, _, stderr) => resolve({ code: error?.code ?? 0, stderr }));
+    });
+  }
+
+  /** Takes the keyboard away from the window, as another window does that a person goes to (XSetInputFocus(3), to none). */
+  lookAway() {
+    const script = "import ctypes\nx = ctypes.CDLL('libX11.so.6')\nx.XOpenDisplay.restype = ctypes.c_void_p\nd = ctypes.c_void_p(x.XOpenDisplay(None))\nx.XSetInputFocus(d, 0, 0, 0)\nx.XSync(d, 0)";
+    return new Promise((resolve, reject) => {
+      execFile('python3', ['-c', script], { env: this.environment }, (error) => (error === null ? resolve() : reject(error)));
     });
   }
 
@@ -181,6 +255,44 @@ describe('the window', () => {
     process.kill(pid, 0);
     const health = await fetch(`${url}/api/v1/health`, { headers: { authorization: `Bearer ${token}` } });
     assert.equal(health.status, 200);
+  });
+});
+
+describe('on a desktop with a panel', () => {
+  const desktop = new Desktop();
+  const night = new Night();
+  let run;
+  before(async () => {
+    await night.start(desktop.home, [{ calls: [{ tool: 'ask', input: { question: 'Which port?' } }] }]);
+    await desktop.start(PROGRAM, { panel: true });
+  });
+  after(async () => {
+    await night.end(desktop.home);
+    await desktop.end();
+  });
+
+  test('its icon is in the tray, and asks for attention when something waits', async () => {
+    await desktop.until('Home', "return document.querySelector('nav[aria-label=Places]') !== null");
+    assert.equal(await desktop.panel.said('icon'), true);
+    await desktop.lookAway();
+    run = await night.submit('Find a port');
+    await until('the icon to ask for attention', async () => {
+      desktop.panel.click({ do: 'look' });
+      return (await desktop.panel.said('tray')) === 'NeedsAttention';
+    });
+  });
+
+  test('a notification says what is asked, keeps the rules, and a click leads there', async () => {
+    const { id, title, body } = await desktop.panel.said('notified');
+    assert.match(`${title} ${body}`, /Find a port.*Which port\?/s);
+    desktop.panel.click({ do: 'click', id });
+    await desktop.until('the run', `return location.pathname === '/runs/${run}'`);
+    assert.deepEqual(desktop.panel.breaches(), []);
+  });
+
+  test('shows the live screen, pixel by pixel', async () => {
+    const pixel = "const canvas = document.querySelector('canvas'); return canvas === null || canvas.width !== 320 ? null : [canvas.width, canvas.height, ...canvas.getContext('2d').getImageData(200, 150, 1, 1).data]";
+    assert.deepEqual(await desktop.until('a live frame', pixel), [320, 200, 0x2b, 0x3a, 0x55, 255]);
   });
 });
 
