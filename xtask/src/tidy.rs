@@ -20,6 +20,7 @@ const GRAPH: &[(&str, &[&str])] = &[
     ("nightshift-store", &["nightshift-protocol"]),
     ("nightshift-egress", &["nightshift-protocol"]),
     ("nightshift-forge", &["nightshift-protocol"]),
+    ("nightshift-mcp", &["nightshift-protocol"]),
     ("nightshift-testing", &["nightshift-guest", "nightshift-protocol", "nightshift-sandbox"]),
     ("nightshift-client", &["nightshift-protocol"]),
     ("nightshift-desktop", &["nightshift-client", "nightshift-protocol"]),
@@ -51,11 +52,13 @@ const GRAPH: &[(&str, &[&str])] = &[
     (
         "nightshift-cli",
         &[
+            "nightshift-agent",
             "nightshift-api",
             "nightshift-client",
             "nightshift-egress",
             "nightshift-forge",
             "nightshift-libvirt",
+            "nightshift-mcp",
             "nightshift-model",
             "nightshift-protocol",
             "nightshift-qemu",

@@ -4,7 +4,8 @@
 //! provider. Fed the same events it comes to the same state, which is how an owner goes on after a crash.
 //!
 //! [`AgentMachine`] decides what comes next; [`ToolRequest`] is what it asks to be carried out; [`edits`] and
-//! [`shorten`] are the pure halves of two tools; [`prompt`] writes what the model is told first.
+//! [`shorten`] are the pure halves of two tools; [`prompt`] writes what the model is told first; [`subagents`] reads what
+//! a repository says of agents that may be started.
 
 mod budget;
 pub mod edits;
@@ -14,6 +15,7 @@ mod output;
 pub mod prompt;
 mod record;
 mod stuck;
+pub mod subagents;
 mod tools;
 
 pub use budget::CallPrice;
@@ -21,6 +23,7 @@ pub use machine::{AgentEvent, AgentMachine, AgentSettings, Conversation, Effect,
 pub use output::{OUTPUT_LIMIT, shorten};
 pub use stuck::Occupation;
 pub use tools::{
-    BrowserAction, ClickCount, ComputerAction, EditAction, EditRequest, MouseButton, Point, Region,
-    ScrollDirection, ShellMode, ShellRequest, ToolRequest, tool_definitions,
+    BrowserAction, ClickCount, ComputerAction, EditAction, EditRequest, FieldProblem, InputError,
+    MouseButton, Point, Region, ScrollDirection, ShellMode, ShellRequest, ToolRequest, computer_action,
+    tool_definitions,
 };

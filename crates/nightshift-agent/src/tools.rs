@@ -6,6 +6,7 @@ mod definitions;
 mod fields;
 
 use nightshift_protocol::{Evidence, FeedbackAnswer, Plan, PlanStep, PlanStepState, StepId, ToolCall};
+use serde_json::Value;
 
 pub use browser::BrowserAction;
 pub use computer::{ClickCount, ComputerAction, MouseButton, Point, Region, ScrollDirection};
@@ -13,7 +14,7 @@ pub use definitions::tool_definitions;
 
 use crate::output::excerpt;
 use fields::Fields;
-pub(crate) use fields::InputError;
+pub use fields::{FieldProblem, InputError};
 
 pub(crate) const SHELL: &str = "shell";
 pub(crate) const SHELL_OUTPUT: &str = "shell_output";
@@ -156,6 +157,11 @@ pub(crate) struct Handover {
     pub(crate) summary: String,
     pub(crate) not_verified: String,
     pub(crate) answers: Vec<FeedbackAnswer>,
+}
+
+/// Reads one action of the `computer` tool. `screen` is its width and height in pixels.
+pub fn computer_action(input: &Value, screen: (u32, u32)) -> Result<ComputerAction, InputError> {
+    computer::action(Fields::of(COMPUTER, input)?, screen)
 }
 
 /// Reads a call's input. `screen` is its width and height in pixels.

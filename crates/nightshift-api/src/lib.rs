@@ -5,6 +5,7 @@
 
 mod changes;
 mod environments;
+mod loans;
 mod settings;
 
 use std::future::ready;
@@ -18,8 +19,8 @@ use nightshift_protocol::{
     ArtifactId, AskForChanges, AskStatistics, ChangedFile, ChangedFiles, CheckpointSummary, CommitId,
     DoctorReport, ErrorCode, Event, ExampleTask, ForkReply, ForkRun, ListRuns, Live, MergeReply, ModelList,
     NewComment, Overview, Prune, PruneReport, PullRequestDetail, PullRequestState, PullRequestSummary,
-    RaiseLimits, ReviewQueue, RunDetail, RunId, RunList, RunState, RunSummary, SayToRun, SearchFor,
-    SearchReply, Statistics, SubmitReply, SubmitTask, TerminalSize, Tree, UserError,
+    RaiseLimits, ResumeRun, ReviewQueue, RunDetail, RunId, RunList, RunState, RunSummary, SayToRun,
+    SearchFor, SearchReply, Statistics, SubmitReply, SubmitTask, TerminalSize, Tree, UserError,
 };
 use nightshift_store::{FindError, RunCursor, RunFilter, RunStates, SearchCursor, SearchWords, Store};
 pub use nightshift_supervisor::{IDLE, Lease, RunScreen, Terminal, TerminalEvent, Webhook, live};
@@ -164,6 +165,17 @@ impl Api {
     pub async fn continue_run(&self, named: &str) -> Result<RunSummary, UserError> {
         let run = self.find(named).await?.run;
         self.supervisor.continue_run(&run).await?;
+        self.find(run.as_str()).await
+    }
+
+    /// Takes a run up again with a person's words, in its sandbox.
+    pub async fn resume_run(&self, named: &str, words: ResumeRun) -> Result<RunSummary, UserError> {
+        if words.text.trim().is_empty() {
+            let message = "there is nothing to go on with";
+            return Err(UserError::new(ErrorCode::InvalidRequest, message, "Say what is to be done."));
+        }
+        let run = self.find(named).await?.run;
+        self.supervisor.resume_run(&run, words.text).await?;
         self.find(run.as_str()).await
     }
 

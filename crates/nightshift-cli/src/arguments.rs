@@ -36,11 +36,18 @@ Examples:
   nightshift exec --repo ~/src/app --background \"Translate the error pages to German\"
   nightshift exec \"Add a dark mode toggle\" --criterion \"A button switches it\" --criterion \"It survives a reload\"
   nightshift exec --json \"Raise test coverage of src/parser\" | jq .type
+  nightshift exec resume --last \"Now do the same for the settings page\"
 
-Ctrl+C stops the waiting, not the run: it goes on, and `nightshift watch` shows it again.")]
+In a terminal, Ctrl+B leaves the run to the background; `nightshift watch` shows it again.
+Ctrl+C interrupts what it does now; once more within ten seconds gives the run up.
+In a script, Ctrl+C stops the waiting and not the run.")]
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
     Exec {
+        #[command(subcommand)]
+        command: Option<Exec>,
         /// What is to be done: what to change, how one sees that it is done, which tests to run.
-        description: String,
+        #[arg(required = true)]
+        description: Option<String>,
         /// How one sees that it is done, in one sentence; may be given several times. Each needs evidence of its own
         /// [default: what the description lists under "Acceptance criteria"].
         #[arg(long = "criterion", value_name = "SENTENCE")]
@@ -180,6 +187,11 @@ Examples:
         #[arg(long, value_name = "TIME")]
         since: Option<String>,
     },
+    /// Look at the definitions of subagents: .nightshift/agents, .claude/agents, and those of the user.
+    Agents {
+        #[command(subcommand)]
+        command: Agents,
+    },
     /// Make image and template ready before the first task needs them.
     Template {
         #[command(subcommand)]
@@ -219,6 +231,9 @@ Examples:
         #[arg(long, value_name = "NAME")]
         name: Vec<String>,
     },
+    /// Serve other agents by the Model Context Protocol: they give tasks, follow them, and use sandboxes.
+    #[command(after_help = MCP_EXAMPLES)]
+    Mcp(McpArguments),
     /// Open the web UI: prints an address that lets one browser in, once, within two minutes.
     #[command(after_help = "\
 Examples:
@@ -292,6 +307,45 @@ pub(crate) enum StatisticsKind {
     Repository,
     /// The week in which the task was given.
     Week,
+}
+
+const MCP_EXAMPLES: &str = "\
+A client starts it by itself, over standard input and output. Claude Code:
+  claude mcp add nightshift -- nightshift mcp
+
+Codex, in ~/.codex/config.toml:
+  [mcp_servers.nightshift]
+  command = \"nightshift\"
+  args = [\"mcp\"]
+
+Claude Desktop, Cursor, and others that read mcpServers (VS Code: servers, in .vscode/mcp.json):
+  { \"mcpServers\": { \"nightshift\": { \"command\": \"nightshift\", \"args\": [\"mcp\"] } } }
+
+Over HTTP, for clients elsewhere; the token is in owner.json in the data folder:
+  nightshift mcp --http --port 7200
+  claude mcp add --transport http nightshift http://127.0.0.1:7200/mcp --header \"Authorization: Bearer TOKEN\"
+
+Sandboxes that a client opened are closed when it hangs up; tasks go on. Merging is left to people unless you say
+--allow-merge.";
+
+/// How other agents are served.
+#[derive(Debug, clap::Args)]
+pub(crate) struct McpArguments {
+    /// Serve over HTTP instead of standard input and output.
+    #[arg(long)]
+    pub(crate) http: bool,
+    /// The port [default: any free one].
+    #[arg(long, requires = "http")]
+    pub(crate) port: Option<u16>,
+    /// The address to listen on [default: 127.0.0.1]. Anything else lets other machines ask, over plain HTTP.
+    #[arg(long, value_name = "ADDRESS", requires = "http")]
+    pub(crate) listen: Option<std::net::IpAddr>,
+    /// A name under which requests may come in, beside localhost and the address; may be given several times.
+    #[arg(long, value_name = "NAME", requires = "http")]
+    pub(crate) name: Vec<String>,
+    /// Offer the tool that merges a pull request.
+    #[arg(long)]
+    pub(crate) allow_merge: bool,
 }
 
 /// What a task may use.
@@ -392,6 +446,47 @@ Example:
     Close {
         /// The run's or task's id, or how it begins.
         run: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Exec {
+    /// Take a run up again in its sandbox, with everything it knows, and follow it.
+    #[command(after_help = "\
+Examples:
+  nightshift exec resume run-4k2 \"Use the other port\"
+  nightshift exec resume --last \"Go on, and mind the failing test\"
+
+One that works is told, one that asked is answered, one that was paused goes on, one in review goes back to work; a
+suspended sandbox comes back.")]
+    Resume {
+        /// The run's or task's id, or how it begins; left out with --last. Then: what to tell its agent.
+        #[arg(value_names = ["RUN", "TEXT"], num_args = 1..=2, required = true)]
+        what: Vec<String>,
+        /// The run that was submitted last.
+        #[arg(long)]
+        last: bool,
+        /// Return at once and let it work.
+        #[arg(long)]
+        background: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Agents {
+    /// List the definitions that count, of this repository and of the user.
+    List,
+    /// Check definitions: every field that is misspelt or means nothing, with line and column.
+    #[command(after_help = "\
+Examples:
+  nightshift agents lint
+  nightshift agents lint .claude/agents/reviewer.md
+  nightshift agents lint --json | jq '.[].findings'
+
+Ends with 1 when a definition cannot be used as it is; what is only pointed out is a warning.")]
+    Lint {
+        /// Definitions, or folders with definitions [default: those of this repository and of the user].
+        paths: Vec<PathBuf>,
     },
 }
 

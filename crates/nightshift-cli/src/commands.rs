@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nightshift_forge::github::Address;
 use nightshift_protocol::{
@@ -15,14 +15,16 @@ use serde_json::json;
 
 use crate::access::Listen;
 use crate::accounts;
-use crate::arguments::{Arguments, Command, LimitArguments, Review, Template};
+use crate::arguments::{Agents, Arguments, Command, Exec, LimitArguments, Review, Template};
 use crate::environment::Environment;
 use crate::follow::{Ended, Output, beside, follow, out, spinner};
-use crate::{models, owner, settings, show};
+use crate::terminal::{Keyboard, Pressed};
+use crate::{agents, mcp, models, owner, settings, show};
 use nightshift_client::Client;
 
 mod checkpoints;
 mod environments;
+mod resume;
 mod settings_commands;
 mod shell;
 mod statistics;
@@ -48,7 +50,10 @@ pub(crate) fn run(arguments: Arguments, environment: &Environment) -> ExitCode {
     } else {
         environment
     };
-    match runtime.block_on(dispatch(arguments, environment)) {
+    let ended = runtime.block_on(dispatch(arguments, environment));
+    // A read of standard input that waits for somebody must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match ended {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             complain(&error, json);
@@ -81,7 +86,11 @@ fn log(environment: &Environment) {
 async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
     let json = arguments.json;
     match arguments.command {
+        Command::Exec { command: Some(Exec::Resume { what, last, background }), .. } => {
+            resume::resume(environment, json, &what, last, background).await
+        }
         Command::Exec {
+            command: None,
             description,
             criteria,
             repo,
@@ -93,7 +102,7 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
             result_json,
         } => {
             let request = SubmitTask {
-                description,
+                description: description.unwrap_or_default(),
                 criteria,
                 repository: repository(&repo)?,
                 base_branch: base,
@@ -146,6 +155,8 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
         Command::Settings { command } => settings_commands::settings(environment, json, command).await,
         Command::Key { command } => settings_commands::key(environment, json, command).await,
         Command::Restart => settings_commands::restart(environment, json).await,
+        Command::Agents { command } => show_agents(environment, json, &command),
+        Command::Mcp(arguments) => mcp::serve(environment, arguments).await.map(|()| 0),
         Command::Open => open(environment, json).await,
         Command::Stop => stop(environment, json).await,
         Command::Models { containing } => {
@@ -224,7 +235,31 @@ async fn exec(
         (false, false) => Output::Text,
     };
     let run = reply.run.to_string();
-    let ended = follow(client, async |run| owner::reconnect(environment, run).await, &run, output).await?;
+    see_through(environment, client, &run, Seen { output, after: 0, began, result_json }).await
+}
+
+/// How a run is followed to its end.
+struct Seen {
+    output: Output,
+    /// The newest event that is not shown.
+    after: u64,
+    began: Instant,
+    result_json: bool,
+}
+
+/// Follows a run until it is decided or left to the background, and shows what it came to.
+async fn see_through(environment: &Environment, client: Client, run: &str, seen: Seen) -> Status {
+    let Seen { output, after, began, result_json } = seen;
+    let json = output == Output::JsonLines;
+    let Some(ended) = follow_at_keyboard(environment, client, run, output, after).await? else {
+        let said = format!("{run} goes on in the background.\nFollow it: nightshift watch {run}");
+        if json {
+            beside(&said)
+        } else {
+            out(&said)
+        }
+        return Ok(0);
+    };
     let client = owner::connect(environment).await?;
     let detail: RunDetail = client.get(&format!("/runs/{run}")).await?;
     match output {
@@ -236,10 +271,51 @@ async fn exec(
     }
     if result_json {
         let mut events = Vec::new();
-        each_page(&client, &run, |page| events.extend(page)).await?;
+        each_page(&client, run, |page| events.extend(page)).await?;
         out(&show::json(&result(&detail, &events, began.elapsed().as_secs_f64())));
     }
     Ok(ended.exit_code())
+}
+
+/// Follows a run while its person may press keys; `None` when they left it to the background.
+async fn follow_at_keyboard(
+    environment: &Environment,
+    client: Client,
+    run: &str,
+    output: Output,
+    after: u64,
+) -> Result<Option<Ended>, UserError> {
+    let mut keyboard = Keyboard::take();
+    let followed = follow(client, async |run| owner::reconnect(environment, run).await, run, output, after);
+    tokio::pin!(followed);
+    loop {
+        let pressed = async {
+            match &mut keyboard {
+                Some(keyboard) => keyboard.pressed().await,
+                None => std::future::pending().await,
+            }
+        };
+        let pressed = tokio::select! {
+            ended = &mut followed => return ended.map(Some),
+            pressed = pressed => pressed,
+        };
+        let (operation, done) = match pressed {
+            Pressed::Background => return Ok(None),
+            Pressed::Interrupt => ("interrupt", "Interrupted."),
+            Pressed::Cancel => ("cancel", "Given up."),
+        };
+        let more = if pressed == Pressed::Interrupt {
+            " Ctrl+C again gives the run up; Ctrl+B leaves it to the background."
+        } else {
+            ""
+        };
+        let client = owner::connect(environment).await?;
+        let asked = client.post::<RunSummary>(&format!("/runs/{run}/{operation}"), &json!({})).await;
+        match asked {
+            Ok(_) => beside(&format!("{done}{more}")),
+            Err(error) => beside(&format!("{}.{more}", error.message)),
+        }
+    }
 }
 
 /// Reads all events of a run, as many at a time as the owner gives.
@@ -318,7 +394,7 @@ async fn show_run(environment: &Environment, json: bool, run: &str, events: bool
 async fn watch(environment: &Environment, json: bool, run: &str) -> Status {
     let output = if json { Output::JsonLines } else { Output::Text };
     let client = owner::connect(environment).await?;
-    let ended = follow(client, async |run| owner::reconnect(environment, run).await, run, output).await?;
+    let ended = follow(client, async |run| owner::reconnect(environment, run).await, run, output, 0).await?;
     Ok(ended.exit_code())
 }
 
@@ -437,6 +513,23 @@ async fn write_pictures(
         }
     }
     Ok(())
+}
+
+fn show_agents(environment: &Environment, json: bool, command: &Agents) -> Status {
+    let here = std::path::absolute(".").map_err(|error| {
+        UserError::new(ErrorCode::Internal, format!("this folder: {error}"), "Go to another one.")
+    })?;
+    let named = match command {
+        Agents::Lint { paths } => paths.as_slice(),
+        Agents::List => &[],
+    };
+    let checked = agents::check(environment, named, &here)?;
+    let (text, good) = agents::lint(&checked);
+    match command {
+        Agents::List => print(json, &agents::json(&checked), || agents::list(&checked)),
+        Agents::Lint { .. } => print(json, &agents::json(&checked), || text),
+    }
+    Ok(u8::from(matches!(command, Agents::Lint { .. }) && !good))
 }
 
 async fn build_template(environment: &Environment, json: bool) -> Status {

@@ -63,15 +63,16 @@ const FRUITLESS: u32 = 5;
 
 /// Follows the run named `named` until it is decided or waits for a person. What it was before, such as a pause that
 /// is over, is shown and does not end it. When the stream ends before, `reconnect` finds the owner again and the
-/// events go on where they stopped.
+/// events go on where they stopped. Those up to `after` are not shown.
 pub(crate) async fn follow(
     mut client: Client,
     reconnect: impl AsyncFn(&RunId) -> Result<Client, UserError>,
     named: &str,
     output: Output,
+    after: u64,
 ) -> Result<Ended, UserError> {
     let RunDetail { summary, .. } = client.get(&format!("/runs/{named}")).await?;
-    let mut watcher = Watcher::new(output, summary.last_seq);
+    let mut watcher = Watcher { last_seq: after, ..Watcher::new(output, summary.last_seq) };
     let mut fruitless = 0;
     loop {
         let after = watcher.last_seq;

@@ -5,6 +5,7 @@
 
 mod access;
 mod accounts;
+mod agents;
 mod arguments;
 mod commands;
 mod configuration;
@@ -12,11 +13,13 @@ mod egress;
 mod environment;
 mod follow;
 mod hosts;
+mod mcp;
 mod models;
 mod owner;
 mod providers;
 mod settings;
 mod show;
+mod terminal;
 
 use std::process::ExitCode;
 

@@ -116,12 +116,10 @@ pub(crate) async fn serve(environment: &Environment, listen: Listen) -> Result<(
     supervisor.resume().await?;
     supervisor.watch_forge().await;
 
-    let mut names = listen.names;
-    // A request to 0.0.0.0 names the address it came to, which is not known here: --name says it.
     if !socket.ip().is_loopback() {
         tracing::warn!(%socket, "the owner can be reached from other machines, over HTTP without encryption");
-        names.push(if socket.is_ipv6() { format!("[{}]", socket.ip()) } else { socket.ip().to_string() });
     }
+    let names = names(listen.names, socket);
     let address = OwnerAddress {
         pid: std::process::id(),
         url: if socket.ip().is_unspecified() || socket.ip().is_loopback() {
@@ -197,7 +195,22 @@ fn start_again(environment: &Environment) -> UserError {
     )
 }
 
-async fn told_to_end() {
+/// The names under which requests may come in beside loopback's: those that were given, and the address itself.
+pub(crate) fn names(mut given: Vec<String>, socket: std::net::SocketAddr) -> Vec<String> {
+    // A request to 0.0.0.0 names the address it came to, which is not known here: --name says it.
+    if !socket.ip().is_loopback() {
+        given.push(if socket.is_ipv6() { format!("[{}]", socket.ip()) } else { socket.ip().to_string() });
+    }
+    given
+}
+
+/// The system's clock.
+pub(crate) fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock)
+}
+
+/// Returns when the process is told to end.
+pub(crate) async fn told_to_end() {
     use tokio::signal::unix::{SignalKind, signal};
     let wait = |kind| async move {
         match signal(kind) {

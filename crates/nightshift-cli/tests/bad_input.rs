@@ -2,6 +2,9 @@
 //! git, and a scripted model on the wire.
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a failed step is a failed test")]
 
+mod keyboard;
+mod mcp;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 

@@ -109,6 +109,22 @@ impl Client {
         Ok(response.bytes().await.map_err(|error| unreachable(&error))?.to_vec())
     }
 
+    /// Asks anything, and reads the answer as it is.
+    ///
+    /// # Errors
+    ///
+    /// What the owner refuses with, or that it does not answer.
+    pub async fn ask(&self, method: reqwest::Method, path: &str, body: Body) -> Result<Vec<u8>, UserError> {
+        let request = self.http.request(method, self.url(path));
+        let request = match body {
+            Body::None => request,
+            Body::Json(value) => request.json(&value),
+            Body::Bytes(bytes) => request.header("content-type", "application/octet-stream").body(bytes),
+        };
+        let response = self.send(request).await?;
+        Ok(response.bytes().await.map_err(|error| unreachable(&error))?.to_vec())
+    }
+
     /// Follows a run from `after` on, until `each` says that it has seen enough or the owner ends the stream.
     ///
     /// # Errors
@@ -178,6 +194,17 @@ impl Client {
             UserError::new(ErrorCode::InvalidRequest, format!("the owner answered {status}: {text}"), "")
         }))
     }
+}
+
+/// What a request carries.
+#[derive(Debug)]
+pub enum Body {
+    /// Nothing.
+    None,
+    /// A value, as JSON.
+    Json(serde_json::Value),
+    /// Bytes as they are.
+    Bytes(Vec<u8>),
 }
 
 /// Whether to go on following.

@@ -8,5 +8,5 @@ mod http;
 mod owner;
 
 pub use folders::{BaseDirectories, Folders, beside};
-pub use http::{Arrived, Changed, Client, Follow};
+pub use http::{Arrived, Body, Changed, Client, Follow};
 pub use owner::{address, connect, is_held, private_folder, running, stop};

@@ -16,6 +16,7 @@ mod evidence;
 mod id;
 mod list;
 mod live;
+mod loan;
 mod models;
 mod network;
 mod operation;
@@ -56,12 +57,15 @@ pub use list::{
     ExcerptPart, ListRuns, Overview, RunChanged, RunCounts, RunList, SearchFor, SearchHit, SearchReply,
 };
 pub use live::{Live, LiveBody};
+pub use loan::{
+    BorrowSandbox, CommandAnswer, RunCommand, SandboxFile, SandboxLoan, ScreenAction, ScreenAnswer,
+};
 pub use models::{ModelList, ModelSummary, ProviderTrouble, TryModel};
 pub use network::{ConnectionFailure, ConnectionRecord, ConnectionVerdict, NetworkPhase, RefusalReason};
 pub use operation::{
     Check, CheckOutcome, DoctorReport, ExampleTask, Health, MergeReply, MessageDelivery, OpenSession,
-    OwnerAddress, PullRequestDetail, PullRequestState, PullRequestSummary, RaiseLimits, RunDetail, SayToRun,
-    Session, SubmitReply, SubmitTask, TemplateReady, Ticket, Uncommitted,
+    OwnerAddress, PullRequestDetail, PullRequestState, PullRequestSummary, RaiseLimits, ResumeRun, RunDetail,
+    SayToRun, Session, SubmitReply, SubmitTask, TemplateReady, Ticket, Uncommitted,
 };
 pub use plan::{Plan, PlanStep, PlanStepState};
 pub use prune::{BuildKind, KeptBecause, Prune, PruneReport, PrunedBuild};

@@ -62,6 +62,14 @@ pub struct ExampleTask {
     pub criteria: Vec<String>,
 }
 
+/// What a run is taken up again with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ResumeRun {
+    /// What its agent is told.
+    pub text: String,
+}
+
 /// The task and the run that were made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

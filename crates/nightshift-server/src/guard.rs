@@ -115,7 +115,8 @@ impl Guard {
         let tells = asked.method == Method::POST && asked.path == "/api/v1/webhooks/github";
         // The UI's own files are no secret, whoever opens a session has none yet, and a webhook proves itself by its
         // signature.
-        if opens || tells || !asked.path.starts_with("/api/") {
+        let ours = asked.path.starts_with("/api/") || asked.path == "/mcp";
+        if opens || tells || !ours {
             return None;
         }
         if let Some(value) = text(asked.headers, &AUTHORIZATION) {
@@ -240,6 +241,7 @@ mod tests {
         assert_eq!(refused_at(&guard(), &Method::POST, "/api/v1/webhooks/github", &[US]), None);
         assert!(refused_at(&guard(), &Method::GET, "/api/v1/webhooks/github", &[US]).is_some());
         assert!(refused_at(&guard(), &Method::GET, "/api/v1/session", &[US]).is_some());
+        assert!(refused_at(&guard(), &Method::POST, "/mcp", &[US]).is_some());
         assert!(refused_at(&guard(), &Method::POST, "/api/v1/session/tickets", &[US]).is_some());
     }
 

@@ -11,4 +11,4 @@ mod session;
 mod ui;
 
 pub use guard::{Access, Guard};
-pub use routes::{openapi, router};
+pub use routes::{guarded, openapi, router};

@@ -11,7 +11,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nightshift_protocol::{EnvironmentId, QueueReason, RunId};
+use nightshift_protocol::{EnvironmentId, QueueReason, RunId, SandboxId};
 use nightshift_sandbox::MachineSize;
 use tokio::sync::Notify;
 
@@ -42,6 +42,8 @@ pub(crate) enum Holder {
     Run(RunId),
     /// That of an environment that is set up.
     SetUp(EnvironmentId),
+    /// A sandbox that is lent.
+    Loan(SandboxId),
 }
 
 /// What does not change while an owner runs.
@@ -186,6 +188,27 @@ impl Rooms {
             None => {
                 Err(decision.reason.unwrap_or(QueueReason::SandboxLimit { limit: self.bounds.sandboxes }))
             }
+        }
+    }
+
+    /// Asks for room and stands in line for `within` at most, and only while a sandbox is idle that may give its own up.
+    pub(crate) async fn ask_for(
+        self: &Arc<Self>,
+        holder: &Holder,
+        within: Duration,
+    ) -> Result<Room, QueueReason> {
+        let until = tokio::time::Instant::now() + within;
+        loop {
+            let reason = match self.ask(holder) {
+                Ok(room) => return Ok(room),
+                Err(reason) => reason,
+            };
+            let one_is_idle = self.state().running.iter().any(|one| one.usage == Use::Idle);
+            if !one_is_idle || tokio::time::Instant::now() >= until {
+                self.leave(holder);
+                return Err(reason);
+            }
+            self.changed().await;
         }
     }
 

@@ -13,6 +13,7 @@ mod doctor;
 mod environment;
 mod images;
 mod lease;
+mod loans;
 mod models;
 mod network;
 mod pace;

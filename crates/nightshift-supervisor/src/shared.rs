@@ -17,6 +17,7 @@ use crate::admission::{Bounds, Gauge, Rooms, sandboxes_for};
 use crate::delivery::DeliverySettings;
 use crate::environment::RegistrySettings;
 use crate::images::Images;
+use crate::loans::Loans;
 use crate::network::NetworkSettings;
 use crate::spare::Spares;
 use crate::templates::Templates;
@@ -92,6 +93,8 @@ pub(crate) struct Shared {
     pub(crate) desks: Desks,
     pub(crate) spares: Spares,
     pub(crate) terminals: Terminals,
+    /// The sandboxes that no run has.
+    pub(crate) loans: Loans,
     /// The runs whose mouse and keyboard a person has.
     pub(crate) leases: Mutex<HashSet<RunId>>,
     /// The set-ups that go on in this process.
@@ -145,6 +148,7 @@ impl Shared {
             desks: Desks::default(),
             spares: Spares::default(),
             terminals: Terminals::default(),
+            loans: Loans::default(),
             leases: Mutex::default(),
             set_ups: Mutex::default(),
             rooms,

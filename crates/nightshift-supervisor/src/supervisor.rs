@@ -33,6 +33,7 @@ use crate::trouble;
 mod checkpoints;
 pub(crate) mod environments;
 mod example;
+mod resume;
 mod reviews;
 mod watch;
 
@@ -182,9 +183,10 @@ impl Supervisor {
         .await
     }
 
-    /// Stops driving; sandboxes go on and runs are taken up by the next owner.
+    /// Stops driving; sandboxes of runs go on and are taken up by the next owner, lent ones are closed.
     pub async fn rest(&self) {
         self.watch.end().await;
+        self.close_loans().await;
         for (_, driver) in self.drivers.lock().await.drain() {
             driver.task.abort();
         }

@@ -1,6 +1,12 @@
 //! Mouse and keyboard in a real desktop: what arrives there is read back from its X selections.
 
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
 use real_vm::{Night, small_repository};
+use rmcp::model::{CallToolRequestParams, CallToolResult};
+use rmcp::service::RunningService;
+use rmcp::{RoleClient, ServiceExt};
 use serde_json::{Value, json};
 
 fn computer(input: Value) -> Value {
@@ -46,4 +52,63 @@ async fn clicks_double_clicks_and_text_without_a_key_arrive_in_the_browser_as_th
     assert_eq!(night.watch(&run).await, "waiting", "{}", night.log());
     night.assert_no_breach();
     night.said(&["cancel", &run]).await;
+}
+
+/// Calls a tool that must succeed.
+async fn call(
+    client: &RunningService<RoleClient, ()>,
+    tool: &'static str,
+    arguments: Value,
+) -> CallToolResult {
+    let call = CallToolRequestParams::new(tool).with_arguments(arguments.as_object().unwrap().clone());
+    let result = client.call_tool(call).await.unwrap();
+    assert_ne!(result.is_error, Some(true), "{tool}: {result:?}");
+    result
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_agent_uses_a_desktop_over_mcp_and_its_machine_is_gone_when_the_agent_is_killed() {
+    let night = Night::begin(json!({"model": "claude-sonnet-5-5", "turns": []})).await;
+    night.said(&["template", "build"]).await;
+    let mut command = tokio::process::Command::from(night.command(&["mcp"]));
+    let command =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    let mut server = command.spawn().unwrap();
+    let pipes = (server.stdout.take().unwrap(), server.stdin.take().unwrap());
+    let client = ().serve(pipes).await.unwrap();
+
+    let opened = call(&client, "sandbox_open", json!({})).await.structured_content.unwrap();
+    assert_eq!((&opened["width"], &opened["height"]), (&json!(1280), &json!(800)));
+    let sandbox = &opened["sandbox"];
+    // The one control of the start page opens what is below it, which only then can be selected.
+    let shown = call(&client, "sandbox_click", json!({"sandbox": sandbox, "x": 640, "y": 386})).await;
+    assert_eq!(shown.content[0].as_image().unwrap().mime_type, "image/png");
+    for keys in ["ctrl+a", "ctrl+c"] {
+        call(&client, "sandbox_key", json!({"sandbox": sandbox, "keys": keys})).await;
+    }
+    let copied = json!({"sandbox": sandbox, "command": "xsel --clipboard --output | tee copied.txt"});
+    let copied = call(&client, "sandbox_shell", copied).await.structured_content.unwrap();
+    let text = copied["output"].as_str().unwrap();
+    assert!(text.contains("sudo without a password"), "{text}");
+    let file = call(&client, "sandbox_read_file", json!({"sandbox": sandbox, "path": "copied.txt"})).await;
+    assert!(file.content[0].as_text().unwrap().text.contains("sudo without a password"));
+    let outside =
+        json!({"sandbox": sandbox, "command": "curl --max-time 20 -sS https://example.org; echo $?"});
+    let outside = call(&client, "sandbox_shell", outside).await.structured_content.unwrap();
+    assert!(
+        !outside["output"].as_str().unwrap().trim_end().ends_with("\n0"),
+        "there is no way out: {outside}"
+    );
+
+    assert_eq!(night.machines().len(), 1);
+    server.kill().await.unwrap();
+    let began = Instant::now();
+    while !night.machines().is_empty() {
+        assert!(
+            began.elapsed() < Duration::from_secs(240),
+            "the machine outlives its borrower\n{}",
+            night.log()
+        );
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }

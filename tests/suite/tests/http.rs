@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod decisions;
+mod loans;
+mod mcp;
 mod refusals;
 mod served;
 

@@ -2,11 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use nightshift_protocol::{
-    EventBody, Limits, LiveBody, MessageDelivery, PauseReason, RaiseLimits, ResultPart, RunId, RunState,
-    SayToRun, ToolOutcome,
+    Event, EventBody, Limits, LiveBody, MessageDelivery, PauseReason, RaiseLimits, ResultPart, ResumeRun,
+    RunId, RunState, SayToRun, ToolOutcome,
 };
 use serde_json::json;
-use suite::{Night, assert_exactly_once, ending, names, screenshot, script, shell};
+use suite::{Night, assert_exactly_once, ending, evidence, finish, names, screenshot, script, shell};
 
 async fn say(night: &Night, run: &RunId, text: &str, delivery: MessageDelivery) {
     night.owner.api.say(run.as_str(), SayToRun { text: text.to_owned(), delivery }).await.unwrap();
@@ -178,4 +178,48 @@ async fn a_call_that_could_cost_more_than_is_left_is_not_made() {
     };
     assert!(limit.starts_with("$0.10: $0.00 are spent and the next call may cost $0."), "{limit}");
     assert!(night.model.requests().iter().all(|request| request.turn.is_none()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_taken_up_again_with_words_whether_it_asked_was_paused_or_is_in_review() {
+    let ask = || json!({"tool": "ask", "input": {"question": "Which?"}});
+    let expect = |text: &str| json!([{"lastResultContains": text}]);
+    let turns = vec![
+        json!({"calls": [ask()]}),
+        json!({"expect": expect("The second."), "calls": [ask()]}),
+        json!({"expect": expect("Go on without it."), "calls": [screenshot()]}),
+    ];
+    let mut end = finish("Add a note");
+    end["input"]["answers"] = json!([{"name": "f1", "words": "Done.", "settled": true}]);
+    let more = shell("echo more >> notes.txt && git commit -qam 'One more'");
+    let mut script = script(turns, "3.1");
+    let again = [json!({"calls": [more, evidence("It is there.", "3.1")]}), json!({"calls": [end]})];
+    script["turns"].as_array_mut().unwrap().extend(again);
+    let night = Night::begin(script).await;
+    let run = night.submit("Work").await;
+    let resume = async |text: &str| {
+        night.owner.api.resume_run(run.as_str(), ResumeRun { text: text.to_owned() }).await
+    };
+    let asks = || night.until_state(&run, "a question", |state| matches!(state, RunState::Waiting { .. }));
+    asks().await;
+    assert_eq!(resume("The second.").await.unwrap().state, RunState::Working);
+    asks().await;
+    night.owner.api.pause(run.as_str()).await.unwrap();
+    let resumed = resume("Go on without it.").await.unwrap();
+    assert!(!matches!(resumed.state, RunState::Paused { .. }), "{:?}", resumed.state);
+    night.until_in_review(&run).await;
+    let state = resume("More.").await.unwrap().state;
+    assert!(!matches!(state, RunState::InReview { .. }), "{state:?}");
+    let commits = |events: &[Event]| {
+        let delivered = |event: &Event| {
+            matches!(&event.body, EventBody::StateChanged { state: RunState::InReview { .. } })
+        };
+        events.iter().filter(|event| delivered(event)).count()
+    };
+    assert_exactly_once(&night.until(&run, "the second delivery", |events| commits(events) == 2).await);
+    let pull_request = night.owner.api.pull_request(run.as_str()).await.unwrap();
+    assert_eq!(pull_request.remarks[0].feedback.words, "More.");
+    night.owner.api.merge(run.as_str()).await.unwrap();
+    assert!(resume("More.").await.unwrap_err().message.contains("the run is merged and its sandbox is gone"));
+    assert!(resume(" ").await.unwrap_err().message.contains("nothing to go on with"));
 }

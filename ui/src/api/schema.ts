@@ -671,6 +671,26 @@ export type paths = {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/runs/{run}/resume": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Takes a run up again with a person's words: one that works is told, one that asked is answered, one that was paused
+         *     goes on, one in review goes back to work, and a suspended sandbox comes back.
+         */
+        readonly post: operations["resume_run"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/runs/{run}/rewind": {
         readonly parameters: {
             readonly query?: never;
@@ -794,6 +814,113 @@ export type paths = {
         readonly get: operations["tree"];
         readonly put?: never;
         readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/sandboxes": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Lists the sandboxes that are lent. */
+        readonly get: operations["sandboxes"];
+        readonly put?: never;
+        /**
+         * Lends a sandbox without an agent: a desktop of its own, without a way out. It is closed when it is neither used nor
+         *     renewed for as long as its lease, and when the owner ends.
+         */
+        readonly post: operations["borrow_sandbox"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/sandboxes/{sandbox}": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        readonly post?: never;
+        /** Closes a lent sandbox; what is in it is gone. Answers with those that are left. */
+        readonly delete: operations["close_sandbox"];
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/sandboxes/{sandbox}/actions": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Does one action on a lent sandbox's screen, and answers with the screen once it has settled. */
+        readonly post: operations["act_on_screen"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/sandboxes/{sandbox}/commands": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Runs a command in a lent sandbox to its end. A client that goes away meanwhile ends it. */
+        readonly post: operations["run_command"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/sandboxes/{sandbox}/file": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Gives a file of a lent sandbox, at most 1 MiB. */
+        readonly get: operations["read_lent_file"];
+        /** Writes a file of a lent sandbox whole, with the folders above it; at most 1 MiB. */
+        readonly put: operations["write_lent_file"];
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
+    readonly "/api/v1/sandboxes/{sandbox}/lease": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Lets a loan last for its lease from now on. */
+        readonly post: operations["renew_sandbox"];
         readonly delete?: never;
         readonly options?: never;
         readonly head?: never;
@@ -1017,6 +1144,14 @@ export type components = {
             /** @enum {string} */
             readonly type: "unknown";
         };
+        /** @description A wish for a sandbox without an agent. */
+        readonly BorrowSandbox: {
+            /**
+             * Format: int32
+             * @description Seconds after which it is closed unless it is used or renewed, from 1 to 3600; 600 if absent.
+             */
+            readonly leaseSeconds?: number | null;
+        };
         /**
          * @description What was built.
          * @enum {string}
@@ -1128,6 +1263,18 @@ export type components = {
              */
             readonly seq: number;
             readonly step?: components["schemas"]["StepId"] | null;
+        };
+        /** @description How a command ended. */
+        readonly CommandAnswer: {
+            /** @description How it ended, in words. */
+            readonly ending: string;
+            /**
+             * Format: int32
+             * @description Its exit status; `null` when it was ended by a signal or its time limit.
+             */
+            readonly exitCode?: number | null;
+            /** @description What it printed, both outputs as they came; the middle is left out of what is longer than 16,000 characters. */
+            readonly output: string;
         };
         /** @description Names a git commit by its full object name (SHA-1, or SHA-256 in repositories that use it). */
         readonly CommitId: string;
@@ -2508,6 +2655,11 @@ export type components = {
             /** @enum {string} */
             readonly type: "image";
         };
+        /** @description What a run is taken up again with. */
+        readonly ResumeRun: {
+            /** @description What its agent is told. */
+            readonly text: string;
+        };
         /** @description An open pull request, and why it stands where it does. */
         readonly ReviewEntry: {
             /** @description What speaks against merging it at once, in a few words each; none where it is sure. */
@@ -2613,6 +2765,16 @@ export type components = {
             readonly position: number;
             /** @description The run as it is now. */
             readonly run: components["schemas"]["RunSummary"];
+        };
+        /** @description A command for a lent sandbox. */
+        readonly RunCommand: {
+            /** @description The command line, for `bash -c`; it begins in the home folder. */
+            readonly command: string;
+            /**
+             * Format: int32
+             * @description Seconds after which it is ended, from 1 to 1800; 120 if absent.
+             */
+            readonly timeLimitSeconds?: number | null;
         };
         /** @description How many runs are in each state. */
         readonly RunCounts: {
@@ -2809,12 +2971,48 @@ export type components = {
         };
         /** @description Names a sandbox: one virtual machine. */
         readonly SandboxId: string;
+        /** @description A sandbox that is lent. */
+        readonly SandboxLoan: {
+            /**
+             * Format: int32
+             * @description The screen's height in pixels.
+             */
+            readonly height: number;
+            /** @description The home folder inside, where commands begin. */
+            readonly home: string;
+            /**
+             * Format: int32
+             * @description Seconds after its last use or renewal at which it is closed.
+             */
+            readonly leaseSeconds: number;
+            /** @description The sandbox. */
+            readonly sandbox: components["schemas"]["SandboxId"];
+            /**
+             * Format: int32
+             * @description The screen's width in pixels.
+             */
+            readonly width: number;
+        };
         /** @description What a person says to a run. */
         readonly SayToRun: {
             /** @description When the agent reads them. */
             readonly delivery?: components["schemas"]["MessageDelivery"];
             /** @description The words. */
             readonly text: string;
+        };
+        /**
+         * @description One action on a lent sandbox's screen, in the words of the agent's `computer` tool: `action`, and the fields that
+         *     go with it, for example `{"action": "left_click", "coordinate": [640, 400]}`.
+         */
+        readonly ScreenAction: {
+            readonly [key: string]: unknown;
+        };
+        /** @description What an action led to. */
+        readonly ScreenAnswer: {
+            /** @description The screen once it has settled, or the part that was asked for: a PNG in base64. */
+            readonly picture?: string | null;
+            /** @description What there is to say in words, if anything. */
+            readonly text?: string | null;
         };
         /** @description What the owner says, as JSON in a text message. */
         readonly ScreenMessage: {
@@ -3445,6 +3643,7 @@ export type Approve = components['schemas']['Approve'];
 export type ArtifactId = components['schemas']['ArtifactId'];
 export type AskForChanges = components['schemas']['AskForChanges'];
 export type AssistantBlock = components['schemas']['AssistantBlock'];
+export type BorrowSandbox = components['schemas']['BorrowSandbox'];
 export type BuildKind = components['schemas']['BuildKind'];
 export type ChangedFile = components['schemas']['ChangedFile'];
 export type ChangedFiles = components['schemas']['ChangedFiles'];
@@ -3455,6 +3654,7 @@ export type CheckpointCause = components['schemas']['CheckpointCause'];
 export type CheckpointCost = components['schemas']['CheckpointCost'];
 export type CheckpointId = components['schemas']['CheckpointId'];
 export type CheckpointSummary = components['schemas']['CheckpointSummary'];
+export type CommandAnswer = components['schemas']['CommandAnswer'];
 export type CommitId = components['schemas']['CommitId'];
 export type ConnectionFailure = components['schemas']['ConnectionFailure'];
 export type ConnectionRecord = components['schemas']['ConnectionRecord'];
@@ -3531,6 +3731,7 @@ export type RefusalReason = components['schemas']['RefusalReason'];
 export type RemarkState = components['schemas']['RemarkState'];
 export type Restarting = components['schemas']['Restarting'];
 export type ResultPart = components['schemas']['ResultPart'];
+export type ResumeRun = components['schemas']['ResumeRun'];
 export type ReviewEntry = components['schemas']['ReviewEntry'];
 export type Reviewing = components['schemas']['Reviewing'];
 export type ReviewQueue = components['schemas']['ReviewQueue'];
@@ -3538,6 +3739,7 @@ export type ReviewRemark = components['schemas']['ReviewRemark'];
 export type ReviewSize = components['schemas']['ReviewSize'];
 export type RewindRun = components['schemas']['RewindRun'];
 export type RunChanged = components['schemas']['RunChanged'];
+export type RunCommand = components['schemas']['RunCommand'];
 export type RunCounts = components['schemas']['RunCounts'];
 export type RunDetail = components['schemas']['RunDetail'];
 export type RunId = components['schemas']['RunId'];
@@ -3546,7 +3748,10 @@ export type RunState = components['schemas']['RunState'];
 export type RunSummary = components['schemas']['RunSummary'];
 export type SandboxFacts = components['schemas']['SandboxFacts'];
 export type SandboxId = components['schemas']['SandboxId'];
+export type SandboxLoan = components['schemas']['SandboxLoan'];
 export type SayToRun = components['schemas']['SayToRun'];
+export type ScreenAction = components['schemas']['ScreenAction'];
+export type ScreenAnswer = components['schemas']['ScreenAnswer'];
 export type ScreenMessage = components['schemas']['ScreenMessage'];
 export type SearchHit = components['schemas']['SearchHit'];
 export type SearchReply = components['schemas']['SearchReply'];
@@ -4956,6 +5161,41 @@ export interface operations {
             };
         };
     };
+    readonly resume_run: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description The run */
+                readonly run: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["ResumeRun"];
+            };
+        };
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["RunSummary"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
     readonly rewind: {
         readonly parameters: {
             readonly query?: never;
@@ -5186,6 +5426,270 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["Tree"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly sandboxes: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": readonly components["schemas"]["SandboxLoan"][];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly borrow_sandbox: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["BorrowSandbox"];
+            };
+        };
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["SandboxLoan"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly close_sandbox: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description The sandbox */
+                readonly sandbox: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": readonly components["schemas"]["SandboxLoan"][];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly act_on_screen: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description The sandbox */
+                readonly sandbox: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["ScreenAction"];
+            };
+        };
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["ScreenAnswer"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly run_command: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description The sandbox */
+                readonly sandbox: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["RunCommand"];
+            };
+        };
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["CommandAnswer"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly read_lent_file: {
+        readonly parameters: {
+            readonly query: {
+                /** @description Its path: absolute, or from the home folder. */
+                readonly path: string;
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description The sandbox */
+                readonly sandbox: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/octet-stream": readonly number[];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly write_lent_file: {
+        readonly parameters: {
+            readonly query: {
+                /** @description Its path: absolute, or from the home folder. */
+                readonly path: string;
+            };
+            readonly header?: never;
+            readonly path: {
+                /** @description The sandbox */
+                readonly sandbox: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/octet-stream": readonly number[];
+            };
+        };
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["SandboxLoan"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly renew_sandbox: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description The sandbox */
+                readonly sandbox: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["SandboxLoan"];
                 };
             };
             /** @description What failed, why, and what to do next. */

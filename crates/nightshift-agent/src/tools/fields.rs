@@ -12,23 +12,65 @@ use crate::output::excerpt;
 
 /// Why a tool call's input cannot be used, in words a model can act on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum InputError {
+pub enum InputError {
+    /// No tool has that name.
     #[error("There is no tool \"{name}\". The tools are: {known}.")]
-    UnknownTool { name: String, known: String },
+    UnknownTool {
+        /// The name.
+        name: String,
+        /// The tools there are.
+        known: String,
+    },
+    /// It is no JSON.
     #[error("The input is no valid JSON, so the call was not run. Send it again. It began: {given}")]
-    Malformed { given: String },
+    Malformed {
+        /// How it begins.
+        given: String,
+    },
+    /// It is JSON and no object.
     #[error("{tool}: the input has to be a JSON object with named fields, not {given}.")]
-    NoObject { tool: &'static str, given: String },
+    NoObject {
+        /// The tool.
+        tool: &'static str,
+        /// What it is instead.
+        given: String,
+    },
+    /// Some of its fields are wrong.
     #[error("{subject}: {}.", .problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Fields { subject: String, problems: Vec<FieldProblem> },
+    Fields {
+        /// The tool, and its action.
+        subject: String,
+        /// All that is wrong.
+        problems: Vec<FieldProblem>,
+    },
 }
 
 /// What is wrong with one field.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum FieldProblem {
-    Missing { field: String, expected: String },
-    Wrong { field: String, expected: String, given: String },
-    Unknown { field: String, known: Vec<&'static str> },
+pub enum FieldProblem {
+    /// It has to be there.
+    Missing {
+        /// The field.
+        field: String,
+        /// What it has to be.
+        expected: String,
+    },
+    /// It is something else.
+    Wrong {
+        /// The field.
+        field: String,
+        /// What it has to be.
+        expected: String,
+        /// What it is.
+        given: String,
+    },
+    /// No field has that name.
+    Unknown {
+        /// The name.
+        field: String,
+        /// The fields there are.
+        known: Vec<&'static str>,
+    },
 }
 
 impl fmt::Display for FieldProblem {

@@ -161,7 +161,8 @@ fn numbers_are_numbers() {
 #[test]
 fn a_task_in_this_folder_needs_no_flag() {
     let Command::Exec {
-        description,
+        command: None,
+        description: Some(description),
         criteria,
         repo,
         base,
@@ -185,6 +186,18 @@ fn criteria_add_up_in_their_order() {
     let words = ["exec", "Fix it", "--criterion", "It is dark", "--criterion", "It stays dark"];
     let Command::Exec { criteria, .. } = parsed(&words).unwrap() else { unreachable!() };
     assert_eq!(criteria, ["It is dark", "It stays dark"]);
+}
+
+#[test]
+fn a_run_is_taken_up_again_by_name_or_as_the_last_one() {
+    let Command::Exec { command: Some(Exec::Resume { what, last, background }), .. } =
+        parsed(&["exec", "resume", "--last", "Go on"]).unwrap()
+    else {
+        unreachable!()
+    };
+    assert_eq!((what, last, background), (vec!["Go on".to_owned()], true, false));
+    assert!(parsed(&["exec", "resume", "run-4k2", "Go on"]).is_ok());
+    assert_eq!(refused(&["exec", "resume"]), ErrorKind::MissingRequiredArgument);
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod checkpoints;
 mod environments;
 mod everything;
 mod host;
+mod loans;
 mod models;
 mod reviews;
 mod runs;
@@ -83,6 +84,7 @@ fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(runs::pause))
         .routes(routes!(runs::continue_run))
         .routes(routes!(runs::say))
+        .routes(routes!(runs::resume_run))
         .routes(routes!(checkpoints::checkpoints, checkpoints::save_checkpoint))
         .routes(routes!(checkpoints::remove_checkpoint))
         .routes(routes!(checkpoints::rewind))
@@ -113,6 +115,12 @@ fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(screens::screen))
         .routes(routes!(screens::small))
         .routes(routes!(terminals::terminal))
+        .routes(routes!(loans::sandboxes, loans::borrow_sandbox))
+        .routes(routes!(loans::close_sandbox))
+        .routes(routes!(loans::renew_sandbox))
+        .routes(routes!(loans::act_on_screen))
+        .routes(routes!(loans::run_command))
+        .routes(routes!(loans::read_lent_file, loans::write_lent_file))
         .routes(routes!(sessions::open, sessions::show, sessions::end))
         .routes(routes!(sessions::ticket));
     OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", operations)
@@ -157,6 +165,11 @@ pub fn router(api: Arc<Api>, guard: Guard, ui: Option<&Path>) -> Router {
         None => operations.merge(ui::not_built()).fallback(nothing_here),
     };
     ui::labelled(all.layer(middleware::from_fn_with_state(guard, guard::check)))
+}
+
+/// Puts the guard before routes of another kind that are served at an address of their own.
+pub fn guarded(routes: Router, guard: Guard) -> Router {
+    routes.fallback(nothing_here).layer(middleware::from_fn_with_state(guard, guard::check))
 }
 
 async fn nothing_here() -> Refusal {

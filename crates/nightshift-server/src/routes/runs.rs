@@ -9,8 +9,8 @@ use axum::response::sse::{KeepAlive, Sse};
 use futures_util::{Stream, StreamExt};
 use nightshift_api::Happening;
 use nightshift_protocol::{
-    Event, ExampleTask, ListRuns, RaiseLimits, RunDetail, RunList, RunSummary, SayToRun, SubmitReply,
-    SubmitTask, Tree,
+    Event, ExampleTask, ListRuns, RaiseLimits, ResumeRun, RunDetail, RunList, RunSummary, SayToRun,
+    SubmitReply, SubmitTask, Tree,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -166,6 +166,21 @@ pub(super) async fn say(
     Body(said): Body<SayToRun>,
 ) -> Answer<RunSummary> {
     Ok(Json(api.say(&run, said).await?))
+}
+
+/// Takes a run up again with a person's words: one that works is told, one that asked is answered, one that was paused
+/// goes on, one in review goes back to work, and a suspended sandbox comes back.
+#[utoipa::path(
+    post, path = "/runs/{run}/resume", tag = "runs", request_body = ResumeRun,
+    params(("run" = String, Path, description = "The run")),
+    responses((status = 200, body = RunSummary)),
+)]
+pub(super) async fn resume_run(
+    State(api): Shared,
+    Path(run): Path<String>,
+    Body(words): Body<ResumeRun>,
+) -> Answer<RunSummary> {
+    Ok(Json(api.resume_run(&run, words).await?))
 }
 
 /// Stops what a run does now: a tool is ended and keeps its output, a model call is made again.

@@ -108,6 +108,41 @@ async fn who_leaves_lets_those_that_wait_know() {
     let _room = waiting.await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_a_while_is_refused_at_once_by_busy_sandboxes_and_leaves_no_trace_in_the_line() {
+    let rooms = Arc::new(Rooms::new(bounds(1), Gauge::Nothing));
+    let first = rooms.ask(&run(1)).ok().unwrap();
+    let began = tokio::time::Instant::now();
+    let refused = rooms.ask_for(&run(2), Duration::from_secs(30)).await;
+    assert_eq!(refused.err(), Some(QueueReason::SandboxLimit { limit: 1 }));
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    first.set(Use::Idle);
+    assert_eq!(rooms.to_suspend(), None, "nobody waits any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_a_while_gets_the_room_that_an_idle_sandbox_gives_up_in_time() {
+    let rooms = Arc::new(Rooms::new(bounds(1), Gauge::Nothing));
+    let idle = rooms.ask(&run(1)).ok().unwrap();
+    idle.set(Use::Idle);
+    let late = rooms.ask_for(&run(2), Duration::from_secs(5)).await;
+    assert_eq!(late.err(), Some(QueueReason::SandboxLimit { limit: 1 }), "it was not given up");
+    let relief = {
+        let rooms = Arc::clone(&rooms);
+        async move {
+            while rooms.to_suspend() != Some(run(1)) {
+                tokio::task::yield_now().await;
+            }
+            drop(idle);
+        }
+    };
+    let third = run(3);
+    let asked = rooms.ask_for(&third, Duration::from_secs(30));
+    let (room, ()) = tokio::join!(asked, relief);
+    assert!(room.is_ok());
+    assert_eq!(rooms.to_suspend(), None);
+}
+
 #[test]
 fn an_idle_sandbox_is_found_by_what_its_run_says_of_it() {
     let rooms = Arc::new(Rooms::new(bounds(1), Gauge::Nothing));

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use nightshift_agent::{ClickCount, ComputerAction, MouseButton, Region, ScrollDirection};
-use nightshift_channel::{Command, GuestUser, Input, JobStatus, StartJobError};
+use nightshift_channel::{Command, GuestUser, Input, JobId, JobStatus, StartJobError};
 use nightshift_protocol::{Image, Reconciled, ResultPart};
 use nightshift_screen::{
     Button, Clicks, Frame, Gesture, GestureRefused, InputError, KeyError, NotOnKeyboard, Point, Rect, Scroll,
 };
 
 use super::{Bench, StepEnd, StepTrouble};
+use crate::desk::Desk;
 use crate::progress::Intention;
 
 /// Whether an action may be done a second time without harm.
@@ -68,7 +69,7 @@ pub(super) async fn act(
         | ComputerAction::Key { .. }
         | ComputerAction::HoldKey { .. } => {
             let mut damage = bench.desk.screen.damage();
-            match perform(bench, action).await {
+            match perform(&bench.desk, &|what| bench.small_job(what), action).await {
                 Ok(()) => {
                     bench.desk.settle(&mut damage).await.map_err(|error| cut(&error))?;
                     picture(bench, None).await?
@@ -84,7 +85,7 @@ pub(super) async fn act(
 
 /// An action was not done.
 #[derive(Debug, thiserror::Error)]
-enum Refused {
+pub(crate) enum Refused {
     #[error("{0}")]
     Keys(#[from] KeyError),
     #[error("{0}")]
@@ -108,12 +109,16 @@ impl From<InputError> for Refused {
     }
 }
 
-async fn perform(bench: &Bench, action: &ComputerAction) -> Result<(), Refused> {
+/// Names what is done in the guest for an action.
+pub(crate) type NameJob<'a> = &'a (dyn Fn(&str) -> JobId + Sync);
+
+/// Does with mouse and keyboard what an action says; those that only look do nothing here.
+pub(crate) async fn perform(desk: &Desk, job: NameJob<'_>, action: &ComputerAction) -> Result<(), Refused> {
     if let ComputerAction::Type { text } = action {
-        return type_text(bench, text).await;
+        return type_text(desk, job, text).await;
     }
-    match gesture(action, bench.desk.screen.pointer())? {
-        Some(gesture) => Ok(bench.desk.screen.perform(gesture).await?),
+    match gesture(action, desk.screen.pointer())? {
+        Some(gesture) => Ok(desk.screen.perform(gesture).await?),
         None => Ok(()),
     }
 }
@@ -169,9 +174,9 @@ fn gesture(action: &ComputerAction, pointer: Option<Point>) -> Result<Option<Ges
 }
 
 /// Types text by the keyboard, and pastes the parts between line ends and tabs that have a character without a key.
-async fn type_text(bench: &Bench, text: &str) -> Result<(), Refused> {
+async fn type_text(desk: &Desk, job: NameJob<'_>, text: &str) -> Result<(), Refused> {
     if let Ok(gesture) = Gesture::text(text) {
-        return Ok(bench.desk.screen.perform(gesture).await?);
+        return Ok(desk.screen.perform(gesture).await?);
     }
     for (number, part) in text.split_inclusive(['\n', '\t']).enumerate() {
         let end = part.find(['\n', '\t']).unwrap_or(part.len());
@@ -179,8 +184,8 @@ async fn type_text(bench: &Bench, text: &str) -> Result<(), Refused> {
         for part in [&part[..end], &part[end..]] {
             match Gesture::text(part) {
                 Ok(_) if part.is_empty() => {}
-                Ok(gesture) => bench.desk.screen.perform(gesture).await?,
-                Err(NotOnKeyboard { .. }) => paste(bench, part, number).await?,
+                Ok(gesture) => desk.screen.perform(gesture).await?,
+                Err(NotOnKeyboard { .. }) => paste(desk, job(&format!("type-{number}")), part).await?,
             }
         }
     }
@@ -195,27 +200,26 @@ status=$?; rm -f "$text"; exit $status"#;
 
 /// Pastes what the keyboard has no key for. A program that changes the keyboard's map for each such character loses
 /// some of them in browsers, which read the map late; what was in the clipboard before is lost instead. The guest starts a command once by its id, so each part of a text has a number.
-async fn paste(bench: &Bench, text: &str, number: usize) -> Result<(), Refused> {
-    let job = bench.small_job(&format!("type-{number}"));
+async fn paste(desk: &Desk, job: JobId, text: &str) -> Result<(), Refused> {
     let command = Command::shell(job.clone(), SELECT)
         .user(GuestUser::Agent)
         .input(Input::Bytes(text.as_bytes().to_vec()))
         .time_limit(Duration::from_secs(60));
     // Cut off in the middle, it may have pasted: then the screen is looked at, and nothing typed again.
-    let started = match bench.desk.channel.start(command).await {
+    let started = match desk.channel.start(command).await {
         Ok(started) => started,
         Err(StartJobError::Channel(error)) => return Err(Refused::Ended(error.to_string())),
         Err(error) => return Err(Refused::Guest(error.to_string())),
     };
     let completed = started.collect(4_096).await.map_err(|error| Refused::Ended(error.to_string()))?;
-    let _forgotten = bench.desk.channel.forget(&job).await;
+    let _forgotten = desk.channel.forget(&job).await;
     if completed.exit.status != JobStatus::Code(0) {
         return Err(Refused::Guest(String::from_utf8_lossy(&completed.stdout).trim().to_owned()));
     }
-    let mut damage = bench.desk.screen.damage();
-    bench.desk.screen.perform(Gesture::key(&"shift+Insert".parse()?)).await?;
+    let mut damage = desk.screen.damage();
+    desk.screen.perform(Gesture::key(&"shift+Insert".parse()?)).await?;
     // The text is fetched when the program gets to it: what is typed next must not overtake it.
-    bench.desk.settle(&mut damage).await.map_err(|ended| Refused::Ended(ended.to_string()))?;
+    desk.settle(&mut damage).await.map_err(|ended| Refused::Ended(ended.to_string()))?;
     Ok(())
 }
 

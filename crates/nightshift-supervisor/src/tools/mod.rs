@@ -5,7 +5,7 @@
 //! guest by the step's id, a write by the file's hash; a click cannot be known, so the agent is told to look.
 
 mod browser;
-mod computer;
+pub(crate) mod computer;
 mod edit;
 mod interrupt;
 mod shell;

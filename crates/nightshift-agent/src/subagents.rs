@@ -1,0 +1,101 @@
+//! Definitions of subagents: Markdown files whose front matter says what the agent is, and whose text is its prompt.
+//!
+//! The fields are those that Claude Code documents for `.claude/agents/*.md`, so that a repository's files serve both.
+//! Nothing that is wrong is swallowed: every misspelt field and every value that means nothing is a finding with its
+//! place in the file.
+
+mod fields;
+mod front_matter;
+
+use std::fmt;
+
+pub use fields::{Isolation, Tools};
+
+/// A subagent, as its file defines it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Definition {
+    /// Its name: lower-case letters, digits and hyphens.
+    pub name: String,
+    /// When it is to be used.
+    pub description: String,
+    /// The tools it may use; all if `None`.
+    pub tools: Option<Tools>,
+    /// Tools it may not use.
+    pub disallowed_tools: Tools,
+    /// Its model, or an alias; that of the agent which starts it if `None` or `inherit`.
+    pub model: Option<String>,
+    /// When it asks before it acts.
+    pub permission_mode: Option<String>,
+    /// Model calls it may make.
+    pub max_turns: Option<u32>,
+    /// Skills it is given at its start.
+    pub skills: Vec<String>,
+    /// Names of servers of the Model Context Protocol it may use.
+    pub mcp_servers: Vec<String>,
+    /// Whether it has hooks. Nightshift runs none.
+    pub has_hooks: bool,
+    /// Where it keeps what it learns: `user`, `project` or `local`.
+    pub memory: Option<String>,
+    /// Whether it always runs beside the agent which starts it.
+    pub background: bool,
+    /// How hard its model thinks.
+    pub effort: Option<String>,
+    /// Where it works.
+    pub isolation: Isolation,
+    /// The colour people see it in.
+    pub color: Option<String>,
+    /// What it is told first when it is a whole session's agent.
+    pub initial_prompt: Option<String>,
+    /// Its prompt.
+    pub prompt: String,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The definition serves all the same.
+    Warning,
+    /// It cannot be used as it is.
+    Error,
+}
+
+/// Something that is wrong with a definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The line, from 1.
+    pub line: usize,
+    /// The character in that line, from 1.
+    pub column: usize,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong, and what to do about it.
+    pub message: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        };
+        write!(formatter, "{}:{}: {severity}: {}", self.line, self.column, self.message)
+    }
+}
+
+/// Reads a definition. It is `None` when a finding is an error.
+pub fn read(text: &str) -> (Option<Definition>, Vec<Finding>) {
+    let mut findings = Vec::new();
+    let definition = match front_matter::split(text) {
+        Ok(parts) => fields::definition(&parts, &mut findings),
+        Err(finding) => {
+            findings.push(finding);
+            None
+        }
+    };
+    findings.sort_by_key(|finding| (finding.line, finding.column));
+    let serves = findings.iter().all(|finding| finding.severity < Severity::Error);
+    (definition.filter(|_| serves), findings)
+}
+
+#[cfg(test)]
+mod tests;
