@@ -2,7 +2,6 @@
 //! of this host with a drawn screen. `nightshift-night --ui DIST --script FILE` prints `{"url","token","repository"}` and
 //! runs until its standard input ends. The browser tests of what needs a sandbox use it.
 #![expect(
-    clippy::disallowed_methods,
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a program of tests: a failed step ends it, and its address is what it prints"
