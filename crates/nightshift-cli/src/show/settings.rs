@@ -118,7 +118,6 @@ fn perhaps<T: std::str::FromStr>(place: &mut Option<T>, words: &[String]) -> Res
     Ok(())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "every setting is set in the same way")]
 fn all(place: &mut Vec<String>, words: &[String]) -> Result<(), String> {
     *place = words.to_vec();
     Ok(())
