@@ -83,7 +83,7 @@ impl Terminal {
     }
 
     async fn ends(&mut self) -> ExitStatus {
-        tokio::time::timeout(WITHIN, self.program.wait()).await.expect("the program ends").unwrap()
+        tokio::time::timeout(WITHIN, self.program.wait()).await.unwrap().unwrap()
     }
 
     async fn run(&self) -> RunId {
