@@ -277,7 +277,7 @@ mod tests {
     fn a_named_file_that_is_not_there_is_an_error_and_no_definition_at_all_is_none() {
         let (folder, environment) = repository(&[]);
         let here = folder.path().join("app");
-        assert_eq!(lint(&check(&environment, &[], &here).unwrap()).1, true);
+        assert!(lint(&check(&environment, &[], &here).unwrap()).1);
         let missing = check(&environment, &[here.join("none.md")], &here);
         assert_eq!(missing.err().unwrap().code, ErrorCode::NotFound);
     }

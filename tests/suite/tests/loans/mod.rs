@@ -45,7 +45,7 @@ async fn until_gone(served: &Served, loan: &SandboxLoan) -> String {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(WITHIN, look).await.expect("the sandbox goes")
+    tokio::time::timeout(WITHIN, look).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -106,7 +106,7 @@ impl Connected {
         let request = ClientRequest::CallToolRequest(Request::new(call));
         let handle =
             self.client.send_cancellable_request(request, PeerRequestOptions::no_options()).await.unwrap();
-        let answered = tokio::time::timeout(WITHIN, handle.await_response()).await.expect("an answer");
+        let answered = tokio::time::timeout(WITHIN, handle.await_response()).await.unwrap();
         match answered.unwrap() {
             ServerResult::CallToolResult(result) => result,
             other => panic!("{other:?}"),
