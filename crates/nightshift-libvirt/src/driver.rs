@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use nightshift_image as image;
 use nightshift_protocol::SandboxId;
 use nightshift_sandbox::{
-    Acceleration, BootRequest, Checkpoints, CloneRequest, Driver, DriverReport, FreezeError, Image, Machine,
-    MachineEvent, MachineSize, Remedy, StartError, Template, TemplateKey,
+    Acceleration, BootRequest, CheckpointMemory, Checkpoints, CloneRequest, Driver, DriverReport,
+    FreezeError, Image, Machine, MachineEvent, MachineSize, Remedy, StartError, Template, TemplateKey,
 };
 use sha2::{Digest, Sha256};
 
@@ -419,6 +419,10 @@ impl Driver for LibvirtDriver {
             acceleration: if slow { Acceleration::Tcg } else { Acceleration::Kvm },
             because: said.join("; "),
             hypervisor: first.hypervisor.clone(),
+            checkpoints: Some(CheckpointMemory::Whole {
+                because: "libvirt saves machines whole".to_owned(),
+                remedy: None,
+            }),
         })
     }
 

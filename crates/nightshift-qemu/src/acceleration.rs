@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use crate::command_line::Processor;
 use crate::program::Qemu;
-use crate::{cpio, failure};
+use crate::{checkpoint, cpio, failure};
 
 /// How long QEMU and its guest may print nothing at all. The kernel's first line comes within half a second, on a
 /// busy machine within one or two.
@@ -59,12 +59,13 @@ impl Verdict {
         kernel.is_some() || self.processor.acceleration == Acceleration::Tcg
     }
 
-    /// The verdict as it is reported.
-    pub(crate) fn report(&self, qemu: &Qemu) -> DriverReport {
+    /// The verdict as it is reported, of a host whose kernel shows itself at `kernel`.
+    pub(crate) fn report(&self, qemu: &Qemu, kernel: &Path) -> DriverReport {
         DriverReport {
             acceleration: self.processor.acceleration,
             because: self.because.clone(),
             hypervisor: qemu.name.clone(),
+            checkpoints: Some(checkpoint::memory_of_checkpoints(kernel)),
         }
     }
 }

@@ -16,6 +16,7 @@ use serde_json::json;
 
 use crate::acceleration::{self, Tester, Trial, Verdict};
 use crate::builds::Places;
+use crate::checkpoint::How;
 use crate::command_line::{MachinePlan, Start};
 use crate::folder::{SandboxFolder, remove_folder};
 use crate::image::{self, ImageManifest, read_image};
@@ -50,6 +51,8 @@ pub struct QemuDriver {
     verdict: tokio::sync::Mutex<Option<(String, Verdict)>>,
     machines: Mutex<HashMap<SandboxId, Arc<Slot>>>,
     spare: SpareSlot,
+    /// Where the kernel shows processes.
+    kernel: PathBuf,
 }
 
 impl QemuDriver {
@@ -69,7 +72,15 @@ impl QemuDriver {
             verdict: tokio::sync::Mutex::default(),
             machines: Mutex::default(),
             spare: SpareSlot::default(),
+            kernel: PathBuf::from("/proc"),
         }
+    }
+
+    /// Looks for processes elsewhere than in `/proc`: where there are none, machines cannot be looked into.
+    #[must_use]
+    pub fn with_kernel(mut self, kernel: PathBuf) -> Self {
+        self.kernel = kernel;
+        self
     }
 
     /// Tries anew what this host can do, whatever is remembered.
@@ -79,7 +90,10 @@ impl QemuDriver {
     /// When QEMU is missing or unsuitable.
     pub async fn probe_afresh(&self) -> Result<DriverReport, StartError> {
         let qemu = self.qemu().await?;
-        Ok(self.verdict(&qemu, self.settings.trial_kernel.as_deref(), Trial::Fresh).await?.report(&qemu))
+        Ok(self
+            .verdict(&qemu, self.settings.trial_kernel.as_deref(), Trial::Fresh)
+            .await?
+            .report(&qemu, &self.kernel))
     }
 
     async fn qemu(&self) -> Result<Qemu, StartError> {
@@ -158,7 +172,8 @@ impl QemuDriver {
     /// When the machine has ended or may not be looked into.
     pub async fn memory_hash(&self, machine: &Arc<dyn Machine>) -> io::Result<String> {
         let machine = self.own(machine).await.map_err(io::Error::other)?;
-        let (memory, _) = checkpoint::live_memory(&machine).await.map_err(io::Error::other)?;
+        let (memory, _) =
+            checkpoint::live_memory(&machine, Path::new("/proc")).await.map_err(io::Error::other)?;
         tokio::task::spawn_blocking(move || memory.hash()).await.map_err(io::Error::other)?
     }
 
@@ -281,7 +296,10 @@ impl Driver for QemuDriver {
 
     async fn probe(&self) -> Result<DriverReport, StartError> {
         let qemu = self.qemu().await?;
-        Ok(self.verdict(&qemu, self.settings.trial_kernel.as_deref(), Trial::Remembered).await?.report(&qemu))
+        Ok(self
+            .verdict(&qemu, self.settings.trial_kernel.as_deref(), Trial::Remembered)
+            .await?
+            .report(&qemu, &self.kernel))
     }
 
     async fn template_key(&self, image: &Image, size: MachineSize) -> Result<TemplateKey, StartError> {
@@ -439,7 +457,19 @@ impl Checkpoints for QemuDriver {
         let SaveRequest { checkpoint, machine, then } = request;
         let machine = self.own(&machine).await?;
         // Carried through whoever stops waiting: a guest must not be left standing.
-        let saving = tokio::spawn(checkpoint::save(machine, checkpoint, then, self.checkpoints_folder()));
+        let (kernel, folder) = (self.kernel.clone(), self.checkpoints_folder());
+        let saving = tokio::spawn(async move {
+            let how = How::Changes { kernel: &kernel };
+            let saved =
+                checkpoint::save(Arc::clone(&machine), checkpoint.clone(), then, folder.clone(), how).await;
+            match saved {
+                Err(CheckpointError::Unsupported { what }) => {
+                    tracing::debug!(what, "all of the machine's memory is saved");
+                    checkpoint::save(machine, checkpoint, then, folder, How::Whole).await
+                }
+                saved => saved,
+            }
+        });
         saving.await.unwrap_or_else(|error| {
             Err(CheckpointError::Io {
                 what: "the checkpoint was given up".to_owned(),

@@ -28,6 +28,10 @@ use crate::template;
 
 /// How long a state may take to be saved or restored. It is a few megabytes; a busy disk may take seconds.
 const MIGRATION_LIMIT: Duration = Duration::from_secs(60);
+/// How long a state with all of the memory may take to be saved or restored: some gigabytes.
+const WHOLE_LIMIT: Duration = Duration::from_secs(600);
+/// What may be written of it in a second, in bytes: QEMU spares a network, and there is none.
+const WHOLE_BANDWIDTH: u64 = 16 << 30;
 /// How long QEMU may take to close its disk and end.
 const QUIT_LIMIT: Duration = Duration::from_secs(10);
 
@@ -36,8 +40,8 @@ const QUIT_LIMIT: Duration = Duration::from_secs(10);
 enum Memory {
     /// In its file: what is shared with a file stays out of the state.
     InItsFile,
-    /// The state has none at all.
-    Elsewhere,
+    /// In the state, or nowhere in it: all that QEMU knows of is in what it writes and reads.
+    AsTheStateHasIt,
 }
 
 /// One QEMU, which lives on when this is dropped.
@@ -110,13 +114,20 @@ impl QemuMachine {
     /// Restores the frozen state in the sandbox's folder. The guest stands still.
     pub(crate) async fn restore(&self) -> Result<(), QmpError> {
         let mut events = self.qmp.events();
-        self.migrate("migrate-incoming", Memory::InItsFile, &mut events).await
+        self.migrate("migrate-incoming", name::STATE, Memory::InItsFile, &mut events).await
     }
 
-    /// Loads the state of the devices in the sandbox's folder into a machine that has its memory already.
+    /// Loads the state in the sandbox's folder into a machine: of the devices, when it has its memory already, or of both.
     pub(crate) async fn load_devices(&self) -> Result<(), QmpError> {
         let mut events = self.qmp.events();
-        self.migrate("migrate-incoming", Memory::Elsewhere, &mut events).await
+        self.migrate("migrate-incoming", name::STATE, Memory::AsTheStateHasIt, &mut events).await
+    }
+
+    /// Writes the state of devices and memory to a file in the sandbox's folder. The guest must stand still.
+    pub(crate) async fn save_whole(&self, file: &str) -> Result<(), QmpError> {
+        let mut events = self.qmp.events();
+        self.qmp.execute("migrate-set-parameters", json!({ "max-bandwidth": WHOLE_BANDWIDTH })).await?;
+        self.migrate("migrate", file, Memory::AsTheStateHasIt, &mut events).await
     }
 
     /// Freezes it into the template it was booted for, and ends it.
@@ -162,7 +173,7 @@ impl QemuMachine {
     async fn save(&self) -> Result<(), QmpError> {
         let mut events = self.qmp.events();
         self.qmp.execute("stop", json!({})).await?;
-        self.migrate("migrate", Memory::InItsFile, &mut events).await?;
+        self.migrate("migrate", name::STATE, Memory::InItsFile, &mut events).await?;
         match timeout(QUIT_LIMIT, self.qmp.execute("quit", json!({}))).await {
             // It may end before its answer is read.
             Ok(Ok(_) | Err(QmpError::Closed)) => {}
@@ -179,6 +190,7 @@ impl QemuMachine {
     async fn migrate(
         &self,
         command: &str,
+        file: &str,
         memory: Memory,
         events: &mut broadcast::Receiver<QmpEvent>,
     ) -> Result<(), QmpError> {
@@ -186,8 +198,12 @@ impl QemuMachine {
         let set = |capability: &str, state: bool| json!({ "capability": capability, "state": state });
         let capabilities = json!({ "capabilities": [set("x-ignore-shared", ignored), set("events", true)] });
         self.qmp.execute("migrate-set-capabilities", capabilities).await?;
-        self.qmp.execute(command, json!({ "uri": format!("file:{}", name::STATE) })).await?;
-        match timeout(MIGRATION_LIMIT, self.migration_ended(events)).await {
+        self.qmp.execute(command, json!({ "uri": format!("file:{file}") })).await?;
+        let limit = match memory {
+            Memory::InItsFile => MIGRATION_LIMIT,
+            Memory::AsTheStateHasIt => WHOLE_LIMIT,
+        };
+        match timeout(limit, self.migration_ended(events)).await {
             Ok(result) => result,
             Err(_) => Err(QmpError::Silent { command: command.to_owned() }),
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nightshift_protocol::SandboxId;
 use nightshift_sandbox::StartError;
-use rustix::process::{PTracer, set_ptracer};
+use rustix::process::{PTracer, nice, set_ptracer};
 use tokio::process::Command;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -23,6 +23,9 @@ use crate::prepare::Prepared;
 use crate::process::Process;
 use crate::program::Qemu;
 use crate::qmp::{Qmp, QmpError};
+
+/// How much less of a processor a machine gets than its owner when both want it (nice(2)): a third.
+const NICENESS: i32 = 5;
 
 /// How long after the end of its connection a QEMU that ends may take to be gone.
 const DEATH_LIMIT: Duration = Duration::from_secs(5);
@@ -179,13 +182,16 @@ fn spawn(
         unsafe_code,
         reason = "there is no safe way to do something in a child before it becomes a program"
     )]
-    // SAFETY: between fork and exec the child makes one system call and touches no memory but its stack.
+    // SAFETY: between fork and exec the child makes system calls and touches no memory but its stack.
     unsafe {
         command.pre_exec(|| {
             // Where a process may look only into its descendants (Yama, `kernel.yama.ptrace_scope` = 1), an owner that
             // comes later could save no checkpoint. Others of this user may look then too: what is in a sandbox is no
             // secret from them. A kernel without Yama knows nothing of this, and allows it.
             let _ = set_ptracer(PTracer::Any);
+            // A guest that keeps its processors busy, with a fork bomb say, does not keep the owner or a person at
+            // this machine waiting. It fails only where it is that nice already.
+            let _ = nice(NICENESS);
             Ok(())
         });
     }

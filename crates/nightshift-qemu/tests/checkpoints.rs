@@ -115,6 +115,92 @@ async fn after_many_checkpoints_the_newest_still_has_all_of_the_memory() {
 }
 
 #[tokio::test]
+async fn a_machine_that_may_not_be_looked_into_is_saved_whole_and_comes_back_as_it_was() {
+    let bench = Bench::new();
+    let blind = bench.driver().with_kernel(bench.path("nothing"));
+    let machine = a_clone(&bench, &blind).await;
+    assert!(counts(&blind, &machine).await);
+    // It is only the saving that cannot look; this test still does.
+    blind.stand_still(&machine).await.unwrap();
+    let saved = blind.memory_hash(&machine).await.unwrap();
+    let facts = save(&blind, &machine, 'a', AfterSave::GoOn).await.unwrap();
+    assert_eq!(facts.changed_bytes, 64 << 20);
+    assert_eq!(blind.memory_hash(&machine).await.unwrap(), saved);
+    assert!(counts(&blind, &machine).await, "it goes on");
+    machine.stop().await.unwrap();
+
+    let machine = blind.restore_standing(restore('a', 'a', Generation::Kept)).await.unwrap();
+    assert_eq!(blind.memory_hash(&machine).await.unwrap(), saved);
+    blind.go_on(&machine).await.unwrap();
+    assert!(counts(&blind, &machine).await);
+    // Suspended, and saved once more as all others are by an owner that may look.
+    save(&blind, &machine, 'b', AfterSave::End).await.unwrap();
+    let machine = blind.restore(restore('a', 'b', Generation::Kept)).await.unwrap();
+    let driver = bench.driver();
+    drop(machine);
+    drop(blind);
+    let machine = driver.find(&id('a')).await.unwrap().unwrap();
+    driver.stand_still(&machine).await.unwrap();
+    let before = driver.memory_hash(&machine).await.unwrap();
+    save(&driver, &machine, 'c', AfterSave::End).await.unwrap();
+    let machine = driver.restore_standing(restore('a', 'c', Generation::Kept)).await.unwrap();
+    assert_eq!(driver.memory_hash(&machine).await.unwrap(), before);
+    machine.stop().await.unwrap();
+}
+
+/// How many layers the disk of a checkpoint has.
+fn layers(bench: &Bench, checkpoint: &CheckpointId) -> usize {
+    let names = bench.entries(&format!("checkpoints/{checkpoint}"));
+    names.iter().filter(|name| name.starts_with("layer-")).count()
+}
+
+#[tokio::test]
+async fn after_two_hundred_checkpoints_the_disk_has_few_layers_and_every_one_that_was_kept_comes_back() {
+    let bench = Bench::new();
+    let driver = bench.driver();
+    let mut machine = a_clone(&bench, &driver).await;
+    // It runs between those that are kept only, which is quicker.
+    driver.stand_still(&machine).await.unwrap();
+    let numbered = |number: u32| format!("checkpoint-{number:010}").parse::<CheckpointId>().unwrap();
+    let mut kept = Vec::new();
+    for number in 0..210 {
+        let keeps = number % 70 == 0;
+        if keeps {
+            kept.push((number, driver.memory_hash(&machine).await.unwrap()));
+        }
+        let then = if number == 100 { AfterSave::End } else { AfterSave::GoOn };
+        let request = SaveRequest { checkpoint: numbered(number), machine: Arc::clone(&machine), then };
+        driver.save(request).await.unwrap();
+        assert!(layers(&bench, &numbered(number)) <= 48, "{number}");
+        if keeps {
+            assert!(counts(&driver, &machine).await);
+            driver.stand_still(&machine).await.unwrap();
+        }
+        if then == AfterSave::End {
+            // From here on the layers of its first life lie below it.
+            let checkpoint = numbered(number);
+            let request = RestoreRequest { sandbox: id('a'), checkpoint, generation: Generation::Kept };
+            machine = driver.restore_standing(request).await.unwrap();
+        }
+        let before = number.checked_sub(1).filter(|before| before % 70 != 0);
+        if let Some(before) = before {
+            driver.remove_checkpoint(&numbered(before)).await.unwrap();
+        }
+    }
+    machine.stop().await.unwrap();
+    assert_eq!(kept.len(), 3);
+    for (number, memory) in kept {
+        let checkpoint = numbered(number);
+        let request = RestoreRequest { sandbox: id('a'), checkpoint, generation: Generation::Kept };
+        let machine = driver.restore_standing(request).await.unwrap();
+        assert_eq!(driver.memory_hash(&machine).await.unwrap(), memory, "{number}");
+        driver.go_on(&machine).await.unwrap();
+        assert!(counts(&driver, &machine).await);
+        machine.stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn forks_run_beside_the_machine_without_its_template_or_its_checkpoint() {
     let bench = Bench::new();
     let driver = bench.driver();

@@ -124,6 +124,21 @@ async fn a_template_begun_by_one_owner_can_be_frozen_by_the_next() {
 }
 
 #[tokio::test]
+async fn a_machine_yields_the_processor_to_its_owner() {
+    let bench = Bench::new();
+    let driver = bench.driver();
+    let machine = bench.boot(&driver, &id('a')).await.unwrap();
+    let process = fs::read_to_string(bench.path("sandboxes").join(id('a').as_str()).join("pid")).unwrap();
+    // The nineteenth field, the seventeenth after the name in brackets (proc_pid_stat(5)).
+    let nice = |process: &str| -> i32 {
+        let facts = fs::read_to_string(format!("/proc/{}/stat", process.trim())).unwrap();
+        facts.rsplit(')').next().unwrap().split_whitespace().nth(16).unwrap().parse().unwrap()
+    };
+    assert_eq!(nice(&process), (nice("self") + 5).min(19));
+    machine.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_machine_that_was_killed_says_so_and_what_it_left_is_removed() {
     let bench = Bench::new();
     let driver = bench.driver();

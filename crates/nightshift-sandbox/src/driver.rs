@@ -268,6 +268,23 @@ pub struct DriverReport {
     pub because: String,
     /// The hypervisor and its version, for example `QEMU 10.0.2`.
     pub hypervisor: String,
+    /// What checkpoints have of a machine's memory; `None` when there are none.
+    pub checkpoints: Option<CheckpointMemory>,
+}
+
+/// What a checkpoint has of a machine's memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase")]
+pub enum CheckpointMemory {
+    /// What changed since the one before.
+    Changes,
+    /// All of it.
+    Whole {
+        /// Why, in a few words.
+        because: String,
+        /// What a person can do about it, if anything.
+        remedy: Option<String>,
+    },
 }
 
 /// What a person can do about an error, in one sentence.

@@ -13,7 +13,7 @@ pub use checkpoint::{
     AfterSave, CheckpointError, CheckpointFacts, Checkpoints, Generation, RestoreRequest, SaveRequest,
 };
 pub use driver::{
-    Acceleration, BootRequest, ByteStream, CloneRequest, DisplayEndpoint, Driver, DriverReport, FreezeError,
-    Image, Machine, MachineSize, Remedy, Stall, StartError, Template, TemplateKey,
+    Acceleration, BootRequest, ByteStream, CheckpointMemory, CloneRequest, DisplayEndpoint, Driver,
+    DriverReport, FreezeError, Image, Machine, MachineSize, Remedy, Stall, StartError, Template, TemplateKey,
 };
 pub use state::{EndReason, MachineEvent, MachineState, RequestDenied};

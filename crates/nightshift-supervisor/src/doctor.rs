@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use nightshift_protocol::{Check, CheckOutcome, DoctorReport, ErrorCode, UserError};
-use nightshift_sandbox::{Acceleration, MachineSize};
+use nightshift_sandbox::{Acceleration, CheckpointMemory, MachineSize};
 
 use crate::desk::DeskError;
 use crate::shared::Shared;
@@ -18,7 +18,9 @@ const GOOD_FREE_MIB: u64 = 16_384;
 
 pub(crate) async fn examine(shared: &Shared, search_path: Option<&OsStr>) -> DoctorReport {
     let mut checks = vec![named("git", program(search_path, "git", "needed to take work in and out"))];
-    let probe = match shared.driver.probe().await {
+    let probed = shared.driver.probe().await;
+    let checkpoints = probed.as_ref().ok().and_then(|report| report.checkpoints.clone());
+    let probe = match probed {
         Ok(report) if report.acceleration == Acceleration::Kvm => {
             good(format!("kvm, by {} ({})", report.hypervisor, report.because))
         }
@@ -29,6 +31,7 @@ pub(crate) async fn examine(shared: &Shared, search_path: Option<&OsStr>) -> Doc
         Err(error) => CheckOutcome::Bad { error: DeskError::from(error).into() },
     };
     checks.push(named("acceleration", probe));
+    checks.extend(checkpoints.map(|memory| named("checkpoints", checkpoint_memory(memory))));
     checks.push(named("image", image(shared, search_path).await));
     checks.push(named(
         "memory",
@@ -41,6 +44,17 @@ pub(crate) async fn examine(shared: &Shared, search_path: Option<&OsStr>) -> Doc
     };
     checks.push(named("model", model));
     DoctorReport { checks }
+}
+
+fn checkpoint_memory(memory: CheckpointMemory) -> CheckOutcome {
+    match memory {
+        CheckpointMemory::Changes => good("they cost what changed in a sandbox"),
+        CheckpointMemory::Whole { because, remedy } => CheckOutcome::Weak {
+            found: format!("they have all of a sandbox's memory, which stands still meanwhile: {because}"),
+            hint: remedy
+                .unwrap_or_else(|| "Checkpoints take seconds, and some gigabytes of the disk.".to_owned()),
+        },
+    }
 }
 
 pub(crate) fn named(name: &str, outcome: CheckOutcome) -> Check {
@@ -154,6 +168,25 @@ mod tests {
             program(Some(OsStr::new("/nowhere:/bin")), "sh", "needed"),
             CheckOutcome::Good { .. }
         ));
+    }
+
+    #[test]
+    fn checkpoints_of_the_whole_memory_are_weak_and_say_why_and_what_to_do() {
+        assert_eq!(checkpoint_memory(CheckpointMemory::Changes), good("they cost what changed in a sandbox"));
+        let whole = |remedy: Option<&str>| CheckpointMemory::Whole {
+            because: "kernel.yama.ptrace_scope is 2".to_owned(),
+            remedy: remedy.map(str::to_owned),
+        };
+        let weak = |hint: &str| {
+            CheckOutcome::Weak {
+            found: "they have all of a sandbox's memory, which stands still meanwhile: kernel.yama.ptrace_scope is 2"
+                .to_owned(),
+            hint: hint.to_owned(),
+        }
+        };
+        assert_eq!(checkpoint_memory(whole(Some("Set it to 1."))), weak("Set it to 1."));
+        let otherwise = weak("Checkpoints take seconds, and some gigabytes of the disk.");
+        assert_eq!(checkpoint_memory(whole(None)), otherwise);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -81,14 +82,15 @@ pub(crate) struct LiveMemory {
 }
 
 impl LiveMemory {
-    /// Opens the memory of the process `id`, which has `blocks`.
+    /// Opens the memory of the process `id`, which has `blocks`, where the kernel shows it, as in `/proc`.
     ///
     /// # Errors
     ///
     /// `PermissionDenied` where the kernel lets nobody look into another process.
-    pub(crate) fn open(id: i32, blocks: Vec<(RamBlock, u64)>) -> io::Result<Self> {
-        let content = File::options().read(true).write(true).open(format!("/proc/{id}/mem"))?;
-        let map = File::open(format!("/proc/{id}/pagemap"))?;
+    pub(crate) fn open(kernel: &Path, id: i32, blocks: Vec<(RamBlock, u64)>) -> io::Result<Self> {
+        let process = kernel.join(id.to_string());
+        let content = File::options().read(true).write(true).open(process.join("mem"))?;
+        let map = File::open(process.join("pagemap"))?;
         Ok(Self { blocks, content, map })
     }
 
@@ -259,7 +261,9 @@ mod tests {
         let begin = (buffer.as_ptr() as usize).div_ceil(PAGE) * PAGE;
         let offset = begin - buffer.as_ptr() as usize;
         let block = RamBlock { name: GUEST_MEMORY.to_owned(), pages: 32 };
-        let memory = LiveMemory::open(std::process::id() as i32, vec![(block, begin as u64)]).unwrap();
+        let memory =
+            LiveMemory::open(Path::new("/proc"), std::process::id() as i32, vec![(block, begin as u64)]);
+        let memory = memory.unwrap();
         buffer[offset..offset + PAGE].fill(7);
         buffer[offset + 9 * PAGE] = 1;
 

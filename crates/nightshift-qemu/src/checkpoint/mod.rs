@@ -5,6 +5,7 @@
 //!     memory  kernel  initrd      the template's and the image's, by hard link
 //!     layer-0.qcow2 … layer-N     the disk, the lowest first: image, template, what was written since
 //!     pages-0 … pages-M           the memory that is not as the template has it, and the state of the devices
+//!     state                       instead of pages where QEMU's memory cannot be looked into: devices and all of the memory
 //!     checkpoint.json             what it is; written last
 //! ```
 //!
@@ -12,12 +13,14 @@
 //! on its own and the file system counts who still needs what. A checkpoint is made in a folder beside its place and
 //! gets its name by one rename.
 
+mod layers;
 mod memory;
 mod pages;
 mod restore;
 mod save;
 mod stream;
 mod template;
+mod whole;
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -31,8 +34,9 @@ use serde::{Deserialize, Serialize};
 
 use memory::RamBlock;
 pub(crate) use restore::{Guest, Load, LoadError, load_into, missing, prepare, take_mark};
-pub(crate) use save::{live_memory, save};
+pub(crate) use save::{How, live_memory, save};
 pub(crate) use template::{freeze, load_template};
+pub(crate) use whole::memory_of_checkpoints;
 
 use crate::command_line::MachinePlan;
 use crate::folder::remove_folder;
@@ -59,8 +63,11 @@ pub(crate) struct CheckpointRecord {
     layers: u32,
     /// How many files of pages there are.
     pages: u32,
-    /// The length of the state of the devices, in bytes.
+    /// The length of the state of the devices, or of devices and memory, in bytes.
     state_bytes: u64,
+    /// Whether it is that of devices and memory, in a file of its own; then there are no pages.
+    #[serde(default)]
+    whole: bool,
     /// The machine's generation id, a UUID.
     #[serde(with = "uuid")]
     generation: u128,

@@ -68,15 +68,20 @@ pub(crate) fn prepare(
     let below: Vec<PathBuf> = (0..record.layers).map(|number| PathBuf::from(layer(number))).collect();
     let purpose = Purpose::Work { hypervisor: record.hypervisor.clone(), below: below.clone() };
     let mut prepared = folder(sandboxes, Record { sandbox, plan: record.plan.clone(), purpose })?;
-    let shared: Vec<String> = [name::MEMORY, name::KERNEL, name::INITRD].map(str::to_owned).into();
+    let mut shared: Vec<String> = [name::MEMORY, name::KERNEL, name::INITRD].map(str::to_owned).into();
+    if record.whole {
+        shared.push(name::STATE.to_owned());
+    }
     let page_files: Vec<String> = (0..record.pages).map(pages).collect();
     for name in shared.into_iter().chain(page_files.clone()).chain((0..record.layers).map(layer)) {
         let place = prepared.folder.join(&name);
         share(&source.join(&name), &place).map_err(|source| unwritable(&place, source))?;
     }
     let files: Vec<PathBuf> = page_files.iter().map(|name| prepared.folder.join(name)).collect();
-    write_state(&prepared, &files, &record)
-        .map_err(|error| unwritable(&prepared.folder.join(name::STATE), error))?;
+    if !record.whole {
+        write_state(&prepared, &files, &record)
+            .map_err(|error| unwritable(&prepared.folder.join(name::STATE), error))?;
+    }
     if let Some(top) = below.last() {
         let unusable = |source| {
             failure::io("the checkpoint's disk cannot be used", &prepared.folder.join(name::DISK), source)
@@ -110,7 +115,25 @@ fn write_state(prepared: &Prepared, files: &[PathBuf], record: &CheckpointRecord
 /// Puts memory and devices into a machine, and lets its guest go on.
 pub(crate) async fn load_into(machine: &QemuMachine, load: Load) -> Result<(), LoadError> {
     let Load { blocks, files, guest } = load;
-    let (memory, found) = live_memory(machine).await.map_err(|error| LoadError::Other(from_saving(error)))?;
+    if !files.is_empty() {
+        load_memory(machine, blocks, files).await?;
+    }
+    machine.load_devices().await?;
+    match guest {
+        Guest::GoesOn => machine.qmp().execute("cont", json!({})).await.map(drop)?,
+        Guest::StandsStill => {}
+    }
+    Ok(())
+}
+
+/// Puts what files of pages have into the memory of a machine.
+async fn load_memory(
+    machine: &QemuMachine,
+    blocks: Vec<RamBlock>,
+    files: Vec<PathBuf>,
+) -> Result<(), LoadError> {
+    let opened = live_memory(machine, Path::new("/proc")).await;
+    let (memory, found) = opened.map_err(|error| LoadError::Other(from_saving(error)))?;
     if found != blocks {
         return Err(LoadError::Other(StartError::Refused {
             what: "QEMU has other memory than the machine that was saved".to_owned(),
@@ -126,13 +149,7 @@ pub(crate) async fn load_into(machine: &QemuMachine, load: Load) -> Result<(), L
             what: "the checkpoint's memory could not be put back".to_owned(),
             source,
         })
-    })?;
-    machine.load_devices().await?;
-    match guest {
-        Guest::GoesOn => machine.qmp().execute("cont", json!({})).await.map(drop)?,
-        Guest::StandsStill => {}
-    }
-    Ok(())
+    })
 }
 
 fn from_saving(error: CheckpointError) -> StartError {

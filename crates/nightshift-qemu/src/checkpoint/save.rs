@@ -5,8 +5,7 @@
 //! was copied is written to the disk and the checkpoint gets its name.
 
 use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,12 +14,12 @@ use nightshift_protocol::CheckpointId;
 use nightshift_sandbox::{AfterSave, CheckpointError, CheckpointFacts, MachineEvent};
 use serde_json::json;
 
+use super::layers::Disk;
 use super::memory::{LiveMemory, RamBlock, parse_blocks};
 use super::pages::{LONGEST_RUN, MemoryImage, PAGE, PagesWriter, Run};
-use super::{CheckpointRecord, FORMAT, STATE_PAGES, Staging, layer, pages, share, stream};
+use super::{CheckpointRecord, FORMAT, STATE_PAGES, Staging, layer, pages, share, stream, whole};
 use crate::folder::{Purpose, name};
 use crate::machine::QemuMachine;
-use crate::qcow2;
 use crate::qmp::QmpError;
 
 /// Copying goes on while the guest runs as long as this many pages were news: less is quicker copied than looked for.
@@ -30,15 +29,23 @@ const MOST_PASSES: usize = 3;
 /// Files of pages on top of one another. Then all is written once more, so that looking something up stays quick and
 /// what nobody needs any more can go.
 const DEEPEST: usize = 16;
-/// Layers of a disk on top of one another; each costs QEMU a file and tables in memory.
-const MOST_LAYERS: u32 = 200;
 /// Room on the disk that must be there beside the memory to be copied.
-const ROOM: u64 = 64 << 20;
+pub(super) const ROOM: u64 = 64 << 20;
 
 /// What was saved while the guest stood still.
 struct Still {
     writer: PagesWriter,
     devices: Vec<u8>,
+}
+
+/// How a machine's memory is saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How<'a> {
+    /// By looking into it while it runs: what changed since the checkpoint before. `kernel` is where the kernel shows
+    /// processes, as in `/proc`.
+    Changes { kernel: &'a Path },
+    /// By QEMU: all of it, while the guest stands still.
+    Whole,
 }
 
 /// Saves `machine`. Once begun it should be carried through: dropped in the middle it may leave the guest standing.
@@ -47,9 +54,13 @@ pub(crate) async fn save(
     checkpoint: CheckpointId,
     then: AfterSave,
     checkpoints: PathBuf,
+    how: How<'_>,
 ) -> Result<CheckpointFacts, CheckpointError> {
     machine.apply(MachineEvent::CheckpointRequested { then })?;
-    let saved = save_running(&machine, checkpoint, then, &checkpoints).await;
+    let saved = match how {
+        How::Changes { kernel } => save_running(&machine, checkpoint, then, &checkpoints, kernel).await,
+        How::Whole => whole::save_standing(&machine, checkpoint, then, &checkpoints).await,
+    };
     match &saved {
         Ok(_) => machine.observe(MachineEvent::StateSaved),
         Err(error) => machine.observe(MachineEvent::SaveFailed { what: error.to_string() }),
@@ -68,22 +79,14 @@ async fn save_running(
     checkpoint: CheckpointId,
     then: AfterSave,
     checkpoints: &Path,
+    kernel: &Path,
 ) -> Result<CheckpointFacts, CheckpointError> {
     let began = Instant::now();
     let Purpose::Work { hypervisor, below } = machine.record().purpose.clone() else {
         return Err(refused("it is being made into a template"));
     };
-    let status = machine.execute("query-status", json!({})).await?["status"].clone();
-    // Somebody may have made it stand still before; then it goes on standing.
-    let goes_on = match status.as_str() {
-        Some("running") => true,
-        Some("paused") => false,
-        Some("io-error") => {
-            return Err(CheckpointError::DiskFull { folder: machine.folder().path().to_owned() });
-        }
-        _ => return Err(refused(format!("the guest is not running but {status}"))),
-    };
-    let (memory, blocks) = live_memory(machine).await?;
+    let goes_on = goes_on(machine).await?;
+    let (memory, blocks) = live_memory(machine, kernel).await?;
     let generation = generation(machine).await?;
     let disk = Disk::of(machine, below).await?;
     let folder = machine.folder().path().to_owned();
@@ -119,6 +122,7 @@ async fn save_running(
                 layers: disk.layers(),
                 generation,
                 paused,
+                whole: false,
                 // What is written last tells these.
                 pages: 0,
                 state_bytes: 0,
@@ -141,6 +145,19 @@ async fn save_running(
         go_on(machine, goes_on).await;
     }
     outcome
+}
+
+/// Whether the guest runs, and is to run on afterwards. Somebody may have made it stand still before; then it goes on
+/// standing.
+pub(super) async fn goes_on(machine: &QemuMachine) -> Result<bool, CheckpointError> {
+    let status = machine.execute("query-status", json!({})).await?["status"].clone();
+    match status.as_str() {
+        Some("running") => Ok(true),
+        // After all of it was saved by QEMU it is the one, otherwise the other.
+        Some("postmigrate" | "paused") => Ok(false),
+        Some("io-error") => Err(CheckpointError::DiskFull { folder: machine.folder().path().to_owned() }),
+        _ => Err(refused(format!("the guest is not running but {status}"))),
+    }
 }
 
 /// What happens while the guest does nothing.
@@ -169,7 +186,7 @@ async fn stand_still(
 }
 
 /// Lets the guest go on, if it is to.
-async fn go_on(machine: &QemuMachine, goes_on: bool) {
+pub(super) async fn go_on(machine: &QemuMachine, goes_on: bool) {
     if goes_on && let Err(error) = machine.execute("cont", json!({})).await {
         // It has ended, or will be found standing with the mark below, and be let go on then.
         tracing::warn!(sandbox = %machine.record().sandbox, %error, "the guest could not be let go on");
@@ -178,9 +195,10 @@ async fn go_on(machine: &QemuMachine, goes_on: bool) {
     let _gone = fs::remove_file(machine.folder().join(name::CHECKPOINTING));
 }
 
-/// Opens the memory of a running machine.
+/// Opens the memory of a running machine. `kernel` is where the kernel shows processes, as in `/proc`.
 pub(crate) async fn live_memory(
     machine: &QemuMachine,
+    kernel: &Path,
 ) -> Result<(Arc<LiveMemory>, Vec<RamBlock>), CheckpointError> {
     let answer = machine.execute("human-monitor-command", json!({ "command-line": "info ramblock" })).await?;
     let bytes = u64::from(machine.record().plan.size.memory_mib) << 20;
@@ -189,8 +207,9 @@ pub(crate) async fn live_memory(
     let blocks = found.iter().map(|(block, _)| block.clone()).collect();
     let id =
         machine.folder().read_process_id().map_err(|source| io_error("its process is not known", source))?;
-    let memory = LiveMemory::open(id, found).map_err(|source| match source.kind() {
-        io::ErrorKind::PermissionDenied => CheckpointError::Unsupported {
+    let memory = LiveMemory::open(kernel, id, found).map_err(|source| match source.kind() {
+        // Where processes are hidden (`hidepid`, proc(5)) there is none.
+        io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound => CheckpointError::Unsupported {
             what: "the kernel lets no process look into another's memory; `sysctl kernel.yama.ptrace_scope` says \
                    so with 2 or 3, 0 or 1 will do"
                 .to_owned(),
@@ -234,7 +253,7 @@ fn publish(
     began: Instant,
 ) -> io::Result<CheckpointFacts> {
     let Still { mut writer, devices } = still;
-    let state = stream::incoming(&devices, &stream::machine_type(&fs::read(folder.join(name::STATE))?)?)?;
+    let state = stream::incoming(&devices, &stream::machine_type(&beginning(&folder.join(name::STATE))?)?)?;
     record.state_bytes = state.len() as u64;
     save_state(&mut writer, state, record.memory_pages())?;
     let newest = writer.image().depth() as u32 - 1;
@@ -265,6 +284,13 @@ fn publish(
     Ok(record.facts())
 }
 
+/// What a state begins with. Of a machine that was saved whole all the rest is its memory.
+fn beginning(state: &Path) -> io::Result<Vec<u8>> {
+    let mut beginning = Vec::new();
+    File::open(state)?.take(4_096).read_to_end(&mut beginning)?;
+    Ok(beginning)
+}
+
 /// Saves the state of the devices as if it were memory behind the machine's own: most of it is pictures of the
 /// screen, and those mostly stay.
 fn save_state(writer: &mut PagesWriter, mut state: Vec<u8>, first: u32) -> io::Result<()> {
@@ -284,105 +310,8 @@ fn page_files(folder: &Path) -> Vec<String> {
     (0..).map(pages).take_while(|name| folder.join(name).exists()).collect()
 }
 
-/// The disk of a machine: layers below it, and those in its folder, of which the last is written to.
-struct Disk {
-    below: Vec<PathBuf>,
-    /// The number of the layer that is written to now.
-    active: u32,
-}
-
-impl Disk {
-    async fn of(machine: &QemuMachine, below: Vec<PathBuf>) -> Result<Self, CheckpointError> {
-        let answer = machine.execute("query-block", json!({})).await?;
-        let devices = answer.as_array().map(Vec::as_slice).unwrap_or_default();
-        let mut names = devices.iter().filter_map(|device| device["inserted"]["node-name"].as_str());
-        let active =
-            names.find_map(number_of).ok_or_else(|| refused("QEMU does not tell what its disk is"))?;
-        let disk = Self { below, active };
-        if disk.layers() >= MOST_LAYERS {
-            return Err(refused(format!("its disk has {MOST_LAYERS} layers already")));
-        }
-        Ok(disk)
-    }
-
-    /// How many layers lie below the one that will be written to next.
-    fn layers(&self) -> u32 {
-        self.below.len() as u32 + self.active + 1
-    }
-
-    /// The files of those layers, the lowest first.
-    fn frozen(&self, folder: &Path) -> Vec<PathBuf> {
-        let own = (0..=self.active).map(|number| PathBuf::from(file(number)));
-        self.below.iter().cloned().chain(own).map(|path| folder.join(path)).collect()
-    }
-
-    /// Makes QEMU know the next layer, and returns the bytes it takes on the disk.
-    async fn add(&self, machine: &QemuMachine) -> Result<u64, CheckpointError> {
-        self.forget(machine).await;
-        let (below, next) = (file(self.active), file(self.active + 1));
-        let place = machine.folder().join(&next);
-        let size =
-            qcow2::disk_size(&machine.folder().join(&below)).map_err(|source| on_disk(&place, source))?;
-        let empty = qcow2::overlay(Path::new(&below), size).map_err(|error| refused(error.to_string()))?;
-        let written = write_with_holes(&place, &empty).map_err(|source| on_disk(&place, source))?;
-        let node = json!({
-            "driver": "qcow2", "node-name": node(self.active + 1), "discard": "unmap",
-            "cache": { "no-flush": true }, "file": { "driver": "file", "filename": next }, "backing": null,
-        });
-        machine.execute("blockdev-add", node).await.map(|_| written)
-    }
-
-    /// Lets QEMU write to the next layer from now on.
-    async fn put_on(&self, machine: &QemuMachine) -> Result<(), CheckpointError> {
-        let layers = json!({ "node": node(self.active), "overlay": node(self.active + 1) });
-        machine.execute("blockdev-snapshot", layers).await.map(drop)
-    }
-
-    /// Removes a next layer that came to nothing.
-    async fn forget(&self, machine: &QemuMachine) {
-        let next = self.active + 1;
-        let gone = match machine.execute("blockdev-del", json!({ "node-name": node(next) })).await {
-            Ok(_) => true,
-            // Mostly there is none. One that is in use is not let go of, and its file must stay.
-            Err(CheckpointError::Refused { what }) => what.contains("Failed to find node"),
-            Err(_) => false,
-        };
-        if gone {
-            let _mostly_not_there = fs::remove_file(machine.folder().join(&file(next)));
-        }
-    }
-}
-
-/// Writes a file without the pages that are all zeroes, and returns the bytes it takes.
-fn write_with_holes(path: &Path, content: &[u8]) -> io::Result<u64> {
-    let file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
-    file.set_len(content.len() as u64)?;
-    for (number, page) in content.chunks(PAGE).enumerate() {
-        if page.iter().any(|byte| *byte != 0) {
-            file.write_all_at(page, (number * PAGE) as u64)?;
-        }
-    }
-    Ok(file.metadata()?.blocks() * 512)
-}
-
-/// The name of a layer's file in a sandbox's folder. The first has the name that a clone's disk has.
-pub(crate) fn file(number: u32) -> String {
-    if number == 0 { name::DISK.to_owned() } else { format!("disk-{number}.qcow2") }
-}
-
-fn node(number: u32) -> String {
-    if number == 0 { name::DISK_NODE.to_owned() } else { format!("{}-{number}", name::DISK_NODE) }
-}
-
-fn number_of(node: &str) -> Option<u32> {
-    match node.strip_prefix(name::DISK_NODE)? {
-        "" => Some(0),
-        rest => rest.strip_prefix('-')?.parse().ok(),
-    }
-}
-
 /// The machine's generation id as a number.
-async fn generation(machine: &QemuMachine) -> Result<u128, CheckpointError> {
+pub(super) async fn generation(machine: &QemuMachine) -> Result<u128, CheckpointError> {
     let answer = machine.execute("query-vm-generation-id", json!({})).await?;
     let digits = answer["guid"].as_str().unwrap_or_default().replace('-', "");
     let number = Some(digits).filter(|digits| digits.len() == 32);
@@ -393,7 +322,7 @@ async fn generation(machine: &QemuMachine) -> Result<u128, CheckpointError> {
 
 impl QemuMachine {
     /// Executes a command, with the errors that saving has.
-    async fn execute(
+    pub(super) async fn execute(
         &self,
         command: &str,
         arguments: serde_json::Value,
@@ -407,15 +336,15 @@ impl QemuMachine {
     }
 }
 
-fn refused(what: impl Into<String>) -> CheckpointError {
+pub(super) fn refused(what: impl Into<String>) -> CheckpointError {
     CheckpointError::Refused { what: what.into() }
 }
 
-fn io_error(what: &str, source: io::Error) -> CheckpointError {
+pub(super) fn io_error(what: &str, source: io::Error) -> CheckpointError {
     CheckpointError::Io { what: what.to_owned(), source }
 }
 
-fn on_disk(place: &Path, source: io::Error) -> CheckpointError {
+pub(super) fn on_disk(place: &Path, source: io::Error) -> CheckpointError {
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             CheckpointError::DiskFull { folder: place.to_owned() }
@@ -424,7 +353,7 @@ fn on_disk(place: &Path, source: io::Error) -> CheckpointError {
     }
 }
 
-async fn off_the_runtime<T: Send + 'static>(
+pub(super) async fn off_the_runtime<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))

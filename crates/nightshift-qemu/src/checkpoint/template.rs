@@ -17,7 +17,7 @@ use nightshift_protocol::CheckpointId;
 use nightshift_sandbox::{AfterSave, CheckpointError, FreezeError, Template, TemplateKey};
 
 use super::pages::{LONGEST_RUN, MemoryImage, PAGE, PagesWriter, Run};
-use super::{CheckpointRecord, FORMAT, RECORD, STATE_PAGES, layer, pages, save};
+use super::{CheckpointRecord, FORMAT, How, RECORD, STATE_PAGES, layer, pages, save};
 use crate::folder::{name, remove_folder};
 use crate::machine::QemuMachine;
 use crate::template;
@@ -45,12 +45,12 @@ pub(crate) async fn freeze(
     let staging = Staging(template::staging(&templates, &key, &machine.record().sandbox));
     remove_folder(&staging.0).and_then(|()| template::make_staging(&staging.0)).map_err(io_error)?;
     // Taken while it runs: what it does between this and its end is nobody's.
-    save(Arc::clone(&machine), own.clone(), AfterSave::GoOn, staging.0.clone()).await.map_err(|error| {
-        match error {
-            CheckpointError::Io { what, source } => FreezeError::Io { what, source },
-            CheckpointError::DiskFull { .. } => io_error(io::ErrorKind::StorageFull.into()),
-            error => refused(error.to_string()),
-        }
+    let how = How::Changes { kernel: Path::new("/proc") };
+    let saved = save(Arc::clone(&machine), own.clone(), AfterSave::GoOn, staging.0.clone(), how).await;
+    saved.map_err(|error| match error {
+        CheckpointError::Io { what, source } => FreezeError::Io { what, source },
+        CheckpointError::DiskFull { .. } => io_error(io::ErrorKind::StorageFull.into()),
+        error => refused(error.to_string()),
     })?;
     let folder = templates.join(&key.0);
     let place = folder.clone();
