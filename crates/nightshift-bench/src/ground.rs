@@ -159,7 +159,14 @@ impl Ground {
     /// Clones the template as a task does: the clone shows its desktop and has answered a command.
     pub(crate) async fn clone_of(&self, template: &Template) -> Result<(Desk, SandboxFacts), BenchError> {
         let request = self.request(template);
-        Ok(Desk::clone_template(self.driver.as_ref(), request, &SystemClock, self.entropy()).await?)
+        Ok(Desk::clone_template(
+            self.driver.as_ref(),
+            request,
+            &SystemClock,
+            self.entropy(),
+            &tokio::runtime::Handle::current(),
+        )
+        .await?)
     }
 
     /// Makes the spare clone that an owner keeps while tasks come.

@@ -93,7 +93,13 @@ impl Saved {
             ground.driver().find(&self.sandbox).await.map_err(BenchError::during("finding the machine"))?;
         let machine =
             found.ok_or_else(|| BenchError::Unexpected("-loadvm brought no running machine".to_owned()))?;
-        Ok(Desk::attach(machine, ground.entropy(), std::time::Duration::from_secs(60)).await?)
+        Ok(Desk::attach(
+            machine,
+            ground.entropy(),
+            std::time::Duration::from_secs(60),
+            &tokio::runtime::Handle::current(),
+        )
+        .await?)
     }
 
     /// Returns when the machine runs. QEMU answers while it still reads the snapshot.

@@ -152,7 +152,7 @@ impl Acts {
             clock: Arc::clone(&self.shared.clock),
         };
         let egress = self.shared.settings.network.egress(plan.policy.clone());
-        let opened = Network::open(desk.channel.clone(), egress, record);
+        let opened = Network::open(desk.channel.clone(), egress, record, &self.shared.intake.handle());
         if let Some(before) = self.network.lock().await.replace(opened) {
             before.close().await;
         }
@@ -187,11 +187,13 @@ impl Acts {
         let from_template = environment.is_none();
         let size = self.shared.templates.size();
         let request = CloneRequest { sandbox: sandbox.clone(), template: from, size };
+        let threads = self.shared.intake.handle();
         let cloned = Desk::clone_template(
             self.shared.driver.as_ref(),
             request,
             self.shared.clock.as_ref(),
             self.shared.entropy.as_ref(),
+            &threads,
         );
         match cloned.await {
             Ok((desk, mut facts)) => {
@@ -272,7 +274,8 @@ impl Acts {
             let reason = "its virtual machine no longer runs".to_owned();
             return Err(Trouble::SandboxLost { sandbox: sandbox.clone(), reason });
         };
-        let desk = Desk::attach(machine, self.shared.entropy.as_ref(), ATTACH_WITHIN)
+        let threads = self.shared.intake.handle();
+        let desk = Desk::attach(machine, self.shared.entropy.as_ref(), ATTACH_WITHIN, &threads)
             .await
             .map_err(|error| Trouble::Cut(error.to_string()))?;
         self.open_network(&desk).await;

@@ -7,7 +7,9 @@ use nightshift_channel::{Channel, Command, Completed, GuestUser, Identity, JobSt
 use nightshift_protocol::{Clock, Entropy, ErrorCode, SandboxFacts, UserError};
 use nightshift_sandbox::{CloneRequest, DisplayEndpoint, Driver, Machine, RestoreRequest, StartError};
 use nightshift_screen::{DamageReceiver, Ended, Screen, Settled};
+use tokio::runtime::Handle;
 
+use crate::intake::there;
 use crate::pace;
 use crate::tools::job_id;
 
@@ -56,15 +58,16 @@ pub enum DeskError {
 }
 
 impl Desk {
-    /// Attaches to a running machine.
+    /// Attaches to a running machine; what it sends is taken in on `threads`.
     pub async fn attach(
         machine: Arc<dyn Machine>,
         entropy: &dyn Entropy,
         channel_within: Duration,
+        threads: &Handle,
     ) -> Result<Self, DeskError> {
         let (channel, screen) = tokio::join!(
-            open_channel(machine.as_ref(), entropy, channel_within),
-            open_screen(machine.as_ref())
+            open_channel(machine.as_ref(), entropy, channel_within, threads),
+            open_screen(machine.as_ref(), threads)
         );
         Ok(Self { machine, channel: channel?, screen: screen? })
     }
@@ -82,6 +85,7 @@ impl Desk {
         request: CloneRequest,
         clock: &dyn Clock,
         entropy: &dyn Entropy,
+        threads: &Handle,
     ) -> Result<(Self, SandboxFacts), DeskError> {
         let began = Instant::now();
         let template = request.template.key.to_string();
@@ -89,7 +93,7 @@ impl Desk {
         let machine = driver.clone_template(request).await?;
         tracing::debug!(after = ?began.elapsed(), "the clone runs");
         let shown = async {
-            let screen = open_screen(machine.as_ref()).await?;
+            let screen = open_screen(machine.as_ref(), threads).await?;
             tracing::debug!(after = ?began.elapsed(), "the clone's display is attached");
             screen
                 .first_frame(FRAME_WITHIN)
@@ -99,7 +103,7 @@ impl Desk {
         };
         let answered = async {
             let within = if machine.booted() { BOOT_WITHIN } else { CHANNEL_WITHIN };
-            let channel = open_channel(machine.as_ref(), entropy, within).await?;
+            let channel = open_channel(machine.as_ref(), entropy, within, threads).await?;
             tracing::debug!(after = ?began.elapsed(), "the clone's guest program answers");
             let identified = async {
                 let identity = identity(sandbox.as_str(), clock, entropy);
@@ -144,13 +148,14 @@ impl Desk {
         request: RestoreRequest,
         clock: &dyn Clock,
         entropy: &dyn Entropy,
+        threads: &Handle,
     ) -> Result<Self, DeskError> {
         let sandbox = request.sandbox.clone();
         let checkpoints = driver.checkpoints().ok_or_else(|| DeskError::Ended {
             reason: format!("the driver {} has no checkpoints", driver.name()),
         })?;
         let machine = checkpoints.restore(request).await?;
-        let desk = Self::attach(machine, entropy, CHANNEL_WITHIN).await?;
+        let desk = Self::attach(machine, entropy, CHANNEL_WITHIN, threads).await?;
         let identity = identity(sandbox.as_str(), clock, entropy);
         desk.channel
             .set_identity(identity)
@@ -164,21 +169,28 @@ async fn open_channel(
     machine: &dyn Machine,
     entropy: &dyn Entropy,
     within: Duration,
+    threads: &Handle,
 ) -> Result<Channel, DeskError> {
-    let stream = machine.channel().await.map_err(|error| DeskError::Silent { what: error.to_string() })?;
+    let silent = |error: &dyn std::error::Error| DeskError::Silent { what: error.to_string() };
+    let stream = machine.channel().await.map_err(|error| silent(&error))?;
     let mut nonce = [0_u8; 16];
     entropy.fill(&mut nonce);
-    Channel::open(stream, nonce, within).await.map_err(|error| DeskError::Silent { what: error.to_string() })
+    let opened = there(threads, async move { Channel::open(stream, nonce, within).await }).await;
+    opened.map_err(|error| silent(&error))?.map_err(|error| silent(&error))
 }
 
-async fn open_screen(machine: &dyn Machine) -> Result<Screen, DeskError> {
-    let endpoint = machine.display().await.map_err(|error| DeskError::Dark { what: error.to_string() })?;
-    match endpoint {
-        DisplayEndpoint::Dbus(socket) => {
-            Screen::attach(socket).await.map_err(|error| DeskError::Dark { what: error.to_string() })
+async fn open_screen(machine: &dyn Machine, threads: &Handle) -> Result<Screen, DeskError> {
+    let dark = |error: &dyn std::error::Error| DeskError::Dark { what: error.to_string() };
+    let endpoint = machine.display().await.map_err(|error| dark(&error))?;
+    let opened = there(threads, async move {
+        match endpoint {
+            DisplayEndpoint::Dbus(socket) => {
+                Screen::attach(socket).await.map_err(|error| DeskError::Dark { what: error.to_string() })
+            }
+            DisplayEndpoint::Vnc(socket) => open_vnc(socket).await,
         }
-        DisplayEndpoint::Vnc(socket) => open_vnc(socket).await,
-    }
+    });
+    opened.await.map_err(|error| dark(&error))?
 }
 
 #[cfg(feature = "vnc")]

@@ -12,6 +12,7 @@ mod desk;
 mod doctor;
 mod environment;
 mod images;
+mod intake;
 mod lease;
 mod loans;
 mod models;

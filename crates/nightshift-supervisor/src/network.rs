@@ -19,6 +19,7 @@ use nightshift_protocol::{
 };
 use nightshift_store::Store;
 use serde::Deserialize;
+use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinSet};
 
 /// Where a repository says what it needs.
@@ -252,9 +253,9 @@ impl Drop for Network {
 }
 
 impl Network {
-    /// Takes the connections of the sandbox's programs from now on.
-    pub(crate) fn open(channel: Channel, egress: Egress, record: Record) -> Self {
-        let taking = tokio::spawn(take(channel, egress.clone())).abort_handle();
+    /// Takes the connections of the sandbox's programs from now on, and carries them on `threads`.
+    pub(crate) fn open(channel: Channel, egress: Egress, record: Record, threads: &Handle) -> Self {
+        let taking = threads.spawn(take(channel, egress.clone())).abort_handle();
         let telling = tokio::spawn(tell(egress.clone(), record.clone())).abort_handle();
         Self { egress, record, tasks: [taking, telling] }
     }

@@ -7,6 +7,7 @@ use nightshift_channel::GuestUser;
 use nightshift_protocol::{BuildKind, Entropy, OffsetDateTime, SandboxId, UserError};
 use nightshift_sandbox::{BootRequest, Driver, Machine, MachineSize, Template};
 use nightshift_screen::{Repeats, SettleLimits};
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
 use crate::desk::{BOOT_WITHIN, Desk, DeskError, open_browser, shell};
@@ -132,7 +133,14 @@ impl Templates {
         let request = BootRequest { sandbox, image, key, size: self.size };
         let machine = self.driver.boot(request).await.map_err(DeskError::from)?;
         let opened = async {
-            let desk = Desk::attach(Arc::clone(&machine), self.entropy.as_ref(), BOOT_WITHIN).await?;
+            let desk = Desk::attach(
+                Arc::clone(&machine),
+                self.entropy.as_ref(),
+                BOOT_WITHIN,
+                // No task's work is in it yet.
+                &Handle::current(),
+            )
+            .await?;
             open_browser(&desk.channel, &|| on_phase(phase(1))).await?;
             Ok(desk)
         };

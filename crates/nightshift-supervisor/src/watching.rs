@@ -149,7 +149,13 @@ impl Supervisor {
                 let Some(machine) = found.map_err(|error| UserError::from(DeskError::from(error)))? else {
                     return none("the sandbox's virtual machine does not run now".to_owned());
                 };
-                let attached = Desk::attach(machine, self.shared().entropy.as_ref(), ATTACH_WITHIN).await;
+                let attached = Desk::attach(
+                    machine,
+                    self.shared().entropy.as_ref(),
+                    ATTACH_WITHIN,
+                    &self.shared().intake.handle(),
+                )
+                .await;
                 let desk = match attached {
                     Ok(desk) => desk,
                     Err(error) => return none(format!("the sandbox cannot be reached: {error}")),

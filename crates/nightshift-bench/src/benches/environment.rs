@@ -89,8 +89,12 @@ async fn measure(ground: &Ground, samples: &mut Samples) -> Result<(), BenchErro
     let model = InstantModel::start(1, |turn| Turn::note(turn, 0))
         .await
         .map_err(BenchError::io("starting the model"))?;
-    let machines =
-        Machines { driver: ground.shared_driver(), images: ground.images(), registries: ground.registries() };
+    let machines = Machines {
+        driver: ground.shared_driver(),
+        images: ground.images(),
+        registries: ground.registries(),
+        kernel: None,
+    };
     let (network, delivery) = (NetworkSettings::default(), DeliverySettings::default());
     let owner = Owner::on(machines, &folder, &model.base_url(), None, network, None, delivery).await;
     let owner = Arc::new(owner);

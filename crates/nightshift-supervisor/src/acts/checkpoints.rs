@@ -129,8 +129,9 @@ impl Acts {
         };
         let request = RestoreRequest { sandbox: sandbox.clone(), checkpoint: checkpoint.clone(), generation };
         let (clock, entropy) = (self.shared.clock.as_ref(), self.shared.entropy.as_ref());
+        let threads = self.shared.intake.handle();
         let restored = async {
-            let desk = Desk::restore(driver, request, clock, entropy).await?;
+            let desk = Desk::restore(driver, request, clock, entropy, &threads).await?;
             if let Some(Rename { folder_of, from, to }) = rename {
                 let folder = crate::repository::folder(desk.machine.home(), &folder_of);
                 let (folder, from, to) = (quoted(&folder), quoted(&from), quoted(&to));

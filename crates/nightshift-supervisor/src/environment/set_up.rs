@@ -234,7 +234,9 @@ impl SetUp {
         let template = self.shared.templates.ensure(&say).await.map_err(failed)?;
         let request = CloneRequest { sandbox, template, size: self.shared.templates.size() };
         let (clock, entropy) = (self.shared.clock.as_ref(), self.shared.entropy.as_ref());
-        let cloned = Desk::clone_template(self.shared.driver.as_ref(), request, clock, entropy).await;
+        let threads = self.shared.intake.handle();
+        let cloned =
+            Desk::clone_template(self.shared.driver.as_ref(), request, clock, entropy, &threads).await;
         let (desk, _) = cloned.map_err(|error| failed(error.into()))?;
         self.desk = Some(desk);
         Ok(())
@@ -267,7 +269,9 @@ impl SetUp {
         let machine = found.map_err(|error| Trouble::Cut(error.to_string()))?;
         let machine =
             machine.ok_or_else(|| Trouble::Lost("its virtual machine no longer runs".to_owned()))?;
-        let desk = Desk::attach(machine, self.shared.entropy.as_ref(), ATTACH_WITHIN).await?;
+        let desk =
+            Desk::attach(machine, self.shared.entropy.as_ref(), ATTACH_WITHIN, &self.shared.intake.handle())
+                .await?;
         if self.room.is_none() {
             self.room = Some(self.shared.rooms.take_again(&Holder::SetUp(self.id.clone())));
         }
@@ -316,7 +320,12 @@ impl SetUp {
             place: Place::Environment(self.id.clone()),
             clock: Arc::clone(&self.shared.clock),
         };
-        let network = Network::open(desk.channel.clone(), settings.egress(plan.policy), record);
+        let network = Network::open(
+            desk.channel.clone(),
+            settings.egress(plan.policy),
+            record,
+            &self.shared.intake.handle(),
+        );
         self.network = Some((phase, network));
         Ok(())
     }
