@@ -124,7 +124,8 @@ impl Api {
             Some(_) => Some(self.pull_request(summary.run.as_str()).await?.summary),
             None => None,
         };
-        Ok(RunDetail { summary, plan: progress.plan, evidence: progress.evidence, pull_request })
+        let suspension = progress.suspension();
+        Ok(RunDetail { summary, plan: progress.plan, evidence: progress.evidence, pull_request, suspension })
     }
 
     /// Lists events of a run after `after`, at most `limit`.

@@ -138,6 +138,12 @@ pub(crate) fn detail(detail: &RunDetail) -> String {
         ],
     ];
     text += &table(&rows);
+    if let Some(suspension) = &detail.suspension {
+        let why = suspension.reason.map(|reason| format!(": {}", reason.words())).unwrap_or_default();
+        let rests = matches!(run.state, RunState::Waiting { .. } | RunState::Paused { .. });
+        let when = if rests { "the run goes on" } else { "there is room" };
+        text += &format!("\n\nIts sandbox is suspended to disk{why}. It comes back when {when}.");
+    }
     if !detail.plan.steps.is_empty() {
         text += "\n\nPlan";
         for step in &detail.plan.steps {
@@ -413,7 +419,10 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         EventBody::RunForked { from, checkpoint, .. } => {
             Some(format!("· forked from {from} at {checkpoint}"))
         }
-        EventBody::CheckpointIntended { .. }
+        EventBody::CheckpointIntended { suspended_for: Some(reason), .. } => {
+            Some(format!("· the sandbox is suspended to disk: {}", reason.words()))
+        }
+        EventBody::CheckpointIntended { suspended_for: None, .. }
         | EventBody::CheckpointRemoved { .. }
         | EventBody::SandboxRequested { .. }
         | EventBody::RepositoryImported { .. }

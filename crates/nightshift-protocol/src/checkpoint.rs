@@ -38,6 +38,58 @@ impl CheckpointCause {
     }
 }
 
+/// Why a run's sandbox was suspended to disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum SuspendReason {
+    /// A person asked for it.
+    Asked,
+    /// Nothing has happened in the run for so long.
+    Rested {
+        /// How long, in minutes.
+        minutes: u32,
+    },
+    /// Another task waited for its room.
+    RoomWanted,
+    /// The host had little memory left.
+    MemoryScarce {
+        /// What could still be had, in MiB.
+        available_mib: u64,
+    },
+    /// The host lost much of its time waiting for memory.
+    MemoryStalled {
+        /// How much of it, in percent.
+        percent: u32,
+    },
+}
+
+impl SuspendReason {
+    /// The reason in a few words.
+    pub fn words(self) -> String {
+        match self {
+            Self::Asked => "asked for".to_owned(),
+            Self::Rested { minutes } => format!("nothing happened in it for {minutes} minutes"),
+            Self::RoomWanted => "another task waited for its room".to_owned(),
+            Self::MemoryScarce { available_mib } => {
+                format!("the host had {available_mib} MiB of memory left")
+            }
+            Self::MemoryStalled { percent } => {
+                format!("the host spent {percent} % of its time waiting for memory")
+            }
+        }
+    }
+}
+
+/// A sandbox that is on the disk and uses no memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Suspension {
+    /// What it is brought back from.
+    pub checkpoint: CheckpointId,
+    /// Why it is there; `None` where the history does not say.
+    pub reason: Option<SuspendReason>,
+}
+
 /// What a checkpoint cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -109,6 +161,29 @@ pub struct ForkReply {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_reason_to_suspend_has_words_that_say_what_lacked() {
+        let reasons = [
+            r#"{"type":"asked"}"#,
+            r#"{"type":"rested","minutes":10}"#,
+            r#"{"type":"roomWanted"}"#,
+            r#"{"type":"memoryScarce","availableMib":500}"#,
+            r#"{"type":"memoryStalled","percent":35}"#,
+        ];
+        let read = reasons.map(|text| serde_json::from_str::<SuspendReason>(text).unwrap());
+        assert_eq!(read.map(|reason| serde_json::to_string(&reason).unwrap()), reasons);
+        assert_eq!(
+            read.map(SuspendReason::words),
+            [
+                "asked for",
+                "nothing happened in it for 10 minutes",
+                "another task waited for its room",
+                "the host had 500 MiB of memory left",
+                "the host spent 35 % of its time waiting for memory",
+            ]
+        );
+    }
 
     #[test]
     fn every_cause_has_words_of_its_own() {

@@ -8,7 +8,7 @@ use crate::{
     ArtifactId, CheckpointCause, CheckpointCost, CheckpointId, CommitId, ConnectionRecord, DeliveryMeasure,
     DeliveryTarget, EnvironmentId, Evidence, FeedbackAnswer, FeedbackItem, Image, Limits, Message,
     NetworkPhase, Plan, PreReviewFinding, PreparedPicture, PullRequestId, ResultPart, RunId, RunState,
-    SandboxId, StepId, StopReason, Task, ToolCall, ToolOutcome, Usage,
+    SandboxId, StepId, StopReason, SuspendReason, Task, ToolCall, ToolOutcome, Usage,
 };
 
 /// One thing that happened in a run.
@@ -340,6 +340,9 @@ pub enum EventBody {
         checkpoint: CheckpointId,
         /// Why it is saved. One that is saved in order to suspend the sandbox ends its virtual machine.
         cause: CheckpointCause,
+        /// Why the sandbox is suspended, if it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        suspended_for: Option<SuspendReason>,
     },
     /// The checkpoint is saved: the run can go back to this moment, and be forked from it.
     CheckpointSaved {

@@ -32,7 +32,10 @@ mod terminal;
 #[cfg(test)]
 mod wire;
 
-pub use checkpoint::{CheckpointCause, CheckpointCost, CheckpointSummary, ForkReply, ForkRun, RewindRun};
+pub use checkpoint::{
+    CheckpointCause, CheckpointCost, CheckpointSummary, ForkReply, ForkRun, RewindRun, SuspendReason,
+    Suspension,
+};
 pub use conversation::{
     AssistantBlock, Image, Message, ResultPart, StopReason, ToolCall, ToolDefinition, ToolOutcome,
     ToolResult, Usage, UserPart,

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::{
     CommitId, Evidence, IssueReference, Limits, Plan, PullRequestId, ReviewRemark, RunId, RunState,
-    RunSummary, TaskId, UserError,
+    RunSummary, Suspension, TaskId, UserError,
 };
 
 /// A wish for a task.
@@ -94,6 +94,9 @@ pub struct RunDetail {
     pub evidence: Vec<Evidence>,
     /// Its pull request, once there is one.
     pub pull_request: Option<PullRequestSummary>,
+    /// Where and why its sandbox is suspended to disk, if it is.
+    #[serde(default)]
+    pub suspension: Option<Suspension>,
 }
 
 /// Where a pull request is.

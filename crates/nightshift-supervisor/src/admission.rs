@@ -11,7 +11,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nightshift_protocol::{EnvironmentId, QueueReason, RunId, SandboxId};
+use nightshift_protocol::{EnvironmentId, QueueReason, RunId, SandboxId, SuspendReason};
 use nightshift_sandbox::MachineSize;
 use tokio::sync::Notify;
 
@@ -91,8 +91,8 @@ pub(crate) struct Decision {
     pub(crate) admitted: Option<Holder>,
     /// Why those that wait wait on.
     pub(crate) reason: Option<QueueReason>,
-    /// An idle one that is to be suspended.
-    pub(crate) suspend: Option<Holder>,
+    /// An idle one that is to be suspended, and why.
+    pub(crate) suspend: Option<(Holder, SuspendReason)>,
 }
 
 /// How many sandboxes a host's memory holds, at least one: a working one may come to use all of its memory.
@@ -113,15 +113,28 @@ pub(crate) fn admit(
     let first = waiting.first().cloned();
     // What the disk lacks no suspension gives: it takes more of it.
     let room_helps = !matches!(reason, None | Some(QueueReason::Disk { .. }));
-    let wanted = first.is_some() && room_helps;
-    let scarce = resources.available_mib.is_some_and(|available| available < SCARCE_MIB)
-        || resources.stalled_percent.is_some_and(|percent| percent > STALLED_PERCENT);
+    let wanted = Some(SuspendReason::RoomWanted).filter(|_| first.is_some() && room_helps);
+    let why = short_of_memory(resources).or(wanted);
     let idle = running.iter().find(|one| one.usage == Use::Idle).map(|one| one.holder.clone());
     Decision {
         admitted: first.filter(|_| reason.is_none()),
         reason: reason.filter(|_| !waiting.is_empty()),
-        suspend: idle.filter(|_| wanted || scarce),
+        suspend: idle.zip(why),
     }
+}
+
+/// What says that the host is short of memory, if anything does.
+fn short_of_memory(resources: &Resources) -> Option<SuspendReason> {
+    let scarce = resources.available_mib.filter(|available| *available < SCARCE_MIB);
+    let scarce = scarce.map(|available_mib| SuspendReason::MemoryScarce { available_mib });
+    let stalled = resources.stalled_percent.filter(|percent| *percent > STALLED_PERCENT);
+    scarce.or(stalled.map(|percent| SuspendReason::MemoryStalled { percent: whole_percent(percent) }))
+}
+
+/// A share in whole percent, of 0 to 100.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 0 and 100")]
+fn whole_percent(percent: f32) -> u32 {
+    percent.clamp(0.0, 100.0).round() as u32
 }
 
 /// Why one more may not run. The first one always may, unless the disk is full: a small host is slow and not useless.
@@ -248,7 +261,7 @@ impl Rooms {
     }
 
     /// An idle sandbox that is to be suspended now, if one is.
-    pub(crate) fn to_suspend(&self) -> Option<Holder> {
+    pub(crate) fn to_suspend(&self) -> Option<(Holder, SuspendReason)> {
         let resources = self.gauge.read();
         let state = self.state();
         admit(&self.bounds, &resources, &state.running, &state.waiting).suspend

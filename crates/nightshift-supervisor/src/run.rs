@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nightshift_protocol::{
-    CheckpointCause, CheckpointId, ErrorCode, Event, EventBody, Image, PauseReason, PreparingPhase,
-    RaiseLimits, RunState, SandboxId, StepId, ToolCall, UserError,
+    CheckpointId, ErrorCode, Event, EventBody, Image, PauseReason, PreparingPhase, RaiseLimits, RunState,
+    SandboxId, StepId, SuspendReason, ToolCall, UserError,
 };
 use nightshift_store::AppendError;
 use tokio::sync::{mpsc, oneshot};
@@ -42,7 +42,7 @@ const CUTS: u32 = 3;
 const FILES_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long a run waits for a person before its sandbox gives its memory back.
-const RESTS: Duration = Duration::from_secs(600);
+const RESTS_MINUTES: u32 = 10;
 
 /// How long a run that rests is kept in memory.
 const IDLE: Duration = Duration::from_secs(5);
@@ -68,7 +68,7 @@ pub(crate) enum Wish {
     /// A person finds the work good.
     Approve(String),
     Checkpoint,
-    Suspend,
+    Suspend(SuspendReason),
     GoBack(CheckpointId),
     RemoveCheckpoint(CheckpointId),
     /// A person wants mouse and keyboard; the picture is the screen's at that moment.
@@ -161,13 +161,18 @@ impl Driver {
                         return Ok(());
                     }
                 }
-                Action::AwaitPerson => match tokio::time::timeout(RESTS, self.next_request()).await {
+                Action::AwaitPerson => match tokio::time::timeout(
+                    60 * Duration::from_secs(1) * RESTS_MINUTES,
+                    self.next_request(),
+                )
+                .await
+                {
                     Ok(Some(request)) => {
                         self.take(request).await?;
                     }
                     Ok(None) => return Ok(()),
                     Err(_) if self.progress.may_be_suspended() => {
-                        self.intend_checkpoint(CheckpointCause::Suspended).await?;
+                        self.intend_suspension(SuspendReason::Rested { minutes: RESTS_MINUTES }).await?;
                     }
                     Err(_) => {}
                 },
@@ -555,7 +560,7 @@ impl Driver {
             Wish::Pause => (Trigger::Pause(PauseReason::Person), Flow::Interrupted),
             Wish::Continue => (Trigger::Continue, Flow::GoesOn),
             Wish::Cancel => (Trigger::Cancel, Flow::Interrupted),
-            wish @ (Wish::Checkpoint | Wish::Suspend | Wish::GoBack(_) | Wish::RemoveCheckpoint(_)) => {
+            wish @ (Wish::Checkpoint | Wish::Suspend(_) | Wish::GoBack(_) | Wish::RemoveCheckpoint(_)) => {
                 let (answer, flow) = self.take_checkpoint_wish(wish).await?;
                 let _asker_gone = request.answer.send(answer);
                 return Ok(flow);

@@ -17,6 +17,7 @@ use crate::admission::{Bounds, Gauge, Rooms, sandboxes_for};
 use crate::delivery::DeliverySettings;
 use crate::environment::RegistrySettings;
 use crate::images::Images;
+use crate::intake::Intake;
 use crate::loans::Loans;
 use crate::network::NetworkSettings;
 use crate::spare::Spares;
@@ -64,6 +65,8 @@ pub struct SupervisorSettings {
     pub spare: bool,
     /// The host's memory in MiB, as far as it is known.
     pub host_memory_mib: Option<u64>,
+    /// Where the host's kernel tells what memory is left, as in `/proc` (proc(5)).
+    pub kernel: PathBuf,
     /// The folder with everything that must not be lost: its disk is watched.
     pub data: PathBuf,
     /// The folder with images and templates.
@@ -99,6 +102,8 @@ pub(crate) struct Shared {
     pub(crate) leases: Mutex<HashSet<RunId>>,
     /// The set-ups that go on in this process.
     pub(crate) set_ups: Mutex<HashMap<EnvironmentId, JoinHandle<()>>>,
+    /// Where what sandboxes send is taken in.
+    pub(crate) intake: Intake,
     /// Where sandboxes run.
     pub(crate) rooms: Arc<Rooms>,
     /// Where programs of the host are looked for, as in `PATH`.
@@ -123,7 +128,7 @@ impl Shared {
         };
         // Where nothing is known of the host's memory nothing is to be looked at either.
         let gauge = match settings.host_memory_mib {
-            Some(_) => Gauge::Host(settings.data.clone()),
+            Some(_) => Gauge::Host { kernel: settings.kernel.clone(), disk: settings.data.clone() },
             None => Gauge::Nothing,
         };
         let rooms = Arc::new(Rooms::new(bounds, gauge));
@@ -151,6 +156,7 @@ impl Shared {
             loans: Loans::default(),
             leases: Mutex::default(),
             set_ups: Mutex::default(),
+            intake: Intake::start(),
             rooms,
             search_path,
         }

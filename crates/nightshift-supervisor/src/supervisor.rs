@@ -108,8 +108,8 @@ impl Supervisor {
     async fn relieve(self) {
         loop {
             tokio::time::sleep(admission::LOOK_EVERY).await;
-            if let Some(Holder::Run(run)) = self.shared.rooms.to_suspend()
-                && let Err(error) = self.wish(&run, Wish::Suspend).await
+            if let Some((Holder::Run(run), reason)) = self.shared.rooms.to_suspend()
+                && let Err(error) = self.wish(&run, Wish::Suspend(reason)).await
             {
                 // It has just begun to work again.
                 tracing::debug!(%run, %error, "an idle sandbox was not suspended");

@@ -10,6 +10,7 @@
 //! nothing: a command runs as the user of this process, in a home folder of its own. Nothing else is different on
 //! the wire, so what is above the driver cannot tell.
 
+mod checkpoints;
 mod display;
 mod processes;
 
@@ -25,8 +26,8 @@ use async_trait::async_trait;
 use nightshift_guest::{Account, Guest, Kernel, Settings};
 use nightshift_protocol::SandboxId;
 use nightshift_sandbox::{
-    Acceleration, BootRequest, ByteStream, CloneRequest, DisplayEndpoint, Driver, DriverReport, FreezeError,
-    Image, Machine, MachineSize, Stall, StartError, Template, TemplateKey,
+    Acceleration, BootRequest, ByteStream, Checkpoints, CloneRequest, DisplayEndpoint, Driver, DriverReport,
+    FreezeError, Image, Machine, MachineSize, Stall, StartError, Template, TemplateKey,
 };
 use tokio::sync::watch;
 
@@ -41,19 +42,27 @@ pub struct HostDriver {
     folder: PathBuf,
     screen: (u32, u32),
     picture: Option<Arc<[u8]>>,
+    checkpoints: bool,
     machines: Mutex<HashMap<SandboxId, Arc<HostMachine>>>,
 }
 
 impl HostDriver {
     /// A driver whose sandboxes are folders below `folder`, with a screen of `screen` pixels.
     pub fn new(folder: PathBuf, screen: (u32, u32)) -> Self {
-        Self { folder, screen, picture: None, machines: Mutex::default() }
+        Self { folder, screen, picture: None, checkpoints: false, machines: Mutex::default() }
     }
 
     /// Shows this on all screens: red, green and blue bytes of the whole screen.
     #[must_use]
     pub fn with_picture(mut self, rgb: Vec<u8>) -> Self {
         self.picture = Some(rgb.into());
+        self
+    }
+
+    /// Lets sandboxes be saved and brought back: their folders, and not the processes in them.
+    #[must_use]
+    pub fn with_checkpoints(mut self) -> Self {
+        self.checkpoints = true;
         self
     }
 
@@ -93,6 +102,7 @@ impl Driver for HostDriver {
             acceleration: Acceleration::Kvm,
             because: "commands run on this host itself".to_owned(),
             hypervisor: "none".to_owned(),
+            checkpoints: None,
         })
     }
 
@@ -150,6 +160,10 @@ impl Driver for HostDriver {
     async fn list(&self) -> Vec<SandboxId> {
         let machines = self.machines();
         machines.iter().filter(|(_, machine)| machine.runs()).map(|(sandbox, _)| sandbox.clone()).collect()
+    }
+
+    fn checkpoints(&self) -> Option<&dyn Checkpoints> {
+        self.checkpoints.then_some(self as &dyn Checkpoints)
     }
 }
 

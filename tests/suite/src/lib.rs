@@ -68,6 +68,8 @@ pub struct Machines {
     pub driver: Arc<dyn nightshift_sandbox::Driver>,
     pub images: Images,
     pub registries: RegistrySettings,
+    /// Where the host tells what memory it has left, as `/proc` does; `None` if nothing is known of it.
+    pub kernel: Option<PathBuf>,
 }
 
 /// What ends with the owner's process.
@@ -93,12 +95,39 @@ impl Night {
         Self::with(script, None, network).await
     }
 
+    /// Begins on a host that has this much memory left, with sandboxes that can be suspended.
+    pub async fn with_memory(script: Value, available_mib: u64) -> Self {
+        let folder = short_folder();
+        std::fs::create_dir_all(folder.path().join("kernel/pressure")).unwrap();
+        tell_memory(folder.path(), available_mib, 0);
+        let driver = HostDriver::new(folder.path().join("sandboxes"), (320, 200)).with_checkpoints();
+        let night = Self::in_folder(folder, driver, script, None, NetworkSettings::default()).await;
+        // An owner that is started looks at the host from then on.
+        night.owner.supervisor.resume().await.unwrap();
+        night
+    }
+
+    /// Changes what memory the host has left, and how much of its time it waits for some.
+    pub fn memory_is(&self, available_mib: u64, stalled_percent: u32) {
+        tell_memory(self.folder.path(), available_mib, stalled_percent);
+    }
+
     async fn with(script: Value, window: Option<u64>, network: NetworkSettings) -> Self {
+        let folder = short_folder();
+        let driver = HostDriver::new(folder.path().join("sandboxes"), (320, 200));
+        Self::in_folder(folder, driver, script, window, network).await
+    }
+
+    async fn in_folder(
+        folder: TempDir,
+        driver: HostDriver,
+        script: Value,
+        window: Option<u64>,
+        network: NetworkSettings,
+    ) -> Self {
         let script = Script::parse(&script.to_string()).expect("the script is valid");
         let model = ScriptedModel::start(script).await;
-        // Short, because sockets live below it.
-        let folder = tempfile::Builder::new().prefix("ns").tempdir_in("/tmp").unwrap();
-        let driver = Arc::new(HostDriver::new(folder.path().join("sandboxes"), (320, 200)));
+        let driver = Arc::new(driver);
         let owner = Owner::start(folder.path(), &driver, &model.base_url(), window, network.clone()).await;
         Self { folder, model, driver, owner, window, network }
     }
@@ -220,7 +249,8 @@ impl Owner {
     ) -> Self {
         let driver = Arc::clone(driver) as Arc<dyn nightshift_sandbox::Driver>;
         let registries = RegistrySettings::default();
-        let machines = Machines { driver, images: images(folder).await, registries };
+        let kernel = Some(folder.join("kernel")).filter(|kernel| kernel.is_dir());
+        let machines = Machines { driver, images: images(folder).await, registries, kernel };
         Self::on(machines, folder, model_url, window, network, account, delivery).await
     }
 
@@ -234,7 +264,7 @@ impl Owner {
         account: Option<GitHub>,
         delivery: DeliverySettings,
     ) -> Self {
-        let Machines { driver, images, registries } = machines;
+        let Machines { driver, images, registries, kernel } = machines;
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
             (Arc::new(SystemClock), Arc::new(SystemEntropy));
         let mut git = Git::new(std::env::vars_os());
@@ -277,7 +307,8 @@ impl Owner {
                 limits: Limits::default(),
                 size: MachineSize::default(),
                 spare: true,
-                host_memory_mib: None,
+                host_memory_mib: kernel.as_ref().map(|_| 65_536),
+                kernel: kernel.unwrap_or_default(),
                 data: folder.join("data"),
                 cache: folder.join("cache"),
                 network,
@@ -289,6 +320,23 @@ impl Owner {
         );
         Self { api: Api::new(supervisor.clone(), store.clone(), forge), supervisor, store }
     }
+}
+
+/// A folder with a short name, because sockets live below it.
+fn short_folder() -> TempDir {
+    tempfile::Builder::new().prefix("ns").tempdir_in("/tmp").unwrap()
+}
+
+/// Writes what a kernel tells of the host's memory (proc_meminfo(5), Documentation/accounting/psi.rst in its source).
+fn tell_memory(folder: &Path, available_mib: u64, stalled_percent: u32) {
+    let replace = |name: &str, text: String| {
+        // Whoever reads it meanwhile reads the one or the other whole.
+        let (path, new) = (folder.join("kernel").join(name), folder.join("kernel/new"));
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, path).unwrap();
+    };
+    replace("meminfo", format!("MemAvailable: {} kB\n", available_mib * 1_024));
+    replace("pressure/memory", format!("some avg10={stalled_percent}.00 avg60=0.00 avg300=0.00 total=0\n"));
 }
 
 /// An image that is whole and that nothing reads: sandboxes of this host boot none.

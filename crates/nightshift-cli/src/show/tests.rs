@@ -67,6 +67,26 @@ fn a_run_that_failed_says_what_to_do() {
 }
 
 #[test]
+fn a_run_whose_sandbox_is_suspended_says_why_and_when_it_comes_back() {
+    let shown = |state: Value, reason: Value| {
+        let detail: RunDetail = read(json!({
+            "summary": summary(state), "plan": {"steps": []}, "evidence": [], "pullRequest": null,
+            "suspension": {"checkpoint": "checkpoint-0123456789", "reason": reason},
+        }));
+        super::detail(&detail).lines().last().unwrap_or_default().to_owned()
+    };
+    let waiting = json!({"type": "waiting", "question": "Which?"});
+    let scarce = json!({"type": "memoryScarce", "availableMib": 500});
+    assert_eq!(
+        [shown(waiting, scarce), shown(json!({"type": "working"}), json!(null))],
+        [
+            "Its sandbox is suspended to disk: the host had 500 MiB of memory left. It comes back when the run goes on.",
+            "Its sandbox is suspended to disk. It comes back when there is room.",
+        ]
+    );
+}
+
+#[test]
 fn a_run_that_is_paused_by_trouble_says_what_to_do() {
     let error = json!({"code": "diskFull", "message": "the disk is full", "hint": "Make room."});
     let detail: RunDetail = read(json!({

@@ -8,8 +8,13 @@ use crate::doctor;
 /// Looks at the host.
 #[derive(Debug, Clone)]
 pub(crate) enum Gauge {
-    /// At this one, with the disk that holds the folder.
-    Host(PathBuf),
+    /// At this one.
+    Host {
+        /// Where the kernel tells of itself, as in `/proc`.
+        kernel: PathBuf,
+        /// A folder on the disk that counts.
+        disk: PathBuf,
+    },
     /// At none: nothing is known.
     Nothing,
     /// At what a test says.
@@ -24,12 +29,12 @@ impl Gauge {
             Self::Nothing => Resources::default(),
             #[cfg(test)]
             Self::Fixed(resources) => *resources,
-            Self::Host(folder) => {
-                let text = |path| std::fs::read_to_string(path).ok();
+            Self::Host { kernel, disk } => {
+                let text = |path: &str| std::fs::read_to_string(kernel.join(path)).ok();
                 Resources {
-                    available_mib: text("/proc/meminfo").and_then(|text| available_mib(&text)),
-                    stalled_percent: text("/proc/pressure/memory").and_then(|text| stalled_percent(&text)),
-                    free_disk_mib: doctor::free_mib(folder),
+                    available_mib: text("meminfo").and_then(|text| available_mib(&text)),
+                    stalled_percent: text("pressure/memory").and_then(|text| stalled_percent(&text)),
+                    free_disk_mib: doctor::free_mib(disk),
                 }
             }
         }
@@ -58,6 +63,18 @@ mod tests {
         assert_eq!(available_mib(meminfo), Some(2_048));
         let pressure = "some avg10=12.50 avg60=3.00 avg300=1.00 total=99\nfull avg10=1.00 avg60=0.00 avg300=0.00 total=9\n";
         assert_eq!(stalled_percent(pressure), Some(12.5));
+    }
+
+    #[test]
+    fn a_host_is_looked_at_where_its_kernel_tells_of_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let gauge = Gauge::Host { kernel: folder.path().to_owned(), disk: "/nowhere".into() };
+        assert_eq!(gauge.read(), Resources::default());
+        std::fs::write(folder.path().join("meminfo"), "MemAvailable: 614400 kB\n").unwrap();
+        std::fs::create_dir(folder.path().join("pressure")).unwrap();
+        std::fs::write(folder.path().join("pressure/memory"), "some avg10=31.50 avg60=0.00\n").unwrap();
+        let known = Resources { available_mib: Some(600), stalled_percent: Some(31.5), free_disk_mib: None };
+        assert_eq!(gauge.read(), known);
     }
 
     #[test]

@@ -63,12 +63,13 @@ fn an_idle_one_is_suspended_for_one_that_waits_and_when_memory_is_scarce_and_not
         admit(&bounds(2), resources, running, waiting).suspend
     };
     let running = [busy(1), idle(2)];
-    assert_eq!(suspended(&plenty(), &running, &[run(3)]), Some(run(2)));
+    let two = |reason| Some((run(2), reason));
+    assert_eq!(suspended(&plenty(), &running, &[run(3)]), two(SuspendReason::RoomWanted));
     assert_eq!(suspended(&plenty(), &running, &[]), None);
     let scarce = Resources { available_mib: Some(500), ..plenty() };
-    assert_eq!(suspended(&scarce, &running, &[]), Some(run(2)));
+    assert_eq!(suspended(&scarce, &running, &[]), two(SuspendReason::MemoryScarce { available_mib: 500 }));
     let stalled = Resources { stalled_percent: Some(35.0), ..plenty() };
-    assert_eq!(suspended(&stalled, &running, &[]), Some(run(2)));
+    assert_eq!(suspended(&stalled, &running, &[]), two(SuspendReason::MemoryStalled { percent: 35 }));
     assert_eq!(suspended(&scarce, &[busy(1)], &[]), None, "one that works is never suspended");
     let full = Resources { free_disk_mib: Some(10), ..plenty() };
     assert_eq!(suspended(&full, &running, &[run(3)]), None, "it would take more of the disk");
@@ -150,7 +151,7 @@ fn an_idle_sandbox_is_found_by_what_its_run_says_of_it() {
     assert!(rooms.ask(&run(2)).is_err());
     assert_eq!(rooms.to_suspend(), None);
     room.set(Use::Idle);
-    assert_eq!(rooms.to_suspend(), Some(run(1)));
+    assert_eq!(rooms.to_suspend(), Some((run(1), SuspendReason::RoomWanted)));
     room.set(Use::Busy);
     assert_eq!(rooms.to_suspend(), None);
 }
@@ -191,7 +192,7 @@ proptest! {
     #[test]
     fn only_an_idle_sandbox_is_ever_suspended(resources in resources(), running in running(), line in 0..2_usize) {
         let waiting: Vec<Holder> = (7..7 + line).map(run).collect();
-        if let Some(holder) = admit(&bounds(2), &resources, &running, &waiting).suspend {
+        if let Some((holder, _)) = admit(&bounds(2), &resources, &running, &waiting).suspend {
             prop_assert!(running.iter().any(|one| one.holder == holder && one.usage == Use::Idle));
         }
     }

@@ -8,6 +8,7 @@
 
 use nightshift_protocol::{
     CheckpointCause, CheckpointId, CheckpointSummary, Event, EventBody, PauseReason, RunState, StepId,
+    SuspendReason, Suspension,
 };
 
 use super::{Action, Readiness, RunProgress, Sandbox};
@@ -28,6 +29,8 @@ pub struct RunCheckpoints {
     /// Those that were intended and have no outcome, in the order they are saved: a person may ask for one while another
     /// is saved.
     open: Vec<(CheckpointId, CheckpointCause)>,
+    /// Why the sandbox was suspended, while it is.
+    suspended_for: Option<SuspendReason>,
     /// The one that the run is going back to.
     rewinding: Option<CheckpointId>,
     /// Steps since the newest was saved, or failed to be.
@@ -86,8 +89,11 @@ impl RunProgress {
                 self.checkpoints.returned = None;
                 self.checkpoints.same_as = None;
             }
-            EventBody::CheckpointIntended { checkpoint, cause } => {
+            EventBody::CheckpointIntended { checkpoint, cause, suspended_for } => {
                 self.checkpoints.open.push((checkpoint.clone(), *cause));
+                if *cause == CheckpointCause::Suspended {
+                    self.checkpoints.suspended_for = *suspended_for;
+                }
             }
             EventBody::CheckpointFailed { checkpoint, .. } => {
                 self.checkpoints.open.retain(|(open, _)| open != checkpoint);
@@ -127,6 +133,7 @@ impl RunProgress {
             }
             EventBody::Rewound { checkpoint } => self.rewind(checkpoint),
             EventBody::SandboxRestored { sandbox, .. } => {
+                self.checkpoints.suspended_for = None;
                 self.sandbox = Some(Sandbox { id: sandbox.clone(), readiness: Readiness::Ready });
             }
             EventBody::RunForked { sandbox, own, branch, .. } => {
@@ -237,6 +244,17 @@ impl RunProgress {
         let preparing = matches!(self.state, RunState::Preparing { .. });
         if preparing && self.rests_on(checkpoint) {
             (self.sandbox, self.imported) = (None, None);
+        }
+    }
+
+    /// Where and why its sandbox is suspended to disk, if it is.
+    pub fn suspension(&self) -> Option<Suspension> {
+        match &self.sandbox {
+            Some(Sandbox { readiness: Readiness::Suspended(checkpoint), .. }) => {
+                let reason = self.checkpoints.suspended_for;
+                Some(Suspension { checkpoint: checkpoint.clone(), reason })
+            }
+            Some(_) | None => None,
         }
     }
 

@@ -83,7 +83,7 @@ fn outcome(action: Action, number: u32) -> Option<EventBody> {
         }
         Action::BeginCheckpoint(cause) => {
             let checkpoint = format!("checkpoint-{:010}", 1_000 + number).parse().unwrap();
-            EventBody::CheckpointIntended { checkpoint, cause }
+            EventBody::CheckpointIntended { checkpoint, cause, suspended_for: None }
         }
         Action::Rest => return None,
         other => panic!("a run that is over does {other:?}"),

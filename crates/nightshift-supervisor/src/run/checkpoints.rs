@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use nightshift_protocol::{CheckpointCause, CheckpointId, ErrorCode, EventBody, RunState, UserError};
+use nightshift_protocol::{
+    CheckpointCause, CheckpointId, ErrorCode, EventBody, RunState, SuspendReason, UserError,
+};
 use nightshift_store::AppendError;
 
 use super::{Driver, Effect, Flow, Wish};
@@ -17,7 +19,7 @@ impl Driver {
         let sandbox = self.progress.sandbox.as_ref().map(|sandbox| sandbox.id.clone());
         Ok(match (action, sandbox) {
             (Action::BeginCheckpoint(cause), _) => {
-                self.intend_checkpoint(cause).await?;
+                self.intend_checkpoint(cause, None).await?;
                 None
             }
             (Action::SaveCheckpoint { checkpoint, cause }, Some(sandbox)) => {
@@ -75,9 +77,17 @@ impl Driver {
         })
     }
 
-    pub(super) async fn intend_checkpoint(&mut self, cause: CheckpointCause) -> Result<(), AppendError> {
+    async fn intend_checkpoint(
+        &mut self,
+        cause: CheckpointCause,
+        suspended_for: Option<SuspendReason>,
+    ) -> Result<(), AppendError> {
         let checkpoint = CheckpointId::new(self.shared.entropy.as_ref());
-        self.append(vec![EventBody::CheckpointIntended { checkpoint, cause }]).await
+        self.append(vec![EventBody::CheckpointIntended { checkpoint, cause, suspended_for }]).await
+    }
+
+    pub(super) async fn intend_suspension(&mut self, reason: SuspendReason) -> Result<(), AppendError> {
+        self.intend_checkpoint(CheckpointCause::Suspended, Some(reason)).await
     }
 
     /// Takes room; `false` after some waiting, after which it is decided anew what is to be done.
@@ -124,14 +134,14 @@ impl Driver {
                         "It needs a sandbox in which the agent has begun.",
                     );
                 }
-                self.intend_checkpoint(CheckpointCause::Asked).await?;
+                self.intend_checkpoint(CheckpointCause::Asked, None).await?;
                 Ok((Ok(()), Flow::GoesOn))
             }
-            Wish::Suspend => {
+            Wish::Suspend(reason) => {
                 if !self.progress.may_be_suspended() {
                     return refused("cannot be suspended", "Pause it first: `nightshift pause`.");
                 }
-                self.intend_checkpoint(CheckpointCause::Suspended).await?;
+                self.intend_suspension(reason).await?;
                 Ok((Ok(()), Flow::GoesOn))
             }
             Wish::GoBack(checkpoint) => {

@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 use nightshift_forge::BranchName;
 use nightshift_protocol::{
     CheckpointCause, CheckpointId, CheckpointSummary, ErrorCode, Event, EventBody, ForkRun, QueueReason,
-    RunId, RunState, SandboxId, Usage, UserError,
+    RunId, RunState, SandboxId, SuspendReason, Usage, UserError,
 };
 
 use super::{Supervisor, to_its_end};
@@ -24,7 +24,7 @@ impl Supervisor {
 
     /// Suspends the sandbox of a run that rests, and returns when its memory is given back.
     pub async fn suspend(&self, run: &RunId) -> Result<CheckpointSummary, UserError> {
-        self.saved(run, Wish::Suspend, CheckpointCause::Suspended).await
+        self.saved(run, Wish::Suspend(SuspendReason::Asked), CheckpointCause::Suspended).await
     }
 
     async fn saved(

@@ -13,7 +13,7 @@ fn id(number: usize) -> CheckpointId {
 fn saved(number: usize, cause: CheckpointCause) -> [EventBody; 2] {
     let cost = CheckpointCost { changed_bytes: 4096, written_bytes: 5000, paused_ms: 20, took_ms: 100 };
     [
-        EventBody::CheckpointIntended { checkpoint: id(number), cause },
+        EventBody::CheckpointIntended { checkpoint: id(number), cause, suspended_for: None },
         EventBody::CheckpointSaved { checkpoint: id(number), cause, cost },
     ]
 }
@@ -46,7 +46,7 @@ fn a_checkpoint_is_due_after_some_steps_and_not_again_once_it_is_saved_or_failed
     bodies.extend(turn(EVERY));
     assert_eq!(next(&fold(bodies.clone())), Action::BeginCheckpoint(CheckpointCause::Steps));
     let cause = CheckpointCause::Steps;
-    bodies.push(EventBody::CheckpointIntended { checkpoint: id(1), cause });
+    bodies.push(EventBody::CheckpointIntended { checkpoint: id(1), cause, suspended_for: None });
     assert_eq!(next(&fold(bodies.clone())), Action::SaveCheckpoint { checkpoint: id(1), cause });
     let failed = EventBody::CheckpointFailed { checkpoint: id(1), reason: "the disk is full".to_owned() };
     for outcome in [failed, saved(1, cause)[1].clone()] {
@@ -195,7 +195,7 @@ fn a_run_that_is_to_be_suspended_while_its_pause_is_saved_is_suspended_next() {
     bodies.push(intended);
     assert!(fold(bodies.clone()).may_be_suspended());
     let cause = CheckpointCause::Suspended;
-    bodies.push(EventBody::CheckpointIntended { checkpoint: id(2), cause });
+    bodies.push(EventBody::CheckpointIntended { checkpoint: id(2), cause, suspended_for: None });
     assert!(!fold(bodies.clone()).may_be_suspended());
     let first = Action::SaveCheckpoint { checkpoint: id(1), cause: CheckpointCause::Paused };
     assert_eq!(next(&fold(bodies.clone())), first);

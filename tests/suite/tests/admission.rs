@@ -1,0 +1,114 @@
+//! Sandboxes that give their memory back to a host that has too little, and come back when there is some again.
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+use nightshift_protocol::{
+    Event, EventBody, MessageDelivery, RunId, RunState, SandboxId, SayToRun, SuspendReason, Suspension,
+};
+use serde_json::{Value, json};
+use suite::{Night, assert_exactly_once, names, shell};
+
+fn ask(question: &str) -> Value {
+    json!({"tool": "ask", "input": {"question": question}})
+}
+
+/// One run that writes a file, asks, and reads the file; and another that works until it is let go.
+fn script() -> Value {
+    json!({
+        "turns": [
+            {"calls": [shell("echo kept > ~/kept")]},
+            {"calls": [ask("Shall I go on?")]},
+            {"calls": [shell("cat ~/kept")]},
+            {"expect": [{"lastResultContains": "kept"}], "calls": [ask("And now?")]},
+        ],
+        "conversations": [{"when": {"firstMessageContains": "Work on"}, "turns": [
+            {"calls": [shell("until [ -e ~/let-go ]; do sleep 0.05; done")]},
+            {"calls": [ask("Done?")]},
+        ]}],
+    })
+}
+
+fn asks(state: &RunState, wanted: &str) -> bool {
+    matches!(state, RunState::Waiting { question } if question == wanted)
+}
+
+fn sandbox(events: &[Event]) -> SandboxId {
+    let ready = events.iter().find_map(|event| match &event.body {
+        EventBody::SandboxReady { sandbox, .. } => Some(sandbox.clone()),
+        _ => None,
+    });
+    ready.unwrap()
+}
+
+fn has(events: &[Event], name: &str) -> bool {
+    names(events).contains(&name)
+}
+
+/// Waits until a run's sandbox is on the disk, and returns what is said of it.
+async fn suspended(night: &Night, run: &RunId) -> Suspension {
+    let saved = |events: &[Event]| has(events, "checkpointSaved");
+    let events = night.until(run, "a suspension", saved).await;
+    let sandbox = sandbox(&events);
+    // Written down when the machine has ended.
+    assert!(night.driver.machine(&sandbox).is_none(), "its memory is not given back");
+    night.owner.api.run(run.as_str()).await.unwrap().suspension.unwrap()
+}
+
+async fn answer(night: &Night, run: &RunId) {
+    let words = SayToRun { text: "Yes.".to_owned(), delivery: MessageDelivery::default() };
+    night.owner.api.say(run.as_str(), words).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_sandbox_makes_room_when_memory_is_scarce_and_comes_back_when_there_is_some() {
+    let night = Night::with_memory(script(), 8_192).await;
+    let idle = night.submit("Ask me").await;
+    night.until_state(&idle, "a question", |state| asks(state, "Shall I go on?")).await;
+    assert_eq!(night.owner.api.run(idle.as_str()).await.unwrap().suspension, None);
+
+    night.memory_is(500, 0);
+    let suspension = suspended(&night, &idle).await;
+    assert_eq!(suspension.reason, Some(SuspendReason::MemoryScarce { available_mib: 500 }));
+    assert!(asks(&night.state(&idle).await, "Shall I go on?"), "it waits for its person as before");
+
+    // Another one works meanwhile, and is left alone however little memory there is.
+    let busy = night.submit("Work on").await;
+    let works = |events: &[Event]| has(events, "stepIntended");
+    let busy_sandbox = sandbox(&night.until(&busy, "a step", works).await);
+    answer(&night, &idle).await;
+    night.until_state(&idle, "its person's answer", |state| *state == RunState::Working).await;
+    // Longer than it takes to look whether there is room.
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    let detail = night.owner.api.run(idle.as_str()).await.unwrap();
+    assert_eq!(detail.suspension, Some(suspension), "there is no room for it yet");
+    assert!(!has(&night.events(&idle).await, "sandboxRestored"));
+    assert!(night.driver.machine(&busy_sandbox).is_some());
+
+    night.memory_is(8_192, 0);
+    night.until_state(&idle, "its next question", |state| asks(state, "And now?")).await;
+    let events = night.events(&idle).await;
+    assert!(has(&events, "sandboxRestored"), "{:?}", names(&events));
+    assert_exactly_once(&events);
+    assert_eq!(night.owner.api.run(idle.as_str()).await.unwrap().suspension, None);
+    let busy_machine = night.driver.machine(&busy_sandbox).unwrap();
+    std::fs::write(busy_machine.home_folder().join("let-go"), "").unwrap();
+    night.until_state(&busy, "its end", |state| asks(state, "Done?")).await;
+    assert!(!has(&night.events(&busy).await, "checkpointIntended"), "one that works is never suspended");
+    night.assert_no_breach();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_that_a_stalled_host_suspended_is_brought_back_by_the_next_owner() {
+    let mut night = Night::with_memory(script(), 8_192).await;
+    let run = night.submit("Ask me").await;
+    night.until_state(&run, "a question", |state| asks(state, "Shall I go on?")).await;
+    night.memory_is(8_192, 35);
+    let suspension = suspended(&night, &run).await;
+    assert_eq!(suspension.reason, Some(SuspendReason::MemoryStalled { percent: 35 }));
+    night.owner_restarts().await;
+    let detail = night.owner.api.run(run.as_str()).await.unwrap();
+    assert_eq!(detail.suspension, Some(suspension), "the history tells it to every owner");
+    night.memory_is(8_192, 0);
+    answer(&night, &run).await;
+    night.until_state(&run, "its next question", |state| asks(state, "And now?")).await;
+    night.assert_no_breach();
+}
