@@ -1826,6 +1826,7 @@ export type components = {
             readonly cause: components["schemas"]["CheckpointCause"];
             /** @description The checkpoint. */
             readonly checkpoint: components["schemas"]["CheckpointId"];
+            readonly suspendedFor?: components["schemas"]["SuspendReason"] | null;
             /** @enum {string} */
             readonly type: "checkpointIntended";
         } | {
@@ -2843,6 +2844,7 @@ export type components = {
             readonly pullRequest?: components["schemas"]["PullRequestSummary"] | null;
             /** @description The run as lists show it. */
             readonly summary: components["schemas"]["RunSummary"];
+            readonly suspension?: components["schemas"]["Suspension"] | null;
         };
         /** @description Names a run: one attempt at a task. */
         readonly RunId: string;
@@ -3338,6 +3340,44 @@ export type components = {
             /** @description What to do when the working tree has changes that are not committed, which the agent would not see. */
             readonly uncommitted?: components["schemas"]["Uncommitted"];
         };
+        /** @description Why a run's sandbox was suspended to disk. */
+        readonly SuspendReason: {
+            /** @enum {string} */
+            readonly type: "asked";
+        } | {
+            /**
+             * Format: int32
+             * @description How long, in minutes.
+             */
+            readonly minutes: number;
+            /** @enum {string} */
+            readonly type: "rested";
+        } | {
+            /** @enum {string} */
+            readonly type: "roomWanted";
+        } | {
+            /**
+             * Format: int64
+             * @description What could still be had, in MiB.
+             */
+            readonly availableMib: number;
+            /** @enum {string} */
+            readonly type: "memoryScarce";
+        } | {
+            /**
+             * Format: int32
+             * @description How much of it, in percent.
+             */
+            readonly percent: number;
+            /** @enum {string} */
+            readonly type: "memoryStalled";
+        };
+        /** @description A sandbox that is on the disk and uses no memory. */
+        readonly Suspension: {
+            /** @description What it is brought back from. */
+            readonly checkpoint: components["schemas"]["CheckpointId"];
+            readonly reason?: components["schemas"]["SuspendReason"] | null;
+        };
         /** @description A piece of work in one repository, as it was submitted. */
         readonly Task: {
             /** @description The branch the work starts from and goes back to. */
@@ -3769,6 +3809,8 @@ export type StepId = components['schemas']['StepId'];
 export type StopReason = components['schemas']['StopReason'];
 export type SubmitReply = components['schemas']['SubmitReply'];
 export type SubmitTask = components['schemas']['SubmitTask'];
+export type SuspendReason = components['schemas']['SuspendReason'];
+export type Suspension = components['schemas']['Suspension'];
 export type Task = components['schemas']['Task'];
 export type TaskId = components['schemas']['TaskId'];
 export type TemplateReady = components['schemas']['TemplateReady'];
