@@ -224,11 +224,13 @@ impl Supervisor {
             ));
         };
         let request = CloneRequest { sandbox: sandbox.clone(), template, size: shared.templates.size() };
+        let threads = shared.intake.handle();
         let cloned = Desk::clone_template(
             shared.driver.as_ref(),
             request,
             shared.clock.as_ref(),
             shared.entropy.as_ref(),
+            &threads,
         );
         let desk = match cloned.await {
             Ok((desk, _)) => desk,
