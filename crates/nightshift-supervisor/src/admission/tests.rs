@@ -131,7 +131,7 @@ async fn who_asks_for_a_while_gets_the_room_that_an_idle_sandbox_gives_up_in_tim
     let relief = {
         let rooms = Arc::clone(&rooms);
         async move {
-            while rooms.to_suspend() != Some(run(1)) {
+            while rooms.to_suspend().map(|(holder, _)| holder) != Some(run(1)) {
                 tokio::task::yield_now().await;
             }
             drop(idle);
