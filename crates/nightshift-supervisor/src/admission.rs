@@ -132,7 +132,6 @@ fn short_of_memory(resources: &Resources) -> Option<SuspendReason> {
 }
 
 /// A share in whole percent, of 0 to 100.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 0 and 100")]
 fn whole_percent(percent: f32) -> u32 {
     percent.clamp(0.0, 100.0).round() as u32
 }
