@@ -57,6 +57,7 @@ pub(crate) async fn there<T: Send + 'static>(
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a thread that is kept busy is what is tested")]
 mod tests {
     use std::time::{Duration, Instant};
 
