@@ -352,16 +352,16 @@ pub(crate) struct McpArguments {
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(crate) struct LimitArguments {
     /// Money the task may cost, in US dollars.
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", allow_negative_numbers = true)]
     pub(crate) budget: Option<f64>,
     /// Model calls the task may make.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) turns: Option<u32>,
     /// Tokens that all model calls together may use, cached ones counted.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) tokens: Option<u64>,
     /// Minutes the agent may work.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) minutes: Option<u64>,
 }
 

@@ -91,12 +91,20 @@ pub(crate) fn state(state: &RunState) -> String {
 }
 
 pub(crate) fn money(microdollars: u64) -> String {
-    format!("${}.{:02}", microdollars / 1_000_000, microdollars % 1_000_000 / 10_000)
+    // Rounded as in the pull request's body: the same run must not cost two prices.
+    let cents = (microdollars + 5_000) / 10_000;
+    format!("${}.{:02}", cents / 100, cents % 100)
+}
+
+/// A number with its noun.
+fn counted(number: u32, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
 }
 
 pub(crate) fn runs(runs: &[RunSummary]) -> String {
     if runs.is_empty() {
-        return "No tasks yet. Give one: nightshift exec \"…\" --repo PATH".to_owned();
+        return "Nothing runs or waits; `nightshift tasks --all` lists what has ended. Give a task: nightshift exec \"…\" --repo PATH".to_owned();
     }
     let rows: Vec<[String; 4]> = runs
         .iter()
@@ -104,7 +112,7 @@ pub(crate) fn runs(runs: &[RunSummary]) -> String {
             [
                 run.run.to_string(),
                 state(&run.state),
-                format!("{} turns {}", run.turns, money(run.usage.cost_microdollars)),
+                format!("{} {}", counted(run.turns, "turn"), money(run.usage.cost_microdollars)),
                 line(&run.task.title()),
             ]
         })
@@ -134,7 +142,12 @@ pub(crate) fn detail(detail: &RunDetail) -> String {
         ["model".to_owned(), plain(&run.task.model)],
         [
             "used".to_owned(),
-            format!("{} turns, {} steps, {}", run.turns, run.steps, money(run.usage.cost_microdollars)),
+            format!(
+                "{}, {}, {}",
+                counted(run.turns, "turn"),
+                counted(run.steps, "step"),
+                money(run.usage.cost_microdollars)
+            ),
         ],
     ];
     text += &table(&rows);
@@ -361,7 +374,9 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         EventBody::ConnectionsRecorded { connections } => network::connections(connections),
         EventBody::SandboxStopped { reason, .. } => Some(format!("· sandbox gone: {}", line(reason))),
         EventBody::TurnRetried { reason, wait_ms, .. } => {
-            Some(format!("· model: {}; next try in {:.1} s", line(reason), *wait_ms as f64 / 1000.0))
+            let reason = line(reason);
+            let reason = reason.trim_end_matches('.');
+            Some(format!("· model: {reason}; next try in {:.1} s", *wait_ms as f64 / 1000.0))
         }
         EventBody::TurnFinished { message, .. } => said(message),
         EventBody::StepIntended { step, call: wanted, .. } => Some(format!("  {step} {}", call(wanted))),

@@ -237,7 +237,8 @@ fn look_first(changed: &[FileChange]) -> String {
         let _ = write!(section, "\n- {}: {lines}", code(&change.path));
     }
     if changed.len() > FIRST_FILES {
-        let _ = write!(section, "\n- and {} more files", changed.len() - FIRST_FILES);
+        let more = changed.len() - FIRST_FILES;
+        let _ = write!(section, "\n- and {more} more file{}", if more == 1 { "" } else { "s" });
     }
     section
 }

@@ -225,7 +225,7 @@ impl TurnError {
             ),
             Self::WrongKey => (
                 ErrorCode::WrongKey,
-                "Check the key in the provider's console, set it again, and continue the run.".to_owned(),
+                "Check the key in the provider's console and set it again. A run that paused for it goes on with `nightshift continue`.".to_owned(),
             ),
             Self::NoPermission { .. } => (
                 ErrorCode::ModelRefused,
@@ -243,7 +243,7 @@ impl TurnError {
             }
             Self::Unreachable { .. } => (
                 ErrorCode::ModelUnavailable,
-                "Check the network, the proxy and the provider's address in the settings, then continue the run."
+                "Check the network, the proxy and the provider's address in the settings. A run that paused for it goes on with `nightshift continue`."
                     .to_owned(),
             ),
             Self::RateLimited { retry_after: Some(wait), .. } => (

@@ -173,7 +173,7 @@ impl Provider {
         let response = timeout(silence, request.send())
             .await
             .map_err(|_| Failure::Setback(Setback::Silent(silence)))?
-            .map_err(|error| Failure::Setback(Setback::Unreachable(error.without_url())))?;
+            .map_err(|error| Failure::Setback(Setback::Unreachable(with_origin_only(error))))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -340,4 +340,14 @@ fn unlisted(failure: &Failure, model: &str, message: String) -> TurnError {
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
+}
+/// The error with no more of the address than says who cannot be reached: the rest may hold a key.
+fn with_origin_only(mut error: reqwest::Error) -> reqwest::Error {
+    if let Some(url) = error.url_mut() {
+        url.set_path("");
+        url.set_query(None);
+        let _no_host = url.set_username("");
+        let _no_host = url.set_password(None);
+    }
+    error
 }

@@ -26,7 +26,9 @@ pub(crate) async fn examine(shared: &Shared, search_path: Option<&OsStr>) -> Doc
         }
         Ok(report) => CheckOutcome::Weak {
             found: format!("tcg, by {} ({})", report.hypervisor, report.because),
-            hint: "Sandboxes work, several times slower than with KVM. If this machine has it, let your user open /dev/kvm.".to_owned(),
+            hint:
+                "Sandboxes work, several times slower than with KVM. The brackets say what stands in its way."
+                    .to_owned(),
         },
         Err(error) => CheckOutcome::Bad { error: DeskError::from(error).into() },
     };

@@ -212,12 +212,6 @@ impl Supervisor {
         let given: Vec<String> = request.criteria.iter().map(|criterion| clean(criterion)).collect();
         let criteria = crate::criteria::of(&given, &description)?;
         let model = request.model.unwrap_or_else(|| self.shared.settings.default_model.clone());
-        self.check_model(&model).await?;
-        // The usual limit is no wish of a person's, and stands for nothing where there is no price.
-        let in_money = request.limits.cost_microdollars != Limits::default().cost_microdollars;
-        if in_money && self.shared.model.price(&model).is_none() {
-            return Err(trouble::no_price(&model));
-        }
         if let Some(free) =
             doctor::free_mib(&self.shared.settings.data).filter(|free| *free < doctor::LEAST_FREE_MIB)
         {
@@ -236,6 +230,13 @@ impl Supervisor {
             inspect(&self.shared.git, &source, base).await.map_err(|error| trouble::inspecting(&error))?;
         if request.uncommitted == Uncommitted::Refuse && checkout.is_dirty() {
             return Err(uncommitted(&checkout));
+        }
+        // What is wrong here is told before a service is asked.
+        self.check_model(&model).await?;
+        // The usual limit is no wish of a person's, and stands for nothing where there is no price.
+        let in_money = request.limits.cost_microdollars != Limits::default().cost_microdollars;
+        if in_money && self.shared.model.price(&model).is_none() {
+            return Err(trouble::no_price(&model));
         }
         let repository = self.shared.forge.repository(&checkout.source);
         repository.import(&checkout).await.map_err(|error| trouble::importing(&error))?;

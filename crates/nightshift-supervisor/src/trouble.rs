@@ -245,9 +245,14 @@ pub(crate) fn merging(error: &MergeError) -> UserError {
 
 /// A user's error for a text that names no repository.
 pub fn sourcing(given: &str, error: &SourceError) -> UserError {
+    // What is said here is logged and printed: a password that was typed by mistake is not said again.
+    let named = match (error, given.split_once("://").zip(given.rsplit_once('@'))) {
+        (SourceError::Credentials, Some(((scheme, _), (_, host)))) => format!("{scheme}://…@{host}"),
+        _ => given.to_owned(),
+    };
     UserError::new(
         ErrorCode::RepositoryNotFound,
-        format!("{given}: {error}"),
+        format!("{named}: {error}"),
         "Name a folder on this machine, or a URL that git can fetch.",
     )
 }

@@ -148,6 +148,9 @@ fn numbers_are_numbers() {
     for words in [
         &["exec", "x", "--budget", "ten"][..],
         &["exec", "x", "--turns", "1.5"],
+        &["exec", "x", "--turns", "0"],
+        &["exec", "x", "--tokens", "0"],
+        &["exec", "x", "--minutes", "0"],
         &["exec", "x", "--tokens", "99999999999999999999"],
         &["continue", "run-1", "--minutes", "soon"],
         &["serve", "--port", "70000"],

@@ -111,6 +111,7 @@ async fn follow(
         UserError::new(ErrorCode::Internal, format!("listening for signals: {error}"), "Try again.")
     })?;
     let mut open = true;
+    let mut again = tokio::time::interval(PAUSE / 2);
     loop {
         tokio::select! {
             message = socket.next() => match message {
@@ -134,9 +135,16 @@ async fn follow(
             },
             keys = typed.recv(), if open => {
                 open = keys.is_some();
-                // An input that has ended, as in `nightshift shell RUN < script`, ends the shell as Ctrl+D does.
-                let keys = keys.unwrap_or_else(|| vec![END_OF_INPUT]);
-                if socket.send(Message::binary(keys)).await.is_err() {
+                if let Some(keys) = keys
+                    && socket.send(Message::binary(keys)).await.is_err()
+                {
+                    return Ok(Ending::Cut);
+                }
+            }
+            // An input that has ended, as in `nightshift shell RUN < script`, ends the shell as Ctrl+D does: each time
+            // that the shell asks for more, for one that comes while a command runs is the command's.
+            _ = again.tick(), if !open => {
+                if socket.send(Message::binary(vec![END_OF_INPUT])).await.is_err() {
                     return Ok(Ending::Cut);
                 }
             }

@@ -99,7 +99,7 @@ fn short(commit: &str) -> &str {
 /// What is done to set a repository up.
 pub(crate) fn plan(plan: &SetUpPlan) -> String {
     let mut text = String::new();
-    if plan.is_empty() {
+    if plan.is_empty() && plan.checks.is_empty() {
         return "Nothing in it says how it is set up: .nightshift/environment.toml can (docs/environments.md).\n"
             .to_owned();
     }

@@ -116,7 +116,8 @@ fn what_cannot_be_worked_in_is_told_apart() {
 
 #[test]
 fn a_url_with_a_password_in_it_is_named_but_not_blamed_on_the_network() {
-    let error = sourcing("https://example.org/a.git", &SourceError::Credentials);
+    let error = sourcing("https://ada:hunter2@example.org/a.git", &SourceError::Credentials);
+    assert!(error.message.starts_with("https://…@example.org/a.git: "), "{error}");
     assert_eq!(error.code, ErrorCode::RepositoryNotFound);
     assert!(error.message.contains("leave them out"), "{error}");
 }
