@@ -1,5 +1,4 @@
 //! The disk below a sandbox fills up while a program in it writes.
-#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use real_vm::{Night, SmallDisk, assert_exactly_once, small_repository};
 use serde_json::{Value, json};
