@@ -180,7 +180,9 @@ async fn after_two_hundred_checkpoints_the_disk_has_few_layers_and_every_one_tha
             // From here on the layers of its first life lie below it.
             let checkpoint = numbered(number);
             let request = RestoreRequest { sandbox: id('a'), checkpoint, generation: Generation::Kept };
-            machine = driver.restore_standing(request).await.unwrap();
+            machine = driver.restore(request).await.unwrap();
+            // QEMU has taken hold of the disk once the guest has run.
+            driver.stand_still(&machine).await.unwrap();
         }
         let before = number.checked_sub(1).filter(|before| before % 70 != 0);
         if let Some(before) = before {

@@ -55,6 +55,7 @@ async fn clicks_double_clicks_and_text_without_a_key_arrive_in_the_browser_as_th
 }
 
 /// Calls a tool that must succeed.
+#[expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 async fn call(
     client: &RunningService<RoleClient, ()>,
     tool: &'static str,

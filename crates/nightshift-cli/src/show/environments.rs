@@ -248,6 +248,9 @@ mod tests {
         let mut planned_ = example();
         planned_.plan.steps.clear();
         planned_.plan.dev_server = None;
+        // What would prove it is shown, though nothing is installed before.
+        assert!(planned(&planned_).contains("check"));
+        planned_.plan.checks.clear();
         assert!(planned(&planned_).ends_with("environment.toml can (docs/environments.md)."));
     }
 

@@ -321,7 +321,7 @@ fn columns_are_as_wide_as_their_widest_cell() {
 #[test]
 fn money_is_shown_in_cents() {
     assert_eq!(money(1_234_567), "$1.23");
-    assert_eq!(money(9_999), "$0.00");
+    assert_eq!((money(4_999).as_str(), money(9_999).as_str()), ("$0.00", "$0.01"));
 }
 
 #[test]

@@ -171,7 +171,7 @@ async fn every_state_is_counted_in_its_own_place() {
     }
     let overview = store.overview().await.unwrap();
     let expected = RunCounts {
-        queued: 3,
+        queued: 4,
         preparing: 1,
         working: 1,
         waiting: 1,
