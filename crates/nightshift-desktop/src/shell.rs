@@ -290,7 +290,8 @@ impl Shell {
     fn changed(&mut self, changed: &RunChanged) -> Vec<Effect> {
         let run = &changed.run;
         let (before, notified) = match self.runs.get(&run.run) {
-            Some(known) if known.last_seq > run.last_seq => return Vec::new(),
+            // Older, or what is known already.
+            Some(known) if known.last_seq >= run.last_seq => return Vec::new(),
             Some(known) => (known.need.clone(), known.notified),
             None => (None, false),
         };
@@ -315,7 +316,7 @@ impl Shell {
         self.arrivals += 1;
         let need = Need::of(&run.state);
         let before = self.runs.get(&run.run);
-        if before.is_some_and(|before| before.last_seq > run.last_seq) {
+        if before.is_some_and(|before| before.last_seq >= run.last_seq) {
             return;
         }
         let (since, notified) = match before {

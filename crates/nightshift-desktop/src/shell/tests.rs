@@ -183,6 +183,15 @@ fn a_list_that_is_older_than_a_change_changes_nothing() {
 }
 
 #[test]
+fn what_is_as_old_as_what_is_known_says_nothing_new() {
+    let mut shell = attached();
+    said(&mut shell, changed(9, waiting("Which port?")));
+    shell.handle(Event::Listed(vec![RunSummary { last_seq: 9, ..run_in(RUN, RunState::Working) }]));
+    assert_eq!(said(&mut shell, changed(9, waiting("Which port?"))), []);
+    assert_eq!(said(&mut shell, changed(10, RunState::Working)), [Effect::Withdraw(id())]);
+}
+
+#[test]
 fn a_click_leads_to_what_the_run_wants() {
     let mut shell = attached();
     said(&mut shell, changed(2, RunState::InReview { pull_request: PullRequestId(4) }));
