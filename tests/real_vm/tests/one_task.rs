@@ -4,7 +4,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use real_vm::{Night, Picture, assert_exactly_once, fingerprint, git, root, small_repository, trailhead};
+use nightshift_testing::github::{GitHub, Token};
+use real_vm::{
+    Night, Picture, assert_exactly_once, body, fingerprint, git, root, small_repository, trailhead,
+};
 use serde_json::{Value, json};
 
 fn demo_script() -> Value {
@@ -65,6 +68,68 @@ async fn the_demo_s_task_becomes_a_pull_request_whose_merge_passes_the_tests_and
     night.said(&["stop"]).await;
     assert_eq!(night.machines(), Vec::<u32>::new());
     assert!(night.sandbox_folders().is_empty());
+}
+
+/// The token of the account at the site. It looks like one, and is known to the owner alone.
+const TOKEN: &str = "ghp_aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC2dF4gH6";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_s_task_at_a_github_renders_shows_every_picture_and_has_nothing_but_the_work_in_its_diff() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = GitHub::start(&folder.path().join("site")).await;
+    site.admit(TOKEN, Token::Personal, "nightshift-bot");
+    site.add_repository("ada", "trailhead", &trailhead(folder.path())).unwrap();
+    let configuration =
+        format!("[github]\nurl = \"{}\"\nuploads_url = \"{}\"\n", site.web_url(), site.uploads_url());
+    let night =
+        Night::begin_with(demo_script(), &configuration, vec![("GITHUB_TOKEN", TOKEN.to_owned())]).await;
+    let repository = format!("{}/ada/trailhead", site.web_url());
+
+    let result = night.json(&["exec", TASK, "--repo", &repository, "--result-json"]).await;
+    assert_eq!(result["state"], "inReview", "{result}\n{}", night.log());
+    night.assert_no_breach();
+    assert_eq!(site.breaches(), Vec::<String>::new());
+    assert_exactly_once(&night.events(result["run"].as_str().unwrap()).await);
+    let opened = site.pull_requests("ada", "trailhead");
+    assert_eq!(opened.len(), 1);
+    assert_eq!(site.branches("ada", "trailhead"), ["main", &opened[0].head]);
+
+    let read = body::read(&opened[0].body);
+    assert_eq!((&read.broken, &read.html), (&Vec::new(), &Vec::new()), "{}", opened[0].body);
+    let titles = ["Evidence", "Where to look first", "Commands run", "Not verified", "Cost and time"];
+    assert!(titles.iter().all(|title| read.headings.iter().any(|heading| heading == title)), "{read:?}");
+    // A picture before and one after side by side, one after the reload, and the recording.
+    assert!(read.tables == 1 && read.pictures.len() == 4, "{read:?}");
+    let mut brightness = Vec::new();
+    for (alt, url) in &read.pictures {
+        assert!(!alt.is_empty(), "{url} has no description");
+        let bytes = body::fetch(url).await;
+        if bytes.starts_with(b"GIF8") {
+            let mut recording = gif::DecodeOptions::new().read_info(&bytes[..]).unwrap();
+            let mut frames = 0;
+            while recording.read_next_frame().unwrap().is_some() {
+                frames += 1;
+            }
+            assert!(frames >= 2, "{frames} frames");
+        } else {
+            brightness.push((alt.as_str(), Picture::of(&bytes).brightness(60, 400, 180, 600)));
+        }
+    }
+    let of = |label: &str| brightness.iter().find(|(alt, _)| alt.starts_with(label)).unwrap().1;
+    assert!(of("before:") > 200.0 && of("after:") < 60.0 && of("after reload:") < 60.0, "{brightness:?}");
+    for url in &read.links {
+        let bytes = body::fetch(url).await;
+        assert_eq!(bytes.get(4..8), Some(&b"ftyp"[..]), "{url} is no video");
+    }
+    // The token is nowhere that others see.
+    assert!(!opened[0].body.contains(TOKEN) && !opened[0].title.contains(TOKEN));
+
+    let mut changed = site.changed_files("ada", "trailhead", "main", &opened[0].head);
+    changed.sort();
+    let expected =
+        ["README.md", "src/app.js", "src/index.html", "src/styles.css", "src/theme.js", "test/theme.test.js"];
+    assert_eq!(changed, expected);
+    night.said(&["stop"]).await;
 }
 
 /// A script that writes a line into the notes by each kind of step, slowly enough to be killed in the middle.
