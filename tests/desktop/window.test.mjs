@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -97,8 +98,10 @@ class Desktop {
   async start(program = PROGRAM, { panel = false } = {}) {
     // The owner has twenty seconds to start; reading the program from a busy disk is none of them.
     await new Promise((resolve) => execFile(PROGRAM, ['--version'], resolve));
-    const display = `:${100 + (process.pid % 500)}`;
-    this.screen = this.#spawn('Xvfb', [display, '-screen', '0', '1400x900x24', '-nolisten', 'tcp'], {});
+    // It takes a number that is free and says it when it is ready: the screen of the desktop before may still be going.
+    this.screen = this.#spawn('Xvfb', ['-displayfd', '3', '-screen', '0', '1400x900x24', '-nolisten', 'tcp'], {}, ['ignore', 'ignore', 'ignore', 'pipe']);
+    const [number] = await once(this.screen.stdio[3], 'data');
+    const display = `:${String(number).trim()}`;
     this.environment = {
       PATH: process.env.PATH,
       HOME: this.home,
@@ -224,7 +227,7 @@ describe('the window', () => {
     const owner = desktop.owner();
     assert.equal(await desktop.run('return location.origin'), owner.url);
     assert.equal(await desktop.run('return location.hash'), '', 'the ticket stays nowhere');
-    assert.match(await desktop.text(), /Owner \d/);
+    await desktop.until('the owner\'s version', 'return /Owner \\d/.test(document.body.innerText)');
   });
 
   test('tells the page that it is the app, and gives it no command', async () => {
