@@ -4,6 +4,7 @@
 //! installed), and every word that may be a secret, or be part of one that was misread, is covered. A picture that
 //! cannot be read does not leave the machine. See docs/decisions on what this can and cannot do.
 
+mod evened;
 mod mask;
 mod pixels;
 mod reader;

@@ -1,6 +1,7 @@
 //! A picture in memory.
 
 use super::UnreadablePicture;
+use super::evened::evened;
 
 /// The largest picture that is looked at, in pixels.
 const LARGEST: u64 = 16_000_000;
@@ -104,33 +105,27 @@ impl Pixels {
         self.colour(x, y) == Some(COVER)
     }
 
-    /// A grey PNG for reading, enlarged by a whole number; dark letters on a light ground, as printed pages have them.
+    /// A grey PNG for reading, enlarged by a whole number; dark letters on a white ground, as printed pages have them.
     pub(super) fn for_reading(&self, scale: u32) -> Vec<u8> {
+        let grey = |pixel: &[u8]| {
+            let weighed = u32::from(pixel[0]) * 299 + u32::from(pixel[1]) * 587 + u32::from(pixel[2]) * 114;
+            u8::try_from(weighed / 1_000).unwrap_or(u8::MAX)
+        };
+        let plane: Vec<u8> = self.rgb.chunks_exact(3).map(grey).collect();
+        let plane = evened(&plane, self.width as usize);
         let (width, height) = (self.width * scale, self.height * scale);
-        let mut grey = Vec::with_capacity(width as usize * height as usize);
-        for y in 0..height {
-            for x in 0..width {
-                grey.push(self.grey_between(x, y, scale));
-            }
-        }
-        let sum: u64 = grey.iter().map(|&value| u64::from(value)).sum();
-        if sum < grey.len() as u64 * 128 {
-            grey.iter_mut().for_each(|value| *value = u8::MAX - *value);
-        }
-        encode(width, height, png::ColorType::Grayscale, &grey)
+        let places = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
+        let large: Vec<u8> = places.map(|(x, y)| self.between(&plane, x, y, scale)).collect();
+        encode(width, height, png::ColorType::Grayscale, &large)
     }
 
-    /// The grey at a place of the enlarged picture, mixed of its four neighbours.
-    fn grey_between(&self, x: u32, y: u32, scale: u32) -> u8 {
+    /// The grey at a place of an enlarged plane of this picture's size, mixed of its four neighbours.
+    fn between(&self, plane: &[u8], x: u32, y: u32, scale: u32) -> u8 {
         let grey = |x: u32, y: u32| {
-            let [red, green, blue] =
-                self.colour(x.min(self.width - 1), y.min(self.height - 1)).unwrap_or_default();
-            (u32::from(red) * 299 + u32::from(green) * 587 + u32::from(blue) * 114) / 1_000
+            let (x, y) = (x.min(self.width - 1), y.min(self.height - 1));
+            u32::from(plane[y as usize * self.width as usize + x as usize])
         };
         let (left, top, right, down) = (x / scale, y / scale, x % scale, y % scale);
-        if right == 0 && down == 0 {
-            return u8::try_from(grey(left, top)).unwrap_or(u8::MAX);
-        }
         let above = grey(left, top) * (scale - right) + grey(left + 1, top) * right;
         let below = grey(left, top + 1) * (scale - right) + grey(left + 1, top + 1) * right;
         u8::try_from((above * (scale - down) + below * down) / (scale * scale)).unwrap_or(u8::MAX)
