@@ -65,11 +65,22 @@ impl Registry {
     pub fn configuration(&self) -> String {
         let Self { http, https, .. } = self;
         format!(
-            "[egress]\nallow = ['{HOST}:{http}', '{HOST}:{https}', 'loopback.test:{http}', 'private.test', 'metadata.test', 'mapped.test']\n\
+            "[egress]\nallow = ['{HOST}:{http}', '{HOST}:{https}', 'loopback.test:{http}', 'private.test', 'metadata.test', 'mapped.test', 'rebound.test:{http}']\n\
              allow_private = ['{HOST}:{http}', '{HOST}:{https}', 'metadata.test:80']\nupstream = ''\n\
              [egress.addresses]\n'{HOST}' = '127.0.0.1'\n'loopback.test' = '127.0.0.1'\n'private.test' = '10.0.0.1'\n\
              'metadata.test' = '169.254.169.254'\n'mapped.test' = '::ffff:127.0.0.1'\n"
         )
+    }
+
+    /// Makes the name `rebound.test` change its address for whatever has these in its environment. It is public when it
+    /// is looked up first and then this machine.
+    pub fn rebinding(folder: &Path) -> Vec<(&'static str, String)> {
+        let (source, library) = (root().join("tests/real_vm/rebinding.c"), folder.join("rebinding.so"));
+        let mut compiler = Command::new("cc");
+        let made = compiler.args(["-shared", "-fPIC", "-o"]).args([&library, &source]).arg("-ldl").status();
+        assert!(made.unwrap().success());
+        let text = |path: PathBuf| path.to_str().unwrap().to_owned();
+        vec![("LD_PRELOAD", text(library)), ("REBOUND_LOOKUPS", text(folder.join("lookups")))]
     }
 
     /// The paths that were asked for.
