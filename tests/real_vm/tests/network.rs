@@ -128,7 +128,7 @@ async fn nothing_that_is_not_listed_is_reached_by_any_road_and_every_attempt_is_
         "curl -sS -m 30 https://unlisted.test/ 2>&1".to_owned(),
         "git ls-remote https://unlisted.test/greet.git 2>&1".to_owned(),
         "npm view greet --registry https://unlisted.test/ --fetch-retries 0 2>&1".to_owned(),
-        "python3 /usr/share/python-wheels/pip-*.whl/pip download --retries 0 --index-url https://unlisted.test/ greet 2>&1"
+        "python3 $(ls /usr/share/python-wheels/pip-*.whl)/pip download --retries 0 --index-url https://unlisted.test/ greet 2>&1"
             .to_owned(),
         "echo 'deb [trusted=yes] https://unlisted.test/ ./' >/tmp/list; \
          sudo apt-get -o Dir::Etc::sourcelist=/tmp/list -o Dir::Etc::sourceparts=- -o Acquire::Retries=0 update 2>&1"
