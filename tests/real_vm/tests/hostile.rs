@@ -81,6 +81,11 @@ fn nearly_all(night: &Night, run: &str) -> [Duration; 2] {
     })
 }
 
+/// The states a run went through, with their reasons.
+fn states(events: &[Value]) -> Vec<&Value> {
+    events.iter().filter(|event| event["type"] == "stateChanged").map(|event| &event["state"]).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sandbox_that_fills_its_disk_floods_and_closes_its_channel_and_forks_without_end_harms_nobody() {
     let night = Night::begin(script()).await;
@@ -108,7 +113,9 @@ async fn a_sandbox_that_fills_its_disk_floods_and_closes_its_channel_and_forks_w
     let slow: Vec<_> = worst.iter().filter(|(took, _)| *took > RESPONSIVE).collect();
     assert!(slow.is_empty(), "the owner was not responsive: {slow:?}");
 
-    assert_eq!(night.watch(&neighbour).await, "waiting", "{}", night.log());
+    let state = night.watch(&neighbour).await;
+    let events = night.events(&neighbour).await;
+    assert_eq!(state, "waiting", "{:#?}\n{}", states(&events), night.log());
     // The one that cannot be reached any more says so, and waits for a person.
     assert_eq!(night.watch(&hostile).await, "paused", "{}", night.log());
     night.assert_no_breach();

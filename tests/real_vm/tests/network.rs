@@ -172,7 +172,8 @@ async fn nothing_that_is_not_listed_is_reached_by_any_road_and_every_attempt_is_
         (13, "CONNECT tunnel failed, response 403".to_owned()),
         (14, "CONNECT tunnel failed, response 403".to_owned()),
         (15, "403".to_owned()),
-        (16, format!("Forbidden: unlisted.test:443: {listed}")),
+        // pip keeps the reason to itself.
+        (16, "No matching distribution found for greet".to_owned()),
         (17, format!("Forbidden: unlisted.test:443: {listed}")),
         (18, "curl: (97)".to_owned()),
         (19, " 403".to_owned()),
@@ -196,7 +197,10 @@ async fn nothing_that_is_not_listed_is_reached_by_any_road_and_every_attempt_is_
     ];
     let expected = expected.map(|(host, fate)| (host.to_owned(), fate.to_owned()));
     let told = fates(&night, &run, |fates| expected.iter().all(|fate| fates.contains(fate))).await;
-    let reached: Vec<_> = told.iter().filter(|(host, fate)| fate == "allowed" && host != HOST).collect();
+    let reached: Vec<_> = told
+        .iter()
+        .filter(|(host, fate)| fate == "allowed" && ![HOST, "rebound.test"].contains(&host.as_str()))
+        .collect();
     assert!(reached.is_empty(), "{reached:?}");
     night.said(&["cancel", &run]).await;
 }
