@@ -1,6 +1,7 @@
 //! One task, end to end: from a sentence to a merged pull request, in a real desktop machine.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -85,7 +86,8 @@ async fn the_demo_s_task_at_a_github_renders_shows_every_picture_and_has_nothing
         Night::begin_with(demo_script(), &configuration, vec![("GITHUB_TOKEN", TOKEN.to_owned())]).await;
     let repository = format!("{}/ada/trailhead", site.web_url());
 
-    let result = night.json(&["exec", TASK, "--repo", &repository, "--result-json"]).await;
+    // As the GitHub Action does it on a runner.
+    let result = by_the_action(&night, folder.path(), &repository).await;
     assert_eq!(result["state"], "inReview", "{result}\n{}", night.log());
     night.assert_no_breach();
     assert_eq!(site.breaches(), Vec::<String>::new());
@@ -130,6 +132,35 @@ async fn the_demo_s_task_at_a_github_renders_shows_every_picture_and_has_nothing
         ["README.md", "src/app.js", "src/index.html", "src/styles.css", "src/theme.js", "test/theme.test.js"];
     assert_eq!(changed, expected);
     night.said(&["stop"]).await;
+}
+
+/// Runs the action's own script, with `./dev nightshift` being the program, and returns the result after a look at the outputs.
+async fn by_the_action(night: &Night, folder: &Path, repository: &str) -> Value {
+    let dev = folder.join("dev");
+    std::fs::write(&dev, "#!/bin/sh\nshift\nexec \"$NIGHTSHIFT_PROGRAM\" \"$@\"\n").unwrap();
+    std::fs::set_permissions(&dev, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let command = night.command(&[]);
+    let script = std::fs::canonicalize(root().join("action/run.sh")).unwrap();
+    let environment =
+        command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+    let mut action = Command::new(script);
+    action
+        .envs(environment.collect::<Vec<_>>())
+        .env("NIGHTSHIFT_PROGRAM", command.get_program())
+        .envs([("TASK", TASK), ("REPOSITORY", repository), ("BASE", "main"), ("BUDGET", "3")])
+        .envs([("GITHUB_ACTION_PATH", folder), ("RUNNER_TEMP", folder)])
+        .env("GITHUB_OUTPUT", folder.join("output"));
+    let output = tokio::task::spawn_blocking(move || action.output().unwrap()).await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{}", night.log());
+    let result = std::fs::read(folder.join("nightshift.json")).unwrap();
+    let result: Value = serde_json::from_slice(&result).unwrap();
+    let outputs = std::fs::read_to_string(folder.join("output")).unwrap();
+    assert_eq!(
+        outputs,
+        format!("run={}\npull-request={}\n", result["run"].as_str().unwrap(), result["pullRequest"])
+    );
+    result
 }
 
 /// A script that writes a line into the notes by each kind of step, slowly enough to be killed in the middle.

@@ -1,6 +1,7 @@
 //! The HTTP API over a whole owner: what scripts and the UI see.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+mod action;
 mod decisions;
 mod loans;
 mod mcp;

@@ -1,0 +1,142 @@
+//! The part of the GitHub Action that gives a task to a server, as a runner starts it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use nightshift_protocol::{RunId, RunState};
+use nightshift_testing::github::Token;
+use serde_json::{Value, json};
+use suite::site::{SiteNight, delivery};
+use tokio::process::{Child, Command};
+
+use super::served::{Served, TOKEN};
+
+/// A task as people write them: with lines, quotes, and what a shell would run.
+const TASK: &str = "Add a \"second\" note\n\n- it's `$(touch /tmp/oops)`; 100 % done";
+
+struct Runner {
+    served: Served,
+    site: nightshift_testing::github::GitHub,
+    folder: tempfile::TempDir,
+}
+
+impl Runner {
+    async fn begin(turns: Value) -> Self {
+        let SiteNight { site, night, .. } =
+            SiteNight::begin_with(json!({ "turns": turns }), Token::Personal, delivery()).await;
+        Self { served: Served::over(night).await, site, folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.file(name)).unwrap_or_default()
+    }
+
+    fn start(&self, token: &str, budget: &str) -> Child {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../action/submit.mjs");
+        Command::new("node")
+            .arg(script)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .envs([("SERVER", self.served.url.as_str()), ("SERVER_TOKEN", token), ("POLL_MS", "50")])
+            .envs([("TASK", TASK), ("REPOSITORY", "ada/notes"), ("BASE", ""), ("BUDGET", budget)])
+            .env("GITHUB_SERVER_URL", self.site.web_url())
+            .env("GITHUB_OUTPUT", self.file("output"))
+            .env("GITHUB_STEP_SUMMARY", self.file("summary"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    }
+
+    async fn ended(&self, token: &str, budget: &str) -> (bool, String) {
+        let Output { status, stdout, stderr } = self.start(token, budget).wait_with_output().await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&stderr), "");
+        (status.success(), String::from_utf8(stdout).unwrap())
+    }
+
+    /// The run that the step says it made.
+    fn run(&self) -> RunId {
+        let output = self.read("output");
+        output.lines().find_map(|line| line.strip_prefix("run=")).unwrap().parse().unwrap()
+    }
+
+    async fn state(&self) -> RunState {
+        self.served.night.owner.api.run(&self.run().to_string()).await.unwrap().summary.state
+    }
+}
+
+fn work() -> Value {
+    json!([
+        {"calls": [{"tool": "shell", "input": {"command": "echo two >> notes.txt && git commit -qam 'Add a note'"}}]},
+        {"calls": [{"tool": "finish", "input": {"title": "Add a note", "summary": "There is a second note now."}}]},
+    ])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_action_gives_the_task_as_it_is_to_a_server_and_puts_out_its_pull_request() {
+    let runner = Runner::begin(work()).await;
+    let (good, said) = runner.ended(TOKEN, "2.5").await;
+    assert!(good, "{said}");
+    let run = runner.run();
+    assert_eq!(runner.read("output"), format!("run={run}\npull-request=1\n"));
+    let opened = runner.site.pull_requests("ada", "notes");
+    assert_eq!(opened.len(), 1);
+    let url = format!("{}/ada/notes/pull/1", runner.site.web_url());
+    assert_eq!(runner.read("summary"), format!("Nightshift opened [#1]({url}).\n"));
+    let task = runner.served.night.owner.api.run(&run.to_string()).await.unwrap().summary.task;
+    assert_eq!((task.description.as_str(), task.limits.cost_microdollars), (TASK, 2_500_000));
+    assert!(!said.contains(TOKEN), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_ends_the_action_with_the_question_and_where_to_answer_it() {
+    let ask = json!([{"calls": [{"tool": "ask", "input": {"question": "Which note:\nA or 100 % B?"}}]}]);
+    let runner = Runner::begin(ask).await;
+    let (good, said) = runner.ended(TOKEN, "").await;
+    assert!(!good);
+    let run = runner.run();
+    assert_eq!(runner.read("output"), format!("run={run}\n"));
+    let expected = format!(
+        "::error::The agent asks: Which note:%0AA or 100 %25 B? Go on with {run} at {}.",
+        runner.served.url
+    );
+    assert_eq!(said.lines().last(), Some(expected.as_str()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_token_a_budget_that_is_none_and_a_server_that_is_away_each_end_the_action_with_the_reason() {
+    let runner = Runner::begin(work()).await;
+    let (good, said) = runner.ended("wrong", "").await;
+    assert!(!good && said.starts_with("::error::") && said.contains("token"), "{said}");
+    let (good, said) = runner.ended(TOKEN, "much").await;
+    assert!(!good && said.contains("\"much\" is no number of dollars"), "{said}");
+    assert_eq!(runner.read("output"), "");
+
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let runner = Runner { served: Served { url: format!("http://{nobody}"), ..runner.served }, ..runner };
+    let (good, said) = runner.ended(TOKEN, "").await;
+    assert!(!good && said.contains(&format!("http://{nobody} does not answer")), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workflow_that_is_cancelled_cancels_its_task() {
+    let runner = Runner::begin(json!([
+        {"calls": [{"tool": "shell", "input": {"command": "sleep 60"}}]},
+    ]))
+    .await;
+    let child = runner.start(TOKEN, "");
+    while runner.read("output").is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let pid = child.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().await.unwrap().success());
+    let output = child.wait_with_output().await.unwrap();
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    assert_eq!(runner.state().await, RunState::Cancelled);
+}
