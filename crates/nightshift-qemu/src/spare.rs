@@ -22,6 +22,12 @@ use crate::start::Standing;
 /// translates its code, and sooner elsewhere.
 const WARM_UP: Duration = Duration::from_secs(2);
 
+/// The way of the pointer meanwhile, in thousandths of the screen: over the page, along the browser's buttons, which light
+/// up below it, and back to the middle, where it was. With QEMU translating the guest's code, the first click in a machine waits
+/// for the code of everything between the mouse and the screen; this has it translated.
+const POINTER_WAY: [(u32, u32); 9] =
+    [(480, 560), (300, 300), (73, 79), (228, 25), (915, 79), (983, 79), (600, 300), (500, 483), (500, 500)];
+
 /// A clone that nobody has asked for yet. Dropped, it leaves nothing.
 #[derive(Debug)]
 pub(crate) struct Spare(Standing);
@@ -67,7 +73,7 @@ impl SpareSlot {
         }
         *kept = None;
         let standing = make().await?;
-        standing.run_for(WARM_UP).await?;
+        standing.run_for(WARM_UP, &POINTER_WAY).await?;
         *kept = Some((key, Spare(standing)));
         Ok(())
     }

@@ -24,6 +24,9 @@ use crate::process::Process;
 use crate::program::Qemu;
 use crate::qmp::{Qmp, QmpError};
 
+/// The width and the height of every screen for an absolute pointer (`INPUT_EVENT_ABS_MAX` in QEMU's include/ui/input.h).
+const ABSOLUTE_RANGE: u32 = 0x7fff;
+
 /// How much less of a processor a machine gets than its owner when both want it (nice(2)): a third.
 const NICENESS: i32 = 5;
 
@@ -79,23 +82,32 @@ impl Standing {
         Ok(())
     }
 
-    /// Lets its guest run for a while and stops it again.
-    pub(crate) async fn run_for(&self, time: Duration) -> Result<(), StartError> {
-        for (command, then) in [("cont", time), ("stop", Duration::ZERO)] {
-            if let Err(error) = self.machine.qmp().execute(command, serde_json::json!({})).await {
-                return Err(explain(&self.machine, error).await);
-            }
-            tokio::time::sleep(then).await;
+    /// Lets its guest run for a while, in which the pointer goes along this way over its screen (in thousandths of its width and
+    /// height), and stops it again.
+    pub(crate) async fn run_for(&self, time: Duration, way: &[(u32, u32)]) -> Result<(), StartError> {
+        self.execute("cont", serde_json::json!({})).await?;
+        let steps = u32::try_from(way.len()).unwrap_or(u32::MAX).saturating_add(1);
+        for (x, y) in way {
+            let axis = |axis: &str, thousandths: u32| serde_json::json!({"type": "abs", "data": {"axis": axis, "value": thousandths * ABSOLUTE_RANGE / 1_000}});
+            let events = serde_json::json!({"events": [axis("x", *x), axis("y", *y)]});
+            self.execute("input-send-event", events).await?;
+            tokio::time::sleep(time / steps).await;
         }
-        Ok(())
+        tokio::time::sleep(time / steps).await;
+        self.execute("stop", serde_json::json!({})).await
+    }
+
+    async fn execute(&self, command: &str, arguments: serde_json::Value) -> Result<(), StartError> {
+        match self.machine.qmp().execute(command, arguments).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(explain(&self.machine, error).await),
+        }
     }
 
     /// Lets its guest run.
     pub(crate) async fn go_on(self) -> Result<QemuMachine, StartError> {
-        match self.machine.qmp().execute("cont", serde_json::json!({})).await {
-            Ok(_) => Ok(self.started()),
-            Err(error) => Err(explain(&self.machine, error).await),
-        }
+        self.execute("cont", serde_json::json!({})).await?;
+        Ok(self.started())
     }
 
     fn started(self) -> QemuMachine {

@@ -27,7 +27,8 @@ const ROOM: u64 = 64 << 20;
 #[derive(Debug)]
 pub(crate) struct Load {
     blocks: Vec<RamBlock>,
-    files: Vec<PathBuf>,
+    /// What its memory comes to hold; `None` where that is in the state that QEMU reads.
+    image: Option<MemoryImage>,
     guest: Guest,
 }
 
@@ -78,9 +79,10 @@ pub(crate) fn prepare(
         share(&source.join(&name), &place).map_err(|source| unwritable(&place, source))?;
     }
     let files: Vec<PathBuf> = page_files.iter().map(|name| prepared.folder.join(name)).collect();
+    let mut image = None;
     if !record.whole {
-        write_state(&prepared, &files, &record)
-            .map_err(|error| unwritable(&prepared.folder.join(name::STATE), error))?;
+        let written = write_state(&prepared, &files, &record);
+        image = Some(written.map_err(|error| unwritable(&prepared.folder.join(name::STATE), error))?);
     }
     if let Some(top) = below.last() {
         let unusable = |source| {
@@ -90,7 +92,7 @@ pub(crate) fn prepare(
         let disk = qcow2::overlay(top, size).map_err(|error| unusable(io::Error::other(error)))?;
         prepared.folder.write(name::DISK, &disk).map_err(unusable)?;
     }
-    prepared.load = Some(Load { blocks: record.blocks, files, guest });
+    prepared.load = Some(Load { blocks: record.blocks, image, guest });
     let generation = match generation {
         Generation::Kept => Some(record.generation),
         Generation::Fresh => None,
@@ -98,8 +100,8 @@ pub(crate) fn prepare(
     Ok((prepared, Start::Resume { layers: record.layers, generation }))
 }
 
-/// Writes the state of the devices, which is saved as if it were memory.
-fn write_state(prepared: &Prepared, files: &[PathBuf], record: &CheckpointRecord) -> io::Result<()> {
+/// Writes the state of the devices, which is saved as if it were memory, and returns all that was saved.
+fn write_state(prepared: &Prepared, files: &[PathBuf], record: &CheckpointRecord) -> io::Result<MemoryImage> {
     let first = record.memory_pages();
     let image = MemoryImage::open(files, first + STATE_PAGES)?;
     let count = usize::try_from(record.state_bytes).map_err(io::Error::other)?.div_ceil(PAGE);
@@ -109,14 +111,15 @@ fn write_state(prepared: &Prepared, files: &[PathBuf], record: &CheckpointRecord
     let mut state = vec![0; count * PAGE];
     image.read(Run { first, count }, &mut state)?;
     state.truncate(record.state_bytes as usize);
-    prepared.folder.write(name::STATE, &state)
+    prepared.folder.write(name::STATE, &state)?;
+    Ok(image)
 }
 
 /// Puts memory and devices into a machine, and lets its guest go on.
 pub(crate) async fn load_into(machine: &QemuMachine, load: Load) -> Result<(), LoadError> {
-    let Load { blocks, files, guest } = load;
-    if !files.is_empty() {
-        load_memory(machine, blocks, files).await?;
+    let Load { blocks, image, guest } = load;
+    if let Some(image) = image {
+        load_memory(machine, blocks, image).await?;
     }
     machine.load_devices().await?;
     match guest {
@@ -126,11 +129,11 @@ pub(crate) async fn load_into(machine: &QemuMachine, load: Load) -> Result<(), L
     Ok(())
 }
 
-/// Puts what files of pages have into the memory of a machine.
+/// Puts what was saved into the memory of a machine.
 async fn load_memory(
     machine: &QemuMachine,
     blocks: Vec<RamBlock>,
-    files: Vec<PathBuf>,
+    image: MemoryImage,
 ) -> Result<(), LoadError> {
     let opened = live_memory(machine, Path::new("/proc")).await;
     let (memory, found) = opened.map_err(|error| LoadError::Other(from_saving(error)))?;
@@ -139,10 +142,7 @@ async fn load_memory(
             what: "QEMU has other memory than the machine that was saved".to_owned(),
         }));
     }
-    let loading = tokio::task::spawn_blocking(move || {
-        let image = MemoryImage::open(&files, memory.pages() + STATE_PAGES)?;
-        memory.load(&image)
-    });
+    let loading = tokio::task::spawn_blocking(move || memory.load(&image));
     let loaded = loading.await.unwrap_or_else(|error| Err(io::Error::other(error)));
     loaded.map_err(|source| {
         LoadError::Other(StartError::Io {
