@@ -14,6 +14,7 @@ mod environment;
 mod follow;
 mod hosts;
 mod mcp;
+mod memory;
 mod models;
 mod owner;
 mod providers;

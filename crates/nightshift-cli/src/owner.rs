@@ -107,6 +107,7 @@ pub(crate) async fn serve(environment: &Environment, listen: Listen) -> Result<(
     let port = socket.port();
     access::write(&folders.access_file(), &Kept { port, ..kept.clone() })
         .map_err(io("writing access.json"))?;
+    tokio::spawn(crate::memory::give_back());
     let (api, supervisor) = assemble(environment, &folders, &configuration, &entropy).await?;
     let restart = Arc::new(Notify::new());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
