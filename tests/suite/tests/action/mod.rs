@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
-use nightshift_protocol::{RunId, RunState};
+use nightshift_api::SettingsKeeper;
+use nightshift_protocol::{
+    ChangeSettings, ErrorCode, KeepKey, KeySummary, RunId, RunState, Settings, UserError,
+};
 use nightshift_testing::github::Token;
 use serde_json::{Value, json};
 use suite::site::{SiteNight, delivery};
@@ -14,6 +17,49 @@ use super::served::{Served, TOKEN};
 /// A task as people write them: with lines, quotes, and what a shell would run.
 const TASK: &str = "Add a \"second\" note\n\n- it's `$(touch /tmp/oops)`; 100 % done";
 
+/// The settings of a server whose tasks may have seven turns.
+struct SevenTurns;
+
+fn not_here<T>() -> Result<T, UserError> {
+    Err(UserError::new(ErrorCode::InvalidRequest, "these settings are only read", ""))
+}
+
+#[async_trait::async_trait]
+impl SettingsKeeper for SevenTurns {
+    async fn settings(&self) -> Result<Settings, UserError> {
+        let values = json!({
+            "model": "m", "contextTokens": null, "sandboxes": null, "memoryMib": 2_048, "processors": 2, "spare": true, "hosts": [],
+            "limits": {"turns": 7, "tokens": 1_000_000, "costMicrodollars": 1, "seconds": 600},
+            "egressAllow": [], "egressSetUp": [], "egressPermit": [],
+        });
+        let settings = json!({
+            "values": values, "defaults": values, "revision": "r", "file": "/config.toml", "pending": false, "undoable": null,
+            "takesHosts": false, "keys": [], "keepsIn": "file",
+        });
+        Ok(serde_json::from_value(settings).unwrap())
+    }
+
+    async fn change(&self, _: ChangeSettings) -> Result<Settings, UserError> {
+        not_here()
+    }
+
+    async fn undo(&self) -> Result<Settings, UserError> {
+        not_here()
+    }
+
+    async fn keep_key(&self, _: &str, _: KeepKey) -> Result<KeySummary, UserError> {
+        not_here()
+    }
+
+    async fn forget_key(&self, _: &str) -> Result<KeySummary, UserError> {
+        not_here()
+    }
+
+    fn restart(&self) -> Result<(), UserError> {
+        not_here()
+    }
+}
+
 struct Runner {
     served: Served,
     site: nightshift_testing::github::GitHub,
@@ -22,8 +68,9 @@ struct Runner {
 
 impl Runner {
     async fn begin(turns: Value) -> Self {
-        let SiteNight { site, night, .. } =
+        let SiteNight { site, mut night, .. } =
             SiteNight::begin_with(json!({ "turns": turns }), Token::Personal, delivery()).await;
+        night.owner.api = night.owner.api.with_settings(std::sync::Arc::new(SevenTurns));
         Self { served: Served::over(night).await, site, folder: tempfile::tempdir().unwrap() }
     }
 
@@ -73,7 +120,8 @@ impl Runner {
 
 fn work() -> Value {
     json!([
-        {"calls": [{"tool": "shell", "input": {"command": "echo two >> notes.txt && git commit -qam 'Add a note'"}}]},
+        {"calls": [{"tool": "shell", "input": {"command": "echo two >> notes.txt && git commit -qam 'Add a note' && cat notes.txt"}}]},
+        {"calls": [{"tool": "evidence", "input": {"claim": "There are two notes.", "step": "1.1"}}]},
         {"calls": [{"tool": "finish", "input": {"title": "Add a note", "summary": "There is a second note now."}}]},
     ])
 }
@@ -90,7 +138,9 @@ async fn the_action_gives_the_task_as_it_is_to_a_server_and_puts_out_its_pull_re
     let url = format!("{}/ada/notes/pull/1", runner.site.web_url());
     assert_eq!(runner.read("summary"), format!("Nightshift opened [#1]({url}).\n"));
     let task = runner.served.night.owner.api.run(&run.to_string()).await.unwrap().summary.task;
-    assert_eq!((task.description.as_str(), task.limits.cost_microdollars), (TASK, 2_500_000));
+    assert_eq!(task.description, TASK);
+    // The budget is the workflow's, the rest the server's.
+    assert_eq!((task.limits.cost_microdollars, task.limits.turns), (2_500_000, 7));
     assert!(!said.contains(TOKEN), "{said}");
 }
 

@@ -108,7 +108,7 @@ mod tests {
         let (above, below) = even.split_at(256 * 160);
         assert_eq!(above[1..4], [255; 3]);
         assert_eq!(below[1..4], [255; 3]);
-        assert!(above[4] < 20 && below[4] < 20, "{} and {}", above[4], below[4]);
+        assert!(above[4] < 40 && below[4] < 40, "{} and {}", above[4], below[4]);
     }
 
     #[test]
