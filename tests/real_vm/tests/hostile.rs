@@ -46,7 +46,7 @@ fn script() -> Value {
             shell(connections), shell(&begin), shell("sleep 5; echo more >~/more; sleep 300"), asks(json!([])),
         ]},
         {"when": {"firstMessageContains": "Work"}, "turns": [
-            shell("for i in $(seq 20); do echo $i; sleep 0.2; done >~/work && tail -1 ~/work"),
+            shell("for i in $(seq 20); do echo $i; sleep 0.2; done >~/counted && tail -1 ~/counted"),
             asks(json!([{"lastResultContains": "20"}])),
         ]},
     ]})
