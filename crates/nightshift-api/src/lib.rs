@@ -274,6 +274,12 @@ impl Api {
         self.supervisor.terminal(&run, session, size).await
     }
 
+    /// Opens a shell without a terminal in a run's sandbox, for programs.
+    pub async fn plain_shell(&self, named: &str) -> Result<Terminal, UserError> {
+        let run = self.find(named).await?.run;
+        self.supervisor.plain_shell(&run).await
+    }
+
     /// A run as lists show it.
     pub async fn summary(&self, named: &str) -> Result<RunSummary, UserError> {
         self.find(named).await

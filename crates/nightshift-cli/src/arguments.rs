@@ -152,7 +152,8 @@ Example:
     /// Open a shell in a run's sandbox, beside the agent, which goes on.
     #[command(after_help = "\
 The shell is the agent's user's, in the repository's folder; what is done there is not recorded. It is kept for 15
-minutes when the connection is cut, and comes back by itself. `exit` ends it.
+minutes when the connection is cut, and comes back by itself. `exit` ends it. Where input or output is no terminal it
+prints only what its commands print, ends where its input ends, and its exit status is this program's.
 Examples:
   nightshift shell run-4k2
   echo 'git log --oneline | head' | nightshift shell run-4k2")]
@@ -383,7 +384,7 @@ Examples:
     Show {
         /// The run's or task's id, or how it begins.
         run: String,
-        /// Write the evidence's pictures into this folder.
+        /// Write the evidence's pictures and the recording into this folder.
         #[arg(long, value_name = "FOLDER")]
         pictures: Option<PathBuf>,
     },

@@ -36,6 +36,8 @@ pub enum TerminalRequest {
         /// Lines.
         rows: u16,
     },
+    /// Nothing more will be typed. A shell without a terminal ends when it has done what it read.
+    End,
 }
 
 /// What the owner says to a person's terminal, as JSON in a text message.
@@ -78,6 +80,8 @@ mod tests {
         let resize: TerminalRequest =
             serde_json::from_str(r#"{"type":"resize","columns":120,"rows":40}"#).unwrap();
         assert_eq!(resize, TerminalRequest::Resize { columns: 120, rows: 40 });
+        let end: TerminalRequest = serde_json::from_str(r#"{"type":"end"}"#).unwrap();
+        assert_eq!(end, TerminalRequest::End);
         let ended = serde_json::to_string(&TerminalMessage::Ended { code: Some(1) }).unwrap();
         assert_eq!(ended, r#"{"type":"ended","code":1}"#);
     }

@@ -5,16 +5,22 @@
 //!                      ── keys, size ───────────────────────▶       ─▶
 //! ```
 //!
+//! Beside those there are shells without a terminal, for programs: [`plain`].
+//!
 //! A shell belongs to the owner, not to the connection: who was cut off comes back to it by its session and finds the
 //! terminal as it is. It ends by itself, with its sandbox, or when nobody has looked at it for 15 minutes. The agent
 //! is not disturbed; what a person does there is not recorded.
+
+mod plain;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use nightshift_channel::{Channel, Command, GuestUser, Input, Job, JobEvent, JobStatus, Signal};
+use nightshift_channel::{
+    Channel, Command, GuestUser, Input, Job, JobEvent, JobStatus, Signal, StartJobError,
+};
 use nightshift_protocol::{ErrorCode, RunId, TerminalSize, UserError};
 use tokio::sync::{broadcast, mpsc};
 
@@ -54,6 +60,7 @@ const START: &str = r#"exec script --quiet --return --flush --command 'tty >"$NI
 #[derive(Default)]
 pub(crate) struct Terminals {
     shells: Mutex<HashMap<(RunId, String), Arc<Shell>>>,
+    plain: plain::Count,
     /// Held while one is started: of two windows that want the same session, one starts it and the other finds it.
     starting: tokio::sync::Mutex<()>,
 }
@@ -80,6 +87,19 @@ struct Printed {
 /// A person's look at a shell.
 pub struct Terminal {
     session: String,
+    behind: Behind,
+}
+
+/// What is behind a terminal.
+enum Behind {
+    /// A shell on a terminal in the sandbox.
+    Shell(Look),
+    /// A shell without one.
+    Plain(plain::PlainShell),
+}
+
+/// A look at a shell that others may look at too.
+struct Look {
     shell: Arc<Shell>,
     live: broadcast::Receiver<Bytes>,
     first: Option<Bytes>,
@@ -115,13 +135,7 @@ impl Supervisor {
             terminal.resize(size).await;
             return Ok(terminal);
         }
-        if self.shared().terminals.count(run) >= MOST {
-            return Err(UserError::new(
-                ErrorCode::Conflict,
-                format!("{MOST} shells of this run are open"),
-                "Leave one of them with `exit`.",
-            ));
-        }
+        self.shared().terminals.admit(run)?;
         let screen = self.screen(run).await?;
         let shell = start(&screen, &session, size).await?;
         self.shared().terminals.keep(key.clone(), Arc::clone(&shell.0));
@@ -164,8 +178,17 @@ impl Terminals {
         self.shells().get(key).cloned()
     }
 
-    fn count(&self, run: &RunId) -> usize {
-        self.shells().keys().filter(|(of, _)| of == run).count()
+    /// Refuses one shell too many.
+    fn admit(&self, run: &RunId) -> Result<(), UserError> {
+        let open = self.shells().keys().filter(|(of, _)| of == run).count() + self.plain.of(run);
+        if open < MOST {
+            return Ok(());
+        }
+        Err(UserError::new(
+            ErrorCode::Conflict,
+            format!("{MOST} shells of this run are open"),
+            "Leave one of them with `exit`.",
+        ))
     }
 
     fn keep(&self, key: (RunId, String), shell: Arc<Shell>) {
@@ -191,13 +214,7 @@ async fn start(
         .variable("ROWS", size.rows.to_string())
         .variable("COLS", size.columns.to_string())
         .input(Input::Stream);
-    let job = screen.channel().start(command).await.map_err(|error| {
-        UserError::new(
-            ErrorCode::SandboxFailed,
-            format!("no shell could be started in the sandbox: {error}"),
-            "Try again in a moment.",
-        )
-    })?;
+    let job = screen.channel().start(command).await.map_err(|error| not_started(&error))?;
     let (asks, asked) = mpsc::channel(ASKS);
     let live = broadcast::channel(PIECES).0;
     let printed = Mutex::new(Printed { kept: Scrollback::default(), ended: None, live });
@@ -212,6 +229,22 @@ async fn start(
         _screen: screen.clone(),
     };
     Ok((shell, keeper))
+}
+
+fn not_started(error: &StartJobError) -> UserError {
+    UserError::new(
+        ErrorCode::SandboxFailed,
+        format!("no shell could be started in the sandbox: {error}"),
+        "Try again in a moment.",
+    )
+}
+
+/// The exit status of what ended by itself.
+fn code_of(status: JobStatus) -> Option<i32> {
+    match status {
+        JobStatus::Code(code) => Some(code),
+        JobStatus::Signal(_) | JobStatus::TimedOut | JobStatus::Lost => None,
+    }
 }
 
 /// The guest's file with the name of a terminal's device.
@@ -238,10 +271,7 @@ impl Keeper {
             tokio::select! {
                 event = self.job.next() => match event {
                     Some(JobEvent::Output { bytes, .. }) => self.shell.print(bytes),
-                    Some(JobEvent::Exited(exit)) => break match exit.status {
-                        JobStatus::Code(code) => Some(code),
-                        JobStatus::Signal(_) | JobStatus::TimedOut | JobStatus::Lost => None,
-                    },
+                    Some(JobEvent::Exited(exit)) => break code_of(exit.status),
                     None => break None,
                 },
                 ask = self.asked.recv() => match ask {
@@ -319,16 +349,51 @@ impl Shell {
 impl Terminal {
     fn at(session: String, shell: Arc<Shell>) -> Self {
         let (first, live) = shell.look();
-        Self { session, shell, live, first: Some(first).filter(|first| !first.is_empty()) }
+        let look = Look { shell, live, first: Some(first).filter(|first| !first.is_empty()) };
+        Self { session, behind: Behind::Shell(look) }
     }
 
-    /// The session: with it the same shell is opened again.
+    /// The session: with it the same shell is opened again, if it has a terminal.
     pub fn session(&self) -> &str {
         &self.session
     }
 
     /// What it shows next. It may be given up and asked again; nothing is lost.
     pub async fn next(&mut self) -> TerminalEvent {
+        match &mut self.behind {
+            Behind::Shell(look) => look.next().await,
+            Behind::Plain(shell) => shell.next().await,
+        }
+    }
+
+    /// Sends what was typed. It waits where the guest does not read.
+    pub async fn keys(&mut self, bytes: Bytes) {
+        match &mut self.behind {
+            // A shell that has ended says so itself.
+            Behind::Shell(look) => {
+                let _ended = look.shell.asks.send(Ask::Keys(bytes)).await;
+            }
+            Behind::Plain(shell) => shell.input(&bytes).await,
+        }
+    }
+
+    /// Says that nothing more will be typed: a shell without a terminal ends when it has done what it read.
+    pub fn end_input(&mut self) {
+        if let Behind::Plain(shell) = &mut self.behind {
+            shell.end_input();
+        }
+    }
+
+    /// Says how large the terminal is.
+    pub async fn resize(&self, size: TerminalSize) {
+        if let Behind::Shell(look) = &self.behind {
+            let _ended = look.shell.asks.send(Ask::Size(size)).await;
+        }
+    }
+}
+
+impl Look {
+    async fn next(&mut self) -> TerminalEvent {
         if let Some(first) = self.first.take() {
             return TerminalEvent::Output(first);
         }
@@ -354,17 +419,6 @@ impl Terminal {
         self.first = Some(first);
         TerminalEvent::Missed
     }
-
-    /// Sends what was typed. It waits where the guest does not read.
-    pub async fn keys(&self, bytes: Bytes) {
-        // A shell that has ended says so itself.
-        let _ended = self.shell.asks.send(Ask::Keys(bytes)).await;
-    }
-
-    /// Says how large the terminal is.
-    pub async fn resize(&self, size: TerminalSize) {
-        let _ended = self.shell.asks.send(Ask::Size(size)).await;
-    }
 }
 
 /// The newest output, cut where a line begins so that no control sequence is cut.
@@ -385,94 +439,4 @@ impl Scrollback {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shell() -> (Arc<Shell>, mpsc::Receiver<Ask>) {
-        let (asks, asked) = mpsc::channel(ASKS);
-        let live = broadcast::channel(PIECES).0;
-        (
-            Arc::new(Shell {
-                asks,
-                printed: Mutex::new(Printed { kept: Scrollback::default(), ended: None, live }),
-            }),
-            asked,
-        )
-    }
-
-    fn output(text: &'static str) -> TerminalEvent {
-        TerminalEvent::Output(Bytes::from_static(text.as_bytes()))
-    }
-
-    #[tokio::test]
-    async fn who_comes_later_sees_what_was_printed_and_then_what_comes_each_once() {
-        let (shell, _asked) = shell();
-        shell.print(Bytes::from_static(b"one\n"));
-        let mut terminal = Terminal::at("a".to_owned(), Arc::clone(&shell));
-        shell.print(Bytes::from_static(b"two\n"));
-        assert_eq!(terminal.next().await, output("one\n"));
-        assert_eq!(terminal.next().await, output("two\n"));
-        let mut later = Terminal::at("a".to_owned(), shell);
-        assert_eq!(later.next().await, output("one\ntwo\n"));
-    }
-
-    #[tokio::test]
-    async fn an_end_is_told_after_all_output_to_those_who_wait_and_those_who_come() {
-        let (shell, _asked) = shell();
-        let mut waits = Terminal::at("a".to_owned(), Arc::clone(&shell));
-        shell.print(Bytes::from_static(b"bye\n"));
-        shell.end(Some(3));
-        assert_eq!(
-            [waits.next().await, waits.next().await],
-            [output("bye\n"), TerminalEvent::Ended(Some(3))]
-        );
-        let mut comes = Terminal::at("a".to_owned(), shell);
-        assert_eq!(
-            [comes.next().await, comes.next().await],
-            [output("bye\n"), TerminalEvent::Ended(Some(3))]
-        );
-    }
-
-    #[tokio::test]
-    async fn who_waits_for_output_is_woken_by_the_end() {
-        let (shell, _asked) = shell();
-        let mut waits = Terminal::at("a".to_owned(), Arc::clone(&shell));
-        let (seen, ()) = tokio::join!(waits.next(), async {
-            tokio::task::yield_now().await;
-            shell.end(None);
-        });
-        assert_eq!(seen, TerminalEvent::Ended(None));
-    }
-
-    #[tokio::test]
-    async fn a_viewer_that_is_too_slow_begins_anew_with_what_is_kept() {
-        let (shell, _asked) = shell();
-        let mut slow = Terminal::at("a".to_owned(), Arc::clone(&shell));
-        for _ in 0..=PIECES {
-            shell.print(Bytes::from_static(b"x\n"));
-        }
-        assert_eq!(slow.next().await, TerminalEvent::Missed);
-        let TerminalEvent::Output(kept) = slow.next().await else { panic!("no output") };
-        assert_eq!(kept.len(), 2 * (PIECES + 1));
-    }
-
-    #[test]
-    fn what_is_kept_is_bounded_and_begins_with_a_line() {
-        let mut kept = Scrollback::default();
-        for number in 0..40_000 {
-            kept.add(format!("line {number}\n").as_bytes());
-        }
-        let bytes = kept.bytes();
-        assert!(bytes.len() <= KEPT && bytes.starts_with(b"line ") && bytes.ends_with(b"line 39999\n"));
-        kept.add(&vec![b'x'; KEPT * 2]);
-        assert_eq!(kept.bytes().len(), KEPT);
-    }
-
-    #[test]
-    fn a_session_is_letters_and_digits_and_nothing_that_a_shell_reads() {
-        assert_eq!(known_form("a1B2".to_owned()).ok(), Some("a1B2".to_owned()));
-        for bad in ["", "a b", "$(reboot)", "../x", &"a".repeat(33)] {
-            assert_eq!(known_form(bad.to_owned()).unwrap_err().code, ErrorCode::InvalidRequest, "{bad}");
-        }
-    }
-}
+mod tests;

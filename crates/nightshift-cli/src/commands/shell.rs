@@ -1,7 +1,8 @@
 //! `nightshift shell`: this terminal becomes one of a run's sandbox.
 //!
 //! Bytes go both ways as they are. A cut connection is opened again to the same shell; the owner sends what it printed
-//! lately once more, so the screen is cleared before.
+//! lately once more, so the screen is cleared before. Where input or output is no terminal, the shell has none either: it
+//! prints what its commands print, and ends where the input ends.
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -27,9 +28,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Clears the terminal and its scrolling region: RIS of ECMA-48.
 const RESET: &[u8] = b"\x1bc";
 
-/// Ctrl+D.
-const END_OF_INPUT: u8 = 4;
-
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// How a connection ended.
@@ -42,14 +40,15 @@ enum Ending {
 /// Opens a shell in the sandbox of `run`, and returns its exit status when it ends.
 pub(crate) async fn shell(environment: &Environment, run: &str) -> Result<u8, UserError> {
     let mut client = owner::connect(environment).await?;
-    let _raw = Raw::begin();
+    let kind = Kind::of(std::io::stdin().is_terminal(), std::io::stdout().is_terminal());
+    let _raw = (kind == Kind::Terminal).then(Raw::begin);
     let (say, mut typed) = mpsc::channel(16);
     // A thread, and not tokio's own reading: that one keeps the program from ending until a key is pressed.
     std::thread::spawn(move || read_keys(&say));
     let mut session = None;
     let mut attempts = 0;
     loop {
-        let ending = match open(&client, run, session.as_deref()).await {
+        let ending = match open(&client, run, kind, session.as_deref()).await {
             Ok(socket) => follow(socket, &mut typed, &mut session, &mut attempts).await?,
             Err(error) if session.is_none() => return Err(error),
             Err(_) => Ending::Cut,
@@ -57,6 +56,14 @@ pub(crate) async fn shell(environment: &Environment, run: &str) -> Result<u8, Us
         match ending {
             Ending::Exited(code) => return Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)),
             Ending::Refused(error) => return Err(error),
+            // What was read and done is not known, and must not be done twice.
+            Ending::Cut if kind == Kind::Plain => {
+                return Err(UserError::new(
+                    ErrorCode::OwnerUnreachable,
+                    "the connection to the shell was cut, and the shell was ended",
+                    "What it printed until then is above; look in the sandbox how far it came.",
+                ));
+            }
             Ending::Cut if attempts == ATTEMPTS => {
                 return Err(UserError::new(
                     ErrorCode::OwnerUnreachable,
@@ -75,16 +82,31 @@ pub(crate) async fn shell(environment: &Environment, run: &str) -> Result<u8, Us
     }
 }
 
-async fn open(client: &Client, run: &str, session: Option<&str>) -> Result<Socket, UserError> {
+/// What kind of shell is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// On a terminal of its own, for a person.
+    Terminal,
+    /// Without one, for a program.
+    Plain,
+}
+
+impl Kind {
+    /// Both ends of this program decide: a person types and looks.
+    fn of(typed: bool, looked_at: bool) -> Self {
+        if typed && looked_at { Self::Terminal } else { Self::Plain }
+    }
+}
+
+async fn open(client: &Client, run: &str, kind: Kind, session: Option<&str>) -> Result<Socket, UserError> {
     // The owner knows what a shortened name means, and says what is wrong with one.
     let summary: serde_json::Value = client.get(&format!("/runs/{run}")).await?;
     let run = summary["summary"]["run"].as_str().unwrap_or(run).to_owned();
-    let TerminalSize { columns, rows } = size();
-    let session = session.map(|session| format!("&session={session}")).unwrap_or_default();
     let address = client.address();
     let url = format!(
-        "{}/api/v1/runs/{run}/terminal?columns={columns}&rows={rows}{session}",
-        address.url.replacen("http", "ws", 1)
+        "{}/api/v1/runs/{run}/terminal?{}",
+        address.url.replacen("http", "ws", 1),
+        wanted(kind, size(), session)
     );
     let token = format!("Bearer {}", address.token);
     let failed = |what: String| {
@@ -101,6 +123,16 @@ async fn open(client: &Client, run: &str, session: Option<&str>) -> Result<Socke
     opened.map(|(socket, _)| socket).map_err(|error| failed(format!("the shell was not opened: {error}")))
 }
 
+/// The shell that is wanted, as the owner is asked for it.
+fn wanted(kind: Kind, size: TerminalSize, session: Option<&str>) -> String {
+    let TerminalSize { columns, rows } = size;
+    let session = session.map(|session| format!("&session={session}")).unwrap_or_default();
+    match kind {
+        Kind::Terminal => format!("columns={columns}&rows={rows}{session}"),
+        Kind::Plain => "plain=true".to_owned(),
+    }
+}
+
 async fn follow(
     mut socket: Socket,
     typed: &mut mpsc::Receiver<Vec<u8>>,
@@ -111,7 +143,6 @@ async fn follow(
         UserError::new(ErrorCode::Internal, format!("listening for signals: {error}"), "Try again.")
     })?;
     let mut open = true;
-    let mut again = tokio::time::interval(PAUSE / 2);
     loop {
         tokio::select! {
             message = socket.next() => match message {
@@ -135,16 +166,11 @@ async fn follow(
             },
             keys = typed.recv(), if open => {
                 open = keys.is_some();
-                if let Some(keys) = keys
-                    && socket.send(Message::binary(keys)).await.is_err()
-                {
-                    return Ok(Ending::Cut);
-                }
-            }
-            // An input that has ended, as in `nightshift shell RUN < script`, ends the shell as Ctrl+D does: each time
-            // that the shell asks for more, for one that comes while a command runs is the command's.
-            _ = again.tick(), if !open => {
-                if socket.send(Message::binary(vec![END_OF_INPUT])).await.is_err() {
+                let message = match keys {
+                    Some(keys) => Message::binary(keys),
+                    None => Message::text(serde_json::to_string(&TerminalRequest::End).unwrap_or_default()),
+                };
+                if socket.send(message).await.is_err() {
                     return Ok(Ending::Cut);
                 }
             }
@@ -205,5 +231,25 @@ impl Drop for Raw {
         if let Some(before) = &self.0 {
             let _nothing_else_to_try = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_has_a_terminal_only_where_a_person_types_and_looks() {
+        let kinds = [(true, true), (true, false), (false, true), (false, false)]
+            .map(|(typed, looked_at)| Kind::of(typed, looked_at));
+        assert_eq!(kinds, [Kind::Terminal, Kind::Plain, Kind::Plain, Kind::Plain]);
+    }
+
+    #[test]
+    fn a_terminal_is_asked_for_with_its_size_and_a_plain_shell_is_never_come_back_to() {
+        let size = TerminalSize { columns: 100, rows: 30 };
+        assert_eq!(wanted(Kind::Terminal, size, None), "columns=100&rows=30");
+        assert_eq!(wanted(Kind::Terminal, size, Some("5f0c")), "columns=100&rows=30&session=5f0c");
+        assert_eq!(wanted(Kind::Plain, size, Some("5f0c")), "plain=true");
     }
 }

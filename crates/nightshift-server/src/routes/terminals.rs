@@ -35,6 +35,9 @@ pub(super) struct Wanted {
     columns: Option<u16>,
     /// Lines; 24 if absent.
     rows: Option<u16>,
+    /// Whether the shell is to have no terminal: no prompt, no colours, and an end where its input ends.
+    #[serde(default)]
+    plain: bool,
 }
 
 /// Opens a shell in a run's sandbox: a WebSocket. Binary messages are what the shell prints and what is typed; everything
@@ -62,7 +65,12 @@ pub(super) async fn terminal(
     Ok(upgrade.max_message_size(LONGEST_MESSAGE).on_upgrade(async move |socket| {
         let mut person = Person { socket, heard: Instant::now() };
         // A browser is not told why a WebSocket was refused, so it is told inside.
-        let _gone = match api.terminal(run.as_str(), wanted.session, size).await {
+        let opened = if wanted.plain {
+            api.plain_shell(run.as_str()).await
+        } else {
+            api.terminal(run.as_str(), wanted.session, size).await
+        };
+        let _gone = match opened {
             Ok(terminal) => person.serve(terminal).await,
             Err(error) => person.say(&TerminalMessage::Refused { error }).await,
         };
@@ -94,9 +102,12 @@ impl Person {
                     match message {
                         Some(Ok(Message::Binary(keys))) => terminal.keys(keys).await,
                         Some(Ok(Message::Text(text))) => {
-                            let TerminalRequest::Resize { columns, rows } =
-                                serde_json::from_str(&text).map_err(|_| Gone)?;
-                            terminal.resize(TerminalSize { columns, rows }).await;
+                            match serde_json::from_str(&text).map_err(|_| Gone)? {
+                                TerminalRequest::Resize { columns, rows } => {
+                                    terminal.resize(TerminalSize { columns, rows }).await;
+                                }
+                                TerminalRequest::End => terminal.end_input(),
+                            }
                         }
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                         Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(Gone),

@@ -59,6 +59,11 @@ impl Terminal {
         self.socket.send(Message::binary(text.as_bytes().to_vec())).await.unwrap();
     }
 
+    async fn ends(&mut self) {
+        let end = serde_json::to_string(&TerminalRequest::End).unwrap();
+        self.socket.send(Message::text(end)).await.unwrap();
+    }
+
     async fn session(&mut self) -> String {
         match self.said().await {
             TerminalMessage::Open { session } => session,
@@ -107,6 +112,74 @@ async fn who_was_cut_off_comes_back_to_the_same_shell_and_what_it_showed() {
     again.until_shown("after-here").await;
     let mut other = Terminal::open(&served, &run, "").await;
     assert_ne!(other.session().await, session);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shell_without_a_terminal_prints_only_what_its_commands_print_and_ends_where_its_input_ends() {
+    let (served, run) = waiting().await;
+    let mut shell = Terminal::open(&served, &run, "?plain=true").await;
+    shell.session().await;
+    shell
+        .types(
+            "echo one; if [ -t 0 ] || [ -t 1 ]; then echo tty; fi\necho two >&2\nread -r line\nthe input\n",
+        )
+        .await;
+    shell.types("echo \"read: $line\"\n(exit 3)\n").await;
+    shell.ends().await;
+    assert_eq!(shell.said().await, TerminalMessage::Ended { code: Some(3) });
+    assert_eq!(shell.shown, "one\ntwo\nread: the input\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_out_of_what_a_shell_without_a_terminal_prints() {
+    let (served, run) = waiting().await;
+    let mut shell = Terminal::open(&served, &run, "?plain=true").await;
+    shell.session().await;
+    shell.types("seq 1 1500000\n").await;
+    shell.ends().await;
+    // Longer than what any buffer on the way holds.
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    assert_eq!(shell.said().await, TerminalMessage::Ended { code: Some(0) });
+    let counted = shell.shown.lines().zip(1..).filter(|(line, number)| *line == number.to_string()).count();
+    assert_eq!((counted, shell.shown.lines().count()), (1_500_000, 1_500_000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shell_without_a_terminal_ends_with_its_connection() {
+    let (served, run) = waiting().await;
+    let mut shell = Terminal::open(&served, &run, "?plain=true").await;
+    shell.session().await;
+    shell.types("echo \"<$$>\"; exec sleep 600\n").await;
+    shell.until_shown(">").await;
+    let process = shell.shown.trim().trim_matches(['<', '>']).to_owned();
+    let runs = || std::path::Path::new("/proc").join(&process).exists();
+    assert!(!process.is_empty() && runs());
+    drop(shell);
+    let gone = async {
+        while runs() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(WITHIN, gone).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_has_at_most_eight_shells_of_both_kinds() {
+    let (served, run) = waiting().await;
+    let mut open = Vec::new();
+    for number in 0..8 {
+        let query = if number % 2 == 0 { "?plain=true" } else { "" };
+        let mut shell = Terminal::open(&served, &run, query).await;
+        shell.session().await;
+        open.push(shell);
+    }
+    for query in ["", "?plain=true"] {
+        let mut more = Terminal::open(&served, &run, query).await;
+        let TerminalMessage::Refused { error } = more.said().await else { panic!("not refused") };
+        assert_eq!(error.message, "8 shells of this run are open");
+    }
+    open[0].types("exit\n").await;
+    assert_eq!(open[0].said().await, TerminalMessage::Ended { code: Some(0) });
 }
 
 #[tokio::test(flavor = "multi_thread")]
