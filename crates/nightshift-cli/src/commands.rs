@@ -1,5 +1,7 @@
 //! Each command: ask the owner, show what it answers.
 
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -24,6 +26,7 @@ use nightshift_client::Client;
 
 mod checkpoints;
 mod environments;
+mod pictures;
 mod resume;
 mod settings_commands;
 mod shell;
@@ -66,9 +69,23 @@ fn complain(error: &UserError, json: bool) {
     if json {
         out(&show::json(&json!({ "type": "error", "error": error })));
         // Only the owner has a log: it keeps the reason when whoever started it is gone.
-        tracing::error!(hint = error.hint, "{}", error.message);
+        if !said_together() {
+            tracing::error!(hint = error.hint, "{}", error.message);
+        }
     } else {
         beside(&show::error(error));
+    }
+}
+
+/// Whether standard output and standard error go to the same place, such as a terminal: who looks there is told once.
+fn said_together() -> bool {
+    let place = |stream: BorrowedFd<'_>| {
+        let facts = std::fs::File::from(stream.try_clone_to_owned()?).metadata()?;
+        std::io::Result::Ok((facts.dev(), facts.ino()))
+    };
+    match (place(std::io::stdout().as_fd()), place(std::io::stderr().as_fd())) {
+        (Ok(output), Ok(error)) => output == error,
+        _ => false,
     }
 }
 
@@ -431,7 +448,7 @@ async fn review(environment: &Environment, json: bool, command: Review) -> Statu
             let detail: PullRequestDetail = client.get(&format!("/pull-requests/{run}")).await?;
             print(json, &detail, || show::pull_request(&detail));
             if let Some(folder) = pictures {
-                write_pictures(&client, &detail, &folder, json).await?;
+                pictures::write(&client, &detail, &folder, json).await?;
             }
         }
         Review::Diff { run } => {
@@ -490,34 +507,6 @@ async fn review(environment: &Environment, json: bool, command: Review) -> Statu
         }
     }
     Ok(0)
-}
-
-async fn write_pictures(
-    client: &Client,
-    detail: &PullRequestDetail,
-    folder: &Path,
-    json: bool,
-) -> Result<(), UserError> {
-    let trouble = |error: std::io::Error| {
-        UserError::new(
-            ErrorCode::InvalidRequest,
-            format!("{}: {error}", folder.display()),
-            "Name another folder.",
-        )
-    };
-    std::fs::create_dir_all(folder).map_err(trouble)?;
-    let mut number = 0;
-    for evidence in &detail.evidence {
-        let EvidenceSource::Screenshot { step, image, .. } = &evidence.source else { continue };
-        number += 1;
-        let bytes = client.bytes(&format!("/artifacts/{}", image.artifact)).await?;
-        let path = folder.join(format!("{number:02}-step-{step}.png"));
-        std::fs::write(&path, bytes).map_err(trouble)?;
-        if !json {
-            out(&path.display().to_string());
-        }
-    }
-    Ok(())
 }
 
 fn show_agents(environment: &Environment, json: bool, command: &Agents) -> Status {

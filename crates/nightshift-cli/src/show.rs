@@ -1,6 +1,7 @@
 //! Text for people: what runs, pull requests and events look like in a terminal.
 
 pub(crate) mod environments;
+mod markdown;
 mod network;
 mod prune;
 mod reviewing;
@@ -13,6 +14,7 @@ use nightshift_protocol::{
     ToolCall, ToolOutcome, UserError,
 };
 
+pub(crate) use markdown::artifacts;
 pub(crate) use prune::pruned;
 pub(crate) use reviewing::{queue, statistics};
 
@@ -111,7 +113,7 @@ pub(crate) fn runs(runs: &[RunSummary]) -> String {
         .map(|run| {
             [
                 run.run.to_string(),
-                state(&run.state),
+                if run.suspended { format!("{} (suspended)", state(&run.state)) } else { state(&run.state) },
                 format!("{} {}", counted(run.turns, "turn"), money(run.usage.cost_microdollars)),
                 line(&run.task.title()),
             ]
@@ -263,23 +265,23 @@ pub(crate) fn pending(detail: &PullRequestDetail) -> String {
 pub(crate) fn pull_request(detail: &PullRequestDetail) -> String {
     let summary = &detail.summary;
     let mut text = format!(
-        "#{} {} ({})\n{} into {}, {} commit{}\n",
+        "#{} {} ({})\n{} into {}, {}\n",
         summary.number,
         line(&summary.title),
-        pull_request_state(&summary.state),
+        if detail.approved && summary.state == PullRequestState::Open {
+            "approved"
+        } else {
+            pull_request_state(&summary.state)
+        },
         summary.branch,
         summary.base,
-        detail.commits.len(),
-        if detail.commits.len() == 1 { "" } else { "s" },
+        counted(u32::try_from(detail.commits.len()).unwrap_or(u32::MAX), "commit"),
     );
     for commit in &detail.commits {
         text += &format!("  {}\n", line(commit));
     }
-    text += &format!("\n{}\n", plain(&detail.body).trim_end());
+    text += &format!("\n{}\n", markdown::markdown(&detail.body));
     text += &remarks(&detail.remarks);
-    if detail.approved {
-        text += "\nApproved.\n";
-    }
     if !detail.run_state.is_final() && !matches!(detail.run_state, RunState::InReview { .. }) {
         text += &format!("\nThe agent deals with what was asked for: {}.\n", state(&detail.run_state));
     }
@@ -332,10 +334,11 @@ pub(crate) fn call(call: &ToolCall) -> String {
 
 /// A checkpoint in one line.
 pub(crate) fn checkpoint(checkpoint: &CheckpointSummary) -> String {
-    let step = checkpoint.step.map_or_else(|| "-".to_owned(), |step| step.to_string());
+    // Before the first step there is none to name.
+    let step = checkpoint.step.map(|step| format!("step {step}")).unwrap_or_default();
     let CheckpointSummary { cost, cause, .. } = checkpoint;
     format!(
-        "{}  step {step:<6}  {:<15}  {} changed, {} written, stood still for {} ms",
+        "{}  {step:<11}  {:<15}  {} changed, {} written, stood still for {} ms",
         checkpoint.checkpoint,
         cause.words(),
         mebibytes(cost.changed_bytes),
@@ -411,7 +414,9 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         }
         EventBody::FeedbackNoted { item } => Some(format!("· a comment: {}", line(&item.words))),
         EventBody::ReviewApproved { .. } => Some("· a person found the work good".to_owned()),
-        EventBody::BranchReceived { branch, commits, .. } => Some(format!("· {commits} commits on {branch}")),
+        EventBody::BranchReceived { branch, commits, .. } => {
+            Some(format!("· {} on {branch}", counted(*commits, "commit")))
+        }
         EventBody::TakenOver { .. } => {
             Some("· a person took mouse and keyboard over; the agent waits".to_owned())
         }

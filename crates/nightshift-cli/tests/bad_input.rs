@@ -284,6 +284,34 @@ async fn an_owner_that_cannot_start_tells_why_to_whoever_wanted_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_starts_an_owner_that_cannot_start_is_told_once() {
+    let bench = Bench::new().await;
+    std::fs::write(bench.home.path().join("config.toml"), "modle = \"x\"\n").unwrap();
+    let seen = bench.home.path().join("seen");
+    let file = std::fs::File::create(&seen).unwrap();
+    let mut serve = bench.command(&["serve", "--json"]);
+    serve.stdout(file.try_clone().unwrap()).stderr(file);
+    let status = tokio::task::spawn_blocking(move || serve.status().unwrap()).await.unwrap();
+    assert_eq!(status.code(), Some(2));
+    let seen = std::fs::read_to_string(&seen).unwrap();
+    let said: Value = serde_json::from_str(&seen).unwrap();
+    assert_eq!(said["error"]["code"], "invalidRequest", "{seen}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_that_is_named_from_where_one_is_means_the_same_from_elsewhere() {
+    let bench = Bench::new().await;
+    let (above, name) = (bench.home.path().parent().unwrap(), bench.home.path().file_name().unwrap());
+    let mut near = bench.command(&["tasks", "--json"]);
+    near.env("NIGHTSHIFT_HOME", name).current_dir(above);
+    let near = tokio::task::spawn_blocking(move || near.output().unwrap()).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&near.stdout).trim(), "[]");
+    // The owner that was started there is the one that is found by the whole path.
+    let stopped = bench.run(&["stop", "--json"]).await;
+    assert_eq!(String::from_utf8_lossy(&stopped.stdout).trim(), r#"{"stopped":true}"#);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn when_stop_returns_the_owner_has_let_its_folders_go() {
     let bench = Bench::new().await;
     bench.run(&["tasks"]).await;

@@ -69,9 +69,14 @@ impl Folders {
     fn find(base: &BaseDirectories) -> Option<Self> {
         let home = base.home.as_deref();
         let below_home = |tail: &str| home.map(|home| home.join(tail));
-        let xdg = |own: &Option<PathBuf>, tail: &str| own.clone().or_else(|| below_home(tail));
+        // The specification has relative ones ignored.
+        let xdg = |own: &Option<PathBuf>, tail: &str| {
+            own.clone().filter(|own| own.is_absolute()).or_else(|| below_home(tail))
+        };
         let cache = xdg(&base.cache_home, ".cache")?.join("nightshift");
         if let Some(own) = &base.nightshift_home {
+            // The owner, and QEMU in its sandboxes' folders, work elsewhere than where it was named.
+            let own = std::path::absolute(own).unwrap_or_else(|_| own.clone());
             return Some(Self {
                 configuration: own.join("config.toml"),
                 data: own.join("data"),
@@ -143,6 +148,28 @@ mod tests {
         let folders = Folders::of(&own).unwrap();
         assert_eq!(folders.data, Path::new("/tmp/ns/data"));
         assert_eq!(folders.cache, Path::new("/home/ada/.cache/nightshift"));
+    }
+
+    #[test]
+    fn a_home_of_its_own_that_is_named_from_where_one_is_is_meant_from_there() {
+        let own = BaseDirectories { nightshift_home: Some("some/where".into()), ..base() };
+        let folders = Folders::of(&own).unwrap();
+        let here = std::path::absolute("some/where").unwrap();
+        assert_eq!((folders.data, folders.sandboxes), (here.join("data"), here.join("sandboxes")));
+    }
+
+    #[test]
+    fn a_relative_folder_of_the_xdg_specification_is_ignored_as_it_says() {
+        let odd = BaseDirectories {
+            data_home: Some("data".into()),
+            cache_home: Some("../cache".into()),
+            config_home: Some("/etc/xdg".into()),
+            ..base()
+        };
+        let folders = Folders::of(&odd).unwrap();
+        assert_eq!(folders.data, Path::new("/home/ada/.local/share/nightshift"));
+        assert_eq!(folders.cache, Path::new("/home/ada/.cache/nightshift"));
+        assert_eq!(folders.configuration, Path::new("/etc/xdg/nightshift/config.toml"));
     }
 
     #[test]

@@ -158,6 +158,7 @@ pub(crate) mod tests {
             },
             state,
             sandbox: None,
+            suspended: false,
             branch: "nightshift/x".to_owned(),
             turns: 1,
             steps: 1,

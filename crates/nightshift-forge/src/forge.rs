@@ -139,6 +139,23 @@ impl Repository {
         self.root.join(format!("{}.git", self.name))
     }
 
+    /// Whether something was ever imported into it.
+    pub fn exists(&self) -> bool {
+        self.bare_repository().is_dir()
+    }
+
+    /// The same repository in a new folder below `within`, which is made where it is missing: for who only wants to read
+    /// what may never be worked on. Nothing is in it yet.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be made.
+    pub fn apart(&self, within: &Path) -> io::Result<Apart> {
+        DirBuilder::new().recursive(true).mode(0o700).create(within)?;
+        let folder = tempfile::Builder::new().prefix("apart-").tempdir_in(within)?;
+        Ok(Apart { repository: Self { root: folder.path().to_owned(), ..self.clone() }, _folder: folder })
+    }
+
     /// The newest commit of a branch, if there is such a branch.
     pub async fn branch_head(&self, branch: &BranchName) -> Result<Option<CommitId>, GitError> {
         let bare = self.bare_repository();
@@ -185,6 +202,20 @@ impl Repository {
         fs::create_dir_all(folder.path().join("objects/info")).map_err(failed)?;
         fs::write(alternates, format!("{}\n", objects.display())).map_err(failed)?;
         Ok(folder)
+    }
+}
+
+/// A repository that is gone when this is dropped.
+#[derive(Debug)]
+pub struct Apart {
+    repository: Repository,
+    _folder: tempfile::TempDir,
+}
+
+impl Apart {
+    /// The repository, as long as this is there.
+    pub fn repository(&self) -> &Repository {
+        &self.repository
     }
 }
 

@@ -44,7 +44,7 @@ pub use bundle::{BundleError, BundleHeader, HeaderError};
 pub use credential::GitCredential;
 pub use diff::{CommitFacts, DiffText, FileChange, LineCounts};
 pub use example::begin_repository;
-pub use forge::{Forge, OpenError, Repository};
+pub use forge::{Apart, Forge, OpenError, Repository};
 pub use git::{Git, GitError, GitVersion};
 pub use import::{BaseState, ImportError, Imported, NotImported};
 pub use inspect::{BaseBranch, Checkout, InspectError, inspect};

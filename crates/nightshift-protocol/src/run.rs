@@ -212,6 +212,9 @@ pub struct RunSummary {
     pub state: RunState,
     /// Its sandbox, once it has one.
     pub sandbox: Option<SandboxId>,
+    /// Whether the sandbox is suspended to disk.
+    #[serde(default)]
+    pub suspended: bool,
     /// The branch its work is on.
     pub branch: String,
     /// Model calls so far.

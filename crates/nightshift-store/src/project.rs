@@ -1,8 +1,8 @@
 //! From events to the state of a run: one pure function, used when events are appended and when all is replayed.
 
 use nightshift_protocol::{
-    Event, EventBody, Glance, Plan, PlanStepState, QueueReason, ResultPart, Reviewing, RunId, RunState,
-    RunSummary, Usage,
+    CheckpointCause, Event, EventBody, Glance, Plan, PlanStepState, QueueReason, ResultPart, Reviewing,
+    RunId, RunState, RunSummary, Usage,
 };
 
 use crate::reviewing::review;
@@ -37,6 +37,7 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
             task: task.clone(),
             state: RunState::Queued { reason: QueueReason::Submitted },
             sandbox: None,
+            suspended: false,
             branch: branch.clone(),
             turns: 0,
             steps: 0,
@@ -57,13 +58,19 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
     review(&mut run, event);
     match &event.body {
         EventBody::StateChanged { state } => run.state = state.clone(),
-        EventBody::SandboxRequested { sandbox } => run.sandbox = Some(sandbox.clone()),
-        EventBody::SandboxRestored { sandbox, .. } | EventBody::RunForked { sandbox, .. } => {
-            run.sandbox = Some(sandbox.clone());
+        EventBody::SandboxRequested { sandbox } | EventBody::SandboxRestored { sandbox, .. } => {
+            (run.sandbox, run.suspended) = (Some(sandbox.clone()), false);
+        }
+        // It is in its checkpoint until there is room for it.
+        EventBody::RunForked { sandbox, .. } => {
+            (run.sandbox, run.suspended) = (Some(sandbox.clone()), true);
+        }
+        EventBody::CheckpointSaved { cause: CheckpointCause::Suspended, .. } => {
+            run.suspended = run.sandbox.is_some();
         }
         EventBody::SandboxStopped { sandbox, .. } => {
             if run.sandbox.as_ref() == Some(sandbox) {
-                run.sandbox = None;
+                (run.sandbox, run.suspended) = (None, false);
             }
         }
         // A call that is asked for again after a crash keeps its number, so it is counted once.

@@ -22,16 +22,18 @@ use crate::delivery::news::{News, Said};
 use crate::delivery::{Courier, DeliveryAction};
 use crate::progress::{Action, Finished, Intention, Readiness, RunProgress, Sandbox, next};
 
+use self::refusals::Wished;
 use self::room::Shortage;
 use crate::repository::Placement;
 use crate::shared::Shared;
 use crate::tools::{self, Interrupter, StepEnd};
-use crate::transition::{Stage, TransitionDenied, Trigger, transition};
+use crate::transition::{Stage, Trigger, transition};
 use crate::trouble;
 
 mod checkpoints;
 mod people;
 mod redaction;
+mod refusals;
 mod reviews;
 mod room;
 
@@ -574,25 +576,15 @@ impl Driver {
             Wish::Close => (Trigger::Close, Flow::Interrupted),
         };
         let opened = self.progress.delivery.pull_request;
+        let wished = Wished::of(&trigger);
         let (answer, flow) = match transition(&self.progress.state, opened, trigger) {
             Ok(state) => {
                 self.append(vec![EventBody::StateChanged { state }]).await?;
                 (Ok(()), flow)
             }
-            Err(denied @ TransitionDenied::PullRequestOpen { .. }) => {
-                let run = &self.progress.run;
-                let hint = format!(
-                    "`nightshift review close {run}` gives it up with the run; `nightshift pause {run}` stops the agent."
-                );
-                (Err(UserError::new(ErrorCode::Conflict, denied.to_string(), hint)), Flow::GoesOn)
-            }
             Err(denied) => {
-                let hint = format!(
-                    "It is {}; `nightshift show {}` tells more.",
-                    self.progress.state.name(),
-                    self.progress.run
-                );
-                (Err(UserError::new(ErrorCode::Conflict, denied.to_string(), hint)), Flow::GoesOn)
+                let refused = refusals::refused(&self.progress.run, &self.progress.state, wished, &denied);
+                (Err(refused), Flow::GoesOn)
             }
         };
         let _asker_gone = request.answer.send(answer);

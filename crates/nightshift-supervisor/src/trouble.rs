@@ -11,6 +11,8 @@ use nightshift_store::{AppendError, FindError, GetError, PutError, ReadError, Re
 
 use crate::doctor::{LEAST_FREE_MIB, free_mib};
 
+mod reaching;
+
 /// A user's error for a failed read or write: a full disk is named as such.
 pub(crate) fn disk_or(code: ErrorCode, what: &str, error: &std::io::Error) -> UserError {
     if matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded) {
@@ -280,7 +282,7 @@ pub(crate) fn inspecting(error: &InspectError) -> UserError {
         InspectError::Source(_) => {
             (ErrorCode::RepositoryNotFound, "Name a folder on this machine, or a URL that git can fetch.")
         }
-        InspectError::Git(error) => return git(error),
+        InspectError::Git(error) => return reaching::reaching(error).unwrap_or_else(|| git(error)),
     };
     UserError::new(code, error.to_string(), hint)
 }
@@ -329,7 +331,7 @@ pub(crate) fn importing(error: &ImportError) -> UserError {
             UserError::new(ErrorCode::Conflict, error.to_string(), "Give the task again.")
         }
         ImportError::Lock(error) => disk_or(ErrorCode::Internal, "locking the repository's copy", error),
-        ImportError::Git(error) => git(error),
+        ImportError::Git(error) => reaching::reaching(error).unwrap_or_else(|| git(error)),
     }
 }
 

@@ -244,6 +244,26 @@ async fn a_removed_environment_is_gone_with_its_machine_and_tasks_start_without_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_plan_alone_leaves_no_copy_of_the_repository_behind() {
+    let night = Night::begin(looking("true")).await;
+    let repository = repository(&night, "'echo ready'", "");
+    let copies = || {
+        let listed = |folder: &str| std::fs::read_dir(night.folder.path().join(folder)).into_iter().flatten();
+        let entries = listed("data/repositories").chain(listed("data/scratch"));
+        let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+        names.filter(|name| !name.ends_with(".lock")).collect::<Vec<_>>()
+    };
+    let planned = night.owner.api.plan_environment(wish(&repository)).await.unwrap();
+    assert!(!planned.plan.is_empty());
+    assert_eq!(copies(), Vec::<String>::new());
+    // Where one is kept already it is read.
+    night.submit("Look").await;
+    assert_eq!(copies().iter().filter(|name| name.ends_with(".git")).count(), 1);
+    assert_eq!(night.owner.api.plan_environment(wish(&repository)).await.unwrap().plan, planned.plan);
+    assert!(copies().iter().all(|name| !name.starts_with("apart-")), "{:?}", copies());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_repository_that_says_nothing_of_its_set_up_has_a_plan_without_steps_and_no_environment() {
     let night = Night::begin(looking("true")).await;
     let repository = night.repository();

@@ -117,6 +117,11 @@ async fn wishes_that_make_no_sense_are_refused_with_what_to_do() {
     let elsewhere = NewComment { path: "other.txt".to_owned(), ..comment(1, "Why?") };
     let elsewhere = api.comment(run.as_str(), elsewhere).await.unwrap_err();
     assert_eq!(elsewhere.hint, "Lines count from 1, and it changes notes.txt.");
+    let beyond = api.comment(run.as_str(), comment(400, "Why?")).await.unwrap_err();
+    assert_eq!(beyond.message, "notes.txt has no line 400 after the work: it has 2");
+    let before = NewComment { side: DiffSide::Before, ..comment(2, "Why?") };
+    let before = api.comment(run.as_str(), before).await.unwrap_err();
+    assert_eq!(before.message, "notes.txt has no line 2 before the work: it has 1");
     let kept = api.comment(run.as_str(), comment(1, "Why?")).await.unwrap();
     let name = kept.remarks[0].feedback.name.clone();
     assert_eq!(api.withdraw_comment(run.as_str(), &name).await.unwrap().remarks, []);

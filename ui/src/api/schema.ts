@@ -2929,6 +2929,8 @@ export type components = {
              * @description Tool calls so far.
              */
             readonly steps: number;
+            /** @description Whether the sandbox is suspended to disk. */
+            readonly suspended?: boolean;
             /** @description The task it is an attempt at. */
             readonly task: components["schemas"]["Task"];
             /**
@@ -3447,6 +3449,9 @@ export type components = {
             readonly rows: number;
             /** @enum {string} */
             readonly type: "resize";
+        } | {
+            /** @enum {string} */
+            readonly type: "end";
         };
         /** @description Something that opens one session, once. */
         readonly Ticket: {
@@ -5373,6 +5378,8 @@ export interface operations {
             readonly query?: {
                 /** @description Characters in a line; 80 if absent. */
                 readonly columns?: number;
+                /** @description Whether the shell is to have no terminal: no prompt, no colours, and an end where its input ends. */
+                readonly plain?: boolean;
                 /** @description Lines; 24 if absent. */
                 readonly rows?: number;
                 /** @description The shell that was open under this name; a new one if absent. */

@@ -130,6 +130,14 @@ fn a_list_of_runs_has_one_line_for_each() {
 }
 
 #[test]
+fn a_run_that_is_suspended_to_disk_is_marked_in_the_list() {
+    let mut run: RunSummary = read(summary(json!({"type": "paused", "reason": {"type": "person"}})));
+    assert!(!super::runs(std::slice::from_ref(&run)).contains("suspended"));
+    run.suspended = true;
+    assert_eq!(super::runs(&[run]), "run-0123456789  paused (suspended)  12 turns $1.23  Add dark mode");
+}
+
+#[test]
 fn empty_lists_say_what_to_do_or_that_nothing_waits() {
     assert!(super::runs(&[]).contains("nightshift exec"));
     assert_eq!(pull_requests(&[]), "There is no pull request yet.");
@@ -190,6 +198,39 @@ fn an_open_pull_request_names_the_commands_that_decide_on_it() {
 }
 
 #[test]
+fn one_that_was_approved_reads_so_until_it_is_decided() {
+    let shown = |state: Value| {
+        let mut detail = pull_request_detail(state, json!([]));
+        detail.approved = true;
+        pull_request(&detail).lines().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(shown(json!({"type": "open"})), "#4 Add dark mode (approved)");
+    assert_eq!(shown(json!({"type": "closed"})), "#4 Add dark mode (closed)");
+}
+
+#[test]
+fn a_body_is_shown_as_words_and_not_as_marks() {
+    let mut detail = pull_request_detail(json!({"type": "open"}), json!([]));
+    detail.body = "It \\[works\\].\n\n## Evidence\n\n**1.** Dark.\n".to_owned();
+    let shown = pull_request(&detail);
+    assert!(shown.contains("\n\nIt [works].\n\nEvidence\n  1. Dark.\n\nDiff:"), "{shown}");
+}
+
+#[test]
+fn one_commit_is_one_commit() {
+    let received = |commits: u32| {
+        let body = EventBody::BranchReceived {
+            branch: "b".to_owned(),
+            head: "d".repeat(40).parse().unwrap(),
+            commits,
+        };
+        super::event(&Event { position: 1, run: run(), seq: 1, at: OffsetDateTime::UNIX_EPOCH, body })
+    };
+    assert_eq!(received(1).as_deref(), Some("· 1 commit on b"));
+    assert_eq!(received(2).as_deref(), Some("· 2 commits on b"));
+}
+
+#[test]
 fn a_pull_request_that_is_decided_offers_nothing() {
     let shown = pull_request(&pull_request_detail(json!({"type": "closed"}), json!([])));
     assert!(shown.contains("(closed)") && !shown.contains("Merge:"), "{shown}");
@@ -205,7 +246,7 @@ fn a_checkpoint_is_one_line_with_what_it_cost() {
     ]));
     insta::assert_snapshot!(checkpoints(&list), @r"
     checkpoint-0123456789  step 7.1     after steps      3.0 MiB changed, 1.0 MiB written, stood still for 80 ms
-    checkpoint-9876543210  step -       before delivery  0.0 MiB changed, 0.0 MiB written, stood still for 0 ms
+    checkpoint-9876543210               before delivery  0.0 MiB changed, 0.0 MiB written, stood still for 0 ms
     ");
 }
 

@@ -216,3 +216,22 @@ async fn a_url_is_reached_with_the_person_s_own_settings() {
     let gone = Checkout { commit: "a".repeat(40).parse().unwrap(), ..checkout };
     assert!(matches!(repository.import(&gone).await, Err(ImportError::CommitGone { .. })));
 }
+
+#[tokio::test]
+async fn a_repository_apart_has_the_commit_and_leaves_the_forge_as_it_was() {
+    let bench = Bench::new().await;
+    let checkout = bench.inspect().await;
+    let known = bench.forge.repository(&checkout.source);
+    let within = bench.root.path().join("scratch/deep");
+    let apart = known.apart(&within).unwrap();
+    apart.repository().import(&checkout).await.unwrap();
+    let read = apart.repository().blob(&checkout.commit, "README.md", 100).await.unwrap();
+    assert_eq!(read, b"one\n");
+    assert!(apart.repository().exists() && !known.exists());
+    drop(apart);
+    assert_eq!(fs::read_dir(&within).unwrap().count(), 0);
+    assert_eq!(bench.forge.repositories().unwrap().len(), 0);
+
+    known.import(&checkout).await.unwrap();
+    assert!(known.exists());
+}

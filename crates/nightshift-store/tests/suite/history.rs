@@ -194,6 +194,7 @@ async fn a_run_shows_what_its_events_made_of_it() {
         task: task.clone(),
         state: RunState::Working,
         sandbox: Some(sandbox.clone()),
+        suspended: false,
         branch: branch.clone(),
         turns: 1,
         steps: 1,

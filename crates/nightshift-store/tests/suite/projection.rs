@@ -2,9 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use nightshift_protocol::{
-    DeliveryMeasure, DeliveryTarget, Event, EventBody, Image, Limits, Plan, PlanStep, PlanStepState,
-    PreReviewFinding, PreReviewKind, PullRequestId, QueueReason, ResultPart, Reviewing, RunState, RunSummary,
-    StepId, ToolOutcome, Usage,
+    CheckpointCause, CheckpointCost, DeliveryMeasure, DeliveryTarget, Event, EventBody, Image, Limits, Plan,
+    PlanStep, PlanStepState, PreReviewFinding, PreReviewKind, PullRequestId, QueueReason, ResultPart,
+    Reviewing, RunState, RunSummary, StepId, ToolOutcome, Usage,
 };
 use nightshift_store::{Misplaced, RunFilter, Store, project};
 use proptest::prelude::*;
@@ -69,6 +69,29 @@ fn sandbox(number: u32, requested: bool) -> EventBody {
     } else {
         EventBody::SandboxStopped { sandbox, reason: "it ended".to_owned() }
     }
+}
+
+fn saved(cause: CheckpointCause) -> EventBody {
+    let cost = CheckpointCost { changed_bytes: 1, written_bytes: 1, paused_ms: 1, took_ms: 1 };
+    EventBody::CheckpointSaved { checkpoint: "checkpoint-0000000001".parse().unwrap(), cause, cost }
+}
+
+#[test]
+fn a_run_is_suspended_from_the_checkpoint_that_suspends_it_until_its_sandbox_is_back_or_gone() {
+    let restored = EventBody::SandboxRestored {
+        sandbox: "sandbox-0000000001".parse().unwrap(),
+        checkpoint: "checkpoint-0000000001".parse().unwrap(),
+        took_ms: 1,
+    };
+    let suspended = |more: &[EventBody]| {
+        let begun = [sandbox(1, true), saved(CheckpointCause::Suspended)];
+        run_after(&[&begun[..], more].concat()).suspended
+    };
+    assert!(suspended(&[]) && suspended(&[EventBody::StateChanged { state: RunState::Working }]));
+    assert!(!suspended(&[restored]) && !suspended(&[sandbox(1, false)]) && !suspended(&[sandbox(2, true)]));
+    assert!(suspended(&[sandbox(2, false)]), "another sandbox ended");
+    assert!(!run_after(&[sandbox(1, true), saved(CheckpointCause::Steps)]).suspended);
+    assert!(!run_after(&[saved(CheckpointCause::Suspended)]).suspended, "there is no sandbox");
 }
 
 #[test]

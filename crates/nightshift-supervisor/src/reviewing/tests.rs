@@ -28,6 +28,7 @@ fn run(number: u32, state: RunState) -> RunSummary {
         },
         state,
         sandbox: None,
+        suspended: false,
         branch: "nightshift/x".to_owned(),
         turns: 1,
         steps: 1,

@@ -1,6 +1,6 @@
 //! Environments, as a person asks for them.
 
-use nightshift_forge::{BaseBranch, Repository, inspect};
+use nightshift_forge::{Apart, BaseBranch, Repository, inspect};
 use nightshift_protocol::{
     CommitId, EnvironmentCause, EnvironmentEventBody, EnvironmentId, EnvironmentLog, EnvironmentState,
     EnvironmentSummary, ErrorCode, PlannedEnvironment, SandboxId, SetUpEnvironment, SetUpPlan, UserError,
@@ -28,11 +28,21 @@ struct Looked {
     files: Files,
 }
 
+/// What a repository is looked at for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To say what would be done.
+    Plan,
+    /// To do it.
+    SetUp,
+}
+
 impl Supervisor {
-    /// Says how a repository would be set up; nothing is done but that its commit is copied.
+    /// Says how a repository would be set up. Nothing is left of it: a repository that is not known yet is copied for as
+    /// long as it is read.
     pub async fn plan_environment(&self, wish: SetUpEnvironment) -> Result<PlannedEnvironment, UserError> {
         let registries = PackageRegistries::find(&self.shared.settings.registries);
-        let (looked, registries) = tokio::join!(self.look(wish), registries);
+        let (looked, registries) = tokio::join!(self.look(wish, Purpose::Plan), registries);
         let Looked { source, branch, commit, plan, .. } = looked?;
         Ok(PlannedEnvironment { repository: source, branch, commit, plan, registries: registries.shown() })
     }
@@ -44,7 +54,7 @@ impl Supervisor {
     }
 
     async fn set_up_now(&self, wish: SetUpEnvironment) -> Result<EnvironmentSummary, UserError> {
-        let Looked { source, branch, commit, plan, files, .. } = self.look(wish).await?;
+        let Looked { source, branch, commit, plan, files, .. } = self.look(wish, Purpose::SetUp).await?;
         if plan.is_empty() {
             return Err(UserError::new(
                 ErrorCode::InvalidRequest,
@@ -158,7 +168,7 @@ impl Supervisor {
     }
 
     /// Reads how a repository is set up, in the host's copy.
-    async fn look(&self, wish: SetUpEnvironment) -> Result<Looked, UserError> {
+    async fn look(&self, wish: SetUpEnvironment, purpose: Purpose) -> Result<Looked, UserError> {
         let shared = &self.shared;
         let source = shared
             .forge
@@ -170,9 +180,21 @@ impl Supervisor {
         let base = wish.branch.as_deref().map_or(BaseBranch::Current, BaseBranch::Named);
         let checkout =
             inspect(&shared.git, &source, base).await.map_err(|error| trouble::inspecting(&error))?;
-        let repository = shared.forge.repository(&checkout.source);
+        let known = shared.forge.repository(&checkout.source);
+        let apart = match purpose {
+            Purpose::Plan if !known.exists() => {
+                let apart = known.apart(&shared.settings.scratch).map_err(|error| {
+                    trouble::disk_or(ErrorCode::Internal, "making a place to read the repository in", &error)
+                })?;
+                Some(apart)
+            }
+            Purpose::Plan | Purpose::SetUp => None,
+        };
+        let repository = apart.as_ref().map_or(&known, Apart::repository);
         repository.import(&checkout).await.map_err(|error| trouble::importing(&error))?;
-        let (plan, files) = read_plan(&repository, &checkout.commit).await?;
+        let (plan, files) = read_plan(repository, &checkout.commit).await?;
+        // A large copy is not removed in a moment.
+        let _removed = tokio::task::spawn_blocking(move || drop(apart)).await;
         Ok(Looked {
             source: checkout.source.to_string(),
             branch: checkout.branch.to_string(),

@@ -1,9 +1,9 @@
 //! What people ask of a run's pull request, on this machine.
 
-use nightshift_forge::Mergeable;
+use nightshift_forge::{BrowseError, Mergeable};
 use nightshift_protocol::{
-    AskForChanges, AskStatistics, CommitId, ErrorCode, FeedbackSource, NewComment, PullRequestSummary,
-    ReviewQueue, RunId, Statistics, UserError,
+    AskForChanges, AskStatistics, CommitId, DiffSide, ErrorCode, FeedbackSource, NewComment,
+    PullRequestSummary, ReviewQueue, RunId, Statistics, UserError,
 };
 use nightshift_store::RunFilter;
 
@@ -14,6 +14,9 @@ use crate::run::Wish;
 
 /// Characters of a line that are kept with a comment on it.
 const QUOTE: usize = 500;
+
+/// The largest file whose lines are counted, in bytes.
+const LARGEST_FILE: usize = 16 * 1024 * 1024;
 
 /// Comments that are sent at once.
 const COMMENTS: usize = 100;
@@ -121,9 +124,47 @@ impl Supervisor {
                 format!("Lines count from 1, and it changes {}.", files.join(", ")),
             ));
         }
+        let (at, which) = match side {
+            DiffSide::Before => (&pull_request.base_commit, "before the work"),
+            DiffSide::After => (&pull_request.head, "after the work"),
+        };
+        let lines = match repository.blob(at, &path, LARGEST_FILE).await {
+            Ok(content) => Some(lines(&content)),
+            Err(BrowseError::NotThere { .. }) => Some(0),
+            // Nobody counts the lines of such a file.
+            Err(BrowseError::TooLarge { .. }) => None,
+            Err(error) => return Err(crate::trouble::browsing(&error)),
+        };
+        if let Some(lines) = lines.filter(|lines| *lines < line) {
+            return Err(no_such_line(&path, line, lines, side, which));
+        }
         let quote = quote.trim().chars().take(QUOTE).collect();
         Ok(Said { source: FeedbackSource::Line { path, line, side, quote }, words: words.to_owned() })
     }
+}
+
+/// How many lines a text has; one that does not end with a line break has its last all the same.
+fn lines(content: &[u8]) -> u64 {
+    let breaks = content.iter().filter(|byte| **byte == b'\n').count() as u64;
+    breaks + u64::from(content.last().is_some_and(|last| *last != b'\n'))
+}
+
+fn no_such_line(path: &str, line: u64, lines: u64, side: DiffSide, which: &str) -> UserError {
+    let (message, hint) = match (lines, side) {
+        (0, DiffSide::After) => (
+            format!("{path} has no line {which}"),
+            "It was removed or emptied: comment on a line of before, with --removed.".to_owned(),
+        ),
+        (0, DiffSide::Before) => (
+            format!("{path} has no line {which}"),
+            "It is new: comment on a line of after, without --removed.".to_owned(),
+        ),
+        (_, _) => (
+            format!("{path} has no line {line} {which}: it has {lines}"),
+            "`nightshift review diff` shows the lines with their numbers.".to_owned(),
+        ),
+    };
+    UserError::new(ErrorCode::InvalidRequest, message, hint)
 }
 
 fn check(words: &str, least: usize) -> Result<(), UserError> {
@@ -133,4 +174,30 @@ fn check(words: &str, least: usize) -> Result<(), UserError> {
     }
     let message = format!("words of a review have {least} to 4,000 characters, and these have {length}");
     Err(UserError::new(ErrorCode::InvalidRequest, message, "Say what is to be different, in fewer words."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_last_line_counts_with_and_without_its_break() {
+        let counted = [&b""[..], b"a", b"a\n", b"a\nb", b"a\n\n"].map(lines);
+        assert_eq!(counted, [0, 1, 1, 2, 2]);
+    }
+
+    #[test]
+    fn a_line_that_is_not_there_is_refused_with_where_to_look() {
+        let refused = |lines, side| {
+            let which = if side == DiffSide::Before { "before the work" } else { "after the work" };
+            let error = no_such_line("a.txt", 9, lines, side, which);
+            (error.message, error.hint.contains("--removed"))
+        };
+        assert_eq!(
+            refused(4, DiffSide::After),
+            ("a.txt has no line 9 after the work: it has 4".to_owned(), false)
+        );
+        assert_eq!(refused(0, DiffSide::After), ("a.txt has no line after the work".to_owned(), true));
+        assert_eq!(refused(0, DiffSide::Before), ("a.txt has no line before the work".to_owned(), true));
+    }
 }

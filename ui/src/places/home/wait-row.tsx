@@ -39,6 +39,7 @@ export function WaitRow({ run }: { run: RunSummary }) {
           <span className="flex min-w-0 items-baseline gap-2">
             <span className="foreign truncate font-medium">{titleOf(run.task.description)}</span>
             <span className="foreign max-w-48 shrink-0 truncate text-small text-faint">{repositoryName(run.task.repository)}</span>
+            {run.suspended === true && <span className="shrink-0 text-small text-faint">suspended to disk</span>}
           </span>
         </Link>
         <span className="figures shrink-0 text-small text-faint">
