@@ -1,16 +1,25 @@
-// Shows one run's screen in the app and reads off the canvas when each change was made: the guest's program (crates/nightshift-bench/src/benches/live_view/drawing.py) writes the time into it.
-// `node tests/ui/live-view.mjs WINDOW RUN`, where WINDOW is the address that lets a browser in; prints one line:
-// {"smallMs":[…],"ownMs":[…],"fullShown":…,"fullDrawn":…,"fullSeconds":…}; `ownMs` is, of small updates alone, from the
-// moment the owner took the pixels to the moment they were drawn: what neither guest nor QEMU has a part in.
+// Shows one run's screen in the app and in noVNC, by turns, and reads off the canvas when each change was made: the guest's
+// program (crates/nightshift-bench/src/benches/live_view/drawing.py) writes the time into it.
+// `node tests/ui/live-view.mjs WINDOW RUN BRIDGE ROUNDS`, where WINDOW is the address that lets a browser in and BRIDGE that
+// of a WebSocket which carries VNC; prints one line: {"rounds":[{"app":VIEWED,"novnc":VIEWED},…]}, where VIEWED is
+// {"smallMs":[…],"ownMs":[…],"fullShown":…,"fullDrawn":…,"fullSeconds":…}. `smallMs` is by the guest's clock and this
+// machine's; `ownMs` is, of small updates alone, from the moment the owner took the pixels to the moment they were drawn:
+// what neither guest nor QEMU has a part in. noVNC has none.
 
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { chromium } from '@playwright/test';
 
-const [window, run] = process.argv.slice(2);
-if (run === undefined) {
-  process.stderr.write('usage: node tests/ui/live-view.mjs WINDOW RUN\n');
+const [window, run, bridge, rounds] = process.argv.slice(2);
+if (rounds === undefined) {
+  process.stderr.write('usage: node tests/ui/live-view.mjs WINDOW RUN BRIDGE ROUNDS\n');
   process.exit(2);
 }
-const WATCHED_MS = 26_000;
+
+/** One round of the drawing is eight seconds of small changes and four of whole screens. */
+const WATCHED_MS = 12_500;
 
 /** Runs in the page. After every drawing to a canvas that is shown, the row of cells at its top is read. */
 function watchCanvases() {
@@ -27,9 +36,11 @@ function watchCanvases() {
     const number = head % 2 ** 15;
     if (number === last || head === 0) return;
     last = number;
-    const now = Date.now() % 2 ** 24;
+    const at = performance.now();
     const drawn = Math.floor(head / 2 ** 15) % 2 ** 24;
-    seen.push({ whole: head >= 2 ** 39, number, drawn, late: (now - drawn + 2 ** 24) % 2 ** 24, at: performance.now() });
+    // The nearer way round: the guest's clock may be ahead.
+    const passed = ((performance.timeOrigin + at - drawn) % 2 ** 24 + 2 ** 24) % 2 ** 24;
+    seen.push({ whole: head >= 2 ** 39, number, late: passed < 2 ** 23 ? passed : passed - 2 ** 24, at });
   };
   for (const name of ['putImageData', 'drawImage']) {
     const original = CanvasRenderingContext2D.prototype[name];
@@ -50,23 +61,25 @@ function watchCanvases() {
   const taken = new Map();
   const LARGEST_SMALL = 64 * 1024;
   globalThis.own = own;
-  globalThis.WebSocket = class extends WebSocket {
-    constructor(...parameters) {
-      super(...parameters);
-      this.addEventListener('message', ({ data }) => {
+  // As it is but for this: noVNC looks for what a socket has where a class made of it would not have it.
+  globalThis.WebSocket = new Proxy(WebSocket, {
+    construct(original, parameters) {
+      const socket = Reflect.construct(original, parameters);
+      socket.addEventListener('message', ({ data }) => {
         if (!(data instanceof ArrayBuffer) || data.byteLength < 24 || data.byteLength > LARGEST_SMALL) return;
         const view = new DataView(data);
         taken.set(view.getUint32(4, true), view.getFloat64(16, true));
       });
-    }
-
-    send(data) {
-      const said = typeof data === 'string' && data.includes('acknowledge') ? JSON.parse(data) : {};
-      const at = taken.get(said.sequence);
-      if (at !== undefined) own.push(performance.timeOrigin + performance.now() - at);
-      taken.delete(said.sequence);
-      super.send(data);
-    }
+      return socket;
+    },
+  });
+  const { send } = WebSocket.prototype;
+  WebSocket.prototype.send = function acknowledge(data) {
+    const said = typeof data === 'string' && data.includes('acknowledge') ? JSON.parse(data) : {};
+    const at = taken.get(said.sequence);
+    if (at !== undefined) own.push(performance.timeOrigin + performance.now() - at);
+    taken.delete(said.sequence);
+    send.call(this, data);
   };
 }
 
@@ -86,8 +99,11 @@ async function watched(page) {
     if (before === undefined || before.whole !== change.whole) continue;
     if (!change.whole) smallMs.push(change.late);
     else {
+      const drawn = (change.number - before.number + 2 ** 15) % 2 ** 15;
+      // Backwards: half of a row was old, and its sum was right by chance.
+      if (drawn >= 2 ** 14) continue;
       fullShown += 1;
-      fullDrawn += (change.number - before.number + 2 ** 15) % 2 ** 15;
+      fullDrawn += drawn;
       fullSeconds += (change.at - before.at) / 1000;
     }
   }
@@ -95,14 +111,44 @@ async function watched(page) {
   return { smallMs, ownMs, fullShown, fullDrawn, fullSeconds };
 }
 
+/** noVNC as its package has it, on a page of its own: from this machine, as the app's is, because browsers keep pages from elsewhere away from it. */
+const PAGE = `<!doctype html><title>noVNC</title><style>html,body,div{margin:0;height:100%}</style><div></div><script type="module">
+import RFB from '/core/rfb.js';
+const rfb = new RFB(document.querySelector('div'), ${JSON.stringify(bridge)});
+rfb.viewOnly = true;
+</script>`;
+const folder = path.dirname(path.dirname(fileURLToPath(import.meta.resolve('@novnc/novnc'))));
+const server = createServer(async (request, response) => {
+  const { pathname } = new URL(request.url, 'http://localhost');
+  try {
+    const [type, body] = pathname === '/' ? ['text/html', PAGE] : ['text/javascript', await readFile(path.join(folder, path.normalize(pathname)))];
+    response.writeHead(200, { 'content-type': type }).end(body);
+  } catch {
+    response.writeHead(404).end();
+  }
+});
+await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+const novnc = `http://127.0.0.1:${server.address().port}/`;
+
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });
 const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
 await context.addInitScript(watchCanvases);
 
-const app = await context.newPage();
-await app.goto(window);
-await app.getByRole('navigation', { name: 'Places' }).waitFor();
-await app.goto(new URL(`/runs/${run}`, window).href);
-const seen = await watched(app);
+const page = await context.newPage();
+await page.goto(window);
+await page.getByRole('navigation', { name: 'Places' }).waitFor();
+/** Who is not watched is not connected, and costs the other nothing. */
+const viewed = async (address) => {
+  await page.goto(address);
+  const seen = await watched(page);
+  await page.goto('about:blank');
+  return seen;
+};
+const seen = [];
+for (let round = 1; round <= Number(rounds); round += 1) {
+  seen.push({ app: await viewed(new URL(`/runs/${run}`, window).href), novnc: await viewed(novnc) });
+  process.stderr.write(`round ${round} of ${rounds} is seen\n`);
+}
 await browser.close();
-process.stdout.write(`${JSON.stringify(seen)}\n`);
+server.close();
+process.stdout.write(`${JSON.stringify({ rounds: seen })}\n`);

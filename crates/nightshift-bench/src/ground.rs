@@ -146,6 +146,12 @@ impl Ground {
         self.recipe.with_file_name("examples")
     }
 
+    /// Where programs are looked for.
+    pub(crate) fn path(&self) -> &std::ffi::OsStr {
+        let path = self.variables.iter().find(|(name, _)| name == "PATH");
+        path.map(|(_, path)| path.as_os_str()).unwrap_or_default()
+    }
+
     /// QEMU's program.
     pub(crate) fn qemu(&self) -> &std::path::Path {
         &self.qemu

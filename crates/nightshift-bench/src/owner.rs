@@ -6,7 +6,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use nightshift_protocol::OwnerAddress;
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::bench::BenchError;
 
@@ -18,6 +21,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Clock ticks of a second in proc_pid_stat(5): `USER_HZ`, which is 100 on every Linux of x86-64.
 const TICKS: f64 = 100.0;
+
+/// An open WebSocket of the owner's.
+pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// A running owner. Dropped, it is killed.
 pub(crate) struct Owner {
@@ -73,10 +79,17 @@ impl Owner {
         self.ask(path, reqwest::Method::POST, Some(body)).await
     }
 
-    /// The address of a WebSocket, and what is sent as `authorization`.
-    pub(crate) fn socket(&self, path: &str) -> (String, String) {
-        let url = self.address.url.replacen("http", "ws", 1);
-        (format!("{url}/api/v1{path}"), format!("Bearer {}", self.address.token))
+    /// Opens a WebSocket.
+    pub(crate) async fn open(&self, path: &str) -> Result<Socket, BenchError> {
+        let opening = || BenchError::during(format!("opening {path}"));
+        let url = format!("{}/api/v1{path}", self.address.url.replacen("http", "ws", 1));
+        let mut request = url.into_client_request().map_err(opening())?;
+        let token = format!("Bearer {}", self.address.token).parse();
+        request
+            .headers_mut()
+            .insert("authorization", token.map_err(BenchError::during("writing the token"))?);
+        let (socket, _) = tokio_tungstenite::connect_async(request).await.map_err(opening())?;
+        Ok(socket)
     }
 
     /// The address that lets one browser in.

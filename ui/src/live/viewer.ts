@@ -27,14 +27,26 @@ type Said =
 
 const BEGIN: ViewerState = { status: 'connecting', reason: '', holder: 'agent', size: null, pointer: null, press: null, refused: null };
 
-/** Draws an update. Decoding is not immediate, and a later update must not overtake it, so the caller waits. */
-async function draw(context: CanvasRenderingContext2D, update: Update): Promise<void> {
-  const { canvas } = context;
-  const decoded = await Promise.all(
+/** An update and the pictures of its rectangles; none for one of plain pixels, and for one that cannot be decoded. */
+interface Picture {
+  update: Update;
+  bitmaps: (ImageBitmap | null)[];
+}
+
+/** Reads a message and decodes what is in it; `null` for a kind of message of a newer owner. */
+async function read(message: ArrayBuffer): Promise<Picture | null> {
+  const update = readUpdate(message);
+  if (update === null) return null;
+  const bitmaps = await Promise.all(
     update.rectangles.map((rectangle) =>
       rectangle.encoding === 'plain' ? null : createImageBitmap(new Blob([rectangle.pixels], { type: `image/${rectangle.encoding}` })).catch(() => null),
     ),
   );
+  return { update, bitmaps };
+}
+
+function draw(context: CanvasRenderingContext2D, { update, bitmaps }: Picture): void {
+  const { canvas } = context;
   if (canvas.width !== update.width || canvas.height !== update.height) {
     canvas.width = update.width;
     canvas.height = update.height;
@@ -46,7 +58,7 @@ async function draw(context: CanvasRenderingContext2D, update: Update): Promise<
       context.putImageData(new ImageData(data, width, height), x, y);
       continue;
     }
-    const bitmap = decoded[index];
+    const bitmap = bitmaps[index];
     if (bitmap === null || bitmap === undefined) continue;
     context.drawImage(bitmap, x, y, width, height);
     bitmap.close();
@@ -140,14 +152,18 @@ export class ScreenViewer {
   }
 
   #picture(message: ArrayBuffer, socket: WebSocket): void {
+    // Decoding takes a while, so it begins at once: the next picture is decoded while this one is drawn. No more than two
+    // are under way. They are drawn in their order.
+    const reading = read(message);
+    // It is waited for, and what went wrong dealt with, when it is its turn.
+    reading.catch(() => undefined);
     this.#drawn = this.#drawn.then(async () => {
-      const context = this.#context;
-      if (context === null || this.#socket !== socket) return;
       try {
-        const update = readUpdate(message);
-        if (update === null) return;
-        await draw(context, update);
-        if (this.#socket !== socket) return;
+        const picture = await reading;
+        const context = this.#context;
+        if (picture === null || context === null || this.#socket !== socket) return;
+        const { update } = picture;
+        draw(context, picture);
         if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: 'acknowledge', sequence: update.sequence }));
         const { size, status } = this.state;
         if (status !== 'live' || size?.width !== update.width || size.height !== update.height) this.#change({ status: 'live', reason: '', size: { width: update.width, height: update.height } });

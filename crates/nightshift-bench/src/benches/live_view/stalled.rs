@@ -5,14 +5,13 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use nightshift_protocol::{RunId, ViewerMessage};
 use nightshift_screen::live::Update;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::bench::BenchError;
-use crate::owner::Owner;
+use crate::owner::{Owner, Socket};
+
+use super::host_ms;
 
 /// How long nothing is read.
 const STALLED: Duration = Duration::from_secs(10);
@@ -53,26 +52,11 @@ pub(super) async fn stall(owner: &Owner, run: &RunId) -> Result<Stall, BenchErro
     Ok(Stall { growth_mb: most - before, catch_up: began.elapsed() })
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "compared with the stamp of a picture that another process took"
-)]
-fn host_ms() -> f64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
-    since.map_or(0.0, |since| since.as_secs_f64() * 1_000.0)
-}
-
-struct Viewer(WebSocketStream<MaybeTlsStream<TcpStream>>);
+struct Viewer(Socket);
 
 impl Viewer {
     async fn open(owner: &Owner, run: &RunId) -> Result<Self, BenchError> {
-        let opening = || BenchError::during("opening the live screen");
-        let (url, token) = owner.socket(&format!("/runs/{run}/screen"));
-        let mut request = url.into_client_request().map_err(opening())?;
-        let token = token.parse().map_err(BenchError::during("writing the token"))?;
-        request.headers_mut().insert("authorization", token);
-        let (socket, _) = tokio_tungstenite::connect_async(request).await.map_err(opening())?;
-        Ok(Self(socket))
+        Ok(Self(owner.open(&format!("/runs/{run}/screen")).await?))
     }
 
     /// Takes one picture, acknowledges it, and says when its pixels were taken. Where nothing changes there is none:
