@@ -1,7 +1,6 @@
 //! What a hostile sandbox does to others and to its owner.
 #![expect(
     clippy::unwrap_used,
-    clippy::disallowed_methods,
     clippy::print_stderr,
     reason = "a failed step is a failed test; a test may sleep, and says what it measured"
 )]
