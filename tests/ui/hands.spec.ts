@@ -62,6 +62,39 @@ test('a task is submitted, watched, taken over, clicked in, handed back, reviewe
   expect(app.errors).toEqual([]);
 });
 
+test('a run is forked from a checkpoint, with other words, and both go on by themselves', async ({ begin }) => {
+  const { owner, app } = await begin([call('shell', { command: 'echo two >> notes.txt' }), ...ASKS], true);
+  const run = await owner.submit('Add a second note');
+  await owner.until(run, 'waiting');
+  await owner.ask(`/runs/${run}/checkpoints`, { method: 'POST', body: '{}' });
+  const saved = (await owner.ask<{ type: string; seq: number }[]>(`/runs/${run}/events?after=0`)).findLast((event) => event.type === 'checkpointSaved');
+  const { page } = app;
+  await app.goto(`/runs/${run}?at=${saved?.seq ?? 0}`);
+  await page.getByRole('button', { name: /^From \d/ }).click();
+  const popover = page.getByRole('dialog', { name: 'Go on from here' });
+  await popover.getByLabel('What the fork should do differently').fill('Port 8080, this time');
+  await popover.getByRole('button', { name: 'Fork' }).click();
+  // It leads to the other run, which was told and has asked its next question; the first one still asks its own.
+  await expect(page).not.toHaveURL(new RegExp(run));
+  await expect(page).toHaveURL(/\/runs\/run-/);
+  const fork = new URL(page.url()).pathname.split('/')[2] ?? '';
+  await expect(page.getByRole('log').getByText('Port 8080, this time')).toBeVisible();
+  await expect(page.getByRole('log').getByText('And now?')).toBeVisible();
+  await owner.until(run, 'waiting');
+  const events = await owner.ask<{ type: string; from?: string; text?: string }[]>(`/runs/${fork}/events?after=0`);
+  expect(events.find((event) => event.type === 'runForked')?.from).toBe(run);
+  const first = await owner.ask<{ type: string; text?: string }[]>(`/runs/${run}/events?after=0`);
+  expect(first.filter((event) => event.type === 'personSaid' || event.type === 'runForked')).toEqual([]);
+  // What the first had written is in the fork’s folder too.
+  await page.keyboard.press('2');
+  await page.getByRole('button', { name: 'Your shell', exact: true }).click();
+  await expect(page.getByText('Your own shell, as the agent’s user.', { exact: false })).toBeVisible();
+  await page.keyboard.type('tail -n 1 notes.txt');
+  await page.keyboard.press('Enter');
+  await expect(page.locator('.xterm-rows')).toContainText('two');
+  expect(app.errors).toEqual([]);
+});
+
 test('one person at a time has the mouse, others see it, and it is free again when the window goes', async ({ begin }) => {
   const { owner, app, context } = await begin(ASKS);
   const run = await owner.submit('Wait');

@@ -22,10 +22,11 @@ export class HostedOwner implements Asked {
   #folder = mkdtempSync(join(tmpdir(), 'nightshift-night-'));
   #log = '';
 
-  async start(turns: readonly Turn[]): Promise<void> {
+  /** With `saves`, sandboxes can be saved, and are as the agent works. */
+  async start(turns: readonly Turn[], saves: boolean): Promise<void> {
     const script = join(this.#folder, 'script.json');
     writeFileSync(script, JSON.stringify({ turns }));
-    const child = spawn(program('nightshift-night'), ['--ui', join(ROOT, 'ui/dist'), '--script', script], { stdio: ['pipe', 'pipe', 'pipe'] });
+    const child = spawn(program('nightshift-night'), ['--ui', join(ROOT, 'ui/dist'), '--script', script, ...(saves ? ['--checkpoints'] : [])], { stdio: ['pipe', 'pipe', 'pipe'] });
     this.#child = child;
     child.stderr?.on('data', (piece: Buffer) => {
       this.#log += piece.toString();
@@ -77,14 +78,14 @@ export class HostedOwner implements Asked {
 }
 
 /** Begins a night with this script of the model, for one test. */
-export const test = base.extend<{ begin: (turns: readonly Turn[]) => Promise<{ owner: HostedOwner; app: App; context: BrowserContext }> }>({
+export const test = base.extend<{ begin: (turns: readonly Turn[], saves?: boolean) => Promise<{ owner: HostedOwner; app: App; context: BrowserContext }> }>({
   begin: async ({ browser, viewport, colorScheme }, use) => {
     const owners: HostedOwner[] = [];
     const contexts: BrowserContext[] = [];
-    await use(async (turns) => {
+    await use(async (turns, saves = false) => {
       const owner = new HostedOwner();
       owners.push(owner);
-      await owner.start(turns);
+      await owner.start(turns, saves);
       const { app, context } = await letIn(owner, browser as Browser, { viewport, colorScheme });
       contexts.push(context);
       return { owner, app, context };

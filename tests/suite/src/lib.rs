@@ -95,6 +95,13 @@ impl Night {
         Self::with(script, None, network).await
     }
 
+    /// Begins with sandboxes that can be saved.
+    pub async fn with_checkpoints(script: Value) -> Self {
+        let folder = short_folder();
+        let driver = HostDriver::new(folder.path().join("sandboxes"), (320, 200)).with_checkpoints();
+        Self::in_folder(folder, driver, script, None, NetworkSettings::default()).await
+    }
+
     /// Begins on a host that has this much memory left, with sandboxes that can be suspended.
     pub async fn with_memory(script: Value, available_mib: u64) -> Self {
         let folder = short_folder();

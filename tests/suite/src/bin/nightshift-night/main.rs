@@ -1,6 +1,6 @@
 //! A night to look at: a real owner with its API and web UI, a scripted model on the wire, and sandboxes that are folders
-//! of this host with a drawn screen. `nightshift-night --ui DIST --script FILE` prints `{"url","token","repository"}` and
-//! runs until its standard input ends. The browser tests of what needs a sandbox use it.
+//! of this host with a drawn screen. `nightshift-night --ui DIST --script FILE [--checkpoints]` prints
+//! `{"url","token","repository"}` and runs until its standard input ends. The browser tests of what needs a sandbox use it.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -30,7 +30,9 @@ fn argument(name: &str) -> PathBuf {
 #[tokio::main]
 async fn main() {
     let script = std::fs::read_to_string(argument("--script")).unwrap();
-    let night = Night::begin(serde_json::from_str(&script).unwrap()).await;
+    let script = serde_json::from_str(&script).unwrap();
+    let saves = std::env::args().any(|word| word == "--checkpoints");
+    let night = if saves { Night::with_checkpoints(script).await } else { Night::begin(script).await };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let guard =
