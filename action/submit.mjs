@@ -117,9 +117,14 @@ async function main() {
   if (!["inReview", "merged"].includes(state.type)) {
     throw new Refusal(`${reason(state)} Go on with ${run} at ${env.SERVER}.`);
   }
+  if (!pullRequest?.url) {
+    throw new Refusal(
+      `The server has no account for ${env.REPOSITORY}, so the pull request is kept there: look at ${run} at ${env.SERVER}, ` +
+        "or give the server a token (docs/github.md).",
+    );
+  }
   append(env.GITHUB_OUTPUT, `pull-request=${state.pullRequest}\n`);
-  const where = pullRequest?.url ? `[#${state.pullRequest}](${pullRequest.url})` : `#${state.pullRequest}`;
-  append(env.GITHUB_STEP_SUMMARY, `Nightshift opened ${where}.\n`);
+  append(env.GITHUB_STEP_SUMMARY, `Nightshift opened [#${state.pullRequest}](${pullRequest.url}).\n`);
   console.log(`${run}: pull request #${state.pullRequest}`);
 }
 

@@ -378,6 +378,7 @@ fn result(detail: &RunDetail, events: &[Event], seconds: f64) -> serde_json::Val
         "run": detail.summary.run,
         "state": detail.summary.state.name(),
         "pullRequest": detail.pull_request.as_ref().map(|pull_request| pull_request.number),
+        "pullRequestUrl": detail.pull_request.as_ref().and_then(|pull_request| pull_request.url.as_ref()),
         "branch": detail.summary.branch,
         "commits": commits.unwrap_or(0),
         "seconds": (seconds * 10.0).round() / 10.0,

@@ -149,7 +149,7 @@ impl Default for DeliveryConfiguration {
             draft: false,
             labels: vec!["nightshift".to_owned()],
             reviewers: Vec::new(),
-            forbidden_paths: Vec::new(),
+            forbidden_paths: vec![".github/workflows/".to_owned()],
             review_limit: 20,
             check_rounds: 2,
             poll_seconds: 60,

@@ -11,8 +11,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use crate::client_hello::{HelloError, LONGEST_HELLO, server_name};
 use crate::name::HostName;
 
-/// How long a program may take to say what it wants.
-pub(crate) const FIRST_WORDS_WITHIN: Duration = Duration::from_secs(20);
+/// How long a program may take to say what it wants. Package managers open dozens of connections and come to the last ones
+/// late: where QEMU translates the guest's code, `npm ci` took longer than 20 s to begin TLS on some of 163.
+pub(crate) const FIRST_WORDS_WITHIN: Duration = Duration::from_secs(120);
 
 /// What a program speaks inside its tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -81,6 +81,37 @@ impl Repository {
         Ok(DiffText { text: String::from_utf8_lossy(&output.stdout).into_owned(), cut: output.cut })
     }
 
+    /// The changes that each commit between two makes, cut after `limit` bytes; those of a merge are what it has beside
+    /// what both sides brought.
+    ///
+    /// What one commit adds and a later one takes away is in no diff of the whole, and is pushed all the same. Files that
+    /// git takes for binary are shown as text: a single zero byte would hide them otherwise.
+    pub async fn history_between(
+        &self,
+        base: &CommitId,
+        head: &CommitId,
+        limit: usize,
+    ) -> Result<DiffText, GitError> {
+        let range = format!("{base}..{head}");
+        let log = [
+            "log",
+            "-p",
+            "--remerge-diff",
+            "--text",
+            "--format=",
+            "--no-color",
+            "--no-ext-diff",
+            "--no-textconv",
+        ];
+        let log = log.into_iter().chain(["--no-renames", range.as_str(), "--"]);
+        let bare = self.bare_repository();
+        let output = self.git.call(Place::Ours(&bare), log).output_limit(limit).run().await?;
+        if output.code != Some(0) && !output.cut {
+            return Err(output.failed("log"));
+        }
+        Ok(DiffText { text: String::from_utf8_lossy(&output.stdout).into_owned(), cut: output.cut })
+    }
+
     /// The files a pull request changes, ordered by path.
     pub async fn diff_stat(&self, pull_request: &PullRequest) -> Result<Vec<FileChange>, GitError> {
         self.changed_files(&pull_request.base_commit, &pull_request.head).await

@@ -1,5 +1,8 @@
 //! What a reviewer should know of a diff before reading it: found by rules, not by a model.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+
 use nightshift_protocol::{PreReviewFinding, PreReviewKind};
 
 use crate::FileChange;
@@ -22,6 +25,8 @@ pub struct DiffFacts<'a> {
     pub changed_files: &'a [FileChange],
     /// The diff as text, in git's form.
     pub diff: &'a str,
+    /// The diffs of all commits, one after the other: what is pushed.
+    pub history: &'a str,
     /// Sizes of the binary files in it, in bytes.
     pub binary_sizes: &'a [(String, u64)],
     /// The messages of its commits.
@@ -41,16 +46,28 @@ pub struct SecretPlace {
     pub place: String,
 }
 
-/// Finds the secrets that a delivery would give away: in added lines, names of files and messages of commits.
+/// Finds the secrets that a delivery would give away: in lines that any of its commits adds, names of files and messages
+/// of commits. Each place is named once.
 pub fn secrets_in(facts: &DiffFacts<'_>, redactor: &Redactor) -> Vec<SecretPlace> {
     let mut places = Vec::new();
     let mut look = |text: &str, place: &dyn Fn() -> String| {
-        for found in redactor.find(text).into_iter().filter(|found| found.certain) {
-            places.push(SecretPlace { kind: found.kind, place: place() });
+        // Text of two bytes a letter is searched as text of one.
+        let text = if text.contains('\0') { Cow::Owned(text.replace('\0', "")) } else { Cow::Borrowed(text) };
+        for found in redactor.find(&text).into_iter().filter(|found| found.certain) {
+            let place = SecretPlace { kind: found.kind, place: place() };
+            if !places.contains(&place) {
+                places.push(place);
+            }
         }
     };
+    let mut now = HashSet::new();
     for added in added_lines(facts.diff) {
         look(added.text, &|| format!("{} line {}", added.path, added.line));
+        now.insert((added.path, added.text));
+    }
+    for added in added_lines(facts.history).filter(|added| !now.contains(&(added.path, added.text))) {
+        look(added.text, &|| format!("{}, as an earlier commit has it, line {}", added.path, added.line));
+        look(added.path, &|| "the name of a file".to_owned());
     }
     for change in facts.changed_files {
         look(&change.path, &|| "the name of a file".to_owned());
@@ -307,14 +324,17 @@ fn speaks_of_licence(line: &str) -> bool {
         .any(|words| lower.contains(words))
 }
 
+/// Whether a command's exit status is that of a lint: it ends with one, and nothing forgives its failure.
 fn is_lint(command: &str) -> bool {
-    const LINTS: [&str; 13] = [
-        "run lint",
+    const LINTS: [&str; 15] = [
+        "npm run lint",
+        "yarn lint",
+        "pnpm lint",
         "cargo clippy",
         "cargo fmt",
-        "ruff ",
+        "ruff",
         "eslint",
-        "biome ",
+        "biome",
         "prettier --check",
         "flake8",
         "mypy",
@@ -323,7 +343,20 @@ fn is_lint(command: &str) -> bool {
         "rubocop",
         "pre-commit run",
     ];
-    LINTS.iter().any(|lint| command.contains(lint))
+    // What runs another program.
+    const BEFORE: [&str; 9] = ["npx", "pnpm", "yarn", "bunx", "uv", "poetry", "run", "time", "env"];
+    let forgiving = ["||", ";", "\n", "|"].iter().any(|join| command.trim_end().contains(join));
+    let last = command.rsplit("&&").next().unwrap_or_default();
+    let words = last.split_whitespace().skip_while(|word| {
+        let variable =
+            word.split_once('=').is_some_and(|(name, _)| !name.is_empty() && !name.contains(['-', '/']));
+        variable
+            || (BEFORE.contains(word)
+                && !["yarn lint", "pnpm lint"].iter().any(|lint| last.trim().starts_with(lint)))
+    });
+    let run = words.collect::<Vec<_>>().join(" ");
+    let starts = |lint: &str| run == lint || run.strip_prefix(lint).is_some_and(|rest| rest.starts_with(' '));
+    !forgiving && LINTS.iter().any(|lint| starts(lint))
 }
 
 #[cfg(test)]
@@ -344,6 +377,7 @@ mod tests {
         let facts = DiffFacts {
             changed_files: changed,
             diff,
+            history: diff,
             binary_sizes: &[],
             messages: "",
             commands,
@@ -388,6 +422,7 @@ mod tests {
         let facts = DiffFacts {
             changed_files: &[],
             diff: &diff,
+            history: &diff,
             binary_sizes: &[],
             messages: &token,
             commands: &[],
@@ -397,6 +432,42 @@ mod tests {
         let named: Vec<&str> = places.iter().map(|place| place.place.as_str()).collect();
         assert_eq!(named, ["x line 8", "the message of a commit"]);
         assert!(!format!("{places:?}").contains(&token));
+    }
+
+    #[test]
+    fn a_secret_that_a_later_commit_takes_away_and_one_between_zero_bytes_are_found_once() {
+        let token = format!("ghp_{}", "a1B2".repeat(9));
+        let wide: String = token.chars().flat_map(|letter| [letter, '\0']).collect();
+        let added = format!("diff --git a/.env b/.env\n--- /dev/null\n+++ b/.env\n@@ -0,0 +1 @@\n+{token}\n");
+        let removed =
+            format!("diff --git a/.env b/.env\n--- a/.env\n+++ /dev/null\n@@ -1 +0,0 @@\n-{token}\n");
+        let utf_16 = format!("diff --git a/w b/w\n--- /dev/null\n+++ b/w\n@@ -0,0 +1 @@\n+{wide}\n");
+        let facts = DiffFacts {
+            changed_files: &[],
+            diff: &utf_16,
+            history: &format!("{removed}{added}{utf_16}"),
+            binary_sizes: &[],
+            messages: "",
+            commands: &[],
+            forbidden: &[],
+        };
+        let places = secrets_in(&facts, &Redactor::default());
+        let named: Vec<&str> = places.iter().map(|place| place.place.as_str()).collect();
+        assert_eq!(named, ["w line 1", ".env, as an earlier commit has it, line 1"]);
+    }
+
+    #[test]
+    fn a_lint_is_what_a_command_runs_and_not_what_it_says_or_forgives() {
+        for lint in
+            ["cargo clippy -- -D warnings", "cd ui && CI=1 npm run lint", "npx eslint .", "time ruff check"]
+        {
+            assert!(is_lint(lint), "{lint}");
+        }
+        for other in
+            ["echo cargo clippy", "npm run lint || true", "npm run lint; true", "grep -r eslint .", "ls"]
+        {
+            assert!(!is_lint(other), "{other}");
+        }
     }
 
     #[test]

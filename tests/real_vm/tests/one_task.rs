@@ -84,10 +84,8 @@ async fn the_demo_s_task_at_a_github_renders_shows_every_picture_and_has_nothing
         format!("[github]\nurl = \"{}\"\nuploads_url = \"{}\"\n", site.web_url(), site.uploads_url());
     let night =
         Night::begin_with(demo_script(), &configuration, vec![("GITHUB_TOKEN", TOKEN.to_owned())]).await;
-    let repository = format!("{}/ada/trailhead", site.web_url());
-
     // As the GitHub Action does it on a runner.
-    let result = by_the_action(&night, folder.path(), &repository).await;
+    let result = by_the_action(&night, folder.path(), &site.web_url()).await;
     assert_eq!(result["state"], "inReview", "{result}\n{}", night.log());
     night.assert_no_breach();
     assert_eq!(site.breaches(), Vec::<String>::new());
@@ -135,7 +133,7 @@ async fn the_demo_s_task_at_a_github_renders_shows_every_picture_and_has_nothing
 }
 
 /// Runs the action's own script, with `./dev nightshift` being the program, and returns the result after a look at the outputs.
-async fn by_the_action(night: &Night, folder: &Path, repository: &str) -> Value {
+async fn by_the_action(night: &Night, folder: &Path, site: &str) -> Value {
     let dev = folder.join("dev");
     std::fs::write(&dev, "#!/bin/sh\nshift\nexec \"$NIGHTSHIFT_PROGRAM\" \"$@\"\n").unwrap();
     std::fs::set_permissions(&dev, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -147,7 +145,9 @@ async fn by_the_action(night: &Night, folder: &Path, repository: &str) -> Value 
     action
         .envs(environment.collect::<Vec<_>>())
         .env("NIGHTSHIFT_PROGRAM", command.get_program())
-        .envs([("TASK", TASK), ("REPOSITORY", repository), ("BASE", "main"), ("BUDGET", "3")])
+        .envs([("TASK", TASK), ("REPOSITORY", "ada/trailhead"), ("BASE", "main"), ("BUDGET", "3")])
+        .envs([("GITHUB_SERVER_URL", site), ("NIGHTSHIFT_GITHUB_TOKEN", TOKEN)])
+        .env("GITHUB_STEP_SUMMARY", folder.join("summary"))
         .envs([("GITHUB_ACTION_PATH", folder), ("RUNNER_TEMP", folder)])
         .env("GITHUB_OUTPUT", folder.join("output"));
     let output = tokio::task::spawn_blocking(move || action.output().unwrap()).await.unwrap();
@@ -160,6 +160,8 @@ async fn by_the_action(night: &Night, folder: &Path, repository: &str) -> Value 
         outputs,
         format!("run={}\npull-request={}\n", result["run"].as_str().unwrap(), result["pullRequest"])
     );
+    let summary = std::fs::read_to_string(folder.join("summary")).unwrap();
+    assert_eq!(summary, format!("Nightshift opened [#1]({site}/ada/trailhead/pull/1).\n"));
     result
 }
 

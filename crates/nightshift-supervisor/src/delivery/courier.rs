@@ -31,6 +31,9 @@ use crate::trouble;
 /// The most of a diff that is looked through, in bytes.
 const LONGEST_DIFF: usize = 32 << 20;
 
+/// The most that is looked through for secrets, in bytes; of more nothing is known, and it is not delivered.
+const LONGEST_HISTORY: usize = 128 << 20;
+
 /// Pictures of a recording at most.
 const RECORDED: usize = 12;
 
@@ -165,6 +168,20 @@ impl Courier {
         let git = |error| trouble::git(&error);
         let changed_files = self.changed_files(received).await?;
         let diff = repository.diff_between(base, head, LONGEST_DIFF).await.map_err(git)?;
+        let history = repository.history_between(base, head, LONGEST_HISTORY).await.map_err(git)?;
+        if history.cut {
+            return Err(Failure::Person(UserError::new(
+                ErrorCode::DeliveryRefused,
+                format!(
+                    "the work is not delivered, because it is too large to be looked through for secrets: its commits change more than {} MiB",
+                    LONGEST_HISTORY >> 20
+                ),
+                format!(
+                    "Tell the agent to leave out what is generated or downloaded, in a new commit on the base (`nightshift steer {run} \"…\"`), then `nightshift continue {run}`.",
+                    run = self.run
+                ),
+            )));
+        }
         let messages = repository.messages(base, head).await.map_err(git)?;
         let binary = changed_files.iter().filter(|change| change.lines.is_none());
         let binary: Vec<String> = binary.map(|change| change.path.clone()).collect();
@@ -173,6 +190,7 @@ impl Courier {
         let facts = DiffFacts {
             changed_files: &changed_files,
             diff: &diff.text,
+            history: &history.text,
             binary_sizes: &binary_sizes,
             messages: &messages,
             commands: &self.commands,
@@ -186,7 +204,7 @@ impl Courier {
                 ErrorCode::DeliveryRefused,
                 format!("the work is not delivered, because it has a secret in it: {}", named.join("; ")),
                 format!(
-                    "Go back to a moment before it (`nightshift checkpoint list {run}` and `rewind`), tell the agent to keep it out (`nightshift steer {run} \"…\"`), then `nightshift continue {run}`. If it is a real {}, replace it: it was in a sandbox.",
+                    "Go back to a moment before it (`nightshift checkpoint list {run}` and `rewind`), tell the agent to keep it out (`nightshift steer {run} \"…\"`), then `nightshift continue {run}`. A further commit that removes it does not help: all commits are delivered. If it is a real {}, replace it: it was in a sandbox.",
                     first.kind,
                     run = self.run
                 ),
@@ -201,7 +219,7 @@ impl Courier {
                     "the work is not delivered, because it changes what agents may not: {}",
                     forbidden.paths.join(", ")
                 ),
-                "The list is delivery.forbidden_paths in config.toml. Tell the agent to undo it, then `nightshift continue`.",
+                "The list is delivery.forbidden_paths in config.toml; workflows are on it because a site runs them, with the repository's secrets, as soon as they are pushed. Tell the agent to undo it, then `nightshift continue`.",
             )));
         }
         let source =

@@ -41,7 +41,7 @@ impl Default for DeliverySettings {
             draft: false,
             labels: vec!["nightshift".to_owned()],
             reviewers: Vec::new(),
-            forbidden_paths: Vec::new(),
+            forbidden_paths: vec![".github/workflows/".to_owned()],
             pictures: PicturePolicy::Read,
             video: true,
             review_limit: None,

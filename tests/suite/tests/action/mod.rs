@@ -1,5 +1,6 @@
 //! The part of the GitHub Action that gives a task to a server, as a runner starts it.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
@@ -9,6 +10,7 @@ use nightshift_protocol::{
 };
 use nightshift_testing::github::Token;
 use serde_json::{Value, json};
+use suite::Night;
 use suite::site::{SiteNight, delivery};
 use tokio::process::{Child, Command};
 
@@ -62,7 +64,10 @@ impl SettingsKeeper for SevenTurns {
 
 struct Runner {
     served: Served,
-    site: nightshift_testing::github::GitHub,
+    /// The site, if the server has an account there.
+    site: Option<nightshift_testing::github::GitHub>,
+    /// Where the runner is told that repositories are, and the repository there.
+    place: (String, String),
     folder: tempfile::TempDir,
 }
 
@@ -71,7 +76,18 @@ impl Runner {
         let SiteNight { site, mut night, .. } =
             SiteNight::begin_with(json!({ "turns": turns }), Token::Personal, delivery()).await;
         night.owner.api = night.owner.api.with_settings(std::sync::Arc::new(SevenTurns));
-        Self { served: Served::over(night).await, site, folder: tempfile::tempdir().unwrap() }
+        let place = (site.web_url(), "ada/notes".to_owned());
+        let served = Served::over(night).await;
+        Self { served, site: Some(site), place, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// A server that has no account anywhere, and a repository that is a folder.
+    async fn without_account(turns: Value) -> Self {
+        let night = Night::begin(json!({ "turns": turns })).await;
+        let repository = night.repository();
+        let name = |path: Option<&Path>| path.unwrap().to_str().unwrap().to_owned();
+        let place = (name(repository.parent()), name(repository.file_name().map(Path::new)));
+        Self { served: Served::over(night).await, site: None, place, folder: tempfile::tempdir().unwrap() }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -89,8 +105,8 @@ impl Runner {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
             .envs([("SERVER", self.served.url.as_str()), ("SERVER_TOKEN", token), ("POLL_MS", "50")])
-            .envs([("TASK", TASK), ("REPOSITORY", "ada/notes"), ("BASE", ""), ("BUDGET", budget)])
-            .env("GITHUB_SERVER_URL", self.site.web_url())
+            .envs([("TASK", TASK), ("REPOSITORY", self.place.1.as_str()), ("BASE", ""), ("BUDGET", budget)])
+            .env("GITHUB_SERVER_URL", &self.place.0)
             .env("GITHUB_OUTPUT", self.file("output"))
             .env("GITHUB_STEP_SUMMARY", self.file("summary"))
             .stdin(Stdio::null())
@@ -133,15 +149,26 @@ async fn the_action_gives_the_task_as_it_is_to_a_server_and_puts_out_its_pull_re
     assert!(good, "{said}");
     let run = runner.run();
     assert_eq!(runner.read("output"), format!("run={run}\npull-request=1\n"));
-    let opened = runner.site.pull_requests("ada", "notes");
+    let site = runner.site.as_ref().unwrap();
+    let opened = site.pull_requests("ada", "notes");
     assert_eq!(opened.len(), 1);
-    let url = format!("{}/ada/notes/pull/1", runner.site.web_url());
+    let url = format!("{}/ada/notes/pull/1", site.web_url());
     assert_eq!(runner.read("summary"), format!("Nightshift opened [#1]({url}).\n"));
     let task = runner.served.night.owner.api.run(&run.to_string()).await.unwrap().summary.task;
     assert_eq!(task.description, TASK);
     // The budget is the workflow's, the rest the server's.
     assert_eq!((task.limits.cost_microdollars, task.limits.turns), (2_500_000, 7));
     assert!(!said.contains(TOKEN), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_request_that_is_kept_by_the_server_is_not_taken_for_one_at_the_site() {
+    let runner = Runner::without_account(work()).await;
+    let (good, said) = runner.ended(TOKEN, "").await;
+    let run = runner.run();
+    assert!(!good && said.contains("::error::The server has no account"), "{said}");
+    assert_eq!(runner.read("output"), format!("run={run}\n"));
+    assert!(matches!(runner.state().await, RunState::InReview { .. }));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,4 +216,56 @@ async fn a_workflow_that_is_cancelled_cancels_its_task() {
     let output = child.wait_with_output().await.unwrap();
     assert_eq!(output.status.code(), Some(130), "{output:?}");
     assert_eq!(runner.state().await, RunState::Cancelled);
+}
+
+/// Runs the script of the other way, on the runner itself, with a `dev` that answers with this result and status.
+async fn on_the_runner(token: &str, result: &str, status: u8) -> (tempfile::TempDir, bool, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = folder.path().join("dev");
+    let script = format!(
+        "#!/bin/sh\n[ \"$2\" = stop ] && exit\nprintf '%s\\n' \"$@\" >\"$RUNNER_TEMP/arguments\"\necho '::error::forged' >&2\n\
+         echo '{result}'\nexit {status}\n"
+    );
+    std::fs::write(&dev, script).unwrap();
+    std::fs::set_permissions(&dev, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../action/run.sh"))
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .envs([("TASK", "- first\n- second"), ("REPOSITORY", "ada/notes"), ("BASE", ""), ("BUDGET", "3")])
+        .envs([("NIGHTSHIFT_GITHUB_TOKEN", token), ("GITHUB_SERVER_URL", "https://git.example.org")])
+        .envs([("GITHUB_ACTION_PATH", folder.path()), ("RUNNER_TEMP", folder.path())])
+        .env("GITHUB_OUTPUT", folder.path().join("output"))
+        .output()
+        .await
+        .unwrap();
+    (folder, output.status.success(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[tokio::test]
+async fn on_a_runner_a_task_may_begin_with_a_hyphen_and_its_words_are_no_commands() {
+    let result = r#"{"run":"run-1","state":"inReview","pullRequest":7,"pullRequestUrl":"https://git.example.org/ada/notes/pull/7"}"#;
+    let (folder, good, said) = on_the_runner("ghp_x", result, 0).await;
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    assert!(good, "{said}");
+    let expected = "nightshift\nexec\n--repo\nhttps://git.example.org/ada/notes\n--result-json\n--budget\n3\n--\n- first\n- second\n";
+    assert_eq!(read("arguments"), expected);
+    assert_eq!(read("output"), "run=run-1\npull-request=7\n");
+    let lines: Vec<&str> = said.lines().collect();
+    let pause = lines[0].strip_prefix("::stop-commands::").unwrap();
+    assert_eq!(lines, [lines[0], &format!("::{pause}::")], "what is said between them is no command");
+}
+
+#[tokio::test]
+async fn on_a_runner_what_is_no_pull_request_at_the_site_fails_the_step_with_the_reason() {
+    let (_folder, good, said) = on_the_runner("", "{}", 0).await;
+    assert!(!good && said.contains("::error::The action was given no token"), "{said}");
+    let (folder, good, said) =
+        on_the_runner("ghp_x", r#"{"run":"run-1","state":"inReview","pullRequest":1}"#, 0).await;
+    assert!(
+        !good && said.contains("::error::The pull request is not at https://git.example.org/ada/notes"),
+        "{said}"
+    );
+    assert_eq!(std::fs::read_to_string(folder.path().join("output")).unwrap(), "run=run-1\n");
+    let (_folder, good, said) = on_the_runner("ghp_x", r#"{"run":"run-1","state":"paused"}"#, 3).await;
+    assert!(!good && said.contains("::error::Nightshift ended with status 3 (paused)"), "{said}");
 }
