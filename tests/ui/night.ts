@@ -218,6 +218,11 @@ export class Night {
     const passing = await run.shell('for i in $(seq 200); do cargo nextest run retry -q || break; done; echo passed $i times', 'passed 200 times', 0, 51);
     await run.prove('The retry test passes 200 times in a row.', { type: 'command', step: passing, command: 'for i in $(seq 200); do cargo nextest run retry -q || break; done; echo passed $i times', exitCode: 0, outputTail: 'passed 200 times' });
     await run.prove('It failed before.', { type: 'command', step: failing, command: 'for i in $(seq 200); do cargo nextest run retry -q || break; done', exitCode: 100, outputTail: 'attempt 37 failed: left 400ms, right 800ms' });
+    await run.append({ type: 'selfReviewBegun', round: 1, head: 'd'.repeat(40), system: 'You are a critic.', message: { type: 'user', content: [{ type: 'text', text: 'Look.' }] } });
+    await run.turn('I look at which tests the diff touches.', [{ tool: 'shell', input: {} }]);
+    const touched = await run.shell('git diff --stat HEAD~1 -- crates/depot/tests', ' crates/depot/tests/queue.rs | 2 +-', 0, 1);
+    const found = (criterion: number, verdict: string, words: string) => ({ criterion, verdict, words, evidence: { type: 'command', step: touched, command: 'git diff --stat HEAD~1 -- crates/depot/tests', exitCode: 0, outputTail: ' crates/depot/tests/queue.rs | 2 +-' } });
+    await run.append({ type: 'selfReviewed', review: { round: 1, of: 1, verdicts: [found(1, 'met', 'It passed 200 times.'), found(2, 'notMet', 'The queue test is changed too.')], words: '', outcome: { type: 'disagreed' } } });
     await this.#deliver(run, place, clone, 'Fix the flaky retry test', 'The wait doubles with each attempt now. The test was right; the code was not.');
   }
 

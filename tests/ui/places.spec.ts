@@ -193,6 +193,21 @@ test('a review begins with the criteria and what backs them, or that nothing doe
   expect(app.errors).toEqual([]);
 });
 
+test('a review and its run show what the critic found, and where it and the agent disagree', async ({ app }) => {
+  const { page } = app;
+  await app.goto(`/review/${RUNS.retry}`);
+  const section = page.getByRole('main').locator('section').filter({ has: page.getByRole('heading', { name: 'Self-review' }) });
+  await expect(section.getByText('Round 1 of 1: critic and agent disagree')).toBeVisible();
+  const finding = section.getByRole('listitem').filter({ hasText: 'No other test is changed' });
+  await expect(finding).toContainText('not met: The queue test is changed too.');
+  await finding.getByRole('link', { name: /^step / }).click();
+  await expect(page).toHaveURL(new RegExp(`/runs/${RUNS.retry}`));
+  const panel = page.getByRole('region', { name: 'Self-review' });
+  await expect(panel).toContainText('critic and agent disagree');
+  await expect(panel).toContainText('The queue test is changed too.');
+  expect(app.errors).toEqual([]);
+});
+
 test('a binary file in a diff says so', async ({ app }) => {
   await app.goto(`/review/${RUNS.retry}`);
   await expect(app.page.getByText('A binary file: there are no lines to compare.')).toBeVisible();

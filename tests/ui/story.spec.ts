@@ -22,6 +22,21 @@ test('events that are known already and events that come too early change nothin
   expect(story.lastSeq).toBe(1);
 });
 
+test('what critics found is kept in order and said in the timeline', () => {
+  const story = emptyStory();
+  tell(story, event(1, { type: 'selfReviewBegun', round: 1, head: 'd', system: '', message: { type: 'user', content: [] } }));
+  const review = (round: number, outcome: string, verdict: string) => ({ round, of: 2, verdicts: [{ criterion: 1, verdict, words: 'Seen.' }], words: '', outcome: { type: outcome } });
+  tell(story, event(2, { type: 'selfReviewed', review: review(1, 'sentBack', 'notMet') }));
+  tell(story, event(3, { type: 'selfReviewed', review: review(2, 'passed', 'notVerifiable') }));
+  expect(story.selfReviews.map((each) => each.review.round)).toEqual([1, 2]);
+  const notes = story.rows.flatMap((row) => (row.type === 'note' ? [`${row.note.tone}: ${row.note.text}`] : []));
+  expect(notes).toEqual([
+    'lamp: Self-review, round 1: a critic with a fresh context looks at the work',
+    'lamp: Self-review, round 1: not everything is met: back to the agent',
+    'good: Self-review, round 2: nothing found, and not everything could be verified',
+  ]);
+});
+
 test('any way of cutting and repeating a stream tells the same story', () => {
   const events = Array.from({ length: 30 }, (_, index) => event(index + 1, { type: 'personSaid', text: `word ${index}` }));
   const whole = emptyStory();

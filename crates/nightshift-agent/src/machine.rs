@@ -14,6 +14,9 @@
 //! Where the conversation has come near the size of the model's window, ready leads to `compacting` first: the model
 //! sums its older part up, and the summary takes that part's place.
 //!
+//! A *critic* is a machine of its own, made from one that has finished, with a fresh conversation: it ends with a verdict
+//! on the work, or without one, and the machine it was made from goes on after it.
+//!
 //! Beside it stands a gate. While it is closed (by a person, a limit, trouble) what is under way may still end, but
 //! nothing new begins. `cancelled`, `failed` and `finished` are final: every later event is ignored, but that
 //! `reopened` leads from finished to ready, when others had something to say about the work.
@@ -22,14 +25,15 @@
 //! when it is new, [`AgentMachine::outstanding`] at any time.
 
 mod compaction;
+mod critic;
 mod turn;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use nightshift_protocol::{
-    AssistantBlock, ErrorCode, Evidence, FeedbackAnswer, Limits, Message, PauseReason, Plan, ResultPart,
-    StepId, StopReason, ToolCall, ToolDefinition, ToolOutcome, Usage, UserError,
+    AssistantBlock, CriterionVerdict, ErrorCode, Evidence, FeedbackAnswer, Limits, Message, PauseReason,
+    Plan, ResultPart, StepId, StopReason, ToolCall, ToolDefinition, ToolOutcome, Usage, UserError,
 };
 
 use crate::budget::{Budget, CallPrice, context_full};
@@ -193,6 +197,12 @@ pub enum AgentEvent {
         /// The names of the feedback, each of which it has to answer before it may finish again.
         names: Vec<String>,
     },
+    /// A critic found something in work that is not delivered yet, or a person wrote meanwhile: the agent that was
+    /// finished goes on.
+    SentBack {
+        /// What it is told.
+        text: String,
+    },
     /// A person cancelled the run.
     Cancelled,
 }
@@ -264,6 +274,18 @@ pub enum Effect {
         /// What is answered to feedback.
         answers: Vec<FeedbackAnswer>,
     },
+    /// Take note of what a critic found. The machine is final.
+    Judge {
+        /// One for each criterion, in their order.
+        verdicts: Vec<CriterionVerdict>,
+        /// What it says of the whole, possibly empty.
+        words: String,
+    },
+    /// Take note that a critic came to no verdict. The machine is final.
+    GiveUp {
+        /// Why, in one sentence.
+        reason: String,
+    },
     /// Record that the run failed. The machine is final.
     Fail {
         /// What failed and what to do.
@@ -293,6 +315,9 @@ pub struct AgentMachine {
     record: Record,
     stuck: Stuck,
     settings: AgentSettings,
+    part: Part,
+    /// Why a critic ends without a verdict, once it does.
+    gives_up: Option<String>,
     /// A person's words the model has not been told yet.
     words: Vec<String>,
     /// What it is told of its delivered work.
@@ -340,15 +365,49 @@ enum Position {
     /// The work is handed over as soon as the gate is open, unless a person wrote; `turn` would be the next.
     Leaving {
         turn: u32,
-        handover: Handover,
+        ending: Ending,
     },
     /// `turn` is the call that comes next if it goes on.
     Finished {
         turn: u32,
-        handover: Handover,
+        ending: Ending,
     },
     Failed(UserError),
     Cancelled,
+}
+
+/// Whose machine it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// It does the task's work.
+    Worker,
+    /// It looks at finished work. Its calls are numbered from `first`, and end before `until`.
+    Critic { first: u32, until: u32 },
+}
+
+/// What a machine ends with.
+#[derive(Debug, Clone, PartialEq)]
+enum Ending {
+    Handover(Handover),
+    Verdict { verdicts: Vec<CriterionVerdict>, words: String },
+    GaveUp(String),
+}
+
+impl Ending {
+    fn effect(&self) -> Effect {
+        match self {
+            Self::Handover(Handover { title, summary, not_verified, answers }) => Effect::Finish {
+                title: title.clone(),
+                summary: summary.clone(),
+                not_verified: not_verified.clone(),
+                answers: answers.clone(),
+            },
+            Self::Verdict { verdicts, words } => {
+                Effect::Judge { verdicts: verdicts.clone(), words: words.clone() }
+            }
+            Self::GaveUp(reason) => Effect::GiveUp { reason: reason.clone() },
+        }
+    }
 }
 
 /// Whether something new may begin.
@@ -373,6 +432,8 @@ impl AgentMachine {
             record: Record::default(),
             stuck: Stuck::new(settings.occupation),
             settings,
+            part: Part::Worker,
+            gives_up: None,
             words: Vec::new(),
             feedback: Vec::new(),
             queued: Vec::new(),
@@ -400,12 +461,7 @@ impl AgentMachine {
     /// and `Fail` stay for good, and an owner that has recorded them is done.
     pub fn outstanding(&self) -> Vec<Effect> {
         let effect = match (&self.position, &self.gate) {
-            (Position::Finished { handover, .. }, _) => Effect::Finish {
-                title: handover.title.clone(),
-                summary: handover.summary.clone(),
-                not_verified: handover.not_verified.clone(),
-                answers: handover.answers.clone(),
-            },
+            (Position::Finished { ending, .. }, _) => ending.effect(),
             (Position::Failed(error), _) => Effect::Fail { error: error.clone() },
             (Position::Cancelled, _) => return Vec::new(),
             (_, Gate::Closing(reason)) => Effect::Pause { reason: reason.clone() },
@@ -462,6 +518,15 @@ impl AgentMachine {
             self.advance();
             return;
         }
+        if let (Position::Finished { turn, .. }, Part::Worker, AgentEvent::SentBack { text }) =
+            (&self.position, self.part, &event)
+        {
+            self.position = Position::Ready { turn: *turn };
+            self.said.push(text.clone());
+            self.feedback.push(text.clone());
+            self.advance();
+            return;
+        }
         if matches!(self.position, Position::Finished { .. } | Position::Failed(_) | Position::Cancelled) {
             return;
         }
@@ -470,7 +535,7 @@ impl AgentMachine {
                 if self.position == Position::New {
                     self.system = system;
                     self.history.begin(message);
-                    self.position = Position::Ready { turn: 1 };
+                    self.position = Position::Ready { turn: self.first_turn() };
                 }
             }
             AgentEvent::TurnFinished { turn, message, stop, usage } => {
@@ -530,7 +595,7 @@ impl AgentMachine {
                 }
             }
             // Only who is finished can be opened again.
-            AgentEvent::Reopened { .. } => {}
+            AgentEvent::Reopened { .. } | AgentEvent::SentBack { .. } => {}
             AgentEvent::Cancelled => self.position = Position::Cancelled,
         }
         self.advance();
@@ -541,14 +606,18 @@ impl AgentMachine {
         if self.gate != Gate::Open {
             return;
         }
-        if let Position::Leaving { turn, handover } = &self.position {
+        if let Position::Leaving { turn, ending } = &self.position {
             self.position = if self.words.is_empty() && self.queued.is_empty() {
-                Position::Finished { turn: *turn, handover: handover.clone() }
+                Position::Finished { turn: *turn, ending: ending.clone() }
             } else {
                 Position::Ready { turn: *turn }
             };
         }
         if let Position::Ready { turn } = self.position {
+            if let Some(reason) = self.gives_up(turn) {
+                self.position = Position::Finished { turn, ending: Ending::GaveUp(reason) };
+                return;
+            }
             if let Some(reason) = self.budget.refusal(turn, self.conversation_tokens()) {
                 self.pause(reason);
                 return;
@@ -588,8 +657,16 @@ impl AgentMachine {
 
     /// Asks for a pause, unless there is one.
     fn pause(&mut self, reason: PauseReason) {
-        if self.gate == Gate::Open {
-            self.gate = Gate::Closing(reason);
+        match (self.part, reason) {
+            // The work is there: nobody has to come because its critic is at a loss.
+            (Part::Critic { .. }, PauseReason::Trouble { error }) => {
+                self.gives_up = Some(critic::at_a_loss(&error.message));
+            }
+            (_, reason) => {
+                if self.gate == Gate::Open {
+                    self.gate = Gate::Closing(reason);
+                }
+            }
         }
     }
 
@@ -679,7 +756,8 @@ impl AgentMachine {
             return;
         }
         self.idle_turns += 1;
-        self.history.say(if *stop == StopReason::MaxTokens { CUT } else { NUDGE }.to_owned());
+        let nudge = if self.part == Part::Worker { NUDGE } else { critic::NUDGE };
+        self.history.say(if *stop == StopReason::MaxTokens { CUT } else { nudge }.to_owned());
         if self.idle_turns > MAX_NUDGES {
             self.pause(idle());
         }

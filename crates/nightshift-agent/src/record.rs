@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nightshift_protocol::{
-    Evidence, EvidenceSource, Image, Plan, PlanStepState, ResultPart, StepId, ToolOutcome,
+    CriterionVerdict, Evidence, EvidenceSource, Image, Plan, PlanStepState, ResultPart, StepId, ToolOutcome,
+    Verdict,
 };
 
 use crate::output::last_characters;
-use crate::tools::{Claim, EditAction, Handover, ShellMode, ShellRequest, ToolRequest};
+use crate::tools::{Claim, EditAction, Handover, Judgement, ShellMode, ShellRequest, ToolRequest};
 
 /// Characters of a command's output kept for evidence, as [`EvidenceSource::Command`] promises.
 const OUTPUT_TAIL: usize = 4_000;
@@ -67,6 +68,12 @@ pub(crate) enum Unfounded {
          why it cannot be shown."
     )]
     NotShown(String),
+    #[error("Not taken: each of the criteria 1 to {of} is judged once, and these are not: {missing}.")]
+    NotJudged { of: u32, missing: String },
+    #[error(
+        "Not taken: criterion {0} is judged without a step. Name the step of yours that shows it, or say notVerifiable."
+    )]
+    NoStep(u32),
 }
 
 impl Record {
@@ -144,7 +151,11 @@ impl Record {
         if let Some(number) = criterion.filter(|number| *number > criteria) {
             return Err(Unfounded::NoSuchCriterion { number, of: criteria });
         }
-        let source = match self.steps.get(&step).ok_or(Unfounded::NoSuchStep(step))? {
+        Ok(Evidence { claim, criterion, source: self.source(step, label)? })
+    }
+
+    fn source(&self, step: StepId, label: Option<String>) -> Result<EvidenceSource, Unfounded> {
+        Ok(match self.steps.get(&step).ok_or(Unfounded::NoSuchStep(step))? {
             Known::Picture(image) => EvidenceSource::Screenshot {
                 step,
                 label: label.unwrap_or_else(|| format!("step {step}")),
@@ -158,8 +169,42 @@ impl Record {
             },
             Known::Job { .. } => return Err(Unfounded::StillRunning(step)),
             Known::Other => return Err(Unfounded::NoBacking(step)),
+        })
+    }
+
+    /// Turns a critic's judgements into verdicts with what their steps recorded: one for each of `criteria`, in order.
+    pub(crate) fn judge(
+        &self,
+        mut judgements: Vec<Judgement>,
+        criteria: u32,
+    ) -> Result<Vec<CriterionVerdict>, Unfounded> {
+        judgements.sort_by_key(|judgement| judgement.criterion);
+        if let Some(odd) = judgements.iter().find(|judgement| judgement.criterion > criteria) {
+            return Err(Unfounded::NoSuchCriterion { number: odd.criterion, of: criteria });
+        }
+        let once = |number: &u32| judgements.iter().filter(|one| one.criterion == *number).count() == 1;
+        let missing: Vec<String> =
+            (1..=criteria).filter(|number| !once(number)).map(|number| number.to_string()).collect();
+        if !missing.is_empty() {
+            return Err(Unfounded::NotJudged { of: criteria, missing: missing.join(", ") });
+        }
+        judgements.into_iter().map(|judgement| self.judged(judgement)).collect()
+    }
+
+    fn judged(&self, judgement: Judgement) -> Result<CriterionVerdict, Unfounded> {
+        let Judgement { criterion, verdict, words, step } = judgement;
+        let evidence = match step {
+            Some(step) => Some(self.source(step, None)?),
+            None if verdict == Verdict::NotVerifiable => None,
+            None => return Err(Unfounded::NoStep(criterion)),
         };
-        Ok(Evidence { claim, criterion, source })
+        Ok(CriterionVerdict { criterion, verdict, words, evidence })
+    }
+
+    /// The steps that started background commands.
+    pub(crate) fn jobs(&self) -> Vec<StepId> {
+        let jobs = self.steps.iter().filter(|(_, known)| matches!(known, Known::Job { .. }));
+        jobs.map(|(step, _)| *step).collect()
     }
 
     /// Whether `step` started a background command.
@@ -373,5 +418,51 @@ mod tests {
         let steps = vec![PlanStep { title: "a".to_owned(), state: PlanStepState::Pending }];
         record.note(step("1.1"), ToolRequest::Plan(Plan { steps }), ToolOutcome::Failed, &[], None);
         assert_eq!(record.plan(), &Plan::default());
+    }
+
+    fn judgement(criterion: u32, verdict: Verdict, step_of: Option<&str>) -> Judgement {
+        Judgement { criterion, verdict, words: "Seen.".to_owned(), step: step_of.map(step) }
+    }
+
+    #[test]
+    fn each_criterion_is_judged_once_and_by_a_step_that_shows_something() {
+        let mut record = Record::default();
+        record.note(step("9.1"), shell(FOREGROUND), ToolOutcome::Done, &text("1 failed"), Some(1));
+        record.note(step("9.2"), shell(ShellMode::Background), ToolOutcome::Done, &text("started"), None);
+        let (met, not) =
+            (judgement(1, Verdict::Met, Some("9.1")), judgement(2, Verdict::NotVerifiable, None));
+        let judged = record.judge(vec![not.clone(), met.clone()], 2).unwrap();
+        let source = EvidenceSource::Command {
+            step: step("9.1"),
+            command: "npm test".to_owned(),
+            exit_code: Some(1),
+            output_tail: "1 failed".to_owned(),
+        };
+        let verdict = |criterion, verdict, evidence| CriterionVerdict {
+            criterion,
+            verdict,
+            words: "Seen.".to_owned(),
+            evidence,
+        };
+        assert_eq!(
+            judged,
+            [verdict(1, Verdict::Met, Some(source)), verdict(2, Verdict::NotVerifiable, None)]
+        );
+        let not_judged = |missing: &str| Err(Unfounded::NotJudged { of: 2, missing: missing.to_owned() });
+        assert_eq!(record.judge(vec![met.clone()], 2), not_judged("2"));
+        assert_eq!(record.judge(vec![met.clone(), met.clone(), not.clone()], 2), not_judged("1"));
+        let beyond = judgement(3, Verdict::NotVerifiable, None);
+        assert_eq!(
+            record.judge(vec![met.clone(), not.clone(), beyond], 2),
+            Err(Unfounded::NoSuchCriterion { number: 3, of: 2 })
+        );
+        let unfounded = |judgement: Judgement| record.judge(vec![judgement, not.clone()], 2).unwrap_err();
+        assert_eq!(unfounded(judgement(1, Verdict::NotMet, None)), Unfounded::NoStep(1));
+        assert_eq!(
+            unfounded(judgement(1, Verdict::NotMet, Some("9.2"))),
+            Unfounded::StillRunning(step("9.2"))
+        );
+        assert_eq!(unfounded(judgement(1, Verdict::Met, Some("2.1"))), Unfounded::NoSuchStep(step("2.1")));
+        assert_eq!(record.jobs(), [step("9.2")]);
     }
 }

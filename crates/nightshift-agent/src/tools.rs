@@ -4,13 +4,16 @@ mod browser;
 mod computer;
 mod definitions;
 mod fields;
+mod verdict;
 
 use nightshift_protocol::{Evidence, FeedbackAnswer, Plan, PlanStep, PlanStepState, StepId, ToolCall};
 use serde_json::Value;
 
 pub use browser::BrowserAction;
 pub use computer::{ClickCount, ComputerAction, MouseButton, Point, Region, ScrollDirection};
+pub(crate) use definitions::critic_definitions;
 pub use definitions::tool_definitions;
+pub(crate) use verdict::Judgement;
 
 use crate::output::excerpt;
 use fields::Fields;
@@ -26,6 +29,7 @@ pub(crate) const PLAN: &str = "plan";
 pub(crate) const EVIDENCE: &str = "evidence";
 pub(crate) const ASK: &str = "ask";
 pub(crate) const FINISH: &str = "finish";
+pub(crate) const VERDICT: &str = "verdict";
 
 /// Pieces of feedback that are answered at once, at most.
 const MAX_ANSWERS: usize = 60;
@@ -35,6 +39,27 @@ const MAX_ANSWER: usize = 4_000;
 
 const NAMES: [&str; 10] =
     [SHELL, SHELL_OUTPUT, SHELL_STOP, EDIT, COMPUTER, BROWSER, PLAN, EVIDENCE, ASK, FINISH];
+
+/// What a critic may use: it looks and runs, and changes nothing.
+const CRITIC_NAMES: [&str; 6] = [SHELL, SHELL_OUTPUT, SHELL_STOP, COMPUTER, BROWSER, VERDICT];
+
+/// Whose tools are offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Toolset {
+    /// Those of the agent that does the work.
+    Worker,
+    /// Those of a critic.
+    Critic,
+}
+
+impl Toolset {
+    fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Worker => &NAMES,
+            Self::Critic => &CRITIC_NAMES,
+        }
+    }
+}
 
 /// Seconds a command may run when the model names no time.
 const DEFAULT_TIMEOUT_SECONDS: u64 = 120;
@@ -139,6 +164,8 @@ pub(crate) enum ToolInput {
     Ask { question: String },
     /// The end of the work.
     Finish(Handover),
+    /// What a critic found.
+    Verdict { judgements: Vec<Judgement>, words: String },
 }
 
 /// A claim of the model, and the step that is said to back it.
@@ -165,14 +192,16 @@ pub fn computer_action(input: &Value, screen: (u32, u32)) -> Result<ComputerActi
 }
 
 /// Reads a call's input. `screen` is its width and height in pixels.
-pub(crate) fn parse(call: &ToolCall, screen: (u32, u32)) -> Result<ToolInput, InputError> {
+pub(crate) fn parse(call: &ToolCall, screen: (u32, u32), toolset: Toolset) -> Result<ToolInput, InputError> {
     if let Some(text) = &call.malformed {
         return Err(InputError::Malformed { given: excerpt(text, 200) });
     }
-    let tool = NAMES
-        .into_iter()
+    let names = toolset.names();
+    let tool = names
+        .iter()
+        .copied()
         .find(|name| *name == call.name)
-        .ok_or_else(|| InputError::UnknownTool { name: excerpt(&call.name, 60), known: NAMES.join(", ") })?;
+        .ok_or_else(|| InputError::UnknownTool { name: excerpt(&call.name, 60), known: names.join(", ") })?;
     let fields = Fields::of(tool, &call.input)?;
     match tool {
         SHELL => shell(fields),
@@ -186,6 +215,7 @@ pub(crate) fn parse(call: &ToolCall, screen: (u32, u32)) -> Result<ToolInput, In
         PLAN => plan(fields),
         EVIDENCE => claim(fields),
         ASK => ask(fields),
+        VERDICT => verdict::read(fields),
         _ => finish(fields),
     }
 }

@@ -125,7 +125,15 @@ impl Api {
             None => None,
         };
         let suspension = progress.suspension();
-        Ok(RunDetail { summary, plan: progress.plan, evidence: progress.evidence, pull_request, suspension })
+        let self_reviews = progress.self_reviews.list().to_vec();
+        Ok(RunDetail {
+            summary,
+            plan: progress.plan,
+            evidence: progress.evidence,
+            self_reviews,
+            pull_request,
+            suspension,
+        })
     }
 
     /// Lists events of a run after `after`, at most `limit`.

@@ -114,6 +114,7 @@ fn events(number: u32, at: OffsetDateTime) -> Result<Vec<EventBody>, InvalidId> 
         limits: Limits::default(),
         created_at: at,
         criteria: Vec::new(),
+        self_review_rounds: 0,
         issue: None,
     };
     let mut bodies = vec![EventBody::RunSubmitted { task, branch: format!("nightshift/work-{number:010}") }];

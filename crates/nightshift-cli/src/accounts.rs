@@ -74,6 +74,7 @@ pub(crate) fn delivery(
         forbidden_paths: set.forbidden_paths.clone(),
         video: set.video,
         review_limit: Some(set.review_limit).filter(|limit| *limit > 0),
+        self_review_rounds: set.self_review_rounds,
         check_rounds: set.check_rounds,
         poll_every: Duration::from_secs(set.poll_seconds.max(LEAST_POLL_SECONDS)),
         pictures: match set.screenshots {

@@ -52,6 +52,10 @@ In a script, Ctrl+C stops the waiting and not the run.")]
         /// [default: what the description lists under "Acceptance criteria"].
         #[arg(long = "criterion", value_name = "SENTENCE")]
         criteria: Vec<String>,
+        /// How often a critic with a fresh context may look at the finished work before it is delivered; 0 for never
+        /// [default: 2 where there are acceptance criteria, else 0].
+        #[arg(long, value_name = "ROUNDS", value_parser = clap::value_parser!(u32).range(0..=5))]
+        self_review: Option<u32>,
         /// The repository: a folder on this machine, a URL, or OWNER/NAME at GitHub.
         #[arg(long, default_value = ".")]
         repo: String,

@@ -110,6 +110,7 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
             command: None,
             description,
             criteria,
+            self_review,
             repo,
             base,
             model,
@@ -121,6 +122,7 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
             let request = SubmitTask {
                 description: description.unwrap_or_default(),
                 criteria,
+                self_review_rounds: self_review,
                 repository: repository(&repo)?,
                 base_branch: base,
                 model,

@@ -109,6 +109,8 @@ pub(crate) struct DeliveryConfiguration {
     pub(crate) forbidden_paths: Vec<String>,
     /// How many pull requests may wait for a review before new tasks stay queued; 0 means any number.
     pub(crate) review_limit: u32,
+    /// How often a critic may look at finished work whose task has acceptance criteria; 0 for never.
+    pub(crate) self_review_rounds: u32,
     /// How often the agent deals with failing checks before a person has to.
     pub(crate) check_rounds: u32,
     /// Seconds between two looks at an open pull request at GitHub.
@@ -151,6 +153,7 @@ impl Default for DeliveryConfiguration {
             reviewers: Vec::new(),
             forbidden_paths: vec![".github/workflows/".to_owned()],
             review_limit: 20,
+            self_review_rounds: 2,
             check_rounds: 2,
             poll_seconds: 60,
             screenshots: Screenshots::Read,

@@ -5,6 +5,7 @@ mod markdown;
 mod network;
 mod prune;
 mod reviewing;
+mod self_review;
 pub(crate) mod settings;
 
 use nightshift_protocol::{
@@ -174,6 +175,9 @@ pub(crate) fn detail(detail: &RunDetail) -> String {
     if !detail.evidence.is_empty() {
         text += "\n\nEvidence";
         text += &evidence(&detail.evidence);
+    }
+    for review in &detail.self_reviews {
+        text += &self_review::text(review);
     }
     if let RunState::Failed { reason } = &run.state {
         text += &format!("\n\n{}", error(&reason.error));
@@ -402,6 +406,12 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         )),
         EventBody::CompactionRequested { .. } => {
             Some("· sums up the older part of the conversation".to_owned())
+        }
+        EventBody::SelfReviewBegun { round, .. } => {
+            Some(format!("· self-review, round {round}: a critic with a fresh context looks at the work"))
+        }
+        EventBody::SelfReviewed { review } => {
+            Some(format!("· self-review, round {}: {}", review.round, line(&review.outcome_in_words())))
         }
         EventBody::PullRequestOpened { url: Some(url), .. } => Some(format!("· pull request: {}", line(url))),
         EventBody::BranchPushed { branch, .. } => Some(format!("· pushed {}", line(branch))),

@@ -153,6 +153,7 @@ pub(crate) mod tests {
                 model: "m".to_owned(),
                 limits: Limits::default(),
                 criteria: Vec::new(),
+                self_review_rounds: 0,
                 issue: None,
                 created_at: OffsetDateTime::UNIX_EPOCH,
             },

@@ -3,10 +3,12 @@
 //! Words of the model and of the repository are data: whatever they contain, they become no heading, picture, link
 //! or HTML of this text, and cannot pass for something Nightshift says.
 
+mod self_review;
+
 use std::fmt::Write;
 
 use nightshift_protocol::{
-    ArtifactId, Evidence, EvidenceSource, Image, PreReviewFinding, PreReviewKind, RunId, Usage,
+    ArtifactId, Evidence, EvidenceSource, Image, PreReviewFinding, PreReviewKind, RunId, SelfReview, Usage,
 };
 
 use crate::FileChange;
@@ -32,6 +34,8 @@ pub struct BodyFacts<'a> {
     pub criteria: &'a [String],
     /// What backs it.
     pub evidence: &'a [Evidence],
+    /// What critics found of it before it was delivered, the oldest first.
+    pub self_reviews: &'a [SelfReview],
     /// The commands that were run, in order.
     pub commands: &'a [CommandFact],
     /// What changed.
@@ -77,6 +81,9 @@ pub fn compose_body(facts: &BodyFacts<'_>) -> String {
     }
     if !facts.criteria.is_empty() {
         sections.push(criteria(facts.criteria, facts.evidence));
+    }
+    if let Some((last, earlier)) = facts.self_reviews.split_last() {
+        sections.push(self_review::section(facts.criteria, last, earlier));
     }
     let evidence = evidence(facts.evidence, facts.recording, facts.video);
     sections.extend([evidence, look_first(facts.changed_files)]);
@@ -464,6 +471,7 @@ mod tests {
             summary,
             criteria: &[],
             evidence,
+            self_reviews: &[],
             commands,
             changed_files,
             findings: &[],
@@ -517,6 +525,7 @@ mod tests {
                 screenshot("The page is dark after a click on the switch", "after reload"),
                 command("All tests pass", "npm test", "\n> trailhead@1.0.0 test\n\n# pass 14\n# fail 0\n"),
             ],
+            self_reviews: &[],
             commands: &[
                 CommandFact { command: "npm test".to_owned(), exit_code: Some(1) },
                 CommandFact { command: "npm start".to_owned(), exit_code: None },

@@ -17,6 +17,12 @@ pub(crate) struct OneRun {
 pub(crate) struct Submit {
     /// What is to be done: what to change, how one sees that it is done, which tests to run.
     pub(crate) description: String,
+    /// How one sees that it is done, one sentence each: the agent shows each by evidence, and a critic with a fresh
+    /// context checks them before the work is handed over. What the description lists under acceptance criteria if absent.
+    #[serde(default)]
+    pub(crate) criteria: Vec<String>,
+    /// How often that critic may look, 0 to 5; as configured if absent.
+    pub(crate) self_review_rounds: Option<u32>,
     /// The repository: an absolute folder on the owner's machine, a URL, or OWNER/NAME at GitHub. The folder this
     /// server was started in if absent.
     pub(crate) repository: Option<String>,

@@ -56,6 +56,7 @@ impl Nightshift {
             "description": detail.summary.task.description,
             "plan": detail.plan,
             "evidence": detail.evidence,
+            "self_reviews": detail.self_reviews,
             "pull_request": detail.pull_request,
         }))
     }
@@ -154,7 +155,8 @@ fn submission(wish: Submit, folder: Option<&Path>) -> Result<SubmitTask, crate::
     };
     Ok(SubmitTask {
         description: wish.description,
-        criteria: Vec::new(),
+        criteria: wish.criteria,
+        self_review_rounds: wish.self_review_rounds,
         repository,
         base_branch: wish.base_branch,
         model: wish.model,

@@ -111,6 +111,12 @@ pub(crate) fn told(event: &Event) -> Option<String> {
             Some(format!("plan: {} of {} steps done", done.count(), plan.steps.len()))
         }
         EventBody::EvidenceNoted { evidence } => Some(format!("evidence: {}", plain(&evidence.claim))),
+        EventBody::SelfReviewBegun { round, .. } => {
+            Some(format!("self-review, round {round}: a critic looks at the work"))
+        }
+        EventBody::SelfReviewed { review } => {
+            Some(format!("self-review, round {}: {}", review.round, plain(&review.outcome_in_words())))
+        }
         EventBody::TurnRetried { reason, .. } => Some(format!("the model is asked again: {}", plain(reason))),
         _ => None,
     }

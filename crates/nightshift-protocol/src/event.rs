@@ -8,7 +8,7 @@ use crate::{
     ArtifactId, CheckpointCause, CheckpointCost, CheckpointId, CommitId, ConnectionRecord, DeliveryMeasure,
     DeliveryTarget, EnvironmentId, Evidence, FeedbackAnswer, FeedbackItem, Image, Limits, Message,
     NetworkPhase, Plan, PreReviewFinding, PreparedPicture, PullRequestId, ResultPart, RunId, RunState,
-    SandboxId, StepId, StopReason, SuspendReason, Task, ToolCall, ToolOutcome, Usage,
+    SandboxId, SelfReview, StepId, StopReason, SuspendReason, Task, ToolCall, ToolOutcome, Usage,
 };
 
 /// One thing that happened in a run.
@@ -197,6 +197,23 @@ pub enum EventBody {
     LimitsRaised {
         /// What it may use from now on.
         limits: Limits,
+    },
+    /// The agent says that the work is done, and a critic with a fresh context begins to look at it. Until it is over,
+    /// turns and steps are the critic's.
+    SelfReviewBegun {
+        /// Which round, from 1.
+        round: u32,
+        /// The commit that is looked at.
+        head: CommitId,
+        /// The critic's system prompt.
+        system: String,
+        /// The critic's first message.
+        message: Message,
+    },
+    /// The self-review is over, and the repository in the sandbox is again as the agent left it.
+    SelfReviewed {
+        /// What was found.
+        review: SelfReview,
     },
     /// The agent says that the work is done.
     WorkFinished {
@@ -449,6 +466,8 @@ impl EventBody {
             Self::MessageQueued { .. } => "messageQueued",
             Self::Interrupted => "interrupted",
             Self::LimitsRaised { .. } => "limitsRaised",
+            Self::SelfReviewBegun { .. } => "selfReviewBegun",
+            Self::SelfReviewed { .. } => "selfReviewed",
             Self::WorkFinished { .. } => "workFinished",
             Self::DeliveryIntended { .. } => "deliveryIntended",
             Self::BranchReceived { .. } => "branchReceived",

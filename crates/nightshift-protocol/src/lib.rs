@@ -26,6 +26,7 @@ mod review;
 mod reviewing;
 mod run;
 mod screen;
+mod self_review;
 mod settings;
 mod task;
 mod terminal;
@@ -79,6 +80,7 @@ pub use reviewing::{
 };
 pub use run::{FailureReason, Glance, PauseReason, PreparingPhase, QueueReason, RunState, RunSummary};
 pub use screen::{LeaseHolder, PointerButton, ScreenMessage, ViewerMessage};
+pub use self_review::{CriterionVerdict, SelfReview, SelfReviewOutcome, Verdict};
 pub use settings::{
     ChangeSettings, HostSetting, KeepKey, KeyPlace, KeySummary, Restarting, Settings, SettingsValues,
 };

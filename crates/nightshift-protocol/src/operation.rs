@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::{
     CommitId, Evidence, IssueReference, Limits, Plan, PullRequestId, ReviewRemark, RunId, RunState,
-    RunSummary, Suspension, TaskId, UserError,
+    RunSummary, SelfReview, Suspension, TaskId, UserError,
 };
 
 /// A wish for a task.
@@ -31,6 +31,10 @@ pub struct SubmitTask {
     /// What the task may use.
     #[serde(default)]
     pub limits: Limits,
+    /// How often a critic may look at the finished work before it is delivered, 0 to 5; if absent, as often as
+    /// configured where the task has acceptance criteria, and else never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub self_review_rounds: Option<u32>,
     /// The issue that asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issue: Option<IssueReference>,
@@ -92,6 +96,9 @@ pub struct RunDetail {
     pub plan: Plan,
     /// The evidence noted so far.
     pub evidence: Vec<Evidence>,
+    /// What the critic found of the work that is delivered or about to be, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub self_reviews: Vec<SelfReview>,
     /// Its pull request, once there is one.
     pub pull_request: Option<PullRequestSummary>,
     /// Where and why its sandbox is suspended to disk, if it is.

@@ -27,6 +27,9 @@ pub struct Task {
     pub model: String,
     /// What the task may use.
     pub limits: Limits,
+    /// How often a critic may look at the finished work before it is delivered.
+    #[serde(default)]
+    pub self_review_rounds: u32,
     /// The issue that asked for it, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issue: Option<IssueReference>,
@@ -100,6 +103,7 @@ mod tests {
             base_commit: "a".repeat(40).parse().unwrap(),
             model: "claude-sonnet-5-5".to_owned(),
             limits: Limits::default(),
+            self_review_rounds: 0,
             issue: None,
             created_at: OffsetDateTime::UNIX_EPOCH,
         }

@@ -99,6 +99,8 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
         | EventBody::PersonSaid { .. }
         | EventBody::MessageQueued { .. }
         | EventBody::Interrupted
+        | EventBody::SelfReviewBegun { .. }
+        | EventBody::SelfReviewed { .. }
         | EventBody::WorkFinished { .. }
         | EventBody::DeliveryIntended { .. }
         | EventBody::BranchReceived { .. }

@@ -31,6 +31,7 @@ use crate::trouble;
 use crate::watching::Slot;
 
 mod checkpoints;
+mod self_review;
 
 pub(crate) use checkpoints::{Rename, cost};
 
@@ -365,6 +366,20 @@ impl Acts {
     ) -> Result<Vec<EventBody>, Trouble> {
         let desk = self.desk(sandbox).await?;
         let folder = repository::folder(desk.machine.home(), &task.repository);
+        let facts = self.prompt_facts(&desk, folder, task, branch).await?;
+        let system = nightshift_agent::prompt::system(&facts);
+        let message = nightshift_agent::prompt::first_message(&facts);
+        Ok(vec![EventBody::ConversationStarted { system, message }])
+    }
+
+    /// What is told of the run to whoever works in it.
+    async fn prompt_facts(
+        &self,
+        desk: &Desk,
+        folder: String,
+        task: &Task,
+        branch: &str,
+    ) -> Result<PromptFacts, Trouble> {
         let mut guidance = Vec::new();
         for path in GUIDANCE {
             // A repository without such a file, or with a folder or a picture of that name, has no guidance in it.
@@ -374,7 +389,7 @@ impl Acts {
             }
         }
         let size = desk.screen.size().ok_or_else(|| Trouble::Cut("the screen shows nothing".to_owned()))?;
-        let facts = PromptFacts {
+        Ok(PromptFacts {
             task: task.description.clone(),
             criteria: task.criteria.clone(),
             folder,
@@ -384,10 +399,7 @@ impl Acts {
             screen: (size.width(), size.height()),
             reachable_hosts: self.plan_of_network().await.hosts(),
             guidance,
-        };
-        let system = nightshift_agent::prompt::system(&facts);
-        let message = nightshift_agent::prompt::first_message(&facts);
-        Ok(vec![EventBody::ConversationStarted { system, message }])
+        })
     }
 
     /// What the model is to be asked.

@@ -9,16 +9,18 @@ use nightshift_agent::{AgentEvent, AgentMachine, AgentSettings, Effect, ToolRequ
 use nightshift_protocol::{
     CheckpointCause, CheckpointId, CommitId, EnvironmentId, ErrorCode, Event, EventBody, Evidence,
     FeedbackAnswer, Image, IntendedWrite, OffsetDateTime, PauseReason, Plan, ResultPart, RunId, RunState,
-    SandboxId, StepId, Task, ToolCall, ToolOutcome, Usage, UserError,
+    SandboxId, SelfReview, StepId, Task, ToolCall, ToolOutcome, Usage, UserError,
 };
 
 use crate::delivery::{DeliveryAction, DeliveryProgress, news, next_in_delivery};
 use crate::transition::Stage;
 
 mod checkpoints;
+mod self_review;
 
 pub use checkpoints::RunCheckpoints;
 pub(crate) use checkpoints::road_to;
+pub use self_review::SelfReviews;
 /// Pictures of the screen that are remembered for a recording.
 const SCREENSHOTS: usize = 12;
 
@@ -59,6 +61,8 @@ pub struct RunProgress {
     pub commands: Vec<RanCommand>,
     /// What the agent said when it finished.
     pub finished: Option<Finished>,
+    /// What critics found of the work.
+    pub self_reviews: SelfReviews,
     /// How far its delivery is.
     pub delivery: DeliveryProgress,
     /// The newest pictures of its screen, oldest first.
@@ -198,6 +202,10 @@ pub(crate) enum Action {
     Pause(PauseReason),
     /// Give up.
     Fail(UserError),
+    /// Have a critic look at the work; which round.
+    BeginSelfReview(u32),
+    /// Take back what the critic changed, and note what it found.
+    EndSelfReview(SelfReview),
     /// Take note that the agent is done.
     FinishWork(Finished),
     /// Bring the work to its forge.
@@ -280,6 +288,7 @@ impl RunProgress {
             writes: Vec::new(),
             commands: Vec::new(),
             finished: None,
+            self_reviews: SelfReviews::default(),
             delivery: DeliveryProgress::of(task),
             screenshots: VecDeque::new(),
             turns: 0,
@@ -302,6 +311,9 @@ impl RunProgress {
         self.count_time(event);
         self.apply_to_checkpoints(event);
         self.delivery.apply(&event.body);
+        if self.apply_to_self_review(&event.body) {
+            return;
+        }
         match &event.body {
             EventBody::StateChanged { state } => self.enter(state),
             EventBody::SandboxRequested { sandbox } => {
@@ -353,7 +365,9 @@ impl RunProgress {
                 if let Some(open) = self.open_step.take() {
                     self.close_step(open, *outcome, *exit_code);
                 }
-                self.keep_screenshots(content);
+                if !self.self_reviews.is_under_way() {
+                    self.keep_screenshots(content);
+                }
                 self.tell(AgentEvent::StepFinished {
                     step: *step,
                     call: call.clone(),
@@ -398,6 +412,8 @@ impl RunProgress {
                 self.tell_untold();
             }
             EventBody::RunSubmitted { .. }
+            | EventBody::SelfReviewBegun { .. }
+            | EventBody::SelfReviewed { .. }
             | EventBody::NetworkOpened { .. }
             | EventBody::ConnectionsRecorded { .. }
             | EventBody::TurnRetried { .. }
@@ -434,7 +450,8 @@ impl RunProgress {
     }
 
     fn close_step(&mut self, open: OpenStep, outcome: ToolOutcome, exit_code: Option<i32>) {
-        if let Some(command) = open.command {
+        // What the critic ran backs its verdict, and is not what the agent did.
+        if let Some(command) = open.command.filter(|_| !self.self_reviews.is_under_way()) {
             self.commands.push(RanCommand { step: open.step, command, exit_code });
         }
         let Some(write) = open.write.filter(|_| outcome == ToolOutcome::Done) else { return };
@@ -502,7 +519,10 @@ impl RunProgress {
         let asks = matches!(self.agent.outstanding().first(), Some(Effect::AskPerson { .. }));
         if matches!(self.state, RunState::Working) && !asks {
             for text in std::mem::take(&mut self.untold) {
-                self.tell(AgentEvent::PersonSaid { text });
+                // The agent has to know, and not its critic.
+                if let Some(text) = self.self_reviews.keep(text) {
+                    self.tell(AgentEvent::PersonSaid { text });
+                }
             }
         }
     }
@@ -579,6 +599,9 @@ fn next_of_agent(progress: &RunProgress) -> Action {
             "This is a defect of Nightshift; please report it.",
         ));
     };
+    if let Some(action) = progress.next_in_self_review(&effect) {
+        return action;
+    }
     match effect {
         Effect::AskModel { turn } => {
             let intention =
@@ -587,10 +610,7 @@ fn next_of_agent(progress: &RunProgress) -> Action {
         }
         Effect::Compact { turn } => Action::Compact { turn },
         Effect::RunTool { step, call, request } => {
-            let intention = match &progress.open_step {
-                Some(open) if open.step == step => Intention::Open(open.write.clone()),
-                _ => Intention::New,
-            };
+            let intention = progress.intention(step);
             Action::RunStep { step, call, request, intention }
         }
         Effect::Answer { step, call, outcome, content } => {
@@ -602,6 +622,12 @@ fn next_of_agent(progress: &RunProgress) -> Action {
             Action::FinishWork(Finished { title, summary, not_verified, answers })
         }
         Effect::Fail { error } => Action::Fail(error),
+        // They are dealt with above: only a critic judges.
+        Effect::Judge { .. } | Effect::GiveUp { .. } => Action::Fail(UserError::new(
+            ErrorCode::Internal,
+            "a verdict was given while nothing was reviewed",
+            "This is a defect of Nightshift; please report it.",
+        )),
     }
 }
 

@@ -157,6 +157,52 @@ fn blocker(said: &str, branch: &str) -> Option<String> {
     }
 }
 
+/// Bytes of a diff that are read at most.
+const DIFF_BYTES: u32 = 48 * 1024;
+
+/// The commit that `branch` is at, and what leads to it from `base`, cut where it is long.
+pub(crate) async fn work(
+    channel: &Channel,
+    run: &RunId,
+    folder: &str,
+    branch: &str,
+    base: &CommitId,
+) -> Result<(CommitId, String), TransferError> {
+    let what = "reading the work";
+    // What the repository configures for diffs, such as programs of its own, is left aside.
+    let script = format!(
+        "set -e\ncd {folder}\ngit rev-parse refs/heads/{branch}\n\
+         git --no-pager diff --no-color --no-ext-diff --no-textconv --stat {base} refs/heads/{branch} | head -n 200\n\
+         git --no-pager diff --no-color --no-ext-diff --no-textconv {base} refs/heads/{branch} | head -c {DIFF_BYTES}\n",
+        folder = quoted(folder),
+        branch = quoted(branch),
+    );
+    let said = run_script(channel, run.as_str(), "work", what, &script).await?;
+    let (head, diff) = said.split_once('\n').unwrap_or((&said, ""));
+    let head = head
+        .trim()
+        .parse()
+        .map_err(|_| TransferError::Guest { what, said: "git named no commit for the branch".to_owned() })?;
+    Ok((head, diff.to_owned()))
+}
+
+/// Makes the repository what it was with `branch` at `head` and nothing that is not committed; what git ignores stays.
+pub(crate) async fn put_back(
+    channel: &Channel,
+    run: &RunId,
+    folder: &str,
+    branch: &str,
+    head: &CommitId,
+) -> Result<(), TransferError> {
+    let script = format!(
+        "set -e\ncd {folder}\nrm -f .git/index.lock .git/HEAD.lock\ngit reset -q --hard\n\
+         git checkout -q -f -B {branch} {head}\ngit clean -q -f -d\n",
+        folder = quoted(folder),
+        branch = quoted(branch),
+    );
+    run_script(channel, run.as_str(), "put-back", "putting the work back", &script).await.map(drop)
+}
+
 /// Takes the commits on `branch` since `base` out of the sandbox into the file `to`.
 pub(crate) async fn export(
     channel: &Channel,

@@ -377,6 +377,22 @@ impl Driver {
                 self.step_to(Trigger::Fail(error)).await?;
                 None
             }
+            Action::BeginSelfReview(round) => {
+                let facts = (self.progress.task.clone(), self.progress.branch.clone());
+                let evidence = self.progress.evidence.clone();
+                let sandbox = self.progress.sandbox.as_ref().map(|sandbox| sandbox.id.clone());
+                Some(Box::pin(async move {
+                    acts.begin_self_review(sandbox.as_ref(), &facts.0, &facts.1, evidence, round).await
+                }))
+            }
+            Action::EndSelfReview(review) => {
+                let (task, branch, sandbox) = self.task_and_sandbox();
+                let head = self.progress.self_reviews.head().cloned();
+                let commands = self.progress.agent.background_commands();
+                Some(Box::pin(async move {
+                    acts.end_self_review(sandbox.as_ref(), &task, &branch, head, commands, review).await
+                }))
+            }
             Action::FinishWork(Finished { title, summary, not_verified, answers }) => {
                 let mut bodies = self.answered(answers);
                 bodies.push(EventBody::WorkFinished { title, summary, not_verified });
@@ -749,6 +765,8 @@ fn writes_first(action: &Action) -> bool {
         | Action::Ask(_)
         | Action::Pause(_)
         | Action::Fail(_)
+        | Action::BeginSelfReview(_)
+        | Action::EndSelfReview(_)
         | Action::FinishWork(_)
         | Action::Deliver(_)
         | Action::StopSandbox(_)

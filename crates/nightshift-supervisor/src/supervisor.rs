@@ -211,6 +211,8 @@ impl Supervisor {
         let description = clean(&description);
         let given: Vec<String> = request.criteria.iter().map(|criterion| clean(criterion)).collect();
         let criteria = crate::criteria::of(&given, &description)?;
+        let configured = self.shared.settings.delivery.self_review_rounds;
+        let self_review_rounds = self_review_rounds(request.self_review_rounds, &criteria, configured)?;
         let model = request.model.unwrap_or_else(|| self.shared.settings.default_model.clone());
         if let Some(free) =
             doctor::free_mib(&self.shared.settings.data).filter(|free| *free < doctor::LEAST_FREE_MIB)
@@ -253,6 +255,7 @@ impl Supervisor {
             base_commit: checkout.commit.clone(),
             model,
             limits: request.limits,
+            self_review_rounds,
             issue: request.issue,
             created_at: now,
         };
@@ -535,6 +538,23 @@ fn check_description(description: &str) -> Result<(), UserError> {
     Ok(())
 }
 
+/// Self-reviews of one delivery at most.
+const MOST_SELF_REVIEWS: u32 = 5;
+
+/// How often a critic may look at the work: as often as was asked for, else as configured where there are criteria.
+fn self_review_rounds(asked: Option<u32>, criteria: &[String], configured: u32) -> Result<u32, UserError> {
+    match asked {
+        Some(rounds) if rounds > MOST_SELF_REVIEWS => Err(UserError::new(
+            ErrorCode::InvalidRequest,
+            format!("{rounds} self-reviews are more than the {MOST_SELF_REVIEWS} that are taken"),
+            "Two are the default; 0 is none.",
+        )),
+        Some(rounds) => Ok(rounds),
+        None if criteria.is_empty() => Ok(0),
+        None => Ok(configured.min(MOST_SELF_REVIEWS)),
+    }
+}
+
 fn uncommitted(checkout: &Checkout) -> UserError {
     let count = checkout.uncommitted;
     let changes =
@@ -568,5 +588,17 @@ mod tests {
         assert_eq!(check_description("").unwrap_err().code, ErrorCode::InvalidRequest);
         assert_eq!(check_description(&"x".repeat(50_001)).unwrap_err().code, ErrorCode::InvalidRequest);
         assert_eq!(check_description("Fix it"), Ok(()));
+    }
+
+    #[test]
+    fn a_critic_looks_where_there_are_criteria_or_where_it_is_asked_for() {
+        let some = vec!["It greets.".to_owned()];
+        assert_eq!(self_review_rounds(None, &some, 2), Ok(2));
+        assert_eq!(self_review_rounds(None, &[], 2), Ok(0));
+        assert_eq!(self_review_rounds(Some(1), &[], 2), Ok(1));
+        assert_eq!(self_review_rounds(Some(0), &some, 2), Ok(0));
+        assert_eq!(self_review_rounds(None, &some, 0), Ok(0));
+        assert_eq!(self_review_rounds(None, &some, 99), Ok(MOST_SELF_REVIEWS));
+        assert_eq!(self_review_rounds(Some(6), &some, 2).unwrap_err().code, ErrorCode::InvalidRequest);
     }
 }

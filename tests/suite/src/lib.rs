@@ -379,6 +379,7 @@ pub fn task(description: &str, repository: &Path) -> SubmitTask {
         base_branch: None,
         model: None,
         limits: Limits::default(),
+        self_review_rounds: Some(0),
         issue: None,
         criteria: Vec::new(),
         uncommitted: Uncommitted::Refuse,

@@ -1,5 +1,7 @@
 //! Runs from the task to the pull request and the merge, in sandboxes of this host.
 
+mod self_reviews;
+
 use nightshift_protocol::{EventBody, ResultPart, RunState};
 use serde_json::json;
 use suite::{Night, assert_exactly_once, evidence, finish, git, names, shell};

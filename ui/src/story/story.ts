@@ -1,7 +1,8 @@
 // A run as its events tell it: the fold behind the Run place. It never asks the owner, never reads the clock.
 
-import type { Evidence, Image, IntendedWrite, Plan, RunEvent, RunState, Task, Usage } from '@/backend/types';
+import type { Evidence, Image, IntendedWrite, Plan, RunEvent, RunState, SelfReview, Task, Usage } from '@/backend/types';
 import { timeOfDay } from '@/text/format';
+import { outcomeTone, outcomeWords } from './self-review';
 import { type Point, type StepKind, wordsOf } from './step';
 
 export interface Step {
@@ -78,6 +79,8 @@ export interface Story {
   shots: Shot[];
   said: Said[];
   evidence: { seq: number; evidence: Evidence }[];
+  /** What critics found, in order. */
+  selfReviews: { seq: number; review: SelfReview }[];
   checkpoints: Checkpoint[];
   turns: { seq: number; at: string; turn: number; usage: Usage; model: string }[];
   finished: { title: string; summary: string; notVerified: string } | null;
@@ -101,6 +104,7 @@ export function emptyStory(): Story {
     shots: [],
     said: [],
     evidence: [],
+    selfReviews: [],
     checkpoints: [],
     turns: [],
     finished: null,
@@ -246,6 +250,13 @@ export function tell(story: Story, event: RunEvent): Told {
       break;
     case 'personSaid':
       say('person', event.text);
+      break;
+    case 'selfReviewBegun':
+      note(`Self-review, round ${event.round}: a critic with a fresh context looks at the work`, 'lamp');
+      break;
+    case 'selfReviewed':
+      story.selfReviews.push({ seq, review: event.review });
+      note(`Self-review, round ${event.review.round}: ${outcomeWords(event.review)}`, outcomeTone(event.review));
       break;
     case 'workFinished':
       story.finished = { title: event.title, summary: event.summary, notVerified: event.notVerified };

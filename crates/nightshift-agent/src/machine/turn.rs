@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 
 use nightshift_protocol::{ResultPart, StepId, ToolCall, ToolOutcome};
 
-use super::{AgentMachine, Effect, Position, going_in_circles};
+use super::{AgentMachine, Effect, Ending, Part, Position, going_in_circles};
 use crate::history::Answered;
 use crate::stuck::Verdict;
-use crate::tools::{COMPUTER, FINISH, Handover, InputError, ToolInput, ToolRequest, parse};
+use crate::tools::{COMPUTER, FINISH, InputError, ToolInput, ToolRequest, Toolset, parse};
 
 /// Calls carried out of one answer; a model that asks for more has lost the thread.
 const MAX_CALLS: u32 = 50;
@@ -44,8 +44,8 @@ enum Awaited {
     Refused(String),
     /// The record that it is not carried out for what happened before it.
     NotExecuted(&'static str),
-    /// The record that the work is accepted as finished.
-    Accepted(Handover),
+    /// The record that what ends the machine is accepted.
+    Accepted(Ending),
 }
 
 /// What the calls so far mean for the rest.
@@ -54,10 +54,14 @@ enum Fate {
     Going,
     ActionFailed,
     Interrupted,
-    HandedOver(Handover),
+    HandedOver(Ending),
 }
 
 impl Running {
+    pub(super) fn turn(&self) -> u32 {
+        self.turn
+    }
+
     fn step(&self) -> StepId {
         step_after(self.turn, &self.answered)
     }
@@ -95,7 +99,10 @@ impl Running {
             }
             Awaited::Refused(reason) => answer(ToolOutcome::Failed, reason.clone()),
             Awaited::NotExecuted(reason) => answer(ToolOutcome::Failed, (*reason).to_owned()),
-            Awaited::Accepted(_) => {
+            Awaited::Accepted(Ending::Verdict { .. }) => {
+                answer(ToolOutcome::Done, "Noted: the review is over.".to_owned())
+            }
+            Awaited::Accepted(Ending::Handover(_) | Ending::GaveUp(_)) => {
                 answer(ToolOutcome::Done, "Accepted: the work is handed over.".to_owned())
             }
         }
@@ -145,7 +152,7 @@ impl AgentMachine {
         match awaited {
             Awaited::Run(request) => self.record.note(step, request, outcome, &content, exit_code),
             // Who records the answer may still refuse, for example for changes that are not committed.
-            Awaited::Accepted(handover) if outcome == ToolOutcome::Done => fate = Fate::HandedOver(handover),
+            Awaited::Accepted(ending) if outcome == ToolOutcome::Done => fate = Fate::HandedOver(ending),
             Awaited::Question(_)
             | Awaited::PersonAnswered(_)
             | Awaited::Refused(_)
@@ -170,16 +177,17 @@ impl AgentMachine {
         }
         self.history.results(answered);
         let turn = turn.saturating_add(1);
-        if let Fate::HandedOver(handover) = fate {
-            return Position::Leaving { turn, handover };
+        if let Fate::HandedOver(ending) = fate {
+            return Position::Leaving { turn, ending };
         }
         match self.stuck.verdict() {
             Verdict::Going => {}
             Verdict::Hint(circle) => self.history.say(format!(
                 "Note from Nightshift: you {}. More of the same will not help. Step back: read what the results say, \
                  look at the state of files, processes and screen, and take another way; wait longer in one call if \
-                 something needs time; or call ask.",
-                circle.description()
+                 something needs time; or call {}.",
+                circle.description(),
+                if self.part == Part::Worker { "ask" } else { "verdict" }
             )),
             Verdict::Pause(circle) => self.pause(going_in_circles(circle)),
         }
@@ -204,7 +212,8 @@ impl AgentMachine {
             }
             Fate::Going => {}
         }
-        match parse(call, self.settings.screen) {
+        let toolset = if self.part == Part::Worker { Toolset::Worker } else { Toolset::Critic };
+        match parse(call, self.settings.screen, toolset) {
             Err(InputError::Malformed { .. }) if end == AnswerEnd::Cut => Awaited::Refused(
                 "Not executed: your answer was cut at the limit on tokens in the middle of this call. Make it again in \
                  smaller parts, for example a file by several edits."
@@ -234,7 +243,11 @@ impl AgentMachine {
             )),
             ToolInput::Finish(handover) => {
                 let allowed = self.record.may_finish(&handover, self.settings.criteria);
-                allowed.map(|()| Awaited::Accepted(handover))
+                allowed.map(|()| Awaited::Accepted(Ending::Handover(handover)))
+            }
+            ToolInput::Verdict { judgements, words } => {
+                let judged = self.record.judge(judgements, self.settings.criteria);
+                judged.map(|verdicts| Awaited::Accepted(Ending::Verdict { verdicts, words }))
             }
         };
         founded.unwrap_or_else(|unfounded| Awaited::Refused(unfounded.to_string()))

@@ -7,7 +7,7 @@ use super::browser::{ACTIONS as BROWSER_ACTIONS, MAX_URL};
 use super::computer::{ACTIONS, MAX_SCROLL, MAX_SECONDS, MAX_TYPED};
 use super::{
     ASK, BROWSER, DEFAULT_TIMEOUT_SECONDS, EVIDENCE, FINISH, MAX_PLAN_STEPS, MAX_SENTENCE,
-    MAX_TIMEOUT_SECONDS, MAX_TITLE, PLAN, SHELL_OUTPUT, SHELL_STOP,
+    MAX_TIMEOUT_SECONDS, MAX_TITLE, PLAN, SHELL_OUTPUT, SHELL_STOP, verdict,
 };
 
 /// Every tool, for a screen of the given width and height in pixels, always in the same order: providers cache
@@ -27,11 +27,17 @@ pub fn tool_definitions((width, height): (u32, u32)) -> Vec<ToolDefinition> {
     ]
 }
 
+/// The tools of a critic, likewise.
+pub(crate) fn critic_definitions((width, height): (u32, u32)) -> Vec<ToolDefinition> {
+    let verdict = function(super::VERDICT, verdict::DESCRIPTION, verdict::schema());
+    vec![shell(), shell_output(), shell_stop(), computer(width, height), browser(), verdict]
+}
+
 fn function(name: &str, description: &str, schema: Value) -> ToolDefinition {
     ToolDefinition::Function { name: name.to_owned(), description: description.to_owned(), schema }
 }
 
-fn object(required: &[&str], properties: Value) -> Value {
+pub(super) fn object(required: &[&str], properties: Value) -> Value {
     json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
 }
 

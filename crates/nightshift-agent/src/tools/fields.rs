@@ -194,6 +194,12 @@ impl<'a> Fields<'a> {
         self.need(name, "the number of a step, for example \"4.1\"", read).unwrap_or(nowhere)
     }
 
+    pub(crate) fn optional_step(&mut self, name: &'static str) -> Option<StepId> {
+        self.take(name, "the number of a step, for example \"4.1\"", |value| {
+            value.as_str()?.trim().parse().ok()
+        })
+    }
+
     pub(crate) fn choice<T: Copy>(
         &mut self,
         name: &'static str,

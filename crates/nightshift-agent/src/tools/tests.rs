@@ -14,7 +14,7 @@ fn call(name: &str, input: Value) -> ToolCall {
 }
 
 fn read(name: &str, input: Value) -> Result<ToolInput, InputError> {
-    parse(&call(name, input), SCREEN)
+    parse(&call(name, input), SCREEN, Toolset::Worker)
 }
 
 fn refusal(name: &str, input: Value) -> String {
@@ -176,7 +176,12 @@ fn input_that_is_no_object_or_no_json_is_refused() {
         "shell: the input has to be a JSON object with named fields, not \"ls\"."
     );
     let cut = ToolCall { malformed: Some("{\"command\": \"l".to_owned()), ..call(SHELL, Value::Null) };
-    assert!(parse(&cut, SCREEN).unwrap_err().to_string().ends_with("It began: {\"command\": \"l"));
+    assert!(
+        parse(&cut, SCREEN, Toolset::Worker)
+            .unwrap_err()
+            .to_string()
+            .ends_with("It began: {\"command\": \"l")
+    );
 }
 
 #[test]

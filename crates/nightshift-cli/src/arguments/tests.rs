@@ -167,6 +167,7 @@ fn a_task_in_this_folder_needs_no_flag() {
         command: None,
         description: Some(description),
         criteria,
+        self_review,
         repo,
         base,
         model,
@@ -181,7 +182,19 @@ fn a_task_in_this_folder_needs_no_flag() {
     assert_eq!((description.as_str(), repo.as_str(), base, model), ("Fix it", ".", None, None));
     assert_eq!((limits.budget, limits.turns, limits.tokens, limits.minutes), (None, None, None, None));
     assert!(!(leave_out_uncommitted || background || result_json));
-    assert_eq!(criteria, Vec::<String>::new());
+    assert_eq!((criteria, self_review), (Vec::<String>::new(), None));
+}
+
+#[test]
+fn rounds_of_self_review_are_a_small_number_and_none_turns_it_off() {
+    for (words, expected) in [("0", 0), ("5", 5)] {
+        let Command::Exec { self_review, .. } = parsed(&["exec", "Fix it", "--self-review", words]).unwrap()
+        else {
+            unreachable!()
+        };
+        assert_eq!(self_review, Some(expected));
+    }
+    assert_eq!(refused(&["exec", "Fix it", "--self-review", "6"]), ErrorKind::ValueValidation);
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub(crate) fn submitted(task: u32, repository: &str) -> EventBody {
         base_commit: "a".repeat(40).parse().unwrap(),
         model: "claude-sonnet-5-5".to_owned(),
         limits: Limits::default(),
+        self_review_rounds: 0,
         issue: None,
         criteria: Vec::new(),
         created_at: at(0),

@@ -21,6 +21,8 @@ pub struct DeliverySettings {
     pub video: bool,
     /// How many pull requests may wait for a review before new tasks stay queued; any number if `None`.
     pub review_limit: Option<u32>,
+    /// How often a critic may look at finished work whose task has acceptance criteria and says nothing else.
+    pub self_review_rounds: u32,
     /// How often the agent deals with failing checks before a person has to.
     pub check_rounds: u32,
     /// How often pull requests at a remote forge are looked at.
@@ -34,7 +36,7 @@ pub struct DeliverySettings {
 }
 
 impl Default for DeliverySettings {
-    /// No drafts, the label `nightshift`, pictures that were read, no limit of reviews, two rounds for failing checks, a
+    /// No drafts, the label `nightshift`, pictures that were read, no limit of reviews, two self-reviews, two rounds for failing checks, a
     /// look each minute.
     fn default() -> Self {
         Self {
@@ -45,6 +47,7 @@ impl Default for DeliverySettings {
             pictures: PicturePolicy::Read,
             video: true,
             review_limit: None,
+            self_review_rounds: 2,
             check_rounds: 2,
             poll_every: Duration::from_secs(60),
             webhook_secret: None,

@@ -163,6 +163,8 @@ impl RunProgress {
             | EventBody::MessageQueued { .. }
             | EventBody::Interrupted
             | EventBody::LimitsRaised { .. }
+            | EventBody::SelfReviewBegun { .. }
+            | EventBody::SelfReviewed { .. }
             | EventBody::WorkFinished { .. }
             | EventBody::DeliveryIntended { .. }
             | EventBody::BranchReceived { .. }

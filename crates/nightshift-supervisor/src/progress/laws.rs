@@ -68,6 +68,8 @@ fn is_housekeeping(action: &Action) -> bool {
         | Action::Ask(_)
         | Action::Pause(_)
         | Action::Fail(_)
+        | Action::BeginSelfReview(_)
+        | Action::EndSelfReview(_)
         | Action::FinishWork(_)
         | Action::Deliver(_) => false,
     }

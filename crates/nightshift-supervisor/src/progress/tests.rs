@@ -15,6 +15,7 @@ fn task() -> Task {
         base_commit: "a".repeat(40).parse().unwrap(),
         model: "claude-sonnet-5-5".to_owned(),
         limits: Limits::default(),
+        self_review_rounds: 0,
         issue: None,
         criteria: Vec::new(),
         created_at: OffsetDateTime::UNIX_EPOCH,

@@ -182,6 +182,8 @@ fn carried(body: &EventBody) -> Option<EventBody> {
         | EventBody::Interrupted
         | EventBody::LimitsRaised { .. }
         | EventBody::HandedBack { .. }
+        | EventBody::SelfReviewBegun { .. }
+        | EventBody::SelfReviewed { .. }
         | EventBody::WorkFinished { .. } => Some(body.clone()),
         EventBody::RunSubmitted { .. }
         | EventBody::NetworkOpened { .. }

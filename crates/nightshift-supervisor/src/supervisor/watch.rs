@@ -172,6 +172,7 @@ impl Supervisor {
                 base_branch: None,
                 model: None,
                 limits: self.shared.settings.limits,
+                self_review_rounds: None,
                 issue: Some(task.issue),
                 uncommitted: Uncommitted::Refuse,
             };

@@ -168,6 +168,7 @@ async fn open(opened: Opened, forge: &Forge) -> Result<PullRequestId, Failure> {
         settles: "",
         summary: &opened.summary,
         criteria: &[],
+        self_reviews: &[],
         evidence: &opened.evidence,
         commands: &commands,
         changed_files: &changed_files,

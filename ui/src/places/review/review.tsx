@@ -10,6 +10,7 @@ import { type DiffHandle, DiffList } from '@/components/diff-list';
 import { Empty, Waiting } from '@/components/empty';
 import { Place } from '@/components/place';
 import { ProblemBox } from '@/components/problem-box';
+import { SelfReviewList } from '@/components/self-review';
 import { StateChip } from '@/components/state-mark';
 import { Tip } from '@/components/tip';
 import { tellDone } from '@/components/toasts';
@@ -51,6 +52,7 @@ export function ReviewPlace({ run }: { run: string }) {
   const task = detail.data?.summary.task;
   const criteria = useMemo(() => (task?.criteria?.length ? task.criteria : criteriaIn(task?.description ?? '')), [task?.criteria, task?.description]);
   const pictures = useMemo(() => picturesOf(data?.evidence ?? []), [data?.evidence]);
+  const newestReview = detail.data?.selfReviews?.at(-1);
   const open = data?.summary.state.type === 'open';
   const toFile = (index: number) => diffList.current?.toFile(Math.min(files.length - 1, Math.max(0, index)));
   const toTop = () => head.current?.scrollIntoView({ block: 'start' });
@@ -183,6 +185,12 @@ export function ReviewPlace({ run }: { run: string }) {
                 <div ref={head} className="mx-auto max-w-[1180px] space-y-6 px-6 pt-5 pb-6">
                   <Summary detail={data} run={detail.data ?? null} added={added} removed={removed} files={files.length} />
                   <Remarks remarks={data.remarks ?? []} state={data.runState} />
+                  {newestReview !== undefined && (
+                    <section>
+                      <h2 className="mb-2.5 text-large font-semibold">Self-review</h2>
+                      <SelfReviewList run={run} criteria={criteria} review={newestReview} wide />
+                    </section>
+                  )}
                   <section>
                     <h2 className="mb-2.5 text-large font-semibold">Evidence</h2>
                     <EvidenceList run={run} criteria={criteria} evidence={data.evidence} />

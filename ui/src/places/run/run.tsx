@@ -10,6 +10,7 @@ import { Confirm } from '@/components/confirm';
 import { Empty, Waiting } from '@/components/empty';
 import { Place } from '@/components/place';
 import { ProblemBox } from '@/components/problem-box';
+import { SelfReviewList } from '@/components/self-review';
 import { isFinal, isRunning, StateChip, stateReason } from '@/components/state-mark';
 import { Tip } from '@/components/tip';
 import { tellProblem } from '@/components/toasts';
@@ -19,6 +20,7 @@ import { useOffer } from '@/shell/actions';
 import { nextShot, timeOf } from '@/story/replay';
 import { asOf, lastAt } from '@/story/story';
 import { repositoryName, titleOf } from '@/text/format';
+import { criteriaIn } from '@/text/triage';
 import { Chat, type ChatHandle } from './chat';
 import { DiffView } from './diff-view';
 import { FilesView } from './files-view';
@@ -154,6 +156,7 @@ export function RunPlace({ run }: { run: string }) {
     if (found !== undefined) show({ moment: found.endSeq ?? found.seq, view: found.kind === 'command' ? 'terminal' : 'screen' });
   }, [found]);
   const plan = useMemo(() => asOf(story.plans, moment)?.plan ?? null, [story, moment, version]);
+  const selfReview = useMemo(() => asOf(story.selfReviews, moment)?.review ?? null, [story, moment, version]);
 
   if (refused !== null) {
     return (
@@ -221,6 +224,14 @@ export function RunPlace({ run }: { run: string }) {
           <div className="max-h-[34%] shrink-0 overflow-y-auto" tabIndex={0} role="region" aria-label="Plan">
             <PlanPanel plan={plan} />
           </div>
+          {selfReview !== null && (
+            <>
+              <h2 className="border-t border-line px-4 pt-2.5 pb-1 font-semibold">Self-review</h2>
+              <div className="max-h-[30%] shrink-0 overflow-y-auto px-4 pb-2" tabIndex={0} role="region" aria-label="Self-review">
+                <SelfReviewList run={run} criteria={story.task?.criteria?.length ? story.task.criteria : criteriaIn(story.task?.description ?? '')} review={selfReview} />
+              </div>
+            </>
+          )}
           <h2 className="border-t border-line px-4 pt-2.5 pb-1 font-semibold">Timeline</h2>
           {!caughtUp && rows.length === 0 ? <Waiting rows={6} /> : <Timeline rows={rows} version={version} moment={moment} onMoment={pick} />}
         </aside>

@@ -1,0 +1,75 @@
+//! What a self-review does in the sandbox: it reads the work before, and takes back what the critic changed after.
+
+use nightshift_agent::prompt::{CriticFacts, critic_message, critic_system};
+use nightshift_channel::Signal;
+use nightshift_protocol::{
+    CommitId, ErrorCode, EventBody, Evidence, SandboxId, SelfReview, StepId, Task, UserError,
+};
+
+use super::{Acts, Trouble};
+use crate::repository::{self, TransferError};
+
+/// The one criterion of a task that has none.
+const AS_DESCRIBED: &str = "The task is done as it is described.";
+
+impl Acts {
+    /// Reads the work and begins the critic's conversation. Nothing is changed.
+    pub(crate) async fn begin_self_review(
+        &self,
+        sandbox: Option<&SandboxId>,
+        task: &Task,
+        branch: &str,
+        evidence: Vec<Evidence>,
+        round: u32,
+    ) -> Result<Vec<EventBody>, Trouble> {
+        let desk = self.desk(sandbox).await?;
+        let folder = repository::folder(desk.machine.home(), &task.repository);
+        let work = repository::work(&desk.channel, &self.run, &folder, branch, &task.base_commit);
+        let (head, diff) = work.await.map_err(may_pass)?;
+        let mut run = self.prompt_facts(&desk, folder, task, branch).await?;
+        if run.criteria.is_empty() {
+            run.criteria.push(AS_DESCRIBED.to_owned());
+        }
+        let of = task.self_review_rounds;
+        let facts = CriticFacts { run, head: head.clone(), diff, evidence, round, of };
+        let (system, message) = (critic_system(&facts), critic_message(&facts));
+        Ok(vec![EventBody::SelfReviewBegun { round, head, system, message }])
+    }
+
+    /// Ends what the critic left running, makes the repository what it was at `head`, and notes what was found. All of it
+    /// may be done twice.
+    pub(crate) async fn end_self_review(
+        &self,
+        sandbox: Option<&SandboxId>,
+        task: &Task,
+        branch: &str,
+        head: Option<CommitId>,
+        commands: Vec<StepId>,
+        review: SelfReview,
+    ) -> Result<Vec<EventBody>, Trouble> {
+        let desk = self.desk(sandbox).await?;
+        for step in commands {
+            let job = crate::tools::job_id(&format!("{}-{step}", self.run));
+            // One that has ended by itself is no trouble.
+            let _ended = desk.channel.kill(&job, Signal::Kill).await;
+        }
+        if let Some(head) = head {
+            let folder = repository::folder(desk.machine.home(), &task.repository);
+            let back = repository::put_back(&desk.channel, &self.run, &folder, branch, &head);
+            back.await.map_err(may_pass)?;
+        }
+        Ok(vec![EventBody::SelfReviewed { review }])
+    }
+}
+
+/// A repository that git cannot work with is for a person to look at, and no reason to give the work up.
+fn may_pass(error: TransferError) -> Trouble {
+    match error {
+        TransferError::Guest { .. } => Trouble::Pause(UserError::new(
+            ErrorCode::SandboxFailed,
+            error.to_string(),
+            "`nightshift shell` looks into the sandbox; `nightshift continue` tries again.",
+        )),
+        other => other.into(),
+    }
+}

@@ -1,0 +1,185 @@
+//! The self-review of finished work: a critic's machine takes the place of the agent's until it has judged.
+//!
+//! ```text
+//!   agent finishes ─▶ selfReviewBegun ─▶ the critic's turns and steps ─▶ selfReviewed ─┬▶ passed, disagreed, no verdict: delivery
+//!         ▲                                                                            └▶ sent back, broken off
+//!         └────────────────────────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! While it is under way the agent rests in [`SelfReviews`], and what people write waits for it: the critic is not to be
+//! talked round.
+
+use nightshift_agent::prompt::sent_back;
+use nightshift_agent::{AgentEvent, AgentMachine, Effect};
+use nightshift_protocol::{
+    CommitId, CriterionVerdict, EventBody, SelfReview, SelfReviewOutcome, StepId, Verdict,
+};
+
+use super::{Action, Intention, RunProgress};
+
+/// The self-reviews of one delivery.
+#[derive(Debug, Clone, Default)]
+pub struct SelfReviews {
+    /// Those that came to an end, the oldest first.
+    done: Vec<SelfReview>,
+    /// Rounds that were begun.
+    rounds: u32,
+    /// Whether the work may be delivered as it is.
+    settled: bool,
+    under_way: Option<UnderWay>,
+}
+
+/// A self-review that is under way.
+#[derive(Debug, Clone)]
+struct UnderWay {
+    round: u32,
+    head: CommitId,
+    agent: Box<AgentMachine>,
+    /// What people wrote meanwhile.
+    said: Vec<String>,
+    /// What they wrote for when the agent is done.
+    queued: Vec<String>,
+}
+
+impl SelfReviews {
+    /// Those of the work that is delivered or about to be, the oldest first.
+    pub fn list(&self) -> &[SelfReview] {
+        &self.done
+    }
+
+    /// Whether turns and steps are a critic's now.
+    pub fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    /// Keeps what the agent is to be told while a critic is at work; gives it back while none is.
+    pub(super) fn keep(&mut self, text: String) -> Option<String> {
+        let Some(under_way) = &mut self.under_way else { return Some(text) };
+        under_way.said.push(text);
+        None
+    }
+
+    /// The commit that is looked at now.
+    pub(crate) fn head(&self) -> Option<&CommitId> {
+        self.under_way.as_ref().map(|under_way| &under_way.head)
+    }
+}
+
+impl RunProgress {
+    /// Takes in what an event says of self-reviews. Returns whether it is dealt with.
+    pub(super) fn apply_to_self_review(&mut self, body: &EventBody) -> bool {
+        match body {
+            // There is one at a time: a second one would lose the agent.
+            EventBody::SelfReviewBegun { .. } if self.self_reviews.is_under_way() => {}
+            EventBody::SelfReviewBegun { round, head, system, message } => {
+                let critic = self.agent.critic(self.criteria_to_judge());
+                let agent = Box::new(std::mem::replace(&mut self.agent, critic));
+                self.self_reviews.rounds = *round;
+                self.self_reviews.under_way = Some(UnderWay {
+                    round: *round,
+                    head: head.clone(),
+                    agent,
+                    said: Vec::new(),
+                    queued: Vec::new(),
+                });
+                self.tell(AgentEvent::Started { system: system.clone(), message: message.clone() });
+            }
+            EventBody::SelfReviewed { review } => self.end_self_review(review),
+            EventBody::PersonSaid { text } => return self.self_reviews.keep(text.clone()).is_none(),
+            EventBody::MessageQueued { text } => match &mut self.self_reviews.under_way {
+                Some(under_way) => under_way.queued.push(text.clone()),
+                None => return false,
+            },
+            EventBody::FeedbackReceived { .. } => {
+                self.self_reviews = SelfReviews::default();
+                return false;
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn end_self_review(&mut self, review: &SelfReview) {
+        let Some(UnderWay { agent, said, queued, .. }) = self.self_reviews.under_way.take() else { return };
+        let critic = std::mem::replace(&mut self.agent, *agent);
+        self.agent.go_on_after(&critic);
+        if review.outcome != SelfReviewOutcome::BrokenOff {
+            self.self_reviews.done.push(review.clone());
+        }
+        let words = [said, queued].concat();
+        if !words.is_empty() {
+            // What a person asks for is new work, and is looked at anew.
+            self.self_reviews.rounds = 0;
+        } else if review.outcome != SelfReviewOutcome::SentBack {
+            self.self_reviews.settled = true;
+            return;
+        }
+        self.tell(AgentEvent::SentBack { text: sent_back(review, &words) });
+    }
+
+    /// How many criteria a critic judges: a task without any has one, that it is done as described.
+    fn criteria_to_judge(&self) -> u32 {
+        u32::try_from(self.task.criteria.len()).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// What the self-review has to do with an effect that the machine at work wants, if anything.
+    pub(super) fn next_in_self_review(&self, effect: &Effect) -> Option<Action> {
+        let Some(under_way) = &self.self_reviews.under_way else {
+            let due = !self.self_reviews.settled && self.self_reviews.rounds < self.task.self_review_rounds;
+            let finishes = matches!(effect, Effect::Finish { .. });
+            return (finishes && due).then(|| Action::BeginSelfReview(self.self_reviews.rounds + 1));
+        };
+        let over = |verdicts: Vec<CriterionVerdict>, words: String, outcome| {
+            let (round, of) = (under_way.round, self.task.self_review_rounds);
+            Some(Action::EndSelfReview(SelfReview { round, of, verdicts, words, outcome }))
+        };
+        match effect {
+            Effect::Judge { verdicts, words } => {
+                let faulty = verdicts.iter().any(|found| found.verdict == Verdict::NotMet);
+                let outcome = match (faulty, under_way.round < self.task.self_review_rounds) {
+                    (false, _) => SelfReviewOutcome::Passed,
+                    (true, true) => SelfReviewOutcome::SentBack,
+                    (true, false) => SelfReviewOutcome::Disagreed,
+                };
+                over(verdicts.clone(), words.clone(), outcome)
+            }
+            Effect::GiveUp { reason } => {
+                over(Vec::new(), String::new(), SelfReviewOutcome::NoVerdict { reason: reason.clone() })
+            }
+            // What was begun in the sandbox comes to its end first.
+            Effect::RunTool { step, .. } if self.is_open(*step) => None,
+            Effect::AskModel { .. }
+            | Effect::Compact { .. }
+            | Effect::RunTool { .. }
+            | Effect::Answer { .. }
+            | Effect::Pause { .. }
+                if !under_way.said.is_empty() =>
+            {
+                over(Vec::new(), String::new(), SelfReviewOutcome::BrokenOff)
+            }
+            Effect::AskModel { .. }
+            | Effect::Compact { .. }
+            | Effect::RunTool { .. }
+            | Effect::Answer { .. }
+            | Effect::AskPerson { .. }
+            | Effect::Pause { .. }
+            | Effect::Finish { .. }
+            | Effect::Fail { .. } => None,
+        }
+    }
+
+    fn is_open(&self, step: StepId) -> bool {
+        self.open_step.as_ref().is_some_and(|open| open.step == step)
+    }
+
+    /// Whether a step that is intended is one that was begun before.
+    pub(super) fn intention(&self, step: StepId) -> Intention {
+        match &self.open_step {
+            Some(open) if open.step == step => Intention::Open(open.write.clone()),
+            Some(_) | None => Intention::New,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
