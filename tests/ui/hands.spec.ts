@@ -1,7 +1,7 @@
 // What needs a sandbox: the live screen, taking over, a shell, forks, notifications.
 
 import { pixel, placeOf } from './canvas';
-import { expect, test, type Turn } from './hosted';
+import { critic, expect, test, type Turn } from './hosted';
 
 /** What the drawn screen has: the mark where the pointer is, and what is behind it. */
 const POINTER = [0xf5, 0x9e, 0x0b];
@@ -12,7 +12,7 @@ const call = (tool: string, input: Record<string, unknown>): Turn => ({ calls: [
 const ASKS: Turn[] = [call('ask', { question: 'Which port?' }), call('ask', { question: 'And now?' })];
 
 test('a task is submitted, watched, taken over, clicked in, handed back, reviewed and merged', async ({ begin }) => {
-  const { owner, app } = await begin([
+  const turns: Turn[] = [
     call('shell', { command: 'echo two >> notes.txt; git commit -qam Note; cat notes.txt' }),
     call('computer', { action: 'left_click', coordinate: [60, 60] }),
     call('ask', { question: 'Is the note where you want it?' }),
@@ -23,7 +23,8 @@ test('a task is submitted, watched, taken over, clicked in, handed back, reviewe
       ],
     },
     call('finish', { title: 'Add a note', summary: 'There is a second note now.' }),
-  ]);
+  ];
+  const { owner, app } = await begin(turns, false, [critic(turns.length + 1)]);
   const { page } = app;
   await app.goto('/new');
   await page.getByLabel('What is to be done?').fill('Add a second note');
@@ -54,6 +55,7 @@ test('a task is submitted, watched, taken over, clicked in, handed back, reviewe
   await page.getByRole('button', { name: 'Review', exact: true }).click();
   await expect(page.getByText('There is a second note now.').first()).toBeVisible();
   await expect(page.getByText('There are two notes.').first()).toBeVisible();
+  await expect(page.getByText('Round 1 of 2: every criterion is met')).toBeVisible();
   await page.getByRole('button', { name: 'Approve and merge' }).click();
   await page.getByRole('button', { name: 'Merge', exact: true }).click();
   await expect(page.getByText(/Merged into trunk as [0-9a-f]{8}/)).toBeVisible();

@@ -14,6 +14,21 @@ export interface Turn {
   calls: { tool: string; input: Record<string, unknown> }[];
 }
 
+/** Turns of conversations whose system prompt has these words. */
+export interface Conversation {
+  when: { systemContains: string };
+  turns: readonly Turn[];
+}
+
+/** A critic that reads the note in its first turn, which is number `turn` of the run, and finds the one criterion met. */
+export function critic(turn: number): Conversation {
+  const found = { criterion: 1, verdict: 'met', why: 'Both notes are printed.', step: `${turn}.1` };
+  return {
+    when: { systemContains: 'You are a critic' },
+    turns: [{ calls: [{ tool: 'shell', input: { command: 'cat notes.txt' } }] }, { calls: [{ tool: 'verdict', input: { criteria: [found] } }] }],
+  };
+}
+
 /** The program, and the address it told. */
 export class HostedOwner implements Asked {
   address = { url: '', token: '' };
@@ -23,9 +38,9 @@ export class HostedOwner implements Asked {
   #log = '';
 
   /** With `saves`, sandboxes can be saved, and are as the agent works. */
-  async start(turns: readonly Turn[], saves: boolean): Promise<void> {
+  async start(turns: readonly Turn[], saves: boolean, conversations: readonly Conversation[]): Promise<void> {
     const script = join(this.#folder, 'script.json');
-    writeFileSync(script, JSON.stringify({ turns }));
+    writeFileSync(script, JSON.stringify({ turns, conversations }));
     const child = spawn(program('nightshift-night'), ['--ui', join(ROOT, 'ui/dist'), '--script', script, ...(saves ? ['--checkpoints'] : [])], { stdio: ['pipe', 'pipe', 'pipe'] });
     this.#child = child;
     child.stderr?.on('data', (piece: Buffer) => {
@@ -78,14 +93,14 @@ export class HostedOwner implements Asked {
 }
 
 /** Begins a night with this script of the model, for one test. */
-export const test = base.extend<{ begin: (turns: readonly Turn[], saves?: boolean) => Promise<{ owner: HostedOwner; app: App; context: BrowserContext }> }>({
+export const test = base.extend<{ begin: (turns: readonly Turn[], saves?: boolean, conversations?: readonly Conversation[]) => Promise<{ owner: HostedOwner; app: App; context: BrowserContext }> }>({
   begin: async ({ browser, viewport, colorScheme }, use) => {
     const owners: HostedOwner[] = [];
     const contexts: BrowserContext[] = [];
-    await use(async (turns, saves = false) => {
+    await use(async (turns, saves = false, conversations = []) => {
       const owner = new HostedOwner();
       owners.push(owner);
-      await owner.start(turns, saves);
+      await owner.start(turns, saves, conversations);
       const { app, context } = await letIn(owner, browser as Browser, { viewport, colorScheme });
       contexts.push(context);
       return { owner, app, context };

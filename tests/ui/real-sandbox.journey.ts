@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline';
 import { expect, test } from '@playwright/test';
 import { type Asked, letIn } from './bench';
 import { look, placeOf } from './canvas';
+import { critic } from './hosted';
 import { program, ROOT } from './programs';
 import { newRepository } from './repository';
 
@@ -36,7 +37,7 @@ class RealOwner implements Asked {
 
   async start(): Promise<void> {
     const script = join(this.home, 'script.json');
-    writeFileSync(script, JSON.stringify({ turns: TURNS }));
+    writeFileSync(script, JSON.stringify({ turns: TURNS, conversations: [critic(TURNS.length + 1)] }));
     const model = this.#spawn('nightshift-scripted-model', ['--script', script, '--log', join(this.home, 'model.log')], {});
     let listening = '';
     if (model.stdout !== null) {
@@ -136,6 +137,7 @@ test('a task in a real sandbox is submitted, watched, taken over, clicked in, ha
     await page.keyboard.press('Enter');
     await page.getByRole('button', { name: 'Review', exact: true }).click(within);
     await expect(page.getByText('There are two notes.').first()).toBeVisible();
+    await expect(page.getByText('Round 1 of 2: every criterion is met')).toBeVisible();
     await page.getByRole('button', { name: 'Approve and merge' }).click();
     await page.getByRole('button', { name: 'Merge', exact: true }).click();
     await expect(page.getByText(/Merged into main as [0-9a-f]{8}/)).toBeVisible();

@@ -171,7 +171,7 @@ export class RunWriter {
     const { head, commits, ...size } = received;
     await this.append({ type: 'workFinished', title, summary, notVerified });
     await this.pass(1).append({ type: 'stateChanged', state: { type: 'delivering' } }, { type: 'deliveryIntended', branch: this.branch });
-    const measure = { ...size, reworkedPercent: 0, unbackedCriteria: 0, notVerified: notVerified !== '' };
+    const measure = { ...size, reworkedPercent: 0, unbackedCriteria: 0, notVerified: notVerified !== '', disputed: false };
     await this.pass(3).append({ type: 'branchReceived', branch: this.branch, head, commits }, { type: 'deliveryChecked', head, target: 'local', findings: [], measure });
     const { number } = await this.seeder.send<{ number: number }>({
       type: 'open',

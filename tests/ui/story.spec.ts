@@ -37,6 +37,19 @@ test('what critics found is kept in order and said in the timeline', () => {
   ]);
 });
 
+test('what a critic says is not taken for the agent, and its verdict is a step with words of its own', () => {
+  const story = emptyStory();
+  const says = (seq: number, turn: number, text: string) => event(seq, { type: 'turnFinished', turn, message: { type: 'assistant', blocks: [{ type: 'text', text }], verbatim: [] }, stop: { type: 'endTurn' }, usage: {}, model: 'm' });
+  const review = { round: 1, of: 1, verdicts: [], words: '', outcome: { type: 'sentBack' } };
+  tell(story, says(1, 1, 'It is done.'));
+  tell(story, event(2, { type: 'selfReviewBegun', round: 1, head: 'd', system: '', message: { type: 'user', content: [] } }));
+  tell(story, says(3, 2, 'It is not.'));
+  tell(story, event(4, { type: 'selfReviewed', review }));
+  tell(story, says(5, 3, 'I mend it.'));
+  expect(story.said.map((said) => `${said.who}: ${said.text}`)).toEqual(['agent: It is done.', 'critic: It is not.', 'agent: I mend it.']);
+  expect(wordsOf('verdict', { criteria: [], summary: 'One is missing.' })).toEqual({ kind: 'finish', verb: 'Judge the work', object: 'One is missing.', point: null });
+});
+
 test('any way of cutting and repeating a stream tells the same story', () => {
   const events = Array.from({ length: 30 }, (_, index) => event(index + 1, { type: 'personSaid', text: `word ${index}` }));
   const whole = emptyStory();

@@ -331,6 +331,13 @@ pub(crate) fn call(call: &ToolCall) -> String {
         }
         "evidence" => format!("evidence: {}", text("claim")),
         "finish" => format!("finish: {}", text("title")),
+        "verdict" => {
+            let found = input["criteria"].as_array().into_iter().flatten();
+            let one = |found: &serde_json::Value| {
+                format!("{} {}", found["criterion"], found["verdict"].as_str().unwrap_or_default())
+            };
+            format!("verdict: {}", found.map(one).collect::<Vec<_>>().join(", "))
+        }
         other => format!("{other} {input}"),
     };
     line(&what)

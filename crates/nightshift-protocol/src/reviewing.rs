@@ -22,6 +22,9 @@ pub struct DeliveryMeasure {
     pub unbacked_criteria: u32,
     /// Whether the agent named something that it could not verify.
     pub not_verified: bool,
+    /// Whether a critic found something that is not met, and the agent left it so.
+    #[serde(default)]
+    pub disputed: bool,
 }
 
 impl DeliveryMeasure {

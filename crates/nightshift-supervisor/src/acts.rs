@@ -34,6 +34,7 @@ mod checkpoints;
 mod self_review;
 
 pub(crate) use checkpoints::{Rename, cost};
+pub(crate) use self_review::Work;
 
 /// Files whose text the agent is given as the repository's guidance, in this order.
 const GUIDANCE: [&str; 2] = ["AGENTS.md", "CLAUDE.md"];

@@ -36,6 +36,7 @@ mod redaction;
 mod refusals;
 mod reviews;
 mod room;
+mod self_review;
 
 /// How often the channel or the screen may be cut in a row before the run pauses.
 const CUTS: u32 = 3;
@@ -377,22 +378,8 @@ impl Driver {
                 self.step_to(Trigger::Fail(error)).await?;
                 None
             }
-            Action::BeginSelfReview(round) => {
-                let facts = (self.progress.task.clone(), self.progress.branch.clone());
-                let evidence = self.progress.evidence.clone();
-                let sandbox = self.progress.sandbox.as_ref().map(|sandbox| sandbox.id.clone());
-                Some(Box::pin(async move {
-                    acts.begin_self_review(sandbox.as_ref(), &facts.0, &facts.1, evidence, round).await
-                }))
-            }
-            Action::EndSelfReview(review) => {
-                let (task, branch, sandbox) = self.task_and_sandbox();
-                let head = self.progress.self_reviews.head().cloned();
-                let commands = self.progress.agent.background_commands();
-                Some(Box::pin(async move {
-                    acts.end_self_review(sandbox.as_ref(), &task, &branch, head, commands, review).await
-                }))
-            }
+            Action::BeginSelfReview(round) => Some(self.begin_self_review(round)),
+            Action::EndSelfReview(review) => Some(self.end_self_review(review)),
             Action::FinishWork(Finished { title, summary, not_verified, answers }) => {
                 let mut bodies = self.answered(answers);
                 bodies.push(EventBody::WorkFinished { title, summary, not_verified });
@@ -605,36 +592,6 @@ impl Driver {
         };
         let _asker_gone = request.answer.send(answer);
         Ok(flow)
-    }
-
-    /// Gives mouse and keyboard to a person, where there is a sandbox that an agent works in, or would.
-    async fn take_over(&mut self, screen: Option<Image>) -> Result<Result<(), UserError>, AppendError> {
-        let has_screen = matches!(
-            self.progress.state,
-            RunState::Working | RunState::Waiting { .. } | RunState::Paused { .. }
-        );
-        if !has_screen || self.progress.stage() == Stage::Unprepared {
-            return Ok(Err(UserError::new(
-                ErrorCode::Conflict,
-                format!("the run is {} and cannot be taken over", self.progress.state.name()),
-                "A run can be taken over while its agent works, waits or is paused.",
-            )));
-        }
-        self.append(vec![EventBody::TakenOver { screen }]).await?;
-        Ok(Ok(()))
-    }
-
-    /// Passes a person's words on; an answer to a question lets the run go on.
-    async fn hear(&mut self, text: String) -> Result<Result<(), UserError>, AppendError> {
-        if let Some(deaf) = self.deaf() {
-            return Ok(Err(deaf));
-        }
-        let mut bodies = vec![EventBody::PersonSaid { text }];
-        if matches!(self.progress.state, RunState::Waiting { .. }) {
-            bodies.extend(self.changed(Trigger::Answer));
-        }
-        self.append(bodies).await?;
-        Ok(Ok(()))
     }
 
     /// Deals with an action that has no outcome.

@@ -123,6 +123,8 @@ export function wordsOf(tool: string, input: unknown): StepWords {
       return plain('evidence', 'Note evidence', firstLine(text(fields, 'claim')));
     case 'ask':
       return plain('ask', 'Ask', firstLine(text(fields, 'question')));
+    case 'verdict':
+      return plain('finish', 'Judge the work', firstLine(text(fields, 'summary')));
     case 'finish':
       return plain('finish', 'Hand over', firstLine(text(fields, 'title')));
     default:

@@ -44,7 +44,7 @@ export interface Note {
 export interface Said {
   seq: number;
   at: string;
-  who: 'person' | 'agent' | 'question';
+  who: 'person' | 'agent' | 'critic' | 'question';
   text: string;
 }
 
@@ -81,6 +81,8 @@ export interface Story {
   evidence: { seq: number; evidence: Evidence }[];
   /** What critics found, in order. */
   selfReviews: { seq: number; review: SelfReview }[];
+  /** Whether turns are a critic's now. */
+  critic: boolean;
   checkpoints: Checkpoint[];
   turns: { seq: number; at: string; turn: number; usage: Usage; model: string }[];
   finished: { title: string; summary: string; notVerified: string } | null;
@@ -105,6 +107,7 @@ export function emptyStory(): Story {
     said: [],
     evidence: [],
     selfReviews: [],
+    critic: false,
     checkpoints: [],
     turns: [],
     finished: null,
@@ -199,7 +202,7 @@ export function tell(story: Story, event: RunEvent): Told {
       story.turns.push({ seq, at, turn: event.turn, usage: event.usage, model: event.model });
       if (event.message.type === 'assistant') {
         const words = event.message.blocks.flatMap((block) => (block.type === 'text' && block.text.trim() !== '' ? [block.text.trim()] : []));
-        if (words.length > 0) say('agent', words.join('\n\n'));
+        if (words.length > 0) say(story.critic ? 'critic' : 'agent', words.join('\n\n'));
       }
       break;
     }
@@ -252,9 +255,11 @@ export function tell(story: Story, event: RunEvent): Told {
       say('person', event.text);
       break;
     case 'selfReviewBegun':
+      story.critic = true;
       note(`Self-review, round ${event.round}: a critic with a fresh context looks at the work`, 'lamp');
       break;
     case 'selfReviewed':
+      story.critic = false;
       story.selfReviews.push({ seq, review: event.review });
       note(`Self-review, round ${event.review.round}: ${outcomeWords(event.review)}`, outcomeTone(event.review));
       break;

@@ -1,5 +1,6 @@
 //! Long conversations, and people who come in between.
 
+use nightshift_protocol::ToolOutcome;
 use serde_json::json;
 
 use super::tests::{answer, call, settings, started, text};

@@ -2,19 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use nightshift_protocol::UserPart;
+use nightshift_protocol::{ResultPart, StepId, ToolOutcome, UserPart};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::json;
 
 use super::tests::{answer, call, picture, settings, started, text};
 use super::*;
+use crate::tools::ToolRequest;
 
 /// What an owner does next, where `Perform` answers what is awaited.
 #[derive(Debug, Clone)]
 enum Move {
     Perform(Vec<Index>, Index, bool),
     Deliver,
+    SendBack,
     Repeat(Index),
     Person,
     Pause(bool),
@@ -31,6 +33,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
     let one = prop_oneof![
         24 => perform,
         3 => Just(Move::Deliver),
+        2 => Just(Move::SendBack),
         2 => any::<Index>().prop_map(Move::Repeat),
         2 => Just(Move::Person),
         1 => any::<bool>().prop_map(Move::Pause),
@@ -61,6 +64,10 @@ fn some_calls(turn: u32, picks: &[Index]) -> Vec<ToolCall> {
         ("plan", json!({"steps": [{"title": "a", "state": "active"}]})),
         ("ask", json!({"question": "Which?"})),
         ("finish", json!({"title": "a", "summary": "b"})),
+        (
+            "verdict",
+            json!({"criteria": [{"criterion": 1, "verdict": "met", "why": "So it is.", "step": "2.1"}]}),
+        ),
         ("nonsense", json!(null)),
     ];
     picks
@@ -130,7 +137,9 @@ fn performed(effect: Effect, calls: &[Index], stop: Index, good: bool) -> Option
         Effect::Answer { step, call, outcome, content } => finished(step, call, outcome, content),
         Effect::AskPerson { .. } => AgentEvent::PersonSaid { text: "This one.".to_owned() },
         Effect::Pause { reason } => AgentEvent::Paused { reason },
-        Effect::Finish { .. } | Effect::Fail { .. } => return None,
+        Effect::Finish { .. } | Effect::Fail { .. } | Effect::Judge { .. } | Effect::GiveUp { .. } => {
+            return None;
+        }
     })
 }
 
@@ -148,7 +157,10 @@ fn new_machine() -> AgentMachine {
 
 /// Plays `moves` and returns the events they became, the first of them `Started`.
 fn play(moves: &[Move]) -> Vec<AgentEvent> {
-    let mut machine = new_machine();
+    play_on(new_machine(), moves)
+}
+
+fn play_on(mut machine: AgentMachine, moves: &[Move]) -> Vec<AgentEvent> {
     let mut events = vec![started()];
     machine.handle(started());
     for next in moves {
@@ -161,6 +173,7 @@ fn play(moves: &[Move]) -> Vec<AgentEvent> {
                 Some(Effect::AskModel { turn }) => Some(answer(turn, delivery(turn), StopReason::ToolUse)),
                 _ => None,
             },
+            Move::SendBack => Some(AgentEvent::SentBack { text: "One is missing.".to_owned() }),
             Move::Repeat(pick) => Some(events[pick.index(events.len())].clone()),
             Move::Person => Some(AgentEvent::PersonSaid { text: "Use blue.".to_owned() }),
             Move::Pause(by_person) => {
@@ -320,5 +333,30 @@ proptest! {
             prop_assert_eq!(machine.handle(event), Vec::new());
         }
         prop_assert_eq!(machine, before);
+    }
+
+    #[test]
+    fn a_critic_asks_nobody_and_hands_nothing_over_and_its_calls_are_numbered_on_and_few(
+        moves in moves(),
+        stop in any::<Index>(),
+    ) {
+        let mut worker = new_machine();
+        worker.handle(started());
+        worker.handle(answer(1, delivery(1), StopReason::ToolUse));
+        while let Some(event) = worker.outstanding().pop().and_then(|effect| performed(effect, &[], stop, true)) {
+            worker.handle(event);
+        }
+        let mut machine = worker.critic(1);
+        for event in play_on(machine.clone(), &moves) {
+            for effect in machine.handle(event) {
+                match effect {
+                    Effect::AskModel { turn } | Effect::Compact { turn } => prop_assert!((2..42).contains(&turn)),
+                    Effect::RunTool { step, .. } | Effect::Answer { step, .. } => prop_assert!(step.turn >= 2),
+                    Effect::Judge { verdicts, .. } => prop_assert_eq!(verdicts.len(), 1),
+                    Effect::Pause { .. } | Effect::GiveUp { .. } => {}
+                    other => prop_assert!(false, "{:?}", other),
+                }
+            }
+        }
     }
 }

@@ -1,7 +1,10 @@
-use nightshift_protocol::{EvidenceSource, Image, ToolResult, UserPart};
+use nightshift_protocol::{
+    EvidenceSource, FeedbackAnswer, Image, ResultPart, StepId, ToolOutcome, ToolResult, UserPart,
+};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::tools::ToolRequest;
 
 pub(super) fn settings() -> AgentSettings {
     AgentSettings::default()

@@ -295,6 +295,9 @@ fn calls_of_other_tools_are_shown_with_their_input() {
     };
     assert_eq!(wanted("evidence", json!({"claim": "It is dark."})), "evidence: It is dark.");
     assert_eq!(wanted("finish", json!({"title": "Add dark mode"})), "finish: Add dark mode");
+    let found = json!({"criteria": [{"criterion": 1, "verdict": "met"}, {"criterion": 2, "verdict": "notMet"}]});
+    assert_eq!(wanted("verdict", found), "verdict: 1 met, 2 notMet");
+    assert_eq!(wanted("verdict", json!({"criteria": 7})), "verdict:");
     assert_eq!(wanted("plan", json!({"steps": []})), "plan {\"steps\":[]}");
     assert_eq!(wanted("shell", json!(null)), "$");
 }

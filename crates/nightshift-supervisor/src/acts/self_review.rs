@@ -12,21 +12,27 @@ use crate::repository::{self, TransferError};
 /// The one criterion of a task that has none.
 const AS_DESCRIBED: &str = "The task is done as it is described.";
 
+/// Whose work is looked at, and where it is.
+pub(crate) struct Work {
+    pub(crate) task: Task,
+    pub(crate) branch: String,
+    pub(crate) sandbox: Option<SandboxId>,
+}
+
 impl Acts {
     /// Reads the work and begins the critic's conversation. Nothing is changed.
     pub(crate) async fn begin_self_review(
         &self,
-        sandbox: Option<&SandboxId>,
-        task: &Task,
-        branch: &str,
+        work: Work,
         evidence: Vec<Evidence>,
         round: u32,
     ) -> Result<Vec<EventBody>, Trouble> {
-        let desk = self.desk(sandbox).await?;
+        let Work { task, branch, sandbox } = work;
+        let desk = self.desk(sandbox.as_ref()).await?;
         let folder = repository::folder(desk.machine.home(), &task.repository);
-        let work = repository::work(&desk.channel, &self.run, &folder, branch, &task.base_commit);
-        let (head, diff) = work.await.map_err(may_pass)?;
-        let mut run = self.prompt_facts(&desk, folder, task, branch).await?;
+        let delivered = repository::work(&desk.channel, &self.run, &folder, &branch, &task.base_commit);
+        let (head, diff) = delivered.await.map_err(may_pass)?;
+        let mut run = self.prompt_facts(&desk, folder, &task, &branch).await?;
         if run.criteria.is_empty() {
             run.criteria.push(AS_DESCRIBED.to_owned());
         }
@@ -40,14 +46,13 @@ impl Acts {
     /// may be done twice.
     pub(crate) async fn end_self_review(
         &self,
-        sandbox: Option<&SandboxId>,
-        task: &Task,
-        branch: &str,
+        work: Work,
         head: Option<CommitId>,
         commands: Vec<StepId>,
         review: SelfReview,
     ) -> Result<Vec<EventBody>, Trouble> {
-        let desk = self.desk(sandbox).await?;
+        let Work { task, branch, sandbox } = work;
+        let desk = self.desk(sandbox.as_ref()).await?;
         for step in commands {
             let job = crate::tools::job_id(&format!("{}-{step}", self.run));
             // One that has ended by itself is no trouble.
@@ -55,7 +60,7 @@ impl Acts {
         }
         if let Some(head) = head {
             let folder = repository::folder(desk.machine.home(), &task.repository);
-            let back = repository::put_back(&desk.channel, &self.run, &folder, branch, &head);
+            let back = repository::put_back(&desk.channel, &self.run, &folder, &branch, &head);
             back.await.map_err(may_pass)?;
         }
         Ok(vec![EventBody::SelfReviewed { review }])

@@ -15,8 +15,8 @@ use nightshift_forge::{
 };
 use nightshift_protocol::{
     ArtifactId, CommitId, DeliveryTarget, ErrorCode, EventBody, Evidence, EvidenceSource, FeedbackAnswer,
-    FeedbackItem, FeedbackSource, Image, PreReviewKind, PreparedPicture, PullRequestId, RunId, Task, Usage,
-    UserError,
+    FeedbackItem, FeedbackSource, Image, PreReviewKind, PreparedPicture, PullRequestId, RunId, SelfReview,
+    Task, Usage, UserError,
 };
 
 use super::body::for_remote;
@@ -233,7 +233,7 @@ impl Courier {
         };
         let reworked = self.reworked(&diff.text).await?;
         let (criteria, open) = (&self.task.criteria, &self.finished.not_verified);
-        let measure = measure(&changed_files, criteria, &self.evidence, open, reworked);
+        let measure = measure(&changed_files, criteria, &self.evidence, &self.self_reviews, open, reworked);
         Ok(vec![EventBody::DeliveryChecked { head: head.clone(), target, findings, measure }])
     }
 

@@ -91,6 +91,8 @@ impl RunProgress {
                 None => return false,
             },
             EventBody::FeedbackReceived { .. } => {
+                // Only delivered work is commented on; were a critic at work, the agent would be who is told.
+                let _words = self.put_agent_back();
                 self.self_reviews = SelfReviews::default();
                 return false;
             }
@@ -100,13 +102,10 @@ impl RunProgress {
     }
 
     fn end_self_review(&mut self, review: &SelfReview) {
-        let Some(UnderWay { agent, said, queued, .. }) = self.self_reviews.under_way.take() else { return };
-        let critic = std::mem::replace(&mut self.agent, *agent);
-        self.agent.go_on_after(&critic);
+        let Some(words) = self.put_agent_back() else { return };
         if review.outcome != SelfReviewOutcome::BrokenOff {
             self.self_reviews.done.push(review.clone());
         }
-        let words = [said, queued].concat();
         if !words.is_empty() {
             // What a person asks for is new work, and is looked at anew.
             self.self_reviews.rounds = 0;
@@ -115,6 +114,14 @@ impl RunProgress {
             return;
         }
         self.tell(AgentEvent::SentBack { text: sent_back(review, &words) });
+    }
+
+    /// Puts the agent back into its place, if a critic is there, and returns what people wrote to it meanwhile.
+    fn put_agent_back(&mut self) -> Option<Vec<String>> {
+        let UnderWay { agent, said, queued, .. } = self.self_reviews.under_way.take()?;
+        let critic = std::mem::replace(&mut self.agent, *agent);
+        self.agent.go_on_after(&critic);
+        Some([said, queued].concat())
     }
 
     /// How many criteria a critic judges: a task without any has one, that it is done as described.

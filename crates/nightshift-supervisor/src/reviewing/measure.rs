@@ -1,13 +1,14 @@
 //! How large a delivery is, and what it leaves open.
 
 use nightshift_forge::FileChange;
-use nightshift_protocol::{DeliveryMeasure, Evidence};
+use nightshift_protocol::{DeliveryMeasure, Evidence, SelfReview, SelfReviewOutcome};
 
 /// Measures a delivery. `reworked_percent` is what changed since the first one.
 pub(crate) fn measure(
     changed: &[FileChange],
     criteria: &[String],
     evidence: &[Evidence],
+    self_reviews: &[SelfReview],
     not_verified: &str,
     reworked_percent: u8,
 ) -> DeliveryMeasure {
@@ -23,5 +24,6 @@ pub(crate) fn measure(
         reworked_percent,
         unbacked_criteria: u32::try_from(unbacked).unwrap_or(u32::MAX),
         not_verified: !not_verified.trim().is_empty(),
+        disputed: self_reviews.last().is_some_and(|last| last.outcome == SelfReviewOutcome::Disagreed),
     }
 }

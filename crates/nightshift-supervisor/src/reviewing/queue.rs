@@ -85,6 +85,9 @@ fn doubts(measure: &DeliveryMeasure, findings: &[PreReviewKind]) -> Vec<String> 
     if measure.not_verified {
         doubts.push("something not verified".to_owned());
     }
+    if measure.disputed {
+        doubts.push("agent and critic disagree".to_owned());
+    }
     doubts.extend(findings.iter().filter_map(words).map(str::to_owned));
     doubts.dedup();
     doubts

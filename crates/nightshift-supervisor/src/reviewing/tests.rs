@@ -2,7 +2,7 @@ use nightshift_forge::{FileChange, LineCounts};
 use nightshift_protocol::{
     DeliveryMeasure, ErrorCode, Evidence, EvidenceSource, Glance, Limits, OffsetDateTime, PreReviewKind,
     PullRequestId, PullRequestState, PullRequestSummary, QueueReason, ReviewQueue, Reviewing, RunState,
-    RunSummary, StatisticsBy, StatisticsRow, Task, Usage,
+    RunSummary, SelfReview, SelfReviewOutcome, StatisticsBy, StatisticsRow, Task, Usage,
 };
 use proptest::prelude::*;
 use time::macros::datetime;
@@ -23,6 +23,7 @@ fn run(number: u32, state: RunState) -> RunSummary {
             base_commit: "a".repeat(40).parse().unwrap(),
             model: "m".to_owned(),
             limits: Limits::default(),
+            self_review_rounds: 0,
             issue: None,
             created_at: NOW,
         },
@@ -97,6 +98,7 @@ fn each_says_why_it_stands_where_it_does() {
         reworked_percent: 0,
         unbacked_criteria: 2,
         not_verified: true,
+        disputed: true,
     });
     let mut back = waits(2, 1);
     back.state = RunState::Queued { reason: QueueReason::Feedback };
@@ -107,8 +109,8 @@ fn each_says_why_it_stands_where_it_does() {
     assert_eq!(
         why,
         [
-            "ready; small (42 lines in 3 files); 2 criteria without evidence, something not verified, sensitive files, no test \
-             changed",
+            "ready; small (42 lines in 3 files); 2 criteria without evidence, something not verified, agent and critic disagree, \
+             sensitive files, no test changed",
             "the agent is at it again; tiny (1 line in 1 file); nothing speaks against it",
             "its run is paused; medium (200 lines in 1 file); nothing speaks against it",
         ]
@@ -173,7 +175,7 @@ fn a_delivery_is_measured_by_its_lines_its_criteria_and_what_the_agent_owns_up_t
         },
     };
     let criteria = ["One.".to_owned(), "Two.".to_owned(), "Three.".to_owned()];
-    let measured = measure(&changed, &criteria, &[evidence(Some(2)), evidence(None)], " \n", 7);
+    let measured = measure(&changed, &criteria, &[evidence(Some(2)), evidence(None)], &[], " \n", 7);
     let expected = DeliveryMeasure {
         files: 3,
         added: 11,
@@ -181,10 +183,22 @@ fn a_delivery_is_measured_by_its_lines_its_criteria_and_what_the_agent_owns_up_t
         reworked_percent: 7,
         unbacked_criteria: 2,
         not_verified: false,
+        disputed: false,
     };
     assert_eq!(measured, expected);
-    let nothing = measure(&[], &[], &[], "The colours.", 0);
+    let nothing = measure(&[], &[], &[], &[], "The colours.", 0);
     assert_eq!((nothing.lines(), nothing.unbacked_criteria, nothing.not_verified), (0, 0, true));
+}
+
+#[test]
+fn a_delivery_is_disputed_where_the_last_critic_found_something_and_no_round_was_left() {
+    let review = |outcome| SelfReview { round: 1, of: 1, verdicts: Vec::new(), words: String::new(), outcome };
+    let (back, disagreed) = (review(SelfReviewOutcome::SentBack), review(SelfReviewOutcome::Disagreed));
+    let passed = review(SelfReviewOutcome::Passed);
+    let disputed = |reviews: &[SelfReview]| measure(&[], &[], &[], reviews, "", 0).disputed;
+    assert!(disputed(&[back.clone(), disagreed]));
+    assert!(!disputed(&[back, passed]));
+    assert!(!disputed(&[]));
 }
 
 fn over(number: u32, state: RunState, review_ms: u64, reworked_percent: u8) -> RunSummary {

@@ -1,9 +1,10 @@
 //! What the driver of a run does when a person comes in.
 
-use nightshift_protocol::{ErrorCode, EventBody, RaiseLimits, RunState, UserError};
+use nightshift_protocol::{ErrorCode, EventBody, Image, RaiseLimits, RunState, UserError};
 use nightshift_store::AppendError;
 
 use super::{Driver, Flow};
+use crate::transition::{Stage, Trigger};
 use crate::trouble;
 
 impl Driver {
@@ -20,6 +21,36 @@ impl Driver {
             };
             UserError::new(ErrorCode::Conflict, message, hint)
         })
+    }
+
+    /// Gives mouse and keyboard to a person, where there is a sandbox that an agent works in, or would.
+    pub(super) async fn take_over(&mut self, screen: Option<Image>) -> Result<Result<(), UserError>, AppendError> {
+        let has_screen = matches!(
+            self.progress.state,
+            RunState::Working | RunState::Waiting { .. } | RunState::Paused { .. }
+        );
+        if !has_screen || self.progress.stage() == Stage::Unprepared {
+            return Ok(Err(UserError::new(
+                ErrorCode::Conflict,
+                format!("the run is {} and cannot be taken over", self.progress.state.name()),
+                "A run can be taken over while its agent works, waits or is paused.",
+            )));
+        }
+        self.append(vec![EventBody::TakenOver { screen }]).await?;
+        Ok(Ok(()))
+    }
+
+    /// Passes a person's words on; an answer to a question lets the run go on.
+    pub(super) async fn hear(&mut self, text: String) -> Result<Result<(), UserError>, AppendError> {
+        if let Some(deaf) = self.deaf() {
+            return Ok(Err(deaf));
+        }
+        let mut bodies = vec![EventBody::PersonSaid { text }];
+        if matches!(self.progress.state, RunState::Waiting { .. }) {
+            bodies.extend(self.changed(Trigger::Answer));
+        }
+        self.append(bodies).await?;
+        Ok(Ok(()))
     }
 
     /// Keeps a person's words until the agent is done with what it does.

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use nightshift_forge::secrets::Redactor;
-use nightshift_protocol::{EventBody, EvidenceSource, FeedbackItem, ResultPart};
+use nightshift_protocol::{EventBody, EvidenceSource, FeedbackItem, Message, ResultPart, UserPart};
 use serde_json::Value;
 
 /// Returns the event as it is recorded.
@@ -15,6 +15,12 @@ pub(super) fn redacted(mut body: EventBody, redactor: &Redactor) -> EventBody {
     let clean = |text: &mut String| {
         if let Cow::Owned(redacted) = redactor.redact(text) {
             *text = redacted;
+        }
+    };
+    let clean_source = |source: &mut EvidenceSource| {
+        if let EvidenceSource::Command { command, output_tail, .. } = source {
+            clean(command);
+            clean(output_tail);
         }
     };
     let clean_items = |items: &mut [FeedbackItem]| items.iter_mut().for_each(|item| clean(&mut item.words));
@@ -28,9 +34,23 @@ pub(super) fn redacted(mut body: EventBody, redactor: &Redactor) -> EventBody {
         }
         EventBody::EvidenceNoted { evidence } => {
             clean(&mut evidence.claim);
-            if let EvidenceSource::Command { command, output_tail, .. } = &mut evidence.source {
-                clean(command);
-                clean(output_tail);
+            clean_source(&mut evidence.source);
+        }
+        // The diff is in it, and has not come out of the sandbox before.
+        EventBody::SelfReviewBegun { message: Message::User { content }, .. } => {
+            for part in content {
+                if let UserPart::Text { text } = part {
+                    clean(text);
+                }
+            }
+        }
+        EventBody::SelfReviewed { review } => {
+            clean(&mut review.words);
+            for found in &mut review.verdicts {
+                clean(&mut found.words);
+                if let Some(source) = &mut found.evidence {
+                    clean_source(source);
+                }
             }
         }
         EventBody::FeedbackReceived { items, .. } => clean_items(items),
@@ -94,7 +114,9 @@ fn scrub(value: &mut Value, redactor: &Redactor) -> bool {
 #[cfg(test)]
 mod tests {
     use nightshift_forge::secrets::Secret;
-    use nightshift_protocol::{AssistantBlock, Message, StopReason, ToolCall, Usage};
+    use nightshift_protocol::{
+        AssistantBlock, CriterionVerdict, SelfReview, SelfReviewOutcome, StopReason, ToolCall, Usage, Verdict,
+    };
     use serde_json::json;
 
     use super::*;
@@ -147,6 +169,41 @@ mod tests {
     fn what_only_looks_like_a_password_in_code_is_written_as_the_model_wrote_it() {
         let code = turn("echo 'password = \"a8F3kQ9zL2mN7xW4\"' > fixture.js", "");
         assert_eq!(redacted(code.clone(), &redactor()), code);
+    }
+
+    #[test]
+    fn a_critic_is_shown_and_says_no_secret() {
+        let begun = |diff: &str| {
+            let content = vec![UserPart::Text { text: format!("+The word is {diff}") }];
+            let message = Message::User { content };
+            let head = "d".repeat(40).parse().unwrap();
+            EventBody::SelfReviewBegun { round: 1, head, system: "You are a critic.".to_owned(), message }
+        };
+        let reviewed = |word: &str| {
+            let evidence = EvidenceSource::Command {
+                step: "9.1".parse().unwrap(),
+                command: format!("echo {word}"),
+                exit_code: Some(0),
+                output_tail: word.to_owned(),
+            };
+            let found = CriterionVerdict {
+                criterion: 1,
+                verdict: Verdict::NotMet,
+                words: format!("It prints {word}."),
+                evidence: Some(evidence),
+            };
+            EventBody::SelfReviewed {
+                review: SelfReview {
+                    round: 1,
+                    of: 2,
+                    verdicts: vec![found],
+                    words: word.to_owned(),
+                    outcome: SelfReviewOutcome::SentBack,
+                },
+            }
+        };
+        assert_eq!(redacted(begun(KNOWN), &redactor()), begun("[redacted: DEPLOY_TOKEN]"));
+        assert_eq!(redacted(reviewed(KNOWN), &redactor()), reviewed("[redacted: DEPLOY_TOKEN]"));
     }
 
     #[test]

@@ -74,7 +74,7 @@ function RowButton({ row, chosen, after, onPick }: { row: Row; chosen: boolean; 
           <span className="flex w-3.5 justify-center">
             <span className={clsx('h-3 w-[3px] rounded-full', row.said.who === 'person' ? 'bg-lamp' : row.said.who === 'question' ? 'bg-lamp' : 'bg-line-strong')} />
           </span>
-          <span className={clsx('foreign min-w-0 flex-1 truncate', row.said.who === 'agent' ? 'text-soft' : 'text-ink')}>{firstLine(row.said.text, 160)}</span>
+          <span className={clsx('foreign min-w-0 flex-1 truncate', row.said.who === 'agent' || row.said.who === 'critic' ? 'text-soft' : 'text-ink')}>{firstLine(row.said.text, 160)}</span>
         </>
       )}
     </button>

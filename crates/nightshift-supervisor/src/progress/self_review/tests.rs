@@ -175,7 +175,7 @@ fn a_person_who_writes_breaks_it_off_and_is_heard_by_the_agent() {
     assert_eq!(next(&progress), Action::AskModel { turn: 5, intention: Intention::New });
     let last = format!("{:?}", progress.agent.conversation().messages.last().unwrap());
     assert!(last.contains("Greet in German."), "{last}");
-    assert_eq!(progress.self_reviews.list(), []);
+    assert!(progress.self_reviews.list().is_empty());
     // What it then finishes is looked at from the first round on.
     bodies.extend(work(5));
     assert_eq!(next(&fold(bodies)), Action::BeginSelfReview(1));
@@ -222,7 +222,7 @@ fn a_run_that_goes_back_into_a_review_has_its_critic_again() {
     let cost = CheckpointCost { changed_bytes: 1, written_bytes: 1, paused_ms: 1, took_ms: 1 };
     let cause = CheckpointCause::Steps;
     let saved = vec![
-        EventBody::CheckpointIntended { checkpoint: checkpoint.clone(), cause },
+        EventBody::CheckpointIntended { checkpoint: checkpoint.clone(), cause, suspended_for: None },
         EventBody::CheckpointSaved { checkpoint: checkpoint.clone(), cause, cost },
     ];
     let mut bodies = [done(), vec![begins(1)], shell("3.1", 3), saved, judges(4, "met")].concat();
@@ -235,7 +235,7 @@ fn a_run_that_goes_back_into_a_review_has_its_critic_again() {
     bodies.push(EventBody::Rewound { checkpoint });
     let progress = fold(bodies);
     assert!(progress.self_reviews.is_under_way());
-    assert_eq!(progress.self_reviews.list(), []);
+    assert!(progress.self_reviews.list().is_empty());
     assert!(matches!(progress.agent.outstanding().as_slice(), [Effect::AskModel { turn: 4 }]));
 }
 

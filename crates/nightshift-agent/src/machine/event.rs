@@ -1,0 +1,191 @@
+//! What goes into an agent's machine, and what it wants done.
+
+use nightshift_protocol::{
+    CriterionVerdict, FeedbackAnswer, Limits, Message, PauseReason, ResultPart, StepId, StopReason, ToolCall,
+    ToolOutcome, Usage, UserError,
+};
+
+use crate::tools::ToolRequest;
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AgentEvent {
+    /// The conversation begins.
+    Started {
+        /// The system prompt.
+        system: String,
+        /// The first message, a user's.
+        message: Message,
+    },
+    /// The model answered.
+    TurnFinished {
+        /// Which call it was.
+        turn: u32,
+        /// The answer, an assistant's message.
+        message: Message,
+        /// Why it stopped.
+        stop: StopReason,
+        /// What it used.
+        usage: Usage,
+    },
+    /// The model call failed for good, or after all tries.
+    TurnFailed {
+        /// Which call it was.
+        turn: u32,
+        /// Whether another try may help.
+        trouble: ModelTrouble,
+    },
+    /// The older part of the conversation was summed up, or could not be.
+    Compacted {
+        /// The call it was done before.
+        turn: u32,
+        /// The model's summary; `None` where it gave none, and then only what Nightshift knows itself is kept.
+        summary: Option<String>,
+        /// What it used.
+        usage: Usage,
+    },
+    /// A tool call was carried out, or its answer was recorded.
+    StepFinished {
+        /// Which step.
+        step: StepId,
+        /// The id of the model's call.
+        call: String,
+        /// Whether it went well.
+        outcome: ToolOutcome,
+        /// What the model reads.
+        content: Vec<ResultPart>,
+        /// The exit status, where a command ended.
+        exit_code: Option<i32>,
+    },
+    /// A person wrote. It answers the question, if one is open; else it is read at the next boundary.
+    PersonSaid {
+        /// The words.
+        text: String,
+    },
+    /// A person wrote something to be read when the agent is done with what it does.
+    PersonQueued {
+        /// The words.
+        text: String,
+    },
+    /// A person interrupted what is under way. A tool's result still comes; calls behind it in the same answer are not
+    /// carried out. A model call is made again, with what the person wrote.
+    Interrupted,
+    /// The run was paused, on the machine's wish or another's.
+    Paused {
+        /// Why.
+        reason: PauseReason,
+    },
+    /// The run goes on.
+    Resumed,
+    /// Wall time was used.
+    TimeUsed {
+        /// Seconds the run has worked so far, all together; a figure smaller than one before is ignored.
+        seconds: u64,
+    },
+    /// The task may use more. A pause at one of these limits ends by it.
+    LimitsRaised {
+        /// What it may use now.
+        limits: Limits,
+    },
+    /// The work was delivered, and others had something to say: the agent that was finished goes on.
+    Reopened {
+        /// What it is told.
+        text: String,
+        /// The names of the feedback, each of which it has to answer before it may finish again.
+        names: Vec<String>,
+    },
+    /// A critic found something in work that is not delivered yet, or a person wrote meanwhile: the agent that was
+    /// finished goes on.
+    SentBack {
+        /// What it is told.
+        text: String,
+    },
+    /// A person cancelled the run.
+    Cancelled,
+}
+
+/// Trouble with a model call, after the client's own tries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelTrouble {
+    /// It may pass or be repaired: the run pauses, and resuming makes the same call again.
+    MayPass(UserError),
+    /// It will not: the run fails.
+    Final(UserError),
+}
+
+/// What is to be done. Turn and step are the effect's idempotency key.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Call the model with [`crate::AgentMachine::conversation`]; ends with `TurnFinished` or `TurnFailed`.
+    AskModel {
+        /// Which call, from 1.
+        turn: u32,
+    },
+    /// Call the model with [`crate::AgentMachine::summary_request`] and without acting on calls; ends with `Compacted`.
+    Compact {
+        /// The call it is done before.
+        turn: u32,
+    },
+    /// Carry out a tool call; ends with `StepFinished`.
+    RunTool {
+        /// Which step.
+        step: StepId,
+        /// The call as the model made it.
+        call: ToolCall,
+        /// What to do.
+        request: ToolRequest,
+    },
+    /// Record a result that needs no carrying out; ends with a `StepFinished` that repeats it.
+    Answer {
+        /// Which step.
+        step: StepId,
+        /// The call as the model made it.
+        call: ToolCall,
+        /// Whether it went well.
+        outcome: ToolOutcome,
+        /// What the model reads.
+        content: Vec<ResultPart>,
+    },
+    /// Show a person a question; ends with `PersonSaid`, or with a `StepFinished` that says why there is no answer.
+    AskPerson {
+        /// Which step asks.
+        step: StepId,
+        /// The call as the model made it.
+        call: ToolCall,
+        /// The question.
+        question: String,
+    },
+    /// Pause the run; ends with `Paused`, after which `Resumed` lets it go on.
+    Pause {
+        /// Why.
+        reason: PauseReason,
+    },
+    /// Deliver the work. The machine is final, unless the work is reopened.
+    Finish {
+        /// Title for the pull request.
+        title: String,
+        /// What was done and why.
+        summary: String,
+        /// What could not be verified, possibly empty.
+        not_verified: String,
+        /// What is answered to feedback.
+        answers: Vec<FeedbackAnswer>,
+    },
+    /// Take note of what a critic found. The machine is final.
+    Judge {
+        /// One for each criterion, in their order.
+        verdicts: Vec<CriterionVerdict>,
+        /// What it says of the whole, possibly empty.
+        words: String,
+    },
+    /// Take note that a critic came to no verdict. The machine is final.
+    GiveUp {
+        /// Why, in one sentence.
+        reason: String,
+    },
+    /// Record that the run failed. The machine is final.
+    Fail {
+        /// What failed and what to do.
+        error: UserError,
+    },
+}

@@ -1,0 +1,30 @@
+//! What the driver of a run does for a self-review.
+
+use std::sync::Arc;
+
+use nightshift_protocol::SelfReview;
+
+use super::{Driver, Effect};
+use crate::acts::Work;
+
+impl Driver {
+    /// Has a critic begin to look at the work.
+    pub(super) fn begin_self_review(&self, round: u32) -> Effect {
+        let (acts, work) = (Arc::clone(&self.acts), self.work());
+        let evidence = self.progress.evidence.clone();
+        Box::pin(async move { acts.begin_self_review(work, evidence, round).await })
+    }
+
+    /// Takes back what the critic changed, and notes what it found.
+    pub(super) fn end_self_review(&self, review: SelfReview) -> Effect {
+        let (acts, work) = (Arc::clone(&self.acts), self.work());
+        let head = self.progress.self_reviews.head().cloned();
+        let commands = self.progress.agent.background_commands();
+        Box::pin(async move { acts.end_self_review(work, head, commands, review).await })
+    }
+
+    fn work(&self) -> Work {
+        let (task, branch, sandbox) = self.task_and_sandbox();
+        Work { task, branch, sandbox }
+    }
+}
