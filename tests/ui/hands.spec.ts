@@ -183,3 +183,29 @@ test('a window that is not looked at is told what needs its person, once, and a 
   expect(await told()).toHaveLength(1);
   expect(app.errors).toEqual([]);
 });
+
+test('a command that needs a yes waits for it, and a no reaches the agent with its words', async ({ begin }) => {
+  const turns = [call('shell', { command: 'git push nowhere main' }), call('shell', { command: 'git push nowhere trunk; echo tried' }), ...ASKS];
+  const { owner, app } = await begin(turns);
+  const { page } = app;
+  const task = { description: 'Push it', repository: owner.repository, approval: 'risky' };
+  const { run } = await owner.ask<{ run: string }>('/tasks', { method: 'POST', body: JSON.stringify(task) });
+  await owner.until(run, 'waiting');
+  await app.goto('/');
+  await page.getByLabel('Why not').fill('Leave it to me');
+  await page.getByRole('button', { name: 'Deny' }).click();
+  await app.goto(`/runs/${run}`);
+  await expect(page.getByRole('list', { name: 'Timeline' }).getByText('You did not allow step 1.1')).toBeVisible();
+  await expect(page.getByRole('log').getByText('git push nowhere trunk')).toBeVisible();
+  await page.getByRole('group', { name: 'A yes or a no to step 2.1' }).getByRole('button', { name: 'Allow' }).click();
+  await expect(page.getByRole('log').getByText('Which port?')).toBeVisible();
+  const events = await owner.ask<{ type: string; step?: string; outcome?: string; content?: { text?: string }[] }[]>(`/runs/${run}/events?after=0`);
+  const ended = events.filter((event) => event.type === 'stepFinished').map(({ step, outcome, content }) => ({ step, outcome, text: content?.[0]?.text ?? '' }));
+  expect(ended).toMatchObject([
+    { step: '1.1', outcome: 'failed' },
+    { step: '2.1', outcome: 'done' },
+  ]);
+  expect(ended[0]?.text).toContain('Leave it to me');
+  expect(ended[1]?.text).toContain('tried');
+  expect(app.errors).toEqual([]);
+});

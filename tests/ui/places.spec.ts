@@ -201,7 +201,9 @@ test('a review and its run show what the critic found, and where it and the agen
   const finding = section.getByRole('listitem').filter({ hasText: 'No other test is changed' });
   await expect(finding).toContainText('not met: The queue test is changed too.');
   await finding.getByRole('link', { name: /^step / }).click();
-  await expect(page).toHaveURL(new RegExp(`/runs/${RUNS.retry}`));
+  await expect(page).toHaveURL(new RegExp(`/runs/${RUNS.retry}.*step=`));
+  // That moment was before the verdict; the run as it is now has it.
+  await app.goto(`/runs/${RUNS.retry}`);
   const panel = page.getByRole('region', { name: 'Self-review' });
   await expect(panel).toContainText('critic and agent disagree');
   await expect(panel).toContainText('The queue test is changed too.');

@@ -50,6 +50,13 @@ test('what a critic says is not taken for the agent, and its verdict is a step w
   expect(wordsOf('verdict', { criteria: [], summary: 'One is missing.' })).toEqual({ kind: 'finish', verb: 'Judge the work', object: 'One is missing.', point: null });
 });
 
+test('a yes and a no to a command are told apart', () => {
+  const story = emptyStory();
+  tell(story, event(1, { type: 'approvalDecided', step: '4.1', decision: { type: 'approved' } }));
+  tell(story, event(2, { type: 'approvalDecided', step: '5.1', decision: { type: 'denied', words: 'Leave it to me.' } }));
+  expect(story.rows.map((row) => (row.type === 'note' ? row.note.text : row.type))).toEqual(['You allowed step 4.1', 'You did not allow step 5.1']);
+});
+
 test('any way of cutting and repeating a stream tells the same story', () => {
   const events = Array.from({ length: 30 }, (_, index) => event(index + 1, { type: 'personSaid', text: `word ${index}` }));
   const whole = emptyStory();

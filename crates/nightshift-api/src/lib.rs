@@ -17,10 +17,10 @@ use futures_util::{Stream, StreamExt, stream};
 use nightshift_forge::{Forge, PullRequest, PullRequestFilter};
 use nightshift_protocol::{
     ArtifactId, AskForChanges, AskStatistics, ChangedFile, ChangedFiles, CheckpointSummary, CommitId,
-    DoctorReport, ErrorCode, Event, ExampleTask, ForkReply, ForkRun, ListRuns, Live, MergeReply, ModelList,
-    NewComment, Overview, Prune, PruneReport, PullRequestDetail, PullRequestState, PullRequestSummary,
-    RaiseLimits, ResumeRun, ReviewQueue, RunDetail, RunId, RunList, RunState, RunSummary, SayToRun,
-    SearchFor, SearchReply, Statistics, SubmitReply, SubmitTask, TerminalSize, Tree, UserError,
+    DecideApproval, DoctorReport, ErrorCode, Event, ExampleTask, ForkReply, ForkRun, ListRuns, Live,
+    MergeReply, ModelList, NewComment, Overview, Prune, PruneReport, PullRequestDetail, PullRequestState,
+    PullRequestSummary, RaiseLimits, ResumeRun, ReviewQueue, RunDetail, RunId, RunList, RunState, RunSummary,
+    SayToRun, SearchFor, SearchReply, Statistics, SubmitReply, SubmitTask, TerminalSize, Tree, UserError,
 };
 use nightshift_store::{FindError, RunCursor, RunFilter, RunStates, SearchCursor, SearchWords, Store};
 pub use nightshift_supervisor::{IDLE, Lease, RunScreen, Terminal, TerminalEvent, Webhook, live};
@@ -241,6 +241,13 @@ impl Api {
     pub async fn raise_limits(&self, named: &str, limits: RaiseLimits) -> Result<RunSummary, UserError> {
         let run = self.find(named).await?.run;
         self.supervisor.raise_limits(&run, limits).await?;
+        self.find(run.as_str()).await
+    }
+
+    /// Decides about the command that a run waits with.
+    pub async fn decide(&self, named: &str, decided: DecideApproval) -> Result<RunSummary, UserError> {
+        let run = self.find(named).await?.run;
+        self.supervisor.decide(&run, decided).await?;
         self.find(run.as_str()).await
     }
 

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nightshift_protocol::{
-    AssistantBlock, EventBody, InvalidId, Limits, Message, OffsetDateTime, PullRequestId, ResultPart, RunId,
-    RunState, StopReason, Task, ToolCall, ToolOutcome, Usage,
+    Approval, AssistantBlock, EventBody, InvalidId, Limits, Message, OffsetDateTime, PullRequestId,
+    ResultPart, RunId, RunState, StopReason, Task, ToolCall, ToolOutcome, Usage,
 };
 use nightshift_store::Store;
 use sha2::{Digest, Sha256};
@@ -115,6 +115,7 @@ fn events(number: u32, at: OffsetDateTime) -> Result<Vec<EventBody>, InvalidId> 
         created_at: at,
         criteria: Vec::new(),
         self_review_rounds: 0,
+        approval: Approval::default(),
         issue: None,
     };
     let mut bodies = vec![EventBody::RunSubmitted { task, branch: format!("nightshift/work-{number:010}") }];

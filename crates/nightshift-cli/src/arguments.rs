@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use nightshift_protocol::StepId;
 
 /// Background coding agents, each in a Linux desktop virtual machine of its own.
 #[derive(Debug, Parser)]
@@ -26,6 +27,17 @@ Examples:
   nightshift review merge run-4k2
 
 Exit codes: 0 done, 1 failed, 2 wrong use, 3 paused and waiting for you, 4 cancelled.";
+
+/// Which commands need a yes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ApprovalChoice {
+    /// None.
+    Never,
+    /// Those listed under [approval] in config.toml.
+    Listed,
+    /// These, and those that reach beyond the sandbox or work as root.
+    Risky,
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -56,6 +68,9 @@ In a script, Ctrl+C stops the waiting and not the run.")]
         /// [default: 2 where there are acceptance criteria, else 0].
         #[arg(long, value_name = "ROUNDS", value_parser = clap::value_parser!(u32).range(0..=5))]
         self_review: Option<u32>,
+        /// Which commands of the agent need your yes before they run [default: as configured].
+        #[arg(long, value_enum, value_name = "POLICY")]
+        approval: Option<ApprovalChoice>,
         /// The repository: a folder on this machine, a URL, or OWNER/NAME at GitHub.
         #[arg(long, default_value = ".")]
         repo: String,
@@ -116,6 +131,33 @@ Without a flag the agent reads it when the tool calls of its present answer are 
         /// Stop what the agent does now, so that it reads it at once.
         #[arg(long)]
         interrupt: bool,
+    },
+    /// Say yes to the command that a run waits with; it is run, this once.
+    #[command(after_help = "\
+Examples:
+  nightshift show run-4k2                   # what it asks for
+  nightshift approve run-4k2
+  nightshift approve run-4k2 --step 4.1     # only if it still waits with that step")]
+    Approve {
+        /// The run's or task's id, or how it begins.
+        run: String,
+        /// The step you looked at; refused when the run waits with another one by now.
+        #[arg(long)]
+        step: Option<StepId>,
+    },
+    /// Say no to the command that a run waits with; the agent is told and goes on without it.
+    #[command(after_help = "\
+Example:
+  nightshift deny run-4k2 \"Leave publishing to me\"")]
+    Deny {
+        /// The run's or task's id, or how it begins.
+        run: String,
+        /// Why, or what to do instead.
+        #[arg(default_value = "", hide_default_value = true)]
+        words: String,
+        /// The step you looked at; refused when the run waits with another one by now.
+        #[arg(long)]
+        step: Option<StepId>,
     },
     /// Stop what a run does now: a command is ended and keeps its output, and the agent goes on from there.
     Interrupt {

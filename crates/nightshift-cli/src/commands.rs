@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 
 use nightshift_forge::github::Address;
 use nightshift_protocol::{
-    Approve, AskForChanges, CheckOutcome, DiffSide, DoctorReport, ErrorCode, Event, EventBody,
-    EvidenceSource, Limits, MergeReply, MessageDelivery, NewComment, Prune, PruneReport, PullRequestDetail,
-    PullRequestSummary, RaiseLimits, ReviewQueue, RunDetail, RunList, RunSummary, SayToRun, Settings,
-    SubmitReply, SubmitTask, Ticket, Uncommitted, UserError,
+    ApprovalDecision, ApprovalPolicy, Approve, AskForChanges, CheckOutcome, DecideApproval, DiffSide,
+    DoctorReport, ErrorCode, Event, EventBody, EvidenceSource, Limits, MergeReply, MessageDelivery,
+    NewComment, Prune, PruneReport, PullRequestDetail, PullRequestSummary, RaiseLimits, ReviewQueue,
+    RunDetail, RunList, RunSummary, SayToRun, Settings, StepId, SubmitReply, SubmitTask, Ticket, Uncommitted,
+    UserError,
 };
 use serde_json::json;
 
 use crate::access::Listen;
 use crate::accounts;
-use crate::arguments::{Agents, Arguments, Command, Exec, LimitArguments, Review, Template};
+use crate::arguments::{Agents, ApprovalChoice, Arguments, Command, Exec, LimitArguments, Review, Template};
 use crate::environment::Environment;
 use crate::follow::{Ended, Output, beside, follow, out, spinner};
 use crate::terminal::{Keyboard, Pressed};
@@ -111,6 +112,7 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
             description,
             criteria,
             self_review,
+            approval,
             repo,
             base,
             model,
@@ -123,6 +125,7 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
                 description: description.unwrap_or_default(),
                 criteria,
                 self_review_rounds: self_review,
+                approval: approval.map(policy),
                 repository: repository(&repo)?,
                 base_branch: base,
                 model,
@@ -142,6 +145,12 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
                 (false, false) => MessageDelivery::Steer,
             };
             act(environment, json, &run, "messages", &json!(SayToRun { text, delivery })).await
+        }
+        Command::Approve { run, step } => {
+            decide(environment, json, &run, step, ApprovalDecision::Approved).await
+        }
+        Command::Deny { run, words, step } => {
+            decide(environment, json, &run, step, ApprovalDecision::Denied { words }).await
         }
         Command::Interrupt { run } => act(environment, json, &run, "interrupt", &json!({})).await,
         Command::Shell { run } => shell::shell(environment, &run).await,
@@ -185,6 +194,24 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
         }
         Command::Doctor { model } => doctor(environment, json, model).await,
     }
+}
+
+fn policy(choice: ApprovalChoice) -> ApprovalPolicy {
+    match choice {
+        ApprovalChoice::Never => ApprovalPolicy::Never,
+        ApprovalChoice::Listed => ApprovalPolicy::Listed,
+        ApprovalChoice::Risky => ApprovalPolicy::Risky,
+    }
+}
+
+async fn decide(
+    environment: &Environment,
+    json: bool,
+    run: &str,
+    step: Option<StepId>,
+    decision: ApprovalDecision,
+) -> Status {
+    act(environment, json, run, "approval", &json!(DecideApproval { step, decision })).await
 }
 
 fn print(json: bool, value: &impl serde::Serialize, text: impl FnOnce() -> String) {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use nightshift_libvirt::{HostSettings, check_hosts};
-use nightshift_protocol::{ErrorCode, Limits, UserError};
-use nightshift_supervisor::RegistryKind;
+use nightshift_protocol::{Approval, ErrorCode, Limits, UserError};
+use nightshift_supervisor::{RegistryKind, check_approval};
 use serde::Deserialize;
 
 use crate::egress::{self, EgressConfiguration};
@@ -38,6 +38,8 @@ pub(crate) struct Configuration {
     pub(crate) providers: BTreeMap<String, ProviderConfiguration>,
     /// The account at GitHub.
     pub(crate) github: GitHubConfiguration,
+    /// Which commands of a task need a person's yes.
+    pub(crate) approval: Approval,
     /// How work is delivered.
     pub(crate) delivery: DeliveryConfiguration,
     /// Which issues become tasks.
@@ -187,6 +189,7 @@ impl Default for Configuration {
             registries: BTreeMap::new(),
             providers: BTreeMap::new(),
             github: GitHubConfiguration::default(),
+            approval: Approval::default(),
             delivery: DeliveryConfiguration::default(),
             issues: IssueConfiguration::default(),
         }
@@ -248,6 +251,9 @@ fn check(configuration: &Configuration) -> Option<String> {
     if let Err(error) = check_hosts(&configuration.hosts) {
         return Some(error.to_string());
     }
+    if let Err(error) = check_approval(&configuration.approval) {
+        return Some(format!("approval.commands: {}", error.message));
+    }
     if let Err(why) = egress::settings(&configuration.egress, None) {
         return Some(why);
     }
@@ -259,6 +265,8 @@ fn check(configuration: &Configuration) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use nightshift_protocol::ApprovalPolicy;
+
     use super::*;
 
     fn read_text(text: &str) -> Result<Configuration, UserError> {
@@ -286,6 +294,16 @@ mod tests {
         let read = read_text(text).unwrap();
         assert_eq!(read.github.url, "https://git.example.org");
         assert_eq!((read.delivery.screenshots, read.delivery.review_limit), (Screenshots::Never, 20));
+    }
+
+    #[test]
+    fn commands_need_a_yes_where_they_are_listed_and_an_empty_one_is_refused() {
+        let read = read_text("[approval]\npolicy = \"risky\"\ncommands = [\"npm publish\"]\n").unwrap();
+        let commands = vec!["npm publish".to_owned()];
+        assert_eq!(read.approval, Approval { policy: ApprovalPolicy::Risky, commands });
+        let error = read_text("[approval]\ncommands = [\" \"]\n").unwrap_err();
+        assert!(error.message.contains("approval.commands: \" \" is no command"), "{}", error.message);
+        assert!(read_text("[approval]\npolicy = \"sometimes\"\n").is_err());
     }
 
     #[test]

@@ -309,6 +309,7 @@ async fn assemble(
                 |why| UserError::new(ErrorCode::InvalidRequest, why, "Mend [egress] in the configuration."),
             )?,
             scratch: folders.data.join("scratch"),
+            approval: configuration.approval.clone(),
             delivery: accounts::delivery(
                 configuration,
                 environment.variable("NIGHTSHIFT_WEBHOOK_SECRET"),

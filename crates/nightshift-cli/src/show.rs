@@ -9,10 +9,10 @@ mod self_review;
 pub(crate) mod settings;
 
 use nightshift_protocol::{
-    CheckOutcome, CheckpointSummary, DoctorReport, ErrorCode, Event, EventBody, EvidenceSource,
-    FeedbackSource, PauseReason, PlanStepState, PreparingPhase, PullRequestDetail, PullRequestState,
-    PullRequestSummary, QueueReason, RemarkState, ResultPart, ReviewRemark, RunDetail, RunState, RunSummary,
-    ToolCall, ToolOutcome, UserError,
+    ApprovalDecision, CheckOutcome, CheckpointSummary, DoctorReport, ErrorCode, Event, EventBody,
+    EvidenceSource, FeedbackSource, PauseReason, PlanStepState, PreparingPhase, PullRequestDetail,
+    PullRequestState, PullRequestSummary, QueueReason, RemarkState, ResultPart, ReviewRemark, RunDetail,
+    RunState, RunSummary, ToolCall, ToolOutcome, UserError,
 };
 
 pub(crate) use markdown::artifacts;
@@ -78,7 +78,10 @@ pub(crate) fn state(state: &RunState) -> String {
             PreparingPhase::Repository => "preparing: repository".to_owned(),
         },
         RunState::Working => "working".to_owned(),
-        RunState::Waiting { question } => format!("waits for you: {}", line(question)),
+        RunState::Waiting { question, approval: None } => format!("waits for you: {}", line(question)),
+        RunState::Waiting { question, approval: Some(step) } => {
+            format!("waits for your yes to step {step}: {}", line(question))
+        }
         RunState::Delivering => "delivering".to_owned(),
         RunState::InReview { pull_request } => format!("in review: pull request #{pull_request}"),
         RunState::Paused { reason: PauseReason::Person } => "paused".to_owned(),
@@ -178,6 +181,13 @@ pub(crate) fn detail(detail: &RunDetail) -> String {
     }
     for review in &detail.self_reviews {
         text += &self_review::text(review);
+    }
+    if let RunState::Waiting { question, approval: Some(step) } = &run.state {
+        let run = &run.run;
+        text += &format!(
+            "\n\n{}\nYes: nightshift approve {run} --step {step}\nNo:  nightshift deny {run} --step {step} \"why\"",
+            plain(question)
+        );
     }
     if let RunState::Failed { reason } = &run.state {
         text += &format!("\n\n{}", error(&reason.error));
@@ -413,6 +423,12 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         )),
         EventBody::CompactionRequested { .. } => {
             Some("· sums up the older part of the conversation".to_owned())
+        }
+        EventBody::ApprovalDecided { step, decision: ApprovalDecision::Approved } => {
+            Some(format!("> yes to step {step}"))
+        }
+        EventBody::ApprovalDecided { step, decision: ApprovalDecision::Denied { words } } => {
+            Some(format!("> no to step {step}: {}", line(words)).trim_end_matches([':', ' ']).to_owned())
         }
         EventBody::SelfReviewBegun { round, .. } => {
             Some(format!("· self-review, round {round}: a critic with a fresh context looks at the work"))

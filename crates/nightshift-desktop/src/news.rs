@@ -35,7 +35,7 @@ impl Need {
     pub fn of(state: &RunState) -> Option<Self> {
         let need = |kind, detail: &str| Some(Self { kind, detail: clean(detail, DETAIL) });
         match state {
-            RunState::Waiting { question } => need(NeedKind::Question, question),
+            RunState::Waiting { question, .. } => need(NeedKind::Question, question),
             RunState::Paused { reason: PauseReason::Limit { limit } } => {
                 need(NeedKind::Decision, &format!("Limit reached: {limit}"))
             }
@@ -135,8 +135,8 @@ pub(crate) fn clean(text: &str, longest: usize) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use nightshift_protocol::{
-        ErrorCode, FailureReason, Glance, Limits, OffsetDateTime, PreparingPhase, PullRequestId, QueueReason,
-        Reviewing, Task, Usage, UserError,
+        Approval, ErrorCode, FailureReason, Glance, Limits, OffsetDateTime, PreparingPhase, PullRequestId,
+        QueueReason, Reviewing, Task, Usage, UserError,
     };
 
     use super::*;
@@ -154,6 +154,7 @@ pub(crate) mod tests {
                 limits: Limits::default(),
                 criteria: Vec::new(),
                 self_review_rounds: 0,
+                approval: Approval::default(),
                 issue: None,
                 created_at: OffsetDateTime::UNIX_EPOCH,
             },
@@ -172,7 +173,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn waiting(question: &str) -> RunState {
-        RunState::Waiting { question: question.to_owned() }
+        RunState::Waiting { question: question.to_owned(), approval: None }
     }
 
     fn error() -> UserError {

@@ -157,6 +157,7 @@ fn submission(wish: Submit, folder: Option<&Path>) -> Result<SubmitTask, crate::
         description: wish.description,
         criteria: wish.criteria,
         self_review_rounds: wish.self_review_rounds,
+        approval: None,
         repository,
         base_branch: wish.base_branch,
         model: wish.model,

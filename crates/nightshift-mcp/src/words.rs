@@ -76,7 +76,12 @@ pub(crate) fn detail(state: &RunState) -> String {
         } => format!("It waits: {}.", reason.words()),
         RunState::Preparing { .. } => "Its sandbox is made ready.".to_owned(),
         RunState::Working => "The agent works.".to_owned(),
-        RunState::Waiting { question } => format!("It asks: {}. Answer with task_answer.", plain(question)),
+        RunState::Waiting { question, approval: None } => {
+            format!("It asks: {}. Answer with task_answer.", plain(question))
+        }
+        RunState::Waiting { question, approval: Some(_) } => {
+            format!("It needs a person's yes: {}", plain(question))
+        }
         RunState::Delivering => "The work becomes a pull request.".to_owned(),
         RunState::InReview { pull_request } => {
             format!("Pull request #{pull_request} waits for a review: review_show.")
@@ -149,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_question_is_told_with_what_to_do_about_it() {
-        let state = RunState::Waiting { question: "Which\x1b[31m port?".to_owned() };
+        let state = RunState::Waiting { question: "Which\x1b[31m port?".to_owned(), approval: None };
         assert_eq!(detail(&state), "It asks: Which [31m port?. Answer with task_answer.");
         assert!(is_decided(&state));
     }

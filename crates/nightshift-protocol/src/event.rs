@@ -5,10 +5,10 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::{
-    ArtifactId, CheckpointCause, CheckpointCost, CheckpointId, CommitId, ConnectionRecord, DeliveryMeasure,
-    DeliveryTarget, EnvironmentId, Evidence, FeedbackAnswer, FeedbackItem, Image, Limits, Message,
-    NetworkPhase, Plan, PreReviewFinding, PreparedPicture, PullRequestId, ResultPart, RunId, RunState,
-    SandboxId, SelfReview, StepId, StopReason, SuspendReason, Task, ToolCall, ToolOutcome, Usage,
+    ApprovalDecision, ArtifactId, CheckpointCause, CheckpointCost, CheckpointId, CommitId, ConnectionRecord,
+    DeliveryMeasure, DeliveryTarget, EnvironmentId, Evidence, FeedbackAnswer, FeedbackItem, Image, Limits,
+    Message, NetworkPhase, Plan, PreReviewFinding, PreparedPicture, PullRequestId, ResultPart, RunId,
+    RunState, SandboxId, SelfReview, StepId, StopReason, SuspendReason, Task, ToolCall, ToolOutcome, Usage,
 };
 
 /// One thing that happened in a run.
@@ -197,6 +197,13 @@ pub enum EventBody {
     LimitsRaised {
         /// What it may use from now on.
         limits: Limits,
+    },
+    /// A person decided about the command that the run waited with.
+    ApprovalDecided {
+        /// The step.
+        step: StepId,
+        /// The decision.
+        decision: ApprovalDecision,
     },
     /// The agent says that the work is done, and a critic with a fresh context begins to look at it. Until it is over,
     /// turns and steps are the critic's.
@@ -466,6 +473,7 @@ impl EventBody {
             Self::MessageQueued { .. } => "messageQueued",
             Self::Interrupted => "interrupted",
             Self::LimitsRaised { .. } => "limitsRaised",
+            Self::ApprovalDecided { .. } => "approvalDecided",
             Self::SelfReviewBegun { .. } => "selfReviewBegun",
             Self::SelfReviewed { .. } => "selfReviewed",
             Self::WorkFinished { .. } => "workFinished",

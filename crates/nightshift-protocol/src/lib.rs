@@ -6,6 +6,7 @@
 //! One convention for all of it on the wire: `camelCase` fields, enums tagged by `type`, ids as strings with a
 //! prefix that names their kind, times as RFC 3339 in UTC.
 
+mod approval;
 mod checkpoint;
 mod conversation;
 mod delivery;
@@ -33,6 +34,7 @@ mod terminal;
 #[cfg(test)]
 mod wire;
 
+pub use approval::{Approval, ApprovalDecision, ApprovalPolicy, DecideApproval};
 pub use checkpoint::{
     CheckpointCause, CheckpointCost, CheckpointSummary, ForkReply, ForkRun, RewindRun, SuspendReason,
     Suspension,

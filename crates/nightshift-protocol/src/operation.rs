@@ -7,8 +7,8 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::{
-    CommitId, Evidence, IssueReference, Limits, Plan, PullRequestId, ReviewRemark, RunId, RunState,
-    RunSummary, SelfReview, Suspension, TaskId, UserError,
+    ApprovalPolicy, CommitId, Evidence, IssueReference, Limits, Plan, PullRequestId, ReviewRemark, RunId,
+    RunState, RunSummary, SelfReview, Suspension, TaskId, UserError,
 };
 
 /// A wish for a task.
@@ -35,6 +35,9 @@ pub struct SubmitTask {
     /// configured where the task has acceptance criteria, and else never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub self_review_rounds: Option<u32>,
+    /// Which commands need a person's yes; as configured if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalPolicy>,
     /// The issue that asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issue: Option<IssueReference>,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::{Image, PullRequestId, Reviewing, RunId, SandboxId, Task, Usage, UserError};
+use crate::{Image, PullRequestId, Reviewing, RunId, SandboxId, StepId, Task, Usage, UserError};
 
 /// Where a run is. The supervisor's `transition` is the only place that makes the next one from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -31,6 +31,9 @@ pub enum RunState {
     Waiting {
         /// The question.
         question: String,
+        /// The step that needs a yes or a no, if that is the question; words are no answer then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        approval: Option<StepId>,
     },
     /// The work travels out of the sandbox and becomes a pull request.
     Delivering,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::{CommitId, TaskId};
+use crate::{Approval, CommitId, TaskId};
 
 /// A piece of work in one repository, as it was submitted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -30,6 +30,9 @@ pub struct Task {
     /// How often a critic may look at the finished work before it is delivered.
     #[serde(default)]
     pub self_review_rounds: u32,
+    /// Which commands need a person's yes.
+    #[serde(default)]
+    pub approval: Approval,
     /// The issue that asked for it, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issue: Option<IssueReference>,
@@ -104,6 +107,7 @@ mod tests {
             model: "claude-sonnet-5-5".to_owned(),
             limits: Limits::default(),
             self_review_rounds: 0,
+            approval: Approval::default(),
             issue: None,
             created_at: OffsetDateTime::UNIX_EPOCH,
         }

@@ -99,6 +99,7 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
         | EventBody::PersonSaid { .. }
         | EventBody::MessageQueued { .. }
         | EventBody::Interrupted
+        | EventBody::ApprovalDecided { .. }
         | EventBody::SelfReviewBegun { .. }
         | EventBody::SelfReviewed { .. }
         | EventBody::WorkFinished { .. }

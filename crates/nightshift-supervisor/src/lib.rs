@@ -6,6 +6,7 @@
 
 mod acts;
 mod admission;
+mod approval;
 mod criteria;
 mod delivery;
 mod desk;
@@ -33,6 +34,7 @@ mod transition;
 pub mod trouble;
 mod watching;
 
+pub use approval::check_approval;
 pub use delivery::{DeliveryProgress, DeliverySettings, IssueSettings, PicturePolicy, pictures};
 pub use desk::{Desk, DeskError, shell};
 pub use environment::{PackageRegistries, RegistryKind, RegistrySettings};
@@ -40,7 +42,7 @@ pub use images::{Images, OnPhase, SetUpPhase};
 pub use lease::{IDLE, Lease};
 pub use network::NetworkSettings;
 pub use nightshift_screen::live;
-pub use progress::{RunCheckpoints, RunProgress};
+pub use progress::{Approvals, RunCheckpoints, RunProgress, SelfReviews};
 pub use shared::{SupervisorParts, SupervisorSettings};
 pub use supervisor::{Supervisor, Webhook};
 pub use templates::Templates;

@@ -15,12 +15,15 @@ use nightshift_protocol::{
 use crate::delivery::{DeliveryAction, DeliveryProgress, news, next_in_delivery};
 use crate::transition::Stage;
 
+mod approvals;
 mod checkpoints;
 mod self_review;
 
+pub use approvals::Approvals;
 pub use checkpoints::RunCheckpoints;
 pub(crate) use checkpoints::road_to;
 pub use self_review::SelfReviews;
+
 /// Pictures of the screen that are remembered for a recording.
 const SCREENSHOTS: usize = 12;
 
@@ -61,6 +64,8 @@ pub struct RunProgress {
     pub commands: Vec<RanCommand>,
     /// What the agent said when it finished.
     pub finished: Option<Finished>,
+    /// What people decided about its commands.
+    pub approvals: Approvals,
     /// What critics found of the work.
     pub self_reviews: SelfReviews,
     /// How far its delivery is.
@@ -197,7 +202,12 @@ pub(crate) enum Action {
         content: Vec<ResultPart>,
     },
     /// Ask a person.
-    Ask(String),
+    Ask {
+        /// The question.
+        question: String,
+        /// The step that needs a yes, if that is the question.
+        approval: Option<StepId>,
+    },
     /// Stop for now.
     Pause(PauseReason),
     /// Give up.
@@ -288,6 +298,7 @@ impl RunProgress {
             writes: Vec::new(),
             commands: Vec::new(),
             finished: None,
+            approvals: Approvals::default(),
             self_reviews: SelfReviews::default(),
             delivery: DeliveryProgress::of(task),
             screenshots: VecDeque::new(),
@@ -361,7 +372,11 @@ impl RunProgress {
                     interrupted: false,
                 });
             }
+            EventBody::ApprovalDecided { step, decision } => {
+                self.approvals.note(*step, decision.clone());
+            }
             EventBody::StepFinished { step, call, outcome, content, exit_code, .. } => {
+                self.approvals.forget(*step);
                 if let Some(open) = self.open_step.take() {
                     self.close_step(open, *outcome, *exit_code);
                 }
@@ -609,14 +624,11 @@ fn next_of_agent(progress: &RunProgress) -> Action {
             Action::AskModel { turn, intention }
         }
         Effect::Compact { turn } => Action::Compact { turn },
-        Effect::RunTool { step, call, request } => {
-            let intention = progress.intention(step);
-            Action::RunStep { step, call, request, intention }
-        }
+        Effect::RunTool { step, call, request } => progress.run_if_allowed(step, call, request),
         Effect::Answer { step, call, outcome, content } => {
             Action::AnswerStep { step, call, outcome, content }
         }
-        Effect::AskPerson { question, .. } => Action::Ask(question),
+        Effect::AskPerson { question, .. } => Action::Ask { question, approval: None },
         Effect::Pause { reason } => Action::Pause(reason),
         Effect::Finish { title, summary, not_verified, answers } => {
             Action::FinishWork(Finished { title, summary, not_verified, answers })

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nightshift_protocol::{
-    CheckpointId, ErrorCode, Event, EventBody, Image, PauseReason, PreparingPhase, RaiseLimits, RunState,
-    SandboxId, StepId, SuspendReason, ToolCall, UserError,
+    CheckpointId, DecideApproval, ErrorCode, Event, EventBody, Image, PauseReason, PreparingPhase,
+    RaiseLimits, RunState, SandboxId, StepId, SuspendReason, ToolCall, UserError,
 };
 use nightshift_store::AppendError;
 use tokio::sync::{mpsc, oneshot};
@@ -74,6 +74,8 @@ pub(crate) enum Wish {
     Suspend(SuspendReason),
     GoBack(CheckpointId),
     RemoveCheckpoint(CheckpointId),
+    /// A person decides about the command that the run waits with.
+    Decide(DecideApproval),
     /// A person wants mouse and keyboard; the picture is the screen's at that moment.
     TakeOver(Option<Image>),
     /// A person gives them back.
@@ -366,8 +368,8 @@ impl Driver {
                     Ok(vec![intended, finished(step, &call, answer, Duration::ZERO)])
                 }))
             }
-            Action::Ask(question) => {
-                self.step_to(Trigger::Ask(question)).await?;
+            Action::Ask { question, approval } => {
+                self.step_to(Trigger::Ask { question, approval }).await?;
                 None
             }
             Action::Pause(reason) => {
@@ -550,6 +552,11 @@ impl Driver {
                 let _asker_gone = request.answer.send(answer);
                 return Ok(Flow::GoesOn);
             }
+            Wish::Decide(decided) => {
+                let answer = self.decide(decided).await?;
+                let _asker_gone = request.answer.send(answer);
+                return Ok(Flow::GoesOn);
+            }
             Wish::TakeOver(screen) => {
                 let answer = self.take_over(screen).await?;
                 let _asker_gone = request.answer.send(answer);
@@ -719,7 +726,7 @@ fn writes_first(action: &Action) -> bool {
         | Action::MakeSandbox(_)
         | Action::ImportRepository
         | Action::StartConversation
-        | Action::Ask(_)
+        | Action::Ask { .. }
         | Action::Pause(_)
         | Action::Fail(_)
         | Action::BeginSelfReview(_)

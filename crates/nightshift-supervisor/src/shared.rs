@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use nightshift_forge::{Forge, Git};
 use nightshift_model::Model;
-use nightshift_protocol::{Clock, Entropy, EnvironmentId, Limits, Live, RunId};
+use nightshift_protocol::{Approval, Clock, Entropy, EnvironmentId, Limits, Live, RunId};
 use nightshift_sandbox::{Driver, MachineSize};
 use nightshift_store::Store;
 use tokio::sync::broadcast;
@@ -77,6 +77,8 @@ pub struct SupervisorSettings {
     pub registries: RegistrySettings,
     /// Where bundles lie on their way into and out of sandboxes.
     pub scratch: PathBuf,
+    /// Which commands of a task need a person's yes.
+    pub approval: Approval,
     /// How work is delivered.
     pub delivery: DeliverySettings,
 }

@@ -12,9 +12,9 @@ use nightshift_forge::{
 };
 use nightshift_model::{ModelFacts, Price, Rates};
 use nightshift_protocol::{
-    CommitId, DoctorReport, ErrorCode, Event, EventBody, Limits, Live, MergeReply, MessageDelivery,
-    ModelList, Prune, PruneReport, PullRequestId, QueueReason, RaiseLimits, RunId, RunState, RunSummary,
-    SandboxId, SubmitReply, SubmitTask, Task, TaskId, Uncommitted, UserError,
+    CommitId, DecideApproval, DoctorReport, ErrorCode, Event, EventBody, Limits, Live, MergeReply,
+    MessageDelivery, ModelList, Prune, PruneReport, PullRequestId, QueueReason, RaiseLimits, RunId, RunState,
+    RunSummary, SandboxId, SubmitReply, SubmitTask, Task, TaskId, Uncommitted, UserError,
 };
 use nightshift_store::{AppendError, RunFilter, RunStates};
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
@@ -256,6 +256,7 @@ impl Supervisor {
             model,
             limits: request.limits,
             self_review_rounds,
+            approval: self.shared.settings.approval.of(request.approval),
             issue: request.issue,
             created_at: now,
         };
@@ -292,6 +293,11 @@ impl Supervisor {
     /// Stops what a run does now; a tool's result is what it had printed.
     pub async fn interrupt(&self, run: &RunId) -> Result<(), UserError> {
         self.wish(run, Wish::Interrupt(None)).await
+    }
+
+    /// Decides about the command that a run waits with.
+    pub async fn decide(&self, run: &RunId, decided: DecideApproval) -> Result<(), UserError> {
+        self.wish(run, Wish::Decide(decided)).await
     }
 
     /// Changes what a run's task may use.

@@ -16,7 +16,7 @@
 //! cancelled, and what would fail it pauses it.
 
 use nightshift_protocol::{
-    FailureReason, PauseReason, PreparingPhase, PullRequestId, QueueReason, RunState, UserError,
+    FailureReason, PauseReason, PreparingPhase, PullRequestId, QueueReason, RunState, StepId, UserError,
 };
 
 /// What makes a run change its state.
@@ -30,8 +30,13 @@ pub(crate) enum Trigger {
     Prepare(PreparingPhase),
     /// The sandbox and the repository are ready.
     Begin,
-    /// The agent asked a person.
-    Ask(String),
+    /// The agent asked a person, or a command of its needs a yes.
+    Ask {
+        /// The question.
+        question: String,
+        /// The step that needs a yes.
+        approval: Option<StepId>,
+    },
     /// The person answered.
     Answer,
     /// It goes back to a moment in which the agent worked.
@@ -123,8 +128,8 @@ pub(crate) fn transition(
             RunState::Preparing { .. } => Ok(RunState::Working),
             _ => denied,
         },
-        Trigger::Ask(question) => match state {
-            RunState::Working => Ok(RunState::Waiting { question }),
+        Trigger::Ask { question, approval } => match state {
+            RunState::Working => Ok(RunState::Waiting { question, approval }),
             _ => denied,
         },
         Trigger::Answer => match state {
@@ -199,7 +204,7 @@ mod tests {
             Just(Trigger::Admit(Stage::Finished)),
             Just(Trigger::Prepare(PreparingPhase::Repository)),
             Just(Trigger::Begin),
-            Just(Trigger::Ask("which port?".to_owned())),
+            Just(Trigger::Ask { question: "which port?".to_owned(), approval: None }),
             Just(Trigger::Answer),
             Just(Trigger::GoBack),
             Just(Trigger::FinishWork),
@@ -347,7 +352,7 @@ mod tests {
             Trigger::Admit(Stage::Finished),
             Trigger::Prepare(PreparingPhase::Repository),
             Trigger::Begin,
-            Trigger::Ask("Which port?".to_owned()),
+            Trigger::Ask { question: "Which port?".to_owned(), approval: None },
             Trigger::Answer,
             Trigger::GoBack,
             Trigger::FinishWork,

@@ -28,7 +28,7 @@ fn script() -> Value {
 }
 
 fn asks(state: &RunState, wanted: &str) -> bool {
-    matches!(state, RunState::Waiting { question } if question == wanted)
+    matches!(state, RunState::Waiting { question, .. } if question == wanted)
 }
 
 fn sandbox(events: &[Event]) -> SandboxId {

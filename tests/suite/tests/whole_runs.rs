@@ -1,5 +1,6 @@
 //! Runs from the task to the pull request and the merge, in sandboxes of this host.
 
+mod approvals;
 mod self_reviews;
 
 use nightshift_protocol::{EventBody, ResultPart, RunState};

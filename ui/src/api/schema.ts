@@ -483,6 +483,23 @@ export type paths = {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/runs/{run}/approval": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Says yes or no to the command that a run waits with; it goes on, and on a no its agent is told. */
+        readonly post: operations["decideApproval"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/runs/{run}/blob": {
         readonly parameters: {
             readonly query?: never;
@@ -1108,6 +1125,28 @@ export type paths = {
 export type webhooks = Record<string, never>;
 export type components = {
     schemas: {
+        /** @description Which commands of a task need a yes. */
+        readonly Approval: {
+            /** @description The commands of this owner's list, such as `npm publish`: the program, and words that follow it in that order. */
+            readonly commands?: readonly string[];
+            /** @description The rule. */
+            readonly policy?: components["schemas"]["ApprovalPolicy"];
+        };
+        /** @description What a person decided about a command. */
+        readonly ApprovalDecision: {
+            /** @enum {string} */
+            readonly type: "approved";
+        } | {
+            /** @enum {string} */
+            readonly type: "denied";
+            /** @description Why, or what to do instead; possibly empty. */
+            readonly words?: string;
+        };
+        /**
+         * @description A rule for which commands need a yes.
+         * @enum {string}
+         */
+        readonly ApprovalPolicy: "never" | "listed" | "risky";
         /** @description That a pull request is good. */
         readonly Approve: {
             /** @description Words for the record; may be empty. */
@@ -1340,6 +1379,25 @@ export type components = {
             /** @enum {string} */
             readonly type: "failed";
         };
+        /** @description What the critic found of one acceptance criterion. */
+        readonly CriterionVerdict: {
+            /**
+             * Format: int32
+             * @description The criterion's number, from 1. A task without criteria has one: that it is done as described.
+             */
+            readonly criterion: number;
+            readonly evidence?: components["schemas"]["EvidenceSource"] | null;
+            /** @description Whether it is met. */
+            readonly verdict: components["schemas"]["Verdict"];
+            /** @description Why, in a sentence or two. */
+            readonly words: string;
+        };
+        /** @description What a person decides about the command that a run waits with. */
+        readonly DecideApproval: {
+            /** @description The decision. */
+            readonly decision: components["schemas"]["ApprovalDecision"];
+            readonly step?: components["schemas"]["StepId"] | null;
+        };
         /** @description How large a delivery is, and what it leaves open. */
         readonly DeliveryMeasure: {
             /**
@@ -1347,6 +1405,8 @@ export type components = {
              * @description Added lines.
              */
             readonly added: number;
+            /** @description Whether a critic found something that is not met, and the agent left it so. */
+            readonly disputed?: boolean;
             /**
              * Format: int64
              * @description Changed files.
@@ -1682,6 +1742,32 @@ export type components = {
             readonly limits: components["schemas"]["Limits"];
             /** @enum {string} */
             readonly type: "limitsRaised";
+        } | {
+            /** @description The decision. */
+            readonly decision: components["schemas"]["ApprovalDecision"];
+            /** @description The step. */
+            readonly step: components["schemas"]["StepId"];
+            /** @enum {string} */
+            readonly type: "approvalDecided";
+        } | {
+            /** @description The commit that is looked at. */
+            readonly head: components["schemas"]["CommitId"];
+            /** @description The critic's first message. */
+            readonly message: components["schemas"]["Message"];
+            /**
+             * Format: int32
+             * @description Which round, from 1.
+             */
+            readonly round: number;
+            /** @description The critic's system prompt. */
+            readonly system: string;
+            /** @enum {string} */
+            readonly type: "selfReviewBegun";
+        } | {
+            /** @description What was found. */
+            readonly review: components["schemas"]["SelfReview"];
+            /** @enum {string} */
+            readonly type: "selfReviewed";
         } | {
             /** @description What could not be verified, possibly empty. */
             readonly notVerified: string;
@@ -2842,6 +2928,8 @@ export type components = {
             /** @description The agent's plan. */
             readonly plan: components["schemas"]["Plan"];
             readonly pullRequest?: components["schemas"]["PullRequestSummary"] | null;
+            /** @description What the critic found of the work that is delivered or about to be, the oldest first. */
+            readonly selfReviews?: readonly components["schemas"]["SelfReview"][];
             /** @description The run as lists show it. */
             readonly summary: components["schemas"]["RunSummary"];
             readonly suspension?: components["schemas"]["Suspension"] | null;
@@ -2870,6 +2958,7 @@ export type components = {
             /** @enum {string} */
             readonly type: "working";
         } | {
+            readonly approval?: components["schemas"]["StepId"] | null;
             /** @description The question. */
             readonly question: string;
             /** @enum {string} */
@@ -3095,6 +3184,44 @@ export type components = {
             readonly hits: readonly components["schemas"]["SearchHit"][];
             /** @description Where the next part begins: the `cursor` to ask with. `null` after the last. */
             readonly next?: string | null;
+        };
+        /** @description One self-review that is over. */
+        readonly SelfReview: {
+            /**
+             * Format: int32
+             * @description How many rounds there may be.
+             */
+            readonly of: number;
+            /** @description What came of it. */
+            readonly outcome: components["schemas"]["SelfReviewOutcome"];
+            /**
+             * Format: int32
+             * @description Which round it was, from 1.
+             */
+            readonly round: number;
+            /** @description What the critic found of each acceptance criterion, in their order; empty when it came to no verdict. */
+            readonly verdicts: readonly components["schemas"]["CriterionVerdict"][];
+            /** @description What it says of the whole, possibly empty. */
+            readonly words: string;
+        };
+        /** @description What came of a self-review. */
+        readonly SelfReviewOutcome: {
+            /** @enum {string} */
+            readonly type: "passed";
+        } | {
+            /** @enum {string} */
+            readonly type: "sentBack";
+        } | {
+            /** @enum {string} */
+            readonly type: "disagreed";
+        } | {
+            /** @description Why, in one sentence. */
+            readonly reason: string;
+            /** @enum {string} */
+            readonly type: "noVerdict";
+        } | {
+            /** @enum {string} */
+            readonly type: "brokenOff";
         };
         /** @description That a browser is let in. */
         readonly Session: {
@@ -3326,6 +3453,7 @@ export type components = {
         };
         /** @description A wish for a task. */
         readonly SubmitTask: {
+            readonly approval?: components["schemas"]["ApprovalPolicy"] | null;
             /** @description The branch to start from; the checked-out one if absent. */
             readonly baseBranch?: string | null;
             /** @description How one sees that it is done; if absent, what the description lists under acceptance criteria. */
@@ -3339,6 +3467,12 @@ export type components = {
             readonly model?: string | null;
             /** @description Absolute path or URL of the repository. */
             readonly repository: string;
+            /**
+             * Format: int32
+             * @description How often a critic may look at the finished work before it is delivered, 0 to 5; if absent, as often as
+             *     configured where the task has acceptance criteria, and else never.
+             */
+            readonly selfReviewRounds?: number | null;
             /** @description What to do when the working tree has changes that are not committed, which the agent would not see. */
             readonly uncommitted?: components["schemas"]["Uncommitted"];
         };
@@ -3382,6 +3516,8 @@ export type components = {
         };
         /** @description A piece of work in one repository, as it was submitted. */
         readonly Task: {
+            /** @description Which commands need a person's yes. */
+            readonly approval?: components["schemas"]["Approval"];
             /** @description The branch the work starts from and goes back to. */
             readonly baseBranch: string;
             /** @description The commit the work starts from. */
@@ -3404,6 +3540,11 @@ export type components = {
             readonly model: string;
             /** @description Path or URL of the repository. */
             readonly repository: string;
+            /**
+             * Format: int32
+             * @description How often a critic may look at the finished work before it is delivered.
+             */
+            readonly selfReviewRounds?: number;
         };
         /** @description Names a task: what a person asked for. */
         readonly TaskId: string;
@@ -3584,6 +3725,11 @@ export type components = {
             /** @enum {string} */
             readonly type: "toolResult";
         };
+        /**
+         * @description Whether a criterion is met.
+         * @enum {string}
+         */
+        readonly Verdict: "met" | "notMet" | "notVerifiable";
         /** @description What a viewer says, as JSON in a text message. */
         readonly ViewerMessage: {
             /**
@@ -3684,6 +3830,9 @@ export type components = {
     headers: never;
     pathItems: never;
 };
+export type Approval = components['schemas']['Approval'];
+export type ApprovalDecision = components['schemas']['ApprovalDecision'];
+export type ApprovalPolicy = components['schemas']['ApprovalPolicy'];
 export type Approve = components['schemas']['Approve'];
 export type ArtifactId = components['schemas']['ArtifactId'];
 export type AskForChanges = components['schemas']['AskForChanges'];
@@ -3704,6 +3853,8 @@ export type CommitId = components['schemas']['CommitId'];
 export type ConnectionFailure = components['schemas']['ConnectionFailure'];
 export type ConnectionRecord = components['schemas']['ConnectionRecord'];
 export type ConnectionVerdict = components['schemas']['ConnectionVerdict'];
+export type CriterionVerdict = components['schemas']['CriterionVerdict'];
+export type DecideApproval = components['schemas']['DecideApproval'];
 export type DeliveryMeasure = components['schemas']['DeliveryMeasure'];
 export type DeliveryTarget = components['schemas']['DeliveryTarget'];
 export type DevServer = components['schemas']['DevServer'];
@@ -3800,6 +3951,8 @@ export type ScreenAnswer = components['schemas']['ScreenAnswer'];
 export type ScreenMessage = components['schemas']['ScreenMessage'];
 export type SearchHit = components['schemas']['SearchHit'];
 export type SearchReply = components['schemas']['SearchReply'];
+export type SelfReview = components['schemas']['SelfReview'];
+export type SelfReviewOutcome = components['schemas']['SelfReviewOutcome'];
 export type Session = components['schemas']['Session'];
 export type Settings = components['schemas']['Settings'];
 export type SettingsValues = components['schemas']['SettingsValues'];
@@ -3833,6 +3986,7 @@ export type Uncommitted = components['schemas']['Uncommitted'];
 export type Usage = components['schemas']['Usage'];
 export type UserError = components['schemas']['UserError'];
 export type UserPart = components['schemas']['UserPart'];
+export type Verdict = components['schemas']['Verdict'];
 export type ViewerMessage = components['schemas']['ViewerMessage'];
 export type $defs = Record<string, never>;
 export interface operations {
@@ -4799,6 +4953,41 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["RunDetail"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly decideApproval: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description The run */
+                readonly run: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["DecideApproval"];
+            };
+        };
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["RunSummary"];
                 };
             };
             /** @description What failed, why, and what to do next. */

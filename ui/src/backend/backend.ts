@@ -50,6 +50,7 @@ export const backend = {
   example: () => http.send<T.ExampleTask>('POST', '/example'),
   submit: (task: T.SubmitTask) => http.send<T.SubmitReply>('POST', '/tasks', task),
   say: (run: string, text: string) => http.send<T.RunSummary>('POST', `${of(run)}/messages`, { text }),
+  decide: (run: string, decided: T.DecideApproval) => http.send<T.RunSummary>('POST', `${of(run)}/approval`, decided),
   pause: (run: string) => http.send<T.RunSummary>('POST', `${of(run)}/pause`),
   continueRun: (run: string) => http.send<T.RunSummary>('POST', `${of(run)}/continue`),
   cancel: (run: string) => http.send<T.RunSummary>('POST', `${of(run)}/cancel`),

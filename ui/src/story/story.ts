@@ -254,6 +254,9 @@ export function tell(story: Story, event: RunEvent): Told {
     case 'personSaid':
       say('person', event.text);
       break;
+    case 'approvalDecided':
+      note(event.decision.type === 'approved' ? `You allowed step ${event.step}` : `You did not allow step ${event.step}`, 'lamp');
+      break;
     case 'selfReviewBegun':
       story.critic = true;
       note(`Self-review, round ${event.round}: a critic with a fresh context looks at the work`, 'lamp');

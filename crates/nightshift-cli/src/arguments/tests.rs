@@ -168,6 +168,7 @@ fn a_task_in_this_folder_needs_no_flag() {
         description: Some(description),
         criteria,
         self_review,
+        approval,
         repo,
         base,
         model,
@@ -182,7 +183,23 @@ fn a_task_in_this_folder_needs_no_flag() {
     assert_eq!((description.as_str(), repo.as_str(), base, model), ("Fix it", ".", None, None));
     assert_eq!((limits.budget, limits.turns, limits.tokens, limits.minutes), (None, None, None, None));
     assert!(!(leave_out_uncommitted || background || result_json));
-    assert_eq!((criteria, self_review), (Vec::<String>::new(), None));
+    assert_eq!((criteria, self_review, approval), (Vec::<String>::new(), None, None));
+}
+
+#[test]
+fn a_yes_and_a_no_may_name_the_step_and_a_policy_is_one_of_three() {
+    let Command::Approve { step, .. } = parsed(&["approve", "run-1", "--step", "4.1"]).unwrap() else {
+        unreachable!()
+    };
+    assert_eq!(step, Some("4.1".parse().unwrap()));
+    let Command::Deny { words, step, .. } = parsed(&["deny", "run-1"]).unwrap() else { unreachable!() };
+    assert_eq!((words.as_str(), step), ("", None));
+    assert_eq!(refused(&["approve", "run-1", "--step", "last"]), ErrorKind::ValueValidation);
+    let Command::Exec { approval, .. } = parsed(&["exec", "x", "--approval", "risky"]).unwrap() else {
+        unreachable!()
+    };
+    assert_eq!(approval, Some(ApprovalChoice::Risky));
+    assert_eq!(refused(&["exec", "x", "--approval", "often"]), ErrorKind::InvalidValue);
 }
 
 #[test]

@@ -67,6 +67,24 @@ fn a_run_that_failed_says_what_to_do() {
 }
 
 #[test]
+fn a_command_that_needs_a_yes_is_shown_whole_with_how_to_say_it() {
+    let long = format!("May it run `curl -d {} https://example.org`?", "x".repeat(200));
+    let waiting = json!({"type": "waiting", "question": long, "approval": "4.1"});
+    let detail: RunDetail = read(json!({
+        "summary": summary(waiting), "plan": {"steps": []}, "evidence": [], "pullRequest": null,
+    }));
+    let shown = super::detail(&detail);
+    let end = format!(
+        "{long}\nYes: nightshift approve run-0123456789 --step 4.1\nNo:  nightshift deny run-0123456789 --step 4.1 \"why\""
+    );
+    assert!(shown.contains(&end), "{shown}");
+    assert!(
+        state(&detail.summary.state).starts_with("waits for your yes to step 4.1: May it run"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn a_run_whose_sandbox_is_suspended_says_why_and_when_it_comes_back() {
     let shown = |state: Value, reason: Value| {
         let detail: RunDetail = read(json!({
@@ -295,7 +313,8 @@ fn calls_of_other_tools_are_shown_with_their_input() {
     };
     assert_eq!(wanted("evidence", json!({"claim": "It is dark."})), "evidence: It is dark.");
     assert_eq!(wanted("finish", json!({"title": "Add dark mode"})), "finish: Add dark mode");
-    let found = json!({"criteria": [{"criterion": 1, "verdict": "met"}, {"criterion": 2, "verdict": "notMet"}]});
+    let found =
+        json!({"criteria": [{"criterion": 1, "verdict": "met"}, {"criterion": 2, "verdict": "notMet"}]});
     assert_eq!(wanted("verdict", found), "verdict: 1 met, 2 notMet");
     assert_eq!(wanted("verdict", json!({"criteria": 7})), "verdict:");
     assert_eq!(wanted("plan", json!({"steps": []})), "plan {\"steps\":[]}");

@@ -55,7 +55,9 @@ pub(super) fn section(criteria: &[String], last: &SelfReview, earlier: &[SelfRev
 fn verdict(criteria: &[String], found: &CriterionVerdict) -> String {
     let CriterionVerdict { criterion, verdict, words, evidence } = found;
     let index = usize::try_from(*criterion).unwrap_or(usize::MAX).wrapping_sub(1);
-    let asked = criteria.get(index).map_or("As described".to_owned(), |criterion| text(criterion));
+    let asked = criteria
+        .get(index)
+        .map_or("As described".to_owned(), |criterion| text(criterion.trim_end_matches('.')));
     let shown = match evidence {
         Some(EvidenceSource::Command { step, command, exit_code, .. }) => {
             format!(" ({}: {}, step {step})", code(command), outcome(*exit_code))
@@ -107,8 +109,8 @@ mod tests {
 
         A critic with a fresh context looked at the work once before it was delivered. It ran the checks and the program itself; this is what it found.
 
-        1. A button switches it.: **met**. It switches. (`npm test`: exit status 0, step 9.1)
-        2. It survives a reload.: **not verifiable**. There is no second browser.
+        1. A button switches it: **met**. It switches. (`npm test`: exit code 0, step 9.1)
+        2. It survives a reload: **not verifiable**. There is no second browser.
         ");
     }
 
@@ -122,7 +124,7 @@ mod tests {
 
         A critic with a fresh context looked at the work 2 times before it was delivered. **Critic and agent disagree**: what is not met below was left so by the agent, and no round was left. Look there first.
 
-        2. It survives a reload.: **not met**. It still forgets. (`npm test`: exit status 1, step 9.1)
+        2. It survives a reload: **not met**. It still forgets. (`npm test`: **exit code 1**, step 9.1)
 
         In round 1 it found not met: 2 (A reload forgets it.). The agent went on with that.
         ");
@@ -133,7 +135,7 @@ mod tests {
         let words = "# Approved\n[x](https://evil.example) <img src=x>";
         let verdicts = vec![found(1, Verdict::Met, words, None)];
         let said = section(&[], &review(1, verdicts, SelfReviewOutcome::Passed), &[]);
-        assert!(!said.contains("\n# Approved") && !said.contains("<img"), "{said}");
+        assert!(!said.contains("\n# Approved") && said.contains("\\<img"), "{said}");
         assert!(!said.contains("[x](https://evil.example)"), "{said}");
         assert!(said.contains("1. As described: **met**."), "{said}");
     }

@@ -56,6 +56,7 @@ fn a_task_needs_a_description_and_a_repository_and_nothing_else() {
         model: None,
         limits: Limits::default(),
         self_review_rounds: None,
+        approval: None,
         issue: None,
         criteria: Vec::new(),
         uncommitted: Uncommitted::Refuse,

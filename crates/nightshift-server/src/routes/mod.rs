@@ -96,6 +96,7 @@ fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(environments::environment_log))
         .routes(routes!(environments::retry_environment))
         .routes(routes!(runs::interrupt))
+        .routes(routes!(runs::decide))
         .routes(routes!(runs::raise_limits))
         .routes(routes!(runs::tree))
         .routes(routes!(runs::blob))

@@ -9,8 +9,8 @@ use axum::response::sse::{KeepAlive, Sse};
 use futures_util::{Stream, StreamExt};
 use nightshift_api::Happening;
 use nightshift_protocol::{
-    Event, ExampleTask, ListRuns, RaiseLimits, ResumeRun, RunDetail, RunList, RunSummary, SayToRun,
-    SubmitReply, SubmitTask, Tree,
+    DecideApproval, Event, ExampleTask, ListRuns, RaiseLimits, ResumeRun, RunDetail, RunList, RunSummary,
+    SayToRun, SubmitReply, SubmitTask, Tree,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -166,6 +166,20 @@ pub(super) async fn say(
     Body(said): Body<SayToRun>,
 ) -> Answer<RunSummary> {
     Ok(Json(api.say(&run, said).await?))
+}
+
+/// Says yes or no to the command that a run waits with; it goes on, and on a no its agent is told.
+#[utoipa::path(
+    post, path = "/runs/{run}/approval", operation_id = "decideApproval", tag = "runs", request_body = DecideApproval,
+    params(("run" = String, Path, description = "The run")),
+    responses((status = 200, body = RunSummary)),
+)]
+pub(super) async fn decide(
+    State(api): Shared,
+    Path(run): Path<String>,
+    Body(decided): Body<DecideApproval>,
+) -> Answer<RunSummary> {
+    Ok(Json(api.decide(&run, decided).await?))
 }
 
 /// Takes a run up again with a person's words: one that works is told, one that asked is answered, one that was paused

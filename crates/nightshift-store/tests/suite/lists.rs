@@ -174,7 +174,7 @@ async fn every_state_is_counted_in_its_own_place() {
         queued: 4,
         preparing: 1,
         working: 1,
-        waiting: 1,
+        waiting: 2,
         paused: 3,
         delivering: 1,
         in_review: 1,
@@ -184,7 +184,7 @@ async fn every_state_is_counted_in_its_own_place() {
         failed: 1,
     };
     assert_eq!(overview.counts, expected);
-    assert_eq!((overview.waits_for_you, overview.position), (1 + 3 + 1, 32));
+    assert_eq!((overview.waits_for_you, overview.position), (2 + 3 + 1, 34));
     assert_eq!(store.count_in_review().await.unwrap(), 1);
 }
 

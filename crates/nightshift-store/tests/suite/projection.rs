@@ -228,7 +228,7 @@ fn nobody_worked_while_no_owner_was_there() {
         (10, changed(RunState::Working)),
         (15, said("last words")),
         (500, resumed.clone()),
-        (507, changed(RunState::Waiting { question: "Which?".to_owned() })),
+        (507, changed(RunState::Waiting { question: "Which?".to_owned(), approval: None })),
         (600, resumed),
         (700, changed(RunState::Working)),
     ]);

@@ -1,7 +1,7 @@
 //! What the tests of the store share.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
-use nightshift_protocol::{EventBody, Limits, OffsetDateTime, RunId, Task};
+use nightshift_protocol::{Approval, EventBody, Limits, OffsetDateTime, RunId, Task};
 
 pub(crate) fn at(second: u32) -> OffsetDateTime {
     OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(i64::from(second))
@@ -21,6 +21,7 @@ pub(crate) fn submitted(task: u32, repository: &str) -> EventBody {
         model: "claude-sonnet-5-5".to_owned(),
         limits: Limits::default(),
         self_review_rounds: 0,
+        approval: Approval::default(),
         issue: None,
         criteria: Vec::new(),
         created_at: at(0),

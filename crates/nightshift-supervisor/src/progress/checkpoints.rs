@@ -163,6 +163,7 @@ impl RunProgress {
             | EventBody::MessageQueued { .. }
             | EventBody::Interrupted
             | EventBody::LimitsRaised { .. }
+            | EventBody::ApprovalDecided { .. }
             | EventBody::SelfReviewBegun { .. }
             | EventBody::SelfReviewed { .. }
             | EventBody::WorkFinished { .. }

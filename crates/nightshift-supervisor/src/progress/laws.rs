@@ -65,7 +65,7 @@ fn is_housekeeping(action: &Action) -> bool {
         | Action::Compact { .. }
         | Action::RunStep { .. }
         | Action::AnswerStep { .. }
-        | Action::Ask(_)
+        | Action::Ask { .. }
         | Action::Pause(_)
         | Action::Fail(_)
         | Action::BeginSelfReview(_)
@@ -103,7 +103,7 @@ proptest! {
     #[test]
     fn a_paused_or_waiting_run_begins_no_work(mut bodies in history(), waits in any::<bool>()) {
         bodies.push(state(if waits {
-            RunState::Waiting { question: "Which?".to_owned() }
+            RunState::Waiting { question: "Which?".to_owned(), approval: None }
         } else {
             RunState::Paused { reason: PauseReason::Person }
         }));

@@ -1,5 +1,5 @@
 use nightshift_protocol::{
-    AssistantBlock, DeliveryTarget, Limits, Message, PreparingPhase, PullRequestId, QueueReason,
+    Approval, AssistantBlock, DeliveryTarget, Limits, Message, PreparingPhase, PullRequestId, QueueReason,
     SandboxFacts, StopReason, UserPart,
 };
 use serde_json::json;
@@ -16,6 +16,7 @@ fn task() -> Task {
         model: "claude-sonnet-5-5".to_owned(),
         limits: Limits::default(),
         self_review_rounds: 0,
+        approval: Approval::default(),
         issue: None,
         criteria: Vec::new(),
         created_at: OffsetDateTime::UNIX_EPOCH,
@@ -286,8 +287,11 @@ fn a_question_waits_for_a_person_and_its_answer_is_recorded_as_the_step_s_outcom
         EventBody::TurnRequested { turn: 1 },
         answer(1, &[("c1", "ask", json!({"question": "Which port?"}))]),
     ];
-    assert_eq!(next_after(asked.clone()), Action::Ask("Which port?".to_owned()));
-    let waiting = [asked, vec![state(RunState::Waiting { question: "Which port?".to_owned() })]].concat();
+    let question = "Which port?".to_owned();
+    assert_eq!(next_after(asked.clone()), Action::Ask { question, approval: None });
+    let waiting =
+        [asked, vec![state(RunState::Waiting { question: "Which port?".to_owned(), approval: None })]]
+            .concat();
     assert_eq!(next_after(waiting.clone()), Action::AwaitPerson);
     let answered =
         [waiting, vec![EventBody::PersonSaid { text: "8080".to_owned() }, state(RunState::Working)]].concat();

@@ -1,8 +1,8 @@
 use nightshift_forge::{FileChange, LineCounts};
 use nightshift_protocol::{
-    DeliveryMeasure, ErrorCode, Evidence, EvidenceSource, Glance, Limits, OffsetDateTime, PreReviewKind,
-    PullRequestId, PullRequestState, PullRequestSummary, QueueReason, ReviewQueue, Reviewing, RunState,
-    RunSummary, SelfReview, SelfReviewOutcome, StatisticsBy, StatisticsRow, Task, Usage,
+    Approval, DeliveryMeasure, ErrorCode, Evidence, EvidenceSource, Glance, Limits, OffsetDateTime,
+    PreReviewKind, PullRequestId, PullRequestState, PullRequestSummary, QueueReason, ReviewQueue, Reviewing,
+    RunState, RunSummary, SelfReview, SelfReviewOutcome, StatisticsBy, StatisticsRow, Task, Usage,
 };
 use proptest::prelude::*;
 use time::macros::datetime;
@@ -24,6 +24,7 @@ fn run(number: u32, state: RunState) -> RunSummary {
             model: "m".to_owned(),
             limits: Limits::default(),
             self_review_rounds: 0,
+            approval: Approval::default(),
             issue: None,
             created_at: NOW,
         },
@@ -192,7 +193,8 @@ fn a_delivery_is_measured_by_its_lines_its_criteria_and_what_the_agent_owns_up_t
 
 #[test]
 fn a_delivery_is_disputed_where_the_last_critic_found_something_and_no_round_was_left() {
-    let review = |outcome| SelfReview { round: 1, of: 1, verdicts: Vec::new(), words: String::new(), outcome };
+    let review =
+        |outcome| SelfReview { round: 1, of: 1, verdicts: Vec::new(), words: String::new(), outcome };
     let (back, disagreed) = (review(SelfReviewOutcome::SentBack), review(SelfReviewOutcome::Disagreed));
     let passed = review(SelfReviewOutcome::Passed);
     let disputed = |reviews: &[SelfReview]| measure(&[], &[], &[], reviews, "", 0).disputed;

@@ -166,6 +166,7 @@ impl Driver {
             | Wish::Queue(_)
             | Wish::Interrupt(_)
             | Wish::Raise(_)
+            | Wish::Decide(_)
             | Wish::Pause
             | Wish::Continue
             | Wish::Cancel

@@ -1,6 +1,6 @@
 //! What the driver of a run does when a person comes in.
 
-use nightshift_protocol::{ErrorCode, EventBody, Image, RaiseLimits, RunState, UserError};
+use nightshift_protocol::{DecideApproval, ErrorCode, EventBody, Image, RaiseLimits, RunState, UserError};
 use nightshift_store::AppendError;
 
 use super::{Driver, Flow};
@@ -24,7 +24,10 @@ impl Driver {
     }
 
     /// Gives mouse and keyboard to a person, where there is a sandbox that an agent works in, or would.
-    pub(super) async fn take_over(&mut self, screen: Option<Image>) -> Result<Result<(), UserError>, AppendError> {
+    pub(super) async fn take_over(
+        &mut self,
+        screen: Option<Image>,
+    ) -> Result<Result<(), UserError>, AppendError> {
         let has_screen = matches!(
             self.progress.state,
             RunState::Working | RunState::Waiting { .. } | RunState::Paused { .. }
@@ -46,9 +49,31 @@ impl Driver {
             return Ok(Err(deaf));
         }
         let mut bodies = vec![EventBody::PersonSaid { text }];
-        if matches!(self.progress.state, RunState::Waiting { .. }) {
+        // Words are no yes: the agent reads them when that is decided.
+        if matches!(self.progress.state, RunState::Waiting { approval: None, .. }) {
             bodies.extend(self.changed(Trigger::Answer));
         }
+        self.append(bodies).await?;
+        Ok(Ok(()))
+    }
+
+    /// Notes what a person decided about the command that the run waits with, and lets it go on.
+    pub(super) async fn decide(
+        &mut self,
+        decided: DecideApproval,
+    ) -> Result<Result<(), UserError>, AppendError> {
+        let RunState::Waiting { approval: Some(step), .. } = self.progress.state else {
+            let message = format!("no command waits for a yes: the run is {}", self.progress.state.name());
+            let hint = format!("`nightshift show {}` tells more.", self.progress.run);
+            return Ok(Err(UserError::new(ErrorCode::Conflict, message, hint)));
+        };
+        if let Some(other) = decided.step.filter(|named| *named != step) {
+            let message = format!("the run waits with step {step} and not with step {other}");
+            let hint = "Look at what it asks now, and decide about that.";
+            return Ok(Err(UserError::new(ErrorCode::Conflict, message, hint)));
+        }
+        let mut bodies = vec![EventBody::ApprovalDecided { step, decision: decided.decision }];
+        bodies.extend(self.changed(Trigger::Answer));
         self.append(bodies).await?;
         Ok(Ok(()))
     }

@@ -67,6 +67,7 @@ pub(super) fn redacted(mut body: EventBody, redactor: &Redactor) -> EventBody {
         | EventBody::Compacted { .. }
         | EventBody::StepIntended { .. }
         | EventBody::PlanChanged { .. }
+        | EventBody::ApprovalDecided { .. }
         | EventBody::PersonSaid { .. }
         | EventBody::MessageQueued { .. } => return certainly(body, redactor),
         _ => {}

@@ -30,7 +30,7 @@ impl Wished {
             | Trigger::Admit(_)
             | Trigger::Prepare(_)
             | Trigger::Begin
-            | Trigger::Ask(_)
+            | Trigger::Ask { .. }
             | Trigger::Answer
             | Trigger::GoBack
             | Trigger::FinishWork
@@ -65,6 +65,14 @@ pub(super) fn refused(run: &RunId, state: &RunState, wished: Wished, denied: &Tr
         (TransitionDenied::NotNow { .. }, Wished::Pause, _) => (
             "the run is in review, and nothing of it is under way that could be paused".to_owned(),
             format!("`nightshift review show {run}` shows its pull request."),
+        ),
+        (
+            TransitionDenied::NotNow { .. },
+            Wished::Continue,
+            RunState::Waiting { approval: Some(step), .. },
+        ) => (
+            format!("the run is not paused: it waits for your yes to step {step}"),
+            format!("`nightshift approve {run}` lets it run, `nightshift deny {run}` does not."),
         ),
         (TransitionDenied::NotNow { .. }, Wished::Continue, RunState::Waiting { .. }) => (
             "the run is not paused: it waits for your answer".to_owned(),
@@ -107,13 +115,15 @@ mod tests {
         let paused = || RunState::Paused { reason: PauseReason::Person };
         let review = || RunState::InReview { pull_request: PullRequestId(4) };
         let pause = || Trigger::Pause(PauseReason::Person);
+        let waiting = |approval| RunState::Waiting { question: "Which?".to_owned(), approval };
         let opened = Some(PullRequestId(4));
         let answers = [
             answer(RunState::Cancelled, None, Trigger::Cancel),
             answer(paused(), None, pause()),
             answer(review(), opened, pause()),
             answer(RunState::Working, None, Trigger::Continue),
-            answer(RunState::Waiting { question: "Which?".to_owned() }, None, Trigger::Continue),
+            answer(waiting(None), None, Trigger::Continue),
+            answer(waiting("4.1".parse().ok()), None, Trigger::Continue),
             answer(review(), opened, Trigger::Continue),
             answer(review(), opened, Trigger::Cancel),
             answer(RunState::Working, None, Trigger::Merge),
@@ -129,6 +139,8 @@ mod tests {
           `nightshift watch run-0123456789` follows it.
         the run is not paused: it waits for your answer
           Answer with `nightshift steer run-0123456789 "…"`.
+        the run is not paused: it waits for your yes to step 4.1
+          `nightshift approve run-0123456789` lets it run, `nightshift deny run-0123456789` does not.
         the run is not paused: its pull request waits for your review
           `nightshift review show run-0123456789` shows it; `nightshift review ask run-0123456789 "…"` lets the agent go on.
         its pull request #4 is open

@@ -182,6 +182,7 @@ fn carried(body: &EventBody) -> Option<EventBody> {
         | EventBody::Interrupted
         | EventBody::LimitsRaised { .. }
         | EventBody::HandedBack { .. }
+        | EventBody::ApprovalDecided { .. }
         | EventBody::SelfReviewBegun { .. }
         | EventBody::SelfReviewed { .. }
         | EventBody::WorkFinished { .. } => Some(body.clone()),

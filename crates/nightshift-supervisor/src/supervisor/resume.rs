@@ -75,7 +75,7 @@ mod tests {
         let cases = [
             (RunState::Queued { reason: QueueReason::Submitted }, Ok(Road::Say)),
             (RunState::Working, Ok(Road::Say)),
-            (RunState::Waiting { question: "Which?".to_owned() }, Ok(Road::Say)),
+            (RunState::Waiting { question: "Which?".to_owned(), approval: None }, Ok(Road::Say)),
             (RunState::Paused { reason: PauseReason::Person }, Ok(Road::SayAndContinue)),
             (RunState::InReview { pull_request }, Ok(Road::AskForChanges)),
             (RunState::Delivering, Err(ErrorCode::Conflict)),

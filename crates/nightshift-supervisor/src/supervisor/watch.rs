@@ -173,6 +173,7 @@ impl Supervisor {
                 model: None,
                 limits: self.shared.settings.limits,
                 self_review_rounds: None,
+                approval: None,
                 issue: Some(task.issue),
                 uncommitted: Uncommitted::Refuse,
             };

@@ -81,7 +81,7 @@ async fn what_a_critic_finds_met_is_delivered_with_its_verdict_and_without_what_
     assert_eq!((found.len(), found[0].round, found[0].of), (1, 1, 2));
     assert_eq!(found[0].verdicts.iter().map(|one| one.verdict).collect::<Vec<_>>(), [Verdict::Met; 2]);
     let body = body(&night, &run).await;
-    let said = "2. The second is polite.: **met**. The second note is what it is. (`cat notes.txt; echo junk";
+    let said = "2. The second is polite: **met**. The second note is what it is. (`cat notes.txt; echo junk";
     assert!(body.contains("## Self-review") && body.contains(said), "{body}");
     let merged = night.owner.api.merge(run.as_str()).await.unwrap();
     assert_eq!(git(&merged.bare_repository, &["show", "trunk:notes.txt"]), "one\ntwo\n");
@@ -102,7 +102,7 @@ async fn what_is_not_met_goes_back_to_the_agent_and_is_looked_at_again() {
         json!({"calls": [finish("Add a polite note")]}),
     ];
     let script = json!({
-        "turns": [work(), again].concat(),
+        "turns": ([work(), again].concat()),
         "conversations": [first, critic(2, 9, "grep please notes.txt", "met")],
     });
     let night = Night::begin(script).await;
@@ -120,7 +120,7 @@ async fn what_is_not_met_goes_back_to_the_agent_and_is_looked_at_again() {
 async fn what_is_never_met_is_delivered_with_the_disagreement_first() {
     let again = vec![json!({"calls": [shell("cat notes.txt")]}), json!({"calls": [finish("Add a note")]})];
     let script = json!({
-        "turns": [work(), again].concat(),
+        "turns": ([work(), again].concat()),
         "conversations": [critic(1, 4, "cat notes.txt", "notMet"), critic(2, 8, "grep please notes.txt", "notMet")],
     });
     let night = Night::begin(script).await;
@@ -131,7 +131,7 @@ async fn what_is_never_met_is_delivered_with_the_disagreement_first() {
     let body = body(&night, &run).await;
     assert!(body.contains("looked at the work 2 times"), "{body}");
     assert!(body.contains("**Critic and agent disagree**"), "{body}");
-    assert!(body.contains("2. The second is polite.: **not met**."), "{body}");
+    assert!(body.contains("2. The second is polite: **not met**."), "{body}");
     assert!(reviews(&night, &run).await[1].finds(Verdict::NotMet));
 }
 
@@ -144,7 +144,7 @@ async fn an_owner_that_ends_anywhere_in_a_review_loses_and_repeats_nothing() {
         json!({"expect": [{"lastResultContains": "looked 1 time"}], "calls": [finish("Add a note")]}),
     ];
     let mut night = Night::begin(json!({
-        "turns": [work(), again].concat(),
+        "turns": ([work(), again].concat()),
         "conversations": [critic(1, 4, slow, "notMet"), critic(2, 8, slow, "met")],
     }))
     .await;
@@ -183,7 +183,7 @@ async fn a_person_who_writes_breaks_the_review_off_and_the_new_work_is_reviewed(
     });
     let first = critic(1, 4, "echo looks; sleep 600", "met");
     let night =
-        Night::begin(json!({"turns": [work(), again].concat(), "conversations": [second, first]})).await;
+        Night::begin(json!({"turns": ([work(), again].concat()), "conversations": [second, first]})).await;
     let run = submit(&night, Limits::default()).await;
     night
         .until(&run, "the critic's command", |events| {
@@ -196,11 +196,12 @@ async fn a_person_who_writes_breaks_the_review_off_and_the_new_work_is_reviewed(
     night.owner.api.say(run.as_str(), words).await.unwrap();
     let events = night.until(&run, "the review's end", |events| count(events, "selfReviewed") == 1).await;
     assert_eq!(outcomes(&events), [SelfReviewOutcome::BrokenOff]);
-    let turn = events.iter().rev().find_map(|event| match &event.body {
+    let meanwhile = events.iter().take_while(|event| event.body.name() != "selfReviewed");
+    let turn = meanwhile.filter_map(|event| match &event.body {
         EventBody::TurnRequested { turn } => Some(*turn),
         _ => None,
     });
-    assert_eq!(turn, Some(4), "the critic asked nothing more");
+    assert_eq!(turn.last(), Some(4), "the critic asked nothing more");
     let events = night.until_in_review(&run).await;
     assert_exactly_once(&events);
     assert_eq!(outcomes(&events), [SelfReviewOutcome::BrokenOff, SelfReviewOutcome::Passed]);

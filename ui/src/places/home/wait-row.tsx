@@ -4,6 +4,7 @@ import { Link, useLocation } from 'wouter';
 import { backend } from '@/backend/backend';
 import { type Problem, problemOf, sentence } from '@/backend/problem';
 import type { RunSummary } from '@/backend/types';
+import { ApprovalForm } from '@/components/approval';
 import { Button } from '@/components/button';
 import { TextInput } from '@/components/field';
 import { ProblemBox } from '@/components/problem-box';
@@ -65,7 +66,12 @@ export function WaitRow({ run }: { run: RunSummary }) {
       </div>
       <div className="pl-24">
         <Why run={run} />
-        {run.state.type === 'waiting' && <Answer busy={busy} onAnswer={(text) => act(() => backend.say(run.run, text))} />}
+        {run.state.type === 'waiting' && run.state.approval != null && (
+          <div className="mt-2">
+            <ApprovalForm run={run.run} step={run.state.approval} />
+          </div>
+        )}
+        {run.state.type === 'waiting' && run.state.approval == null && <Answer busy={busy} onAnswer={(text) => act(() => backend.say(run.run, text))} />}
         {problem !== null && (
           <div className="mt-2">
             <ProblemBox problem={problem} />

@@ -4,6 +4,7 @@ import { type KeyboardEvent, type Ref, useEffect, useImperativeHandle, useRef, u
 import { backend } from '@/backend/backend';
 import { type Problem, problemOf } from '@/backend/problem';
 import type { RunState } from '@/backend/types';
+import { ApprovalForm } from '@/components/approval';
 import { Button } from '@/components/button';
 import { TextArea } from '@/components/field';
 import { Markdown } from '@/components/markdown';
@@ -82,6 +83,7 @@ function Entry({ said, faded, onMoment }: { said: Said; faded: boolean; onMoment
 /** What can be written now, and what becomes of it. */
 function role(state: RunState | null): { label: string; help: string; possible: boolean } {
   if (state === null) return { label: 'Write to the agent', help: '', possible: false };
+  if (state.type === 'waiting' && state.approval != null) return { label: 'Write to the agent', help: 'It reads this when you have decided about the command.', possible: true };
   if (state.type === 'waiting') return { label: 'Answer', help: 'The run goes on with your answer.', possible: true };
   if (isFinal(state)) return { label: 'Write to the agent', help: `The run is ${stateWords(state.type).name.toLowerCase()}: nobody reads here any more.`, possible: false };
   if (state.type === 'inReview') return { label: 'Write to the agent', help: 'The work is delivered and waits for your review. Asking for changes there sends it back to work.', possible: false };
@@ -122,6 +124,7 @@ function Composer({ run, state, handle }: { run: string; state: RunState | null;
   return (
     <div ref={box} className="space-y-2 border-t border-line px-3 pt-3 pb-2.5">
       {problem !== null && <ProblemBox problem={problem} />}
+      {state?.type === 'waiting' && state.approval != null && <ApprovalForm run={run} step={state.approval} />}
       <div className="relative">
         <TextArea aria-label={label} placeholder={possible ? label : ''} rows={2} value={text} disabled={!possible} onChange={(event) => setText(event.target.value)} onKeyDown={keys} className="pr-10!" />
         <Button look="main" size="small" aria-label="Send" busy={busy} disabled={!possible || text.trim() === ''} onClick={() => void send()} icon={<ArrowUp aria-hidden className="size-3.5 stroke-[2.2]" />} className="absolute right-1.5 bottom-1.5" />

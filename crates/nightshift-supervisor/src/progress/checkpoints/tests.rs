@@ -257,7 +257,7 @@ fn any_state() -> impl Strategy<Value = RunState> {
     prop_oneof![
         Just(RunState::Working),
         Just(RunState::Paused { reason: PauseReason::Person }),
-        Just(RunState::Waiting { question: "which?".to_owned() }),
+        Just(RunState::Waiting { question: "which?".to_owned(), approval: None }),
         Just(RunState::InReview { pull_request: PullRequestId(1) }),
         Just(RunState::Merged { pull_request: PullRequestId(1) }),
         Just(RunState::Cancelled),
