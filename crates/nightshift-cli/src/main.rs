@@ -29,6 +29,7 @@ use clap::Parser;
 use crate::arguments::Arguments;
 
 fn main() -> ExitCode {
+    memory::share();
     let arguments = Arguments::parse();
     let environment = environment::Environment::read();
     commands::run(arguments, &environment)

@@ -16,16 +16,23 @@ const KEPT: usize = 4 << 20;
 ///
 /// Where the C library is not glibc it has its own ways, and there is nothing to do.
 pub(crate) async fn give_back() {
-    if !glibc::few_arenas() {
-        tracing::debug!("the number of memory arenas stays as it was");
-    }
+    // What was given back still counts as free: only what came to be free since is worth another walk through it.
+    let mut given = 0;
     loop {
         tokio::time::sleep(EVERY).await;
-        if glibc::free() > KEPT {
-            // It walks through all that is free, which may take milliseconds.
+        let free = glibc::free();
+        given = given.min(free);
+        if free > given + KEPT {
+            // It may take milliseconds.
             let _ended = tokio::task::spawn_blocking(glibc::trim).await;
+            given = glibc::free();
         }
     }
+}
+
+/// Lets threads share what is free; to be called before there are any.
+pub(crate) fn share() {
+    glibc::few_arenas();
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -34,9 +41,9 @@ mod glibc {
 
     /// Two arenas are enough for a program that waits for others most of the time; by default there are eight for each
     /// processor, each with free memory of its own.
-    pub(super) fn few_arenas() -> bool {
+    pub(super) fn few_arenas() {
         // SAFETY: it takes two numbers and may be called at any time.
-        unsafe { libc::mallopt(libc::M_ARENA_MAX, 2) == 1 }
+        unsafe { libc::mallopt(libc::M_ARENA_MAX, 2) };
     }
 
     /// Bytes that are free and were not given back.
@@ -54,9 +61,7 @@ mod glibc {
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 mod glibc {
-    pub(super) fn few_arenas() -> bool {
-        false
-    }
+    pub(super) fn few_arenas() {}
 
     pub(super) fn free() -> usize {
         0

@@ -52,8 +52,13 @@ fn kind_of_v4(address: Ipv4Addr) -> AddressKind {
 }
 
 fn kind_of_v6(address: Ipv6Addr) -> AddressKind {
-    // AWS's metadata service is a unique local address.
-    if address == Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254) {
+    // The metadata services of AWS, Google Cloud and Oracle Cloud are unique local addresses.
+    const METADATA: [Ipv6Addr; 3] = [
+        Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+        Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+        Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
+    ];
+    if METADATA.contains(&address) {
         return AddressKind::LinkLocal;
     }
     match address.segments() {

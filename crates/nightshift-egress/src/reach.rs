@@ -199,7 +199,7 @@ impl Way {
     }
 
     /// The owner's proxy resolves names by itself. What this machine knows to be near or here is not asked of it, for it
-    /// may stand where near is nearer still.
+    /// may stand where near is nearer still: one address of a name that is not public is enough.
     async fn through(
         &self,
         upstream: &Upstream,
@@ -208,7 +208,7 @@ impl Way {
     ) -> Result<Reached, ConnectionVerdict> {
         let known = tokio::time::timeout(ADDRESS_WITHIN, self.resolver.resolve(&target.host)).await;
         let known = known.ok().and_then(Result::ok).unwrap_or_default();
-        if !known.is_empty() && !known.iter().any(|address| kind_of(*address) == AddressKind::Public) {
+        if known.iter().any(|address| kind_of(*address) != AddressKind::Public) {
             return Err(refused(RefusalReason::ForbiddenAddress));
         }
         let unreached = |_| failed(ConnectionFailure::NotReached);

@@ -172,8 +172,9 @@ impl QemuDriver {
     /// When the machine has ended or may not be looked into.
     pub async fn memory_hash(&self, machine: &Arc<dyn Machine>) -> io::Result<String> {
         let machine = self.own(machine).await.map_err(io::Error::other)?;
-        let (memory, _) =
-            checkpoint::live_memory(&machine, Path::new("/proc")).await.map_err(io::Error::other)?;
+        let (memory, _) = checkpoint::live_memory(&machine, Path::new("/proc"), checkpoint::Access::Read)
+            .await
+            .map_err(io::Error::other)?;
         tokio::task::spawn_blocking(move || memory.hash()).await.map_err(io::Error::other)?
     }
 

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -53,6 +54,17 @@ impl Process {
             }
         });
         Ok((process, told))
+    }
+
+    /// Its number, which may be another's once it has ended: [`Process::is_there`] tells.
+    pub(crate) fn id(&self) -> i32 {
+        self.id.as_raw_nonzero().get()
+    }
+
+    /// Whether it has not ended; then what was opened by its number before belongs to it.
+    pub(crate) fn is_there(&self) -> bool {
+        let mut asked = [PollFd::new(self.handle.get_ref(), PollFlags::IN)];
+        matches!(poll(&mut asked, Some(&Timespec::default())), Ok(0))
     }
 
     /// Returns when it has ended.
@@ -125,6 +137,15 @@ mod tests {
         assert!(after[1] - before[1] < Duration::from_millis(20), "{:?}", after[1] - before[1]);
         busy.ended().await;
         assert_eq!(busy.processor_time().filter(|time| *time > after[0] * 2), None);
+    }
+
+    #[tokio::test]
+    async fn a_process_is_there_until_it_ends() {
+        let (process, ended) = Process::of_child(sleeping()).unwrap();
+        assert!(process.is_there());
+        process.kill();
+        ended.await.unwrap();
+        assert!(!process.is_there());
     }
 
     #[tokio::test]

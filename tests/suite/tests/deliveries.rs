@@ -172,6 +172,35 @@ async fn a_secret_in_the_work_is_not_delivered_and_its_place_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_a_later_commit_removes_is_not_delivered_either_nor_is_one_in_a_binary_file() {
+    let (begin, end) = TOKEN.split_at(20);
+    for (planted, place) in [
+        (
+            format!(
+                "printf 'token=%s%s\\n' {begin} {end} > .env && git add -A && git commit -qm Settings && git rm -q .env && \
+                 echo two >> notes.txt && git commit -qam 'Keep it out'"
+            ),
+            ".env, as an earlier commit has it, line 1",
+        ),
+        (
+            format!("printf '\\0\\0%s%s' {begin} {end} > state.db && git add -A && git commit -qm State"),
+            "state.db, as an earlier commit has it, line 1",
+        ),
+    ] {
+        let site_night = SiteNight::begin(script(&planted)).await;
+        let run = site_night.submit("Add settings").await;
+        let RunState::Paused { reason: PauseReason::Trouble { error } } =
+            site_night.night.until_paused(&run).await
+        else {
+            panic!("it paused for another reason");
+        };
+        assert_eq!(error.code, ErrorCode::DeliveryRefused);
+        assert!(error.message.contains(place) && !error.message.contains(TOKEN), "{}", error.message);
+        assert_eq!(site_night.site.branches("ada", "notes"), ["trunk"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_command_prints_is_in_no_event_when_it_is_a_secret() {
     let (begin, end) = TOKEN.split_at(20);
     let command = format!("{WORK}; printf 'the token is %s%s\\n' {begin} {end}");

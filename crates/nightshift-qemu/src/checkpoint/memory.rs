@@ -34,6 +34,15 @@ const PRESENT: u64 = 1 << 63;
 const SWAPPED: u64 = 1 << 62;
 const OF_A_FILE: u64 = 1 << 61;
 
+/// What is to be done with the memory of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// It is looked at.
+    Read,
+    /// It is put back.
+    Write,
+}
+
 /// A piece of memory that QEMU knows by a name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RamBlock {
@@ -93,9 +102,14 @@ impl LiveMemory {
     /// # Errors
     ///
     /// `PermissionDenied` where the kernel lets nobody look into another process.
-    pub(crate) fn open(kernel: &Path, id: i32, blocks: Vec<(RamBlock, u64)>) -> io::Result<Self> {
+    pub(crate) fn open(
+        kernel: &Path,
+        id: i32,
+        access: Access,
+        blocks: Vec<(RamBlock, u64)>,
+    ) -> io::Result<Self> {
         let process = kernel.join(id.to_string());
-        let content = File::options().read(true).write(true).open(process.join("mem"))?;
+        let content = File::options().read(true).write(access == Access::Write).open(process.join("mem"))?;
         let map = File::open(process.join("pagemap"))?;
         Ok(Self { blocks, content, map })
     }
@@ -283,8 +297,12 @@ mod tests {
         let begin = (buffer.as_ptr() as usize).div_ceil(PAGE) * PAGE;
         let offset = begin - buffer.as_ptr() as usize;
         let block = RamBlock { name: GUEST_MEMORY.to_owned(), pages: 32 };
-        let memory =
-            LiveMemory::open(Path::new("/proc"), std::process::id() as i32, vec![(block, begin as u64)]);
+        let memory = LiveMemory::open(
+            Path::new("/proc"),
+            std::process::id() as i32,
+            Access::Write,
+            vec![(block, begin as u64)],
+        );
         let memory = memory.unwrap();
         buffer[offset..offset + PAGE].fill(7);
         buffer[offset + 9 * PAGE] = 1;

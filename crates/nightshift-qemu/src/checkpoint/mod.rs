@@ -32,6 +32,7 @@ use nightshift_protocol::{CheckpointId, SandboxId};
 use nightshift_sandbox::CheckpointFacts;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use memory::Access;
 use memory::RamBlock;
 pub(crate) use restore::{Guest, Load, LoadError, load_into, missing, prepare, take_mark};
 pub(crate) use save::{How, live_memory, save};

@@ -9,7 +9,7 @@ use nightshift_protocol::SandboxId;
 use nightshift_sandbox::{CheckpointError, Generation, Remedy, StartError};
 use serde_json::json;
 
-use super::memory::RamBlock;
+use super::memory::{Access, RamBlock};
 use super::pages::{MemoryImage, PAGE, Run};
 use super::save::live_memory;
 use super::{CheckpointRecord, STATE_PAGES, layer, pages, share};
@@ -135,7 +135,7 @@ async fn load_memory(
     blocks: Vec<RamBlock>,
     image: MemoryImage,
 ) -> Result<(), LoadError> {
-    let opened = live_memory(machine, Path::new("/proc")).await;
+    let opened = live_memory(machine, Path::new("/proc"), Access::Write).await;
     let (memory, found) = opened.map_err(|error| LoadError::Other(from_saving(error)))?;
     if found != blocks {
         return Err(LoadError::Other(StartError::Refused {

@@ -15,7 +15,7 @@ use nightshift_sandbox::{AfterSave, CheckpointError, CheckpointFacts, MachineEve
 use serde_json::json;
 
 use super::layers::Disk;
-use super::memory::{LiveMemory, RamBlock, parse_blocks};
+use super::memory::{Access, LiveMemory, RamBlock, parse_blocks};
 use super::pages::{LONGEST_RUN, MemoryImage, PAGE, PagesWriter, Run};
 use super::{CheckpointRecord, FORMAT, STATE_PAGES, Staging, layer, pages, share, stream, whole};
 use crate::folder::{Purpose, name};
@@ -86,7 +86,7 @@ async fn save_running(
         return Err(refused("it is being made into a template"));
     };
     let goes_on = goes_on(machine).await?;
-    let (memory, blocks) = live_memory(machine, kernel).await?;
+    let (memory, blocks) = live_memory(machine, kernel, Access::Read).await?;
     let generation = generation(machine).await?;
     let disk = Disk::of(machine, below).await?;
     let folder = machine.folder().path().to_owned();
@@ -199,15 +199,18 @@ pub(super) async fn go_on(machine: &QemuMachine, goes_on: bool) {
 pub(crate) async fn live_memory(
     machine: &QemuMachine,
     kernel: &Path,
+    access: Access,
 ) -> Result<(Arc<LiveMemory>, Vec<RamBlock>), CheckpointError> {
     let answer = machine.execute("human-monitor-command", json!({ "command-line": "info ramblock" })).await?;
     let bytes = u64::from(machine.record().plan.size.memory_mib) << 20;
     let found = parse_blocks(answer.as_str().unwrap_or_default(), bytes)
         .map_err(|what| CheckpointError::Unsupported { what })?;
     let blocks = found.iter().map(|(block, _)| block.clone()).collect();
-    let id =
-        machine.folder().read_process_id().map_err(|source| io_error("its process is not known", source))?;
-    let memory = LiveMemory::open(kernel, id, found).map_err(|source| match source.kind() {
+    // The number is the process's own and not the one in the folder, which QEMU may write.
+    let opened = LiveMemory::open(kernel, machine.process().id(), access, found).and_then(|memory| {
+        if machine.process().is_there() { Ok(memory) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+    });
+    let memory = opened.map_err(|source| match source.kind() {
         // Where processes are hidden (`hidepid`, proc(5)) there is none.
         io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound => CheckpointError::Unsupported {
             what: "the kernel lets no process look into another's memory; `sysctl kernel.yama.ptrace_scope` says \
