@@ -127,6 +127,8 @@ mod tests {
             "168.63.129.16",
             "100.100.100.200",
             "fd00:ec2::254",
+            "fd20:ce::254",
+            "fd00:c1::a9fe:a9fe",
             "fe80::1",
         ] {
             assert_eq!(kind(address), AddressKind::LinkLocal, "{address}");
