@@ -1,4 +1,5 @@
 //! Commands that need a yes: nothing is run before it, and what was allowed is run once.
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use nightshift_protocol::{
     ApprovalDecision, ApprovalPolicy, DecideApproval, ErrorCode, EventBody, MessageDelivery, RunId, RunState,
