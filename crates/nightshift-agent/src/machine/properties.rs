@@ -329,7 +329,8 @@ proptest! {
         }
         machine.handle(AgentEvent::Cancelled);
         let before = machine.clone();
-        for event in play(&more) {
+        // One that had finished was final before, and work that comes back opens it again.
+        for event in play(&more).into_iter().filter(|event| !matches!(event, AgentEvent::SentBack { .. })) {
             prop_assert_eq!(machine.handle(event), Vec::new());
         }
         prop_assert_eq!(machine, before);
