@@ -686,7 +686,8 @@ mod tests {
             })
             .collect();
         let expected = json!({
-            "task": "task-0123456789", "run": "run-0123456789", "state": "inReview", "pullRequest": null, "branch": "b",
+            "task": "task-0123456789", "run": "run-0123456789", "state": "inReview", "pullRequest": null,
+            "pullRequestUrl": null, "branch": "b",
             "commits": 2, "seconds": 12.3, "sandboxReadyMs": 3,
             "evidence": [{"kind": "command", "claim": "Tests pass.", "step": "8.1", "command": "npm test", "exitCode": 0}],
         });
