@@ -59,6 +59,7 @@ impl Operation {
             "actions" => json!({"action": "screenshot"}),
             "comments" => json!({"path": "x", "line": 1, "words": "x"}),
             "rewind" | "fork" => json!({"checkpoint": "1.1"}),
+            "approval" => json!({"decision": {"type": "approved"}}),
             "session" => json!({"ticket": "x"}),
             _ => json!({}),
         }
