@@ -25,6 +25,10 @@ const OUTPUT_LINES: usize = 15;
 /// Longest piece of somebody else's text in one place, in characters.
 const LONGEST: usize = 4_000;
 
+/// An `@` that no name follows: GitHub looks for names after Markdown is made, where a backslash is gone, and a space
+/// without width is not.
+const UNCALLED: &str = "@&#8203;";
+
 /// What is known of a run when its pull request is written.
 #[derive(Debug, Clone)]
 pub struct BodyFacts<'a> {
@@ -99,6 +103,15 @@ pub fn compose_body(facts: &BodyFacts<'_>) -> String {
     }
     sections.push(cost(facts));
     sections.join("\n\n") + "\n"
+}
+
+/// Writes an answer of the agent to somebody's comment, for a site: each line is a paragraph of words and code. Whatever
+/// they contain, they call nobody and no program that reads comments, such as `@bot merge` or `/approve` does.
+pub fn compose_answer(words: &str) -> String {
+    let lines = cut(words);
+    let lines: Vec<String> =
+        lines.lines().map(|line| text_with(line, UNCALLED)).filter(|line| !line.is_empty()).collect();
+    if lines.is_empty() { "There are no words for it.".to_owned() } else { lines.join("\n\n") }
 }
 
 /// Each acceptance criterion with the numbers of what shows it.
@@ -319,22 +332,27 @@ fn deceives(character: char) -> bool {
 /// Words as one line of text. What stands between backticks is code; every other character that Markdown could take for
 /// something is escaped.
 fn text(words: &str) -> String {
+    text_with(words, "\\@")
+}
+
+/// The same with what stands for an `@`.
+fn text_with(words: &str, at_sign: &str) -> String {
     let line = one_line(words);
     let (mut escaped, mut from) = (String::new(), 0);
     while let Some((at, end)) = code_span(&line, from) {
         let ticks = line[at..].len() - line[at..].trim_start_matches('`').len();
-        escape(&line, from..at, &mut escaped);
+        escape(&line, from..at, at_sign, &mut escaped);
         escaped.push_str(&code(&line[at + ticks..end - ticks]));
         from = end;
     }
-    escape(&line, from..line.len(), &mut escaped);
+    escape(&line, from..line.len(), at_sign, &mut escaped);
     escaped
 }
 
 /// Words as one line within a picture's description or a table, where nothing is code.
 fn plain(words: &str) -> String {
     let (line, mut escaped) = (one_line(words), String::new());
-    escape(&line, 0..line.len(), &mut escaped);
+    escape(&line, 0..line.len(), "\\@", &mut escaped);
     escaped
 }
 
@@ -368,15 +386,19 @@ fn one_line(words: &str) -> String {
 }
 
 /// Escapes a part of a line; what is special at a line's beginning is so at its beginning only.
-fn escape(line: &str, part: std::ops::Range<usize>, escaped: &mut String) {
+fn escape(line: &str, part: std::ops::Range<usize>, at_sign: &str, escaped: &mut String) {
     for (index, character) in line[part.clone()].char_indices() {
         let index = part.start + index;
         let before = &line[..index];
         let after = line[index..].chars().nth(1);
+        if character == '@' {
+            escaped.push_str(at_sign);
+            continue;
+        }
         let special = match character {
-            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '!' | '|' | '~' | '&' | '$' | '@' => true,
-            // Lists, underlines of headings and rules, at the beginning of a line only.
-            '-' | '+' | '=' => before.is_empty(),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '!' | '|' | '~' | '&' | '$' => true,
+            // Lists, underlines of headings, rules and commands to bots, at the beginning of a line only.
+            '-' | '+' | '=' | '/' => before.is_empty(),
             // `1.` and `1)` begin a list, and `www.` is made a link by some.
             '.' | ')' => {
                 let www = before.len().checked_sub(3).and_then(|from| before.get(from..));
@@ -579,6 +601,17 @@ mod tests {
         assert_eq!(plain("`npm test`"), "\\`npm test\\`");
     }
 
+    #[test]
+    fn an_answer_calls_nobody_commands_no_bot_and_shows_no_picture() {
+        let words = "@dependabot merge\r\n/approve\n\n![x](https://evil.example/a.png) <!-- nightshift -->\nSee `a@b` and - / c.";
+        assert_eq!(
+            compose_answer(words),
+            "@&#8203;dependabot merge\n\n\\/approve\n\n\\!\\[x\\](https\\://evil.example/a.png) \\<\\!-- nightshift --\\>\n\n\
+             See `a@b` and - / c."
+        );
+        assert_eq!(compose_answer(" \n"), "There are no words for it.");
+    }
+
     /// What a reader of the body sees besides words: headings, pictures, links, HTML.
     fn marks(markdown: &str) -> Vec<String> {
         let mut marks = Vec::new();
@@ -638,6 +671,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn no_answer_becomes_a_mark(words in hostile()) {
+            let answer = compose_answer(&words);
+            prop_assert_eq!(marks(&answer), Vec::<String>::new(), "{}", answer);
+        }
+
         #[test]
         fn no_words_become_a_mark(words in hostile(), label in hostile(), shell in hostile(), output in hostile()) {
             let evidence = [screenshot(&words, &label), command(&words, &shell, &output)];

@@ -25,7 +25,7 @@ mod wire;
 pub use account::{Addresses, AppKey, Credential, GitHub, GitHubSettings, InvalidGitHubSettings, TokenKind};
 pub use address::Address;
 pub use error::GitHubError;
-pub use feedback::{CheckFailure, Conversation, RemoteState, ReviewThread, ThreadComment};
+pub use feedback::{CheckFailure, Checks, Conversation, RemoteState, ReviewThread, ThreadComment};
 pub use issues::{Association, RemoteIssue, TaskRequest};
 pub use pictures::{PictureFile, UploadError};
 pub use pull_requests::{NewRemotePullRequest, Remote, RemotePullRequest};

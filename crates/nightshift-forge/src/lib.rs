@@ -37,7 +37,7 @@ mod rework;
 pub mod secrets;
 mod source;
 
-pub use body::{BodyFacts, CommandFact, compose_body};
+pub use body::{BodyFacts, CommandFact, compose_answer, compose_body};
 pub use branch::{BranchName, InvalidBranchName};
 pub use browse::BrowseError;
 pub use bundle::{BundleError, BundleHeader, HeaderError};

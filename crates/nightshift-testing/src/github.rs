@@ -28,7 +28,9 @@ pub use description_public::webhook_example;
 pub use faults::Fault;
 pub use moments::Moment;
 pub use server::GitHub;
-pub use state::{CheckRun, Issue, IssueComment, PullRequest, PullRequestState, Review, ReviewComment, Token};
+pub use state::{
+    CheckRun, CommitStatus, Issue, IssueComment, PullRequest, PullRequestState, Review, ReviewComment, Token,
+};
 
 mod description_public {
     use serde_json::Value;

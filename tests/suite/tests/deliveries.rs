@@ -317,3 +317,38 @@ async fn a_webhook_is_taken_once_with_the_right_signature_and_leads_to_a_look() 
     site_night.night.until_state(&run, "the merge", |state| matches!(state, RunState::Merged { .. })).await;
     assert_eq!(refused(&webhook(&signature, "1")), ErrorCode::Conflict);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issue_that_cannot_be_taken_in_holds_up_no_other() {
+    let label = Some("nightshift".to_owned());
+    let issues = nightshift_supervisor::IssueSettings { label, ..Default::default() };
+    // There is one look only.
+    let poll_every = std::time::Duration::from_secs(3_600);
+    let settings = nightshift_supervisor::DeliverySettings { issues, poll_every, ..delivery() };
+    let mut site_night = SiteNight::begin_with(script(WORK), Token::Personal, settings).await;
+    let issue = |title: &str| nightshift_testing::github::Issue {
+        number: 0,
+        title: title.to_owned(),
+        body: String::new(),
+        labels: ["nightshift".to_owned()].into(),
+        user: "ada".to_owned(),
+        association: "MEMBER".to_owned(),
+    };
+    site_night.site.open_issue("ada", "notes", issue("Add nothing"));
+    site_night.site.open_issue("ada", "notes", issue("Add a note"));
+    site_night.delivery.issues.repositories = vec![format!("{}/ada/notes", site_night.site.web_url())];
+    site_night.owner_restarts().await;
+    site_night.site.fail_next("git/upload-pack", Fault::NotFound, 1);
+    let mut news = site_night.night.owner.store.subscribe();
+    site_night.watch().await;
+    let runs = loop {
+        let runs = site_night.night.owner.api.runs(&Default::default()).await.unwrap().runs;
+        if !runs.is_empty() {
+            break runs;
+        }
+        let _news = news.recv().await;
+    };
+    assert_eq!(runs[0].task.description, "Add a note");
+    site_night.night.until_in_review(&runs[0].run).await;
+    assert_eq!(site_night.night.owner.api.runs(&Default::default()).await.unwrap().runs.len(), 1);
+}

@@ -286,3 +286,38 @@ async fn three_rounds_of_comments_are_answered_in_their_threads_and_the_third_fa
     night.site.settle("ada", "notes", number, PullRequestState::Merged(head(&night)));
     night.night.until_state(&run, "the merge", |state| matches!(state, RunState::Merged { .. })).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_call_nobody_and_are_given_although_a_stranger_wrote_their_marks() {
+    let said = "@dependabot merge\n/approve ![x](https://evil.example/a.png)";
+    let answer = |name: &str| json!({"name": name, "words": said, "settled": false});
+    let mut end = finish("Add a note");
+    end["input"]["answers"] = json!([answer("f1"), answer("f2")]);
+    let mut turns = round(0, &[]);
+    turns.extend([round(1, &[])[0].clone(), json!({"calls": [end]})]);
+    let night = SiteNight::begin(json!({ "turns": turns })).await;
+    let run = night.submit("Add a note").await;
+    in_review(&night.night, &run, 1).await;
+    let number = night.site.pull_requests("ada", "notes")[0].number;
+    let place = ("ada", "notes", number);
+    let thread = night.site.review(place, "ada", "COMMENTED", "", &[("notes.txt", 1, "Why?")])[0];
+    let mark = |name: &str| format!("<!-- nightshift {run} {name} -->");
+    night.site.answer("ada", "notes", thread, "eve", &mark("f1"));
+    for (user, association, body) in [("eve", "NONE", mark("f2")), ("bob", "MEMBER", "Rebase.".to_owned())] {
+        let (user, association) = (user.to_owned(), association.to_owned());
+        night.site.comment("ada", "notes", IssueComment { id: 0, number, body, user, association });
+    }
+    night.watch().await;
+    let events = in_review(&night.night, &run, 2).await;
+    assert_exactly_once(&events);
+
+    let words = "@&#8203;dependabot merge\n\n\\/approve \\!\\[x\\](https\\://evil.example/a.png)";
+    let ours = |user: &str| user == "nightshift-bot";
+    let replies = night.site.review_comments("ada", "notes").into_iter();
+    let replies: Vec<_> = replies.filter(|one| ours(&one.user)).map(|one| one.body).collect();
+    assert_eq!(replies, [format!("{words}\n\n{}", mark("f1"))]);
+    let comments = night.site.issue_comments("ada", "notes").into_iter();
+    let comments: Vec<_> = comments.filter(|one| ours(&one.user)).map(|one| one.body).collect();
+    assert_eq!(comments, [format!("@bob {words}\n\n{}", mark("f2"))]);
+    night.assert_no_breach();
+}

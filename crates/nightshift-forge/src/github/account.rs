@@ -10,7 +10,7 @@ use nightshift_protocol::{Clock, OffsetDateTime};
 use octocrab::Octocrab;
 use reqwest::{Client, NoProxy, Proxy};
 use rustls_platform_verifier::BuilderVerifierExt as _;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::app::AppSigner;
 use super::limits::Gate;
@@ -190,6 +190,8 @@ pub(super) struct Inner {
     pub(super) gate: Gate,
     pub(super) tags: Mutex<HashMap<String, (String, Bytes)>>,
     pub(super) git: GitCredential,
+    /// Who the account is, once it was asked.
+    pub(super) login: OnceCell<String>,
 }
 
 pub(super) enum Known {
@@ -232,6 +234,7 @@ impl GitHub {
             gate: Gate::default(),
             tags: Mutex::default(),
             git,
+            login: OnceCell::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

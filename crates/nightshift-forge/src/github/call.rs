@@ -25,8 +25,11 @@ const TRIES: u32 = 4;
 /// The wait before the second try; it doubles.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 
-/// Pages of a list that are read at most, of 100 items each.
+/// Pages of a list that are read at most.
 const PAGES: u32 = 10;
+
+/// Items of a page; GitHub gives no more.
+const FULL: usize = 100;
 
 /// How long before its end a token is no longer used.
 const END_MARGIN: Duration = Duration::from_secs(120);
@@ -73,18 +76,32 @@ impl GitHub {
         what: &'static str,
         path: &str,
     ) -> Result<Vec<T>, GitHubError> {
-        let mut all = Vec::new();
+        let pages: Vec<Vec<T>> = self.read_pages(at, what, path, Vec::len).await?;
+        Ok(pages.into_iter().flatten().collect())
+    }
+
+    /// Reads the pages of something that is a list or has one, up to 1,000 items. A full page is always followed by a
+    /// look at the next: where the site says that a page has not changed, it does not say whether there is one.
+    pub(super) async fn read_pages<T: DeserializeOwned>(
+        &self,
+        at: &Address,
+        what: &'static str,
+        path: &str,
+        items: impl Fn(&T) -> usize,
+    ) -> Result<Vec<T>, GitHubError> {
+        let mut pages = Vec::new();
         let join = if path.contains('?') { '&' } else { '?' };
         for page in 1..=PAGES {
             let (body, more) =
-                self.read_bytes(at, what, &format!("{path}{join}per_page=100&page={page}")).await?;
-            let items: Vec<T> = serde_json::from_slice(&body).map_err(|_| self.nonsense(what))?;
-            all.extend(items);
-            if !more {
+                self.read_bytes(at, what, &format!("{path}{join}per_page={FULL}&page={page}")).await?;
+            let page: T = serde_json::from_slice(&body).map_err(|_| self.nonsense(what))?;
+            let full = items(&page) >= FULL;
+            pages.push(page);
+            if !(more || full) {
                 break;
             }
         }
-        Ok(all)
+        Ok(pages)
     }
 
     /// The body of an answer, also where the site says that it has not changed, and whether there is another page.

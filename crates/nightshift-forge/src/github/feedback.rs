@@ -1,6 +1,6 @@
 //! What people and checks say about a pull request.
 
-use nightshift_protocol::{CommitId, PullRequestId};
+use nightshift_protocol::{CommitId, OffsetDateTime, PullRequestId};
 use serde_json::{Value, json};
 
 use super::call::Change;
@@ -65,6 +65,15 @@ pub struct Conversation {
     pub approves: bool,
 }
 
+/// What the checks of a commit say: runs of checks, and the older statuses that other programs set.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Checks {
+    /// Those that failed.
+    pub failures: Vec<CheckFailure>,
+    /// Whether some have not ended.
+    pub running: bool,
+}
+
 /// A check that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckFailure {
@@ -76,6 +85,8 @@ pub struct CheckFailure {
     pub summary: String,
     /// Where people look at it.
     pub url: String,
+    /// When it ended, as the site has it.
+    pub at: Option<OffsetDateTime>,
 }
 
 impl Remote {
@@ -117,11 +128,28 @@ impl Remote {
         Ok(comments.into_iter().map(read).collect())
     }
 
-    /// Reads the checks of a commit: those that failed, or `None` while some still run.
-    pub async fn check_failures(&self, head: &CommitId) -> Result<Option<Vec<CheckFailure>>, GitHubError> {
-        let rest = format!("commits/{head}/check-runs?per_page=100");
-        let runs: wire::CheckRuns = self.get("reading checks", &rest).await?;
-        Ok(failures(runs.check_runs))
+    /// Reads the checks of a commit, up to 1,000 of each kind. A kind that the token may not see counts as none.
+    pub async fn checks(&self, head: &CommitId) -> Result<Checks, GitHubError> {
+        let (runs, statuses) = (format!("commits/{head}/check-runs"), format!("commits/{head}/status"));
+        let runs = self.pages("reading checks", &runs, |page: &wire::CheckRuns| page.check_runs.len()).await;
+        let of = |page: &wire::CombinedStatus| page.statuses.len();
+        let statuses = self.pages("reading statuses", &statuses, of).await;
+        let runs = seen(runs)?.into_iter().flat_map(|page| page.check_runs);
+        let statuses = seen(statuses)?.into_iter().flat_map(|page| page.statuses);
+        Ok(checks(runs.collect(), statuses.collect()))
+    }
+
+    /// Tells who the account is, as its comments show it; an App's login is `slug[bot]`. It is asked for once.
+    pub async fn login(&self) -> Result<String, GitHubError> {
+        let what = "asking who the account is";
+        let ask = async || {
+            // GraphQL says it to every kind of token; REST's `/user` only to those of people.
+            let data =
+                self.github.graphql(&self.address, what, "query { viewer { login } }", json!({})).await?;
+            let login = data["viewer"]["login"].as_str().map(str::to_owned);
+            login.ok_or_else(|| self.github.nonsense(what))
+        };
+        self.github.inner.login.get_or_try_init(ask).await.cloned()
     }
 
     /// Answers in the thread of a comment.
@@ -202,22 +230,39 @@ fn threads(comments: Vec<wire::ReviewComment>) -> Vec<ReviewThread> {
     threads
 }
 
-fn failures(runs: Vec<wire::CheckRun>) -> Option<Vec<CheckFailure>> {
-    if runs.iter().any(|run| run.status != "completed") {
-        return None;
+/// What was read, or nothing where the token may not.
+fn seen<T>(read: Result<Vec<T>, GitHubError>) -> Result<Vec<T>, GitHubError> {
+    match read {
+        Err(GitHubError::NoPermission { .. } | GitHubError::NotFound { .. }) => Ok(Vec::new()),
+        read => read,
     }
+}
+
+fn checks(runs: Vec<wire::CheckRun>, statuses: Vec<wire::CommitStatus>) -> Checks {
+    let running = runs.iter().any(|run| run.status != "completed")
+        || statuses.iter().any(|status| status.state == "pending");
     let failed = |run: &wire::CheckRun| {
-        matches!(run.conclusion.as_deref(), Some("failure" | "timed_out" | "startup_failure"))
+        run.status == "completed"
+            && matches!(run.conclusion.as_deref(), Some("failure" | "timed_out" | "startup_failure"))
     };
     let read = |run: wire::CheckRun| {
         let output = run.output.unwrap_or(wire::CheckOutput { title: None, summary: None });
-        let summary = output.summary.or(output.title).unwrap_or_default();
         CheckFailure {
             name: run.name,
             conclusion: run.conclusion.unwrap_or_default(),
-            summary,
+            summary: output.summary.or(output.title).unwrap_or_default(),
             url: run.html_url.unwrap_or_default(),
+            at: run.completed_at,
         }
     };
-    Some(runs.into_iter().filter(failed).map(read).collect())
+    let of_status = |status: wire::CommitStatus| CheckFailure {
+        name: status.context,
+        conclusion: status.state,
+        summary: status.description.unwrap_or_default(),
+        url: status.target_url.unwrap_or_default(),
+        at: status.updated_at,
+    };
+    let runs = runs.into_iter().filter(failed).map(read);
+    let statuses = statuses.into_iter().filter(|one| matches!(one.state.as_str(), "failure" | "error"));
+    Checks { failures: runs.chain(statuses.map(of_status)).collect(), running }
 }

@@ -69,11 +69,6 @@ pub struct TaskRequest {
 }
 
 impl Remote {
-    /// Reads an issue.
-    pub async fn issue(&self, number: u64) -> Result<RemoteIssue, GitHubError> {
-        Ok(read_issue(self.get("reading the issue", &format!("issues/{number}")).await?))
-    }
-
     /// Finds the open issues with a label, oldest first. Pull requests are none.
     pub async fn labelled_issues(&self, label: &str) -> Result<Vec<TaskRequest>, GitHubError> {
         let rest = format!("issues?state=open&sort=created&direction=asc&labels={}", escaped(label));
@@ -90,24 +85,30 @@ impl Remote {
         Ok(issues.map(request).collect())
     }
 
-    /// Finds those of the newest 100 comments on issues that mention `name`, as in `@name please …`.
-    pub async fn mentions(&self, name: &str) -> Result<Vec<TaskRequest>, GitHubError> {
+    /// Finds those of the newest 100 comments on issues that mention `name`, as in `@name please …`, and were written by
+    /// one of `who`. Pull requests are no issues: what is said there is about work that there is already.
+    pub async fn mentions(&self, name: &str, who: &[String]) -> Result<Vec<TaskRequest>, GitHubError> {
         let rest = "issues/comments?sort=created&direction=desc&per_page=100";
         let comments: Vec<wire::IssueComment> = self.get("reading comments", rest).await?;
         let mut requests = Vec::new();
         for comment in comments {
             let words = comment.body.as_deref().unwrap_or_default();
-            let number = comment.issue_url.as_deref().and_then(|url| url.rsplit('/').next()?.parse().ok());
-            let (true, Some(number)) = (mentions(words, name), number) else { continue };
-            let issue = match self.issue(number).await {
-                Ok(issue) => issue,
+            let number: Option<u64> =
+                comment.issue_url.as_deref().and_then(|url| url.rsplit('/').next()?.parse().ok());
+            let asked_by = comment.user.map_or_else(|| "ghost".to_owned(), |user| user.login);
+            let may_ask = who.iter().any(|login| login.eq_ignore_ascii_case(&asked_by));
+            let (true, Some(number)) = (may_ask && mentions(words, name), number) else { continue };
+            let read = self.get::<wire::Issue>("reading the issue", &format!("issues/{number}")).await;
+            let issue = match read {
+                Ok(issue) if issue.pull_request.is_some() => continue,
+                Ok(issue) => read_issue(issue),
                 // It was deleted, or is in a part of the repository that the token may not see.
                 Err(GitHubError::NotFound { .. }) => continue,
                 Err(error) => return Err(error),
             };
             requests.push(TaskRequest {
                 issue,
-                asked_by: comment.user.map_or_else(|| "ghost".to_owned(), |user| user.login),
+                asked_by,
                 association: Association::of(comment.author_association.as_deref()),
                 comment: Some(comment.id),
                 words: comment.body,

@@ -109,6 +109,15 @@ impl Remote {
         self.github.read_all(&self.address, what, &self.path(rest)).await
     }
 
+    pub(super) async fn pages<T: serde::de::DeserializeOwned>(
+        &self,
+        what: &'static str,
+        rest: &str,
+        items: impl Fn(&T) -> usize,
+    ) -> Result<Vec<T>, GitHubError> {
+        self.github.read_pages(&self.address, what, &self.path(rest), items).await
+    }
+
     pub(super) async fn send<T: serde::de::DeserializeOwned>(
         &self,
         what: &'static str,

@@ -89,6 +89,23 @@ pub(super) struct CheckRun {
     pub(super) conclusion: Option<String>,
     pub(super) output: Option<CheckOutput>,
     pub(super) html_url: Option<String>,
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub(super) completed_at: Option<OffsetDateTime>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct CombinedStatus {
+    pub(super) statuses: Vec<CommitStatus>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct CommitStatus {
+    pub(super) context: String,
+    pub(super) state: String,
+    pub(super) description: Option<String>,
+    pub(super) target_url: Option<String>,
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub(super) updated_at: Option<OffsetDateTime>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nightshift_forge::github::{
-    Addresses, AppKey, Association, Credential, GitHub, GitHubError, GitHubSettings, NewRemotePullRequest,
-    PictureFile, Remote, RemoteState, UploadError,
+    Addresses, AppKey, Association, Checks, Credential, GitHub, GitHubError, GitHubSettings,
+    NewRemotePullRequest, PictureFile, Remote, RemoteState, UploadError,
 };
 use nightshift_forge::secrets::Secret;
 use nightshift_forge::{
@@ -242,11 +242,81 @@ async fn checks_are_not_judged_before_all_have_ended() {
     };
     bench.site.check("o", "r", check("lint", Some("success")));
     bench.site.check("o", "r", check("test", None));
-    assert_eq!(bench.remote.check_failures(&bench.head).await.unwrap(), None);
+    let running = bench.remote.checks(&bench.head).await.unwrap();
+    assert_eq!(running, Checks { failures: Vec::new(), running: true });
     bench.site.check("o", "r", check("test", Some("failure")));
-    let failures = bench.remote.check_failures(&bench.head).await.unwrap().unwrap();
-    assert_eq!(failures.len(), 1);
+    let Checks { failures, running } = bench.remote.checks(&bench.head).await.unwrap();
+    assert_eq!((failures.len(), running), (1, false));
     assert_eq!((failures[0].name.as_str(), failures[0].summary.as_str()), ("test", "1 test failed"));
+    assert_eq!(bench.site.breaches(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn red_statuses_and_checks_beyond_the_first_page_are_failures() {
+    let bench = bench().await;
+    bench.push().await;
+    let sha = || bench.head.to_string();
+    let status = |context: &str, state: &str| fake::CommitStatus {
+        sha: sha(),
+        context: context.to_owned(),
+        state: state.to_owned(),
+        description: "The build broke".to_owned(),
+    };
+    for number in 1..=101 {
+        let conclusion = Some(if number == 101 { "failure" } else { "success" }.to_owned());
+        let (name, summary) = (format!("test {number}"), String::new());
+        bench.site.check("o", "r", fake::CheckRun { id: 0, sha: sha(), name, conclusion, summary });
+    }
+    for (context, state) in [("jenkins", "failure"), ("bisect", "error"), ("lint", "success")] {
+        bench.site.status("o", "r", status(context, state));
+    }
+    let failed = |checks: Checks| {
+        let names = checks.failures.into_iter().map(|failure| (failure.name, failure.conclusion));
+        (names.collect::<Vec<_>>(), checks.running)
+    };
+    let named = |name: &str, conclusion: &str| (name.to_owned(), conclusion.to_owned());
+    let of_checks = named("test 101", "failure");
+    let all = vec![of_checks.clone(), named("jenkins", "failure"), named("bisect", "error")];
+    assert_eq!(failed(bench.remote.checks(&bench.head).await.unwrap()), (all.clone(), false));
+    // What the token may not see hides nothing of what it may.
+    bench.site.fail_next("repos/get-combined-status-for-ref", Fault::NoPermission, 1);
+    assert_eq!(failed(bench.remote.checks(&bench.head).await.unwrap()), (vec![of_checks], false));
+    bench.site.status("o", "r", status("lint", "pending"));
+    assert_eq!(failed(bench.remote.checks(&bench.head).await.unwrap()), (all, true));
+    assert_eq!(bench.site.breaches(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_account_asks_once_who_it_is() {
+    let bench = bench().await;
+    for _ in 0..2 {
+        assert_eq!(bench.remote.login().await.unwrap(), "nightshift");
+    }
+    assert_eq!(bench.site.requests().iter().filter(|one| *one == "graphql/viewer").count(), 1);
+    assert_eq!(bench.site.breaches(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_is_said_in_pull_requests_or_by_others_is_no_mention() {
+    let bench = bench().await;
+    bench.push().await;
+    let number = bench.remote.create_pull_request(&bench.new_pull_request()).await.unwrap().number;
+    bench.remote.add_labels(number, &["nightshift".to_owned()]).await.unwrap();
+    let who = ["Ada".to_owned()];
+    for user in ["mallory", "ada"] {
+        let comment = IssueComment {
+            id: 0,
+            number: number.0,
+            body: "@nightshift shorter, please".to_owned(),
+            user: user.to_owned(),
+            association: "MEMBER".to_owned(),
+        };
+        bench.site.comment("o", "r", comment);
+        assert_eq!(bench.remote.mentions("nightshift", &who).await.unwrap(), []);
+    }
+    assert_eq!(bench.remote.labelled_issues("nightshift").await.unwrap(), []);
+    // Only what somebody says who may ask is followed.
+    assert_eq!(bench.site.requests().iter().filter(|one| *one == "issues/get").count(), 1);
     assert_eq!(bench.site.breaches(), Vec::<String>::new());
 }
 
@@ -313,7 +383,7 @@ async fn issues_are_found_by_label_and_by_mention() {
         (number, "The login test is flaky")
     );
     assert_eq!(bench.remote.labelled_issues("other").await.unwrap(), []);
-    let mentions = bench.remote.mentions("nightshift").await.unwrap();
+    let mentions = bench.remote.mentions("nightshift", &["Mallory".to_owned()]).await.unwrap();
     assert_eq!(mentions.len(), 1);
     assert!(!mentions[0].association.is_trusted());
     bench.remote.tell_issue(number, "Pull request #2").await.unwrap();
@@ -350,6 +420,7 @@ async fn an_app_buys_tokens_for_its_installation() {
     bench.push().await;
     remote.create_pull_request(&bench.new_pull_request()).await.unwrap();
     assert_eq!(github.secrets().await.len(), 1);
+    assert_eq!(remote.login().await.unwrap(), "nightshift[bot]");
     assert_eq!(bench.site.breaches(), Vec::<String>::new());
 }
 

@@ -10,8 +10,8 @@ use nightshift_forge::github::{
 };
 use nightshift_forge::{
     BodyFacts, BranchName, CommandFact, DiffFacts, FileChange, GitError, NewPullRequest, PICTURES_BRANCH,
-    PullRequestError, PushError, Repository, Revision, compose_body, pre_review, reworked_percent,
-    secrets_in,
+    PullRequestError, PushError, Repository, Revision, compose_answer, compose_body, pre_review,
+    reworked_percent, secrets_in,
 };
 use nightshift_protocol::{
     ArtifactId, CommitId, DeliveryTarget, ErrorCode, EventBody, Evidence, EvidenceSource, FeedbackAnswer,
@@ -20,6 +20,7 @@ use nightshift_protocol::{
 };
 
 use super::body::for_remote;
+use super::marks::{mark, mark_in, marked};
 use super::pictures::{RecordingFrame, ScreenReader, VideoMaker, clean, record};
 use super::{DeliveryAction, DeliveryProgress, PicturePolicy, branch, repository_of};
 use crate::acts::Trouble;
@@ -499,11 +500,13 @@ impl Courier {
     /// Links the pull request under its issue. It is a courtesy: where the token may not, the work is there all the same.
     async fn tell_issue(&self, number: PullRequestId, issue: u64) -> Result<Vec<EventBody>, Failure> {
         let remote = self.remote().await?;
-        let mark = format!("<!-- nightshift {} issue -->", self.run);
+        let mark = mark(&self.run, "issue");
         let there = async {
+            let login = remote.login().await?;
             let conversation = remote.conversation(PullRequestId(issue)).await?;
-            if !conversation.iter().any(|one| one.words.contains(&mark)) {
-                remote.tell_issue(issue, &format!("#{number} is ready for a review.\n\n{mark}")).await?;
+            if !conversation.iter().any(|one| mark_in(&login, &one.author, &one.words) == Some(&*mark)) {
+                let words = marked(&format!("#{number} is ready for a review."), &self.run, "issue");
+                remote.tell_issue(issue, &words).await?;
             }
             Ok::<_, GitHubError>(())
         };
@@ -527,17 +530,19 @@ impl Courier {
         let told = Ok(vec![EventBody::FeedbackTold { name: item.name.clone() }]);
         let remote = self.remote().await?;
         // By it an answer that was given before a crash is found.
-        let mark = format!("<!-- nightshift {} {} -->", self.run, item.name);
-        let words = self.shared.settings.delivery.redactor.redact(&answer.words).into_owned();
-        let words = format!("{words}\n\n{mark}");
+        let mark = mark(&self.run, &item.name);
+        // What is escaped looks no more like the secret it is, so that is looked for first.
+        let words = compose_answer(&self.shared.settings.delivery.redactor.redact(&answer.words));
+        let words = marked(&words, &self.run, &item.name);
         match &item.source {
             FeedbackSource::Thread { comment, .. } => {
+                let login = remote.login().await?;
                 let threads = remote.review_threads(number).await?;
                 let said = threads
                     .iter()
                     .filter(|thread| thread.comment == *comment)
                     .flat_map(|thread| &thread.said);
-                if !said.into_iter().any(|one| one.words.contains(&mark)) {
+                if !said.into_iter().any(|one| mark_in(&login, &one.author, &one.words) == Some(&*mark)) {
                     remote.reply(number, *comment, &words).await?;
                 }
                 if answer.settled {
@@ -546,8 +551,9 @@ impl Courier {
             }
             FeedbackSource::Review { review: 0, .. } => {}
             FeedbackSource::Comment { author, .. } | FeedbackSource::Review { author, .. } => {
+                let login = remote.login().await?;
                 let conversation = remote.conversation(number).await?;
-                if !conversation.iter().any(|one| one.words.contains(&mark)) {
+                if !conversation.iter().any(|one| mark_in(&login, &one.author, &one.words) == Some(&*mark)) {
                     remote.comment(number, &format!("@{author} {words}")).await?;
                 }
             }

@@ -6,10 +6,15 @@
 //! what was asked for here ────────▶ said ─┘
 //! ```
 
-use nightshift_forge::github::{CheckFailure, Conversation, ReviewThread, ThreadComment};
-use nightshift_protocol::{CommitId, ErrorCode, FeedbackItem, FeedbackSource, RunId, UserError};
+use std::time::Duration;
+
+use nightshift_forge::github::{CheckFailure, Checks, Conversation, ReviewThread, ThreadComment};
+use nightshift_protocol::{
+    CommitId, ErrorCode, FeedbackItem, FeedbackSource, OffsetDateTime, RunId, UserError,
+};
 
 use super::DeliveryProgress;
+use super::marks::mark_in;
 
 /// The longest words of one piece of feedback, in characters.
 pub(crate) const LONGEST: usize = 4_000;
@@ -17,8 +22,8 @@ pub(crate) const LONGEST: usize = 4_000;
 /// Pieces of feedback of one round; more wait for the next.
 const ROUND: usize = 30;
 
-/// What marks an answer of ours, whoever's account it was written by.
-pub(crate) const MARK: &str = "<!-- nightshift ";
+/// How long a failed check waits for those that still run, so that one that never ends does not hide it.
+const FAILURE_WAITS: Duration = Duration::from_secs(30 * 60);
 
 /// Something that was said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,10 +48,12 @@ pub(crate) enum News {
 pub(crate) struct Shown {
     /// The newest commit there.
     pub(crate) head: CommitId,
+    /// Who the account is: its comments may be answers of ours.
+    pub(crate) login: String,
     pub(crate) threads: Vec<ReviewThread>,
     pub(crate) reviews: Vec<Conversation>,
     pub(crate) conversation: Vec<Conversation>,
-    /// Checks that failed; `None` while some still run.
+    /// Checks that failed; `None` while they wait for others ([`failures_to_tell`]).
     pub(crate) failures: Option<Vec<CheckFailure>>,
     /// The base branch's newest commit, when the work does not fit it any more.
     pub(crate) conflict: Option<CommitId>,
@@ -105,6 +112,13 @@ pub(crate) fn decide(progress: &DeliveryProgress, run: &RunId, news: News, check
     Decision::Escalate(items, error)
 }
 
+/// The failures that are told of now: all that are there once every check has ended, or once one of them has waited long
+/// enough for the others. Together they cost the agent one round.
+pub(crate) fn failures_to_tell(checks: Checks, now: OffsetDateTime) -> Option<Vec<CheckFailure>> {
+    let waited = |failure: &CheckFailure| failure.at.is_some_and(|at| now - at >= FAILURE_WAITS);
+    (!checks.running || checks.failures.iter().any(waited)).then_some(checks.failures)
+}
+
 /// What the history does not have yet. Strangers' words are left out: they may ask for nothing here.
 fn unread(progress: &DeliveryProgress, shown: &Shown) -> Vec<Said> {
     let known = |is: &dyn Fn(&FeedbackSource) -> bool| progress.feedback.iter().any(|item| is(&item.source));
@@ -112,7 +126,9 @@ fn unread(progress: &DeliveryProgress, shown: &Shown) -> Vec<Said> {
     let mut say = |source: FeedbackSource, words: String| found.push(Said { source, words });
     for thread in &shown.threads {
         // Neither strangers nor answers of ours are news.
-        let theirs = |one: &&ThreadComment| one.association.is_trusted() && !one.words.contains(MARK);
+        let theirs = |one: &&ThreadComment| {
+            one.association.is_trusted() && mark_in(&shown.login, &one.author, &one.words).is_none()
+        };
         let Some(newest) = thread.said.iter().rfind(theirs) else { continue };
         let read = known(
             &|source| matches!(source, FeedbackSource::Thread { comment, newest: read, .. } if *comment == thread.comment && *read >= newest.id),
@@ -131,7 +147,9 @@ fn unread(progress: &DeliveryProgress, shown: &Shown) -> Vec<Said> {
         };
         say(source, words.join("\n\n"));
     }
-    let trusted = |one: &&Conversation| one.association.is_trusted() && !one.words.contains(MARK);
+    let trusted = |one: &&Conversation| {
+        one.association.is_trusted() && mark_in(&shown.login, &one.author, &one.words).is_none()
+    };
     for review in shown.reviews.iter().filter(trusted) {
         let read =
             known(&|source| matches!(source, FeedbackSource::Review { review: id, .. } if *id == review.id));

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Supervisor;
-use crate::delivery::news::{News, Shown};
+use crate::delivery::news::{News, Shown, failures_to_tell};
 use crate::delivery::{self, issues};
 use crate::progress::RunProgress;
 use crate::run::Wish;
@@ -156,7 +156,7 @@ impl Supervisor {
             requests.extend(remote.labelled_issues(label).await.map_err(failed)?);
         }
         if let Some(mention) = settings.mention.as_ref().filter(|_| !settings.who.is_empty()) {
-            requests.extend(remote.mentions(mention).await.map_err(failed)?);
+            requests.extend(remote.mentions(mention, &settings.who).await.map_err(failed)?);
         }
         if requests.is_empty() {
             return Ok(());
@@ -177,8 +177,15 @@ impl Supervisor {
                 issue: Some(task.issue),
                 uncommitted: Uncommitted::Refuse,
             };
-            let begun = self.submit(request).await?;
-            tracing::info!(run = %begun.run, number, repository = named, "an issue became a task");
+            match self.submit(request).await {
+                Ok(begun) => {
+                    tracing::info!(run = %begun.run, number, repository = named, "an issue became a task");
+                }
+                // It is tried again at the next look, and holds up no other.
+                Err(error) => {
+                    tracing::warn!(number, repository = named, %error, "an issue could not become a task");
+                }
+            }
         }
         Ok(())
     }
@@ -248,8 +255,8 @@ impl Supervisor {
     ) -> Result<Shown, UserError> {
         let failed = |error| trouble::github(&error);
         let number = seen.number;
-        let failures = match remote.check_failures(&seen.head).await {
-            Ok(failures) => failures,
+        let failures = match remote.checks(&seen.head).await {
+            Ok(checks) => failures_to_tell(checks, self.shared.clock.now()),
             Err(error) if error.may_pass() => return Err(failed(error)),
             // A token without the right to see checks sees the rest all the same.
             Err(_) => None,
@@ -261,6 +268,7 @@ impl Supervisor {
         };
         Ok(Shown {
             head: seen.head.clone(),
+            login: remote.login().await.map_err(failed)?,
             threads: remote.review_threads(number).await.map_err(failed)?,
             reviews: remote.reviews(number).await.map_err(failed)?,
             conversation: remote.conversation(number).await.map_err(failed)?,

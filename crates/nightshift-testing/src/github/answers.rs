@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::description::Description;
 use super::git::head_of;
 use super::state::{
-    CheckRun, Issue, IssueComment, PullRequest, PullRequestState, Repository, Review, ReviewComment, overlay,
+    CheckRun, CommitStatus, Issue, IssueComment, PullRequest, PullRequestState, Repository, Review,
+    ReviewComment, overlay,
 };
 
 /// When everything happened; who needs an order has the ids.
@@ -153,7 +154,49 @@ pub(super) fn issue(one: &Issue, repository: &Repository, web: &str) -> Value {
     value
 }
 
-pub(super) fn check_runs(runs: &[&CheckRun]) -> Value {
+/// A pull request as an issue, which each of them is as well.
+pub(super) fn issue_of_pull_request(one: &PullRequest, repository: &Repository, web: &str) -> Value {
+    let url = format!("{web}/{}/pull/{}", repository.full_name(), one.number);
+    let mut value = filled(
+        "issues/list-for-repo",
+        json!({
+            "number": one.number, "title": one.title, "body": one.body, "html_url": url,
+            "state": if one.state == PullRequestState::Open { "open" } else { "closed" },
+            "pull_request": { "html_url": url },
+        }),
+    );
+    value["labels"] = labels(one.labels.iter().cloned());
+    value
+}
+
+pub(super) fn combined_status(sha: &str, all: usize, page: &[&CommitStatus]) -> Value {
+    let mut whole = Description::get().example("repos/get-combined-status-for-ref");
+    let one = whole["statuses"][0].clone();
+    let status = |status: &&CommitStatus| {
+        let mut value = one.clone();
+        let (context, state, description) = (&status.context, &status.state, &status.description);
+        overlay(
+            &mut value,
+            json!({ "context": context, "state": state, "description": description, "updated_at": AT }),
+        );
+        value
+    };
+    let state = |states: &[&str]| page.iter().any(|one| states.contains(&one.state.as_str()));
+    // "failure if any of the contexts report as error or failure, pending if there are no statuses or a context is
+    // pending, success if the latest status for all contexts is success" (REST reference).
+    let combined = match () {
+        () if state(&["error", "failure"]) => "failure",
+        () if page.is_empty() || state(&["pending"]) => "pending",
+        () => "success",
+    };
+    whole["sha"] = json!(sha);
+    whole["state"] = json!(combined);
+    whole["statuses"] = page.iter().map(status).collect();
+    whole["total_count"] = json!(all);
+    whole
+}
+
+pub(super) fn check_runs(all: usize, runs: &[&CheckRun]) -> Value {
     let whole = Description::get().example("checks/list-for-ref");
     let one = whole["check_runs"][0].clone();
     let run = |run: &&CheckRun| {
@@ -171,5 +214,5 @@ pub(super) fn check_runs(runs: &[&CheckRun]) -> Value {
         );
         value
     };
-    json!({ "total_count": runs.len(), "check_runs": runs.iter().map(run).collect::<Vec<_>>() })
+    json!({ "total_count": all, "check_runs": runs.iter().map(run).collect::<Vec<_>>() })
 }

@@ -1,4 +1,4 @@
-//! The few things that only GraphQL has: drafts made ready, and threads of review comments.
+//! The few things that only GraphQL has: drafts made ready, threads of review comments, and who any token belongs to.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -8,16 +8,17 @@ use super::state::State;
 
 /// The name under which a fault is planned for a query, for example `graphql/resolveReviewThread`.
 pub(super) fn operation(query: &str) -> &'static str {
-    const KNOWN: [(&str, &str); 3] = [
+    const KNOWN: [(&str, &str); 4] = [
         ("markPullRequestReadyForReview", "graphql/markPullRequestReadyForReview"),
         ("resolveReviewThread", "graphql/resolveReviewThread"),
         ("reviewThreads", "graphql/reviewThreads"),
+        ("viewer", "graphql/viewer"),
     ];
     KNOWN.iter().find(|(word, _)| query.contains(word)).map_or("graphql/unknown", |(_, name)| name)
 }
 
 /// Carries a query out. Only what is asked by variables is understood: values within a query are a breach.
-pub(super) fn act(state: &mut State, body: &Value) -> Reply {
+pub(super) fn act(state: &mut State, login: &str, body: &Value) -> Reply {
     let query = body["query"].as_str().unwrap_or_default();
     let variables = &body["variables"];
     let text = |name: &str| variables[name].as_str().unwrap_or_default().to_owned();
@@ -34,6 +35,7 @@ pub(super) fn act(state: &mut State, body: &Value) -> Reply {
                 json!({ "markPullRequestReadyForReview": { "pullRequest": { "isDraft": false } } })
             })
         }
+        "graphql/viewer" => Some(json!({ "viewer": { "login": login } })),
         "graphql/resolveReviewThread" => {
             let id = text("id");
             let comment = id.strip_prefix("PRRT_").and_then(|id| id.parse::<u64>().ok());

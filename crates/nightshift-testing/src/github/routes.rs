@@ -36,11 +36,17 @@ impl Call<'_> {
 
     /// One page of a list, as `page` and `per_page` ask for it.
     fn page(&self, all: Vec<Value>) -> Reply {
+        self.page_within(all, |_, page| Value::Array(page))
+    }
+
+    /// One page of a list within something, which `whole` makes of the number of all and of those of the page.
+    fn page_within<T>(&self, all: Vec<T>, whole: impl FnOnce(usize, Vec<T>) -> Value) -> Reply {
         let number = |name, fallback| self.query(name).and_then(|text| text.parse().ok()).unwrap_or(fallback);
         let (page, size) = (number("page", 1_usize).max(1), number("per_page", 30_usize).clamp(1, 100));
         let more = all.len() > page * size;
-        let items: Vec<Value> = all.into_iter().skip((page - 1) * size).take(size).collect();
-        let reply = Reply::json(StatusCode::OK, Value::Array(items));
+        let count = all.len();
+        let items = all.into_iter().skip((page - 1) * size).take(size).collect();
+        let reply = Reply::json(StatusCode::OK, whole(count, items));
         // Who follows the pages looks for `rel="next"` (RFC 8288).
         if more {
             reply.header("link", &format!("<{}/next?page={}>; rel=\"next\"", self.web, page + 1))
@@ -118,18 +124,24 @@ pub(super) fn act(state: &mut State, call: &Call<'_>) -> Reply {
         }
         "issues/get" => {
             let number = call.number("issue_number");
-            let found = repository.issues.iter().find(|one| one.number == number);
-            found.map_or_else(not_found, |one| {
-                Reply::json(StatusCode::OK, answers::issue(one, repository, web))
-            })
+            let issue = repository.issues.iter().find(|one| one.number == number);
+            let issue = issue.map(|one| answers::issue(one, repository, web));
+            let pull_request = repository.pull_requests.iter().find(|one| one.number == number);
+            let pull_request = pull_request.map(|one| answers::issue_of_pull_request(one, repository, web));
+            issue.or(pull_request).map_or_else(not_found, |found| Reply::json(StatusCode::OK, found))
         }
         "issues/list-for-repo" => {
             let wanted = call.query("labels").map(str::to_owned);
             let fits = |labels: &std::collections::BTreeSet<String>| {
                 wanted.as_ref().is_none_or(|wanted| wanted.split(',').all(|label| labels.contains(label)))
             };
-            let list = repository.issues.iter().filter(|one| fits(&one.labels));
-            call.page(list.map(|one| answers::issue(one, repository, web)).collect())
+            let issues = repository.issues.iter().filter(|one| fits(&one.labels));
+            let issues = issues.map(|one| answers::issue(one, repository, web));
+            // "GitHub's REST API considers every pull request an issue" (REST reference).
+            let open = |one: &&PullRequest| one.state == PullRequestState::Open && fits(&one.labels);
+            let pull_requests = repository.pull_requests.iter().filter(open);
+            let pull_requests = pull_requests.map(|one| answers::issue_of_pull_request(one, repository, web));
+            call.page(issues.chain(pull_requests).collect())
         }
         "issues/add-labels" => {
             let number = call.number("issue_number");
@@ -169,15 +181,12 @@ pub(super) fn act(state: &mut State, call: &Call<'_>) -> Reply {
         "checks/list-for-ref" => {
             let sha = parameter("ref");
             let runs: Vec<_> = repository.check_runs.iter().filter(|one| one.sha == sha).collect();
-            Reply::json(StatusCode::OK, answers::check_runs(&runs))
+            call.page_within(runs, |all, page| answers::check_runs(all, &page))
         }
         "repos/get-combined-status-for-ref" => {
-            let mut status = super::description::Description::get().example(call.operation);
-            status["sha"] = json!(parameter("ref"));
-            status["state"] = json!("pending");
-            status["statuses"] = json!([]);
-            status["total_count"] = json!(0);
-            Reply::json(StatusCode::OK, status)
+            let sha = parameter("ref");
+            let statuses: Vec<_> = repository.statuses.iter().filter(|one| one.sha == sha).collect();
+            call.page_within(statuses, |all, page| answers::combined_status(sha, all, &page))
         }
         other => {
             state.breaches.push(format!("the fake has no {other}"));

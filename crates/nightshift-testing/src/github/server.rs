@@ -24,8 +24,8 @@ use super::git::{GitHistory, GitRequest, backend, clone_bare, head_of};
 use super::moments::{Moment, Moments};
 use super::routes::{Call, act, not_found};
 use super::state::{
-    CheckRun, Issue, IssueComment, PullRequest, PullRequestState, Repository, Review, ReviewComment, State,
-    Token,
+    CheckRun, CommitStatus, Issue, IssueComment, PullRequest, PullRequestState, Repository, Review,
+    ReviewComment, State, Token,
 };
 use super::{attachments, graphql};
 
@@ -164,6 +164,7 @@ impl GitHub {
             issue_comments: Vec::new(),
             resolved: [].into(),
             check_runs: Vec::new(),
+            statuses: Vec::new(),
         });
         Ok(git_dir)
     }
@@ -308,6 +309,24 @@ impl GitHub {
         }
     }
 
+    /// A program sets a status of a commit, or sets it anew.
+    pub fn status(&self, owner: &str, name: &str, status: CommitStatus) {
+        self.with(owner, name, |repository| {
+            repository.statuses.retain(|one| (&one.sha, &one.context) != (&status.sha, &status.context));
+            repository.statuses.push(status);
+        });
+    }
+
+    /// Comments on lines, by whoever wrote them: a person answers in a thread.
+    pub fn answer(&self, owner: &str, name: &str, to: u64, user: &str, body: &str) {
+        let mut all = self.shared.state();
+        let id = all.next_id();
+        let Some(repository) = all.repository(owner, name) else { return };
+        let Some(first) = repository.review_comments.iter().find(|one| one.id == to).cloned() else { return };
+        let (user, body) = (user.to_owned(), body.to_owned());
+        repository.review_comments.push(ReviewComment { id, in_reply_to: Some(to), user, body, ..first });
+    }
+
     /// The base branch moves on so that a pull request can no longer be merged, or can again.
     pub fn set_mergeable(&self, owner: &str, name: &str, number: u64, mergeable: Option<bool>) {
         self.with(owner, name, |repository| {
@@ -389,8 +408,12 @@ async fn answer(shared: &Arc<Shared>, asked: &Asked) -> (String, Reply) {
         "/api/graphql" => {
             let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
             let operation = graphql::operation(body["query"].as_str().unwrap_or_default()).to_owned();
-            let reply =
-                refuse(shared, asked, &operation).unwrap_or_else(|| graphql::act(&mut shared.state(), &body));
+            let reply = refuse(shared, asked, &operation).unwrap_or_else(|| {
+                let mut state = shared.state();
+                let token = bearer(&asked.headers).unwrap_or_default();
+                let login = state.tokens.get(&token).map(|(_, login)| login.clone()).unwrap_or_default();
+                graphql::act(&mut state, &login, &body)
+            });
             (operation, reply)
         }
         "/uploads/user-attachments/assets" => {

@@ -133,6 +133,19 @@ pub struct CheckRun {
     pub summary: String,
 }
 
+/// A status of a commit, as programs set it that have no checks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitStatus {
+    /// The commit.
+    pub sha: String,
+    /// What it is about, for example `ci/jenkins`.
+    pub context: String,
+    /// `error`, `failure`, `pending` or `success`.
+    pub state: String,
+    /// What it says.
+    pub description: String,
+}
+
 #[derive(Debug)]
 pub(super) struct Repository {
     pub(super) id: u64,
@@ -148,6 +161,7 @@ pub(super) struct Repository {
     /// Ids of the first comments of the threads that are resolved.
     pub(super) resolved: BTreeSet<u64>,
     pub(super) check_runs: Vec<CheckRun>,
+    pub(super) statuses: Vec<CommitStatus>,
 }
 
 impl Repository {

@@ -25,6 +25,7 @@ fn thread(comment: u64, said: &[(u64, Association, &str)]) -> ReviewThread {
 fn nothing(head: u8) -> Shown {
     Shown {
         head: commit(head),
+        login: "ada".to_owned(),
         threads: Vec::new(),
         reviews: Vec::new(),
         conversation: Vec::new(),
@@ -39,6 +40,7 @@ fn failing(head: u8, name: &str) -> Shown {
         conclusion: "failure".to_owned(),
         summary: "1 failed".to_owned(),
         url: String::new(),
+        at: None,
     };
     Shown { failures: Some(vec![failure]), ..nothing(head) }
 }
@@ -95,6 +97,50 @@ fn strangers_ask_for_nothing_and_hide_nothing() {
     let mut progress = DeliveryProgress::default();
     let decision = look(&progress, &shown);
     assert_eq!(heard(&mut progress, decision), ["f1 ada: Why?"]);
+}
+
+#[test]
+fn marks_that_others_write_and_quoted_marks_hide_nothing() {
+    let comment = |id, author: &str, words: &str| Conversation {
+        id,
+        author: author.to_owned(),
+        association: Association::Member,
+        words: words.to_owned(),
+        asks_for_changes: false,
+        approves: false,
+    };
+    let quoting = "> Because.\n>\n> <!-- nightshift run-0 f1 -->\n\nNo.";
+    let mut forged = thread(40, &[(40, Association::Member, OURS)]);
+    forged.said[0].author = "bob".to_owned();
+    let shown = Shown {
+        threads: vec![forged],
+        conversation: vec![comment(1, "bob", OURS), comment(2, "ada", quoting), comment(3, "Ada", OURS)],
+        ..nothing(1)
+    };
+    let mut progress = DeliveryProgress::default();
+    let decision = look(&progress, &shown);
+    let expected = [format!("f1 bob: {OURS}"), format!("f2 {OURS}"), format!("f3 {quoting}")];
+    assert_eq!(heard(&mut progress, decision), expected);
+}
+
+#[test]
+fn failures_wait_for_other_checks_but_not_for_ever() {
+    let begin = OffsetDateTime::UNIX_EPOCH;
+    let failure = |name: &str, at| {
+        let failure = failing(1, name).failures.unwrap().remove(0);
+        CheckFailure { at, ..failure }
+    };
+    let failures = vec![failure("lint", None), failure("test", Some(begin))];
+    let told = |running, minutes| {
+        let checks = Checks { failures: failures.clone(), running };
+        failures_to_tell(checks, begin + Duration::from_secs(minutes * 60))
+    };
+    assert_eq!(told(true, 29), None);
+    assert_eq!(told(true, 30), Some(failures.clone()));
+    assert_eq!(told(false, 0), Some(failures.clone()));
+    // One whose end is not known waits for the others.
+    let unknown = Checks { failures: vec![failure("lint", None)], running: true };
+    assert_eq!(failures_to_tell(unknown, begin + Duration::from_secs(1_000_000)), None);
 }
 
 #[test]
