@@ -131,7 +131,7 @@ fn failures_wait_for_other_checks_but_not_for_ever() {
         CheckFailure { at, ..failure }
     };
     let failures = vec![failure("lint", None), failure("test", Some(begin))];
-    let told = |running, minutes| {
+    let told = |running, minutes: u64| {
         let checks = Checks { failures: failures.clone(), running };
         failures_to_tell(checks, begin + Duration::from_secs(minutes * 60))
     };
