@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use nightshift_libvirt::{HostSettings, check_hosts};
 use nightshift_protocol::{Approval, ErrorCode, Limits, UserError};
-use nightshift_supervisor::{RegistryKind, check_approval};
+use nightshift_supervisor::{DiskSettings, RegistryKind, check_approval};
 use serde::Deserialize;
 
 use crate::egress::{self, EgressConfiguration};
@@ -28,6 +28,8 @@ pub(crate) struct Configuration {
     pub(crate) sandboxes: Option<u32>,
     /// The machines.
     pub(crate) sandbox: SandboxConfiguration,
+    /// What they may take of the disk.
+    pub(crate) disk: DiskConfiguration,
     /// The libvirt hosts they are on; none means this machine, by QEMU.
     pub(crate) hosts: Vec<HostSettings>,
     /// What they may reach.
@@ -176,6 +178,30 @@ pub(crate) struct SandboxConfiguration {
     pub(crate) spare: bool,
 }
 
+/// What the machines may take of the disk.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct DiskConfiguration {
+    /// What stays free, in MiB; 2048 when absent, or a twentieth of a disk of less than 40 GiB.
+    pub(crate) reserve_mib: Option<u64>,
+    /// What one may write, in MiB; 0 for any amount.
+    pub(crate) sandbox_mib: u64,
+}
+
+impl DiskConfiguration {
+    /// As the supervisor takes it.
+    pub(crate) fn settings(&self) -> DiskSettings {
+        DiskSettings { reserve_mib: self.reserve_mib, sandbox_mib: self.sandbox_mib }
+    }
+}
+
+impl Default for DiskConfiguration {
+    fn default() -> Self {
+        let DiskSettings { reserve_mib, sandbox_mib } = DiskSettings::default();
+        Self { reserve_mib, sandbox_mib }
+    }
+}
+
 impl Default for Configuration {
     fn default() -> Self {
         Self {
@@ -184,6 +210,7 @@ impl Default for Configuration {
             limits: LimitConfiguration::default(),
             sandboxes: None,
             sandbox: SandboxConfiguration::default(),
+            disk: DiskConfiguration::default(),
             hosts: Vec::new(),
             egress: EgressConfiguration::default(),
             registries: BTreeMap::new(),
@@ -248,6 +275,10 @@ fn check(configuration: &Configuration) -> Option<String> {
     if !(1..=64).contains(&machine.processors) {
         return Some("sandbox.processors must be between 1 and 64".to_owned());
     }
+    // Less would stop a sandbox that has only come up.
+    if (1..256).contains(&configuration.disk.sandbox_mib) {
+        return Some("disk.sandbox_mib must be 0 (any amount) or at least 256".to_owned());
+    }
     if let Err(error) = check_hosts(&configuration.hosts) {
         return Some(error.to_string());
     }
@@ -286,6 +317,14 @@ mod tests {
         let read = read_text("[sandbox]\nmemory_mib = 4096\n").unwrap();
         assert_eq!(read.sandbox, SandboxConfiguration { memory_mib: 4096, processors: 2, spare: true });
         assert_eq!(read.model, DEFAULT_MODEL);
+    }
+
+    #[test]
+    fn the_disk_keeps_what_it_is_told_to_and_a_sandbox_may_write_twelve_gibibytes_unless_told_otherwise() {
+        let disk = read_text("[disk]\nreserve_mib = 0\n").unwrap().disk;
+        assert_eq!(disk.settings(), DiskSettings { reserve_mib: Some(0), sandbox_mib: 12_288 });
+        let disk = read_text("[disk]\nsandbox_mib = 4096\n").unwrap().disk;
+        assert_eq!(disk.settings(), DiskSettings { reserve_mib: None, sandbox_mib: 4_096 });
     }
 
     #[test]
@@ -355,6 +394,7 @@ mod tests {
             ("[sandbox]\nmemory_mib = 65537", "sandbox.memory_mib must be between"),
             ("[sandbox]\nprocessors = 0", "sandbox.processors must be between"),
             ("[sandbox]\nprocessors = 65", "sandbox.processors must be between"),
+            ("[disk]\nsandbox_mib = 255", "disk.sandbox_mib must be 0 (any amount) or at least 256"),
         ] {
             let said = refused(text);
             assert!(said.contains(named), "{text}: {said}");
@@ -369,6 +409,8 @@ mod tests {
             "sandboxes = 1",
             "[sandbox]\nmemory_mib = 512\nprocessors = 1",
             "[sandbox]\nmemory_mib = 65536\nprocessors = 64",
+            "[disk]\nsandbox_mib = 0",
+            "[disk]\nsandbox_mib = 256",
         ] {
             assert!(read_text(text).is_ok(), "{text}");
         }
@@ -384,9 +426,13 @@ mod tests {
 
     #[test]
     fn a_misspelt_key_of_a_part_is_named() {
-        for (part, key) in
-            [("sandbox", "memory"), ("github", "token"), ("delivery", "lables"), ("egress", "alow")]
-        {
+        for (part, key) in [
+            ("sandbox", "memory"),
+            ("disk", "reserve"),
+            ("github", "token"),
+            ("delivery", "lables"),
+            ("egress", "alow"),
+        ] {
             let said = refused(&format!("[{part}]\n{key} = 1\n"));
             assert!(said.contains(key), "{said}");
         }

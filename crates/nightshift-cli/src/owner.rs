@@ -298,6 +298,7 @@ async fn assemble(
                 processors: configuration.sandbox.processors,
             },
             spare: configuration.sandbox.spare,
+            disk: configuration.disk.settings(),
             kernel: "/proc".into(),
             host_memory_mib: if configuration.hosts.is_empty() { host_memory_mib() } else { None },
             data: folders.data.clone(),

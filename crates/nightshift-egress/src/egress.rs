@@ -286,8 +286,8 @@ impl Connection {
                 Err(verdict @ ConnectionVerdict::Refused { .. }) => (Reply::NotAllowed, target, verdict),
                 Err(verdict) => (Reply::HostUnreachable, target, verdict),
             },
-            Ok(SocksAddress::Refused(reason)) => {
-                refuse(reason);
+            Ok(SocksAddress::Refused { reason, named }) => {
+                self.note_ended(&named, ConnectionVerdict::Refused { reason });
                 say_last(&mut stream, &Reply::NotAllowed.bytes()).await;
                 return;
             }

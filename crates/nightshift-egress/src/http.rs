@@ -18,7 +18,7 @@ use nightshift_protocol::{ConnectionVerdict, RefusalReason};
 use tokio::io::AsyncWriteExt;
 
 use crate::egress::{Connection, PhaseWatch};
-use crate::policy::Target;
+use crate::policy::{Target, bare_address};
 use crate::reach::{Purpose, Reached, Stream};
 use crate::tunnel::FIRST_WORDS_WITHIN;
 
@@ -155,6 +155,20 @@ fn named(target: &Target) -> (String, u16) {
     (target.host.to_string(), target.port)
 }
 
+/// What is told of a text that is no target: the address that it names, or nothing.
+fn named_in(authority: &str, default: Option<u16>, reason: RefusalReason) -> (String, u16) {
+    match reason {
+        RefusalReason::BareAddress => bare_address(authority, default),
+        RefusalReason::NotListed
+        | RefusalReason::InvalidName
+        | RefusalReason::ForbiddenAddress
+        | RefusalReason::OtherHost
+        | RefusalReason::UnknownProtocol
+        | RefusalReason::Malformed
+        | RefusalReason::PhaseOver => (String::new(), 0),
+    }
+}
+
 /// Where a request with a whole URL goes: its URL and its `Host` must say the same.
 fn target_of(request: &Request<Incoming>) -> Result<Target, Wrong> {
     let uri = request.uri();
@@ -166,8 +180,8 @@ fn target_of(request: &Request<Incoming>) -> Result<Target, Wrong> {
     if scheme != "http" || authority.as_str().contains('@') {
         return Err(Wrong::Refused(nobody, RefusalReason::Malformed));
     }
-    let target =
-        Target::parse(authority.as_str(), Some(80)).map_err(|reason| Wrong::Refused(nobody, reason))?;
+    let target = Target::parse(authority.as_str(), Some(80))
+        .map_err(|reason| Wrong::Refused(named_in(authority.as_str(), Some(80), reason), reason))?;
     match host_field(request) {
         Ok(host) if is_host(&host, &target) => Ok(target),
         _ => Err(Wrong::Refused(named(&target), RefusalReason::OtherHost)),
@@ -195,7 +209,7 @@ async fn connect(connection: &Arc<Connection>, authority: &str, offered: &Offere
     }
     let target = match authority.parse::<Target>() {
         Ok(target) => target,
-        Err(reason) => return connection.refuse(&nobody, reason),
+        Err(reason) => return connection.refuse(&named_in(authority, None, reason), reason),
     };
     let (reached, watch) = match connection.reach(&target, Purpose::Tunnel).await {
         Ok((Reached::Host(stream) | Reached::Proxy(stream, _), watch)) => (stream, watch),

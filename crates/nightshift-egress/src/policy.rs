@@ -1,12 +1,16 @@
 //! What a sandbox may reach, as a value.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use nightshift_protocol::{NetworkPhase, RefusalReason};
 
 use crate::address::AddressKind;
 use crate::name::{HostName, HostPattern, InvalidHostName, InvalidPattern};
+
+/// The longest text that is told of as an address in disguise, in bytes; inet_aton(3) takes four numbers.
+const LONGEST_DISGUISE: usize = 64;
 
 /// A host and a port.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +33,39 @@ impl Target {
         let port = port.ok_or(RefusalReason::Malformed)?;
         Ok(Self { host, port })
     }
+}
+
+/// The host and the port of a text that names an address, for the record of its refusal: as `host:port` in [`Target::parse`].
+///
+/// The address is as its own type writes it, or as it was written where only some resolvers take it for one; empty, with
+/// no port, where it is neither.
+pub(crate) fn bare_address(text: &str, default: Option<u16>) -> (String, u16) {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port_of(port)),
+        _ => (text, default),
+    };
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    let named = match bare.parse::<IpAddr>() {
+        Ok(address) => of_address(address),
+        Err(_) if disguises_an_address(host) => host.to_ascii_lowercase(),
+        Err(_) => return (String::new(), 0),
+    };
+    (named, port.unwrap_or(0))
+}
+
+/// An address as it is written before a port (RFC 3986, section 3.2.2).
+pub(crate) fn of_address(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }
+}
+
+/// Whether a text is one or a few numbers that are taken for an address, and nothing that could not stand in a name.
+fn disguises_an_address(text: &str) -> bool {
+    let plain = text.len() <= LONGEST_DISGUISE
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
+    plain && HostName::parse(text) == Err(InvalidHostName::Address)
 }
 
 /// Digits only: `parse` alone would take a plus sign too.
@@ -301,7 +338,48 @@ mod tests {
         assert_eq!(refused, expected);
     }
 
+    #[test]
+    fn an_address_that_is_refused_is_told_of_with_its_port() {
+        let told = [
+            ("127.0.0.1:443", None),
+            ("169.254.169.254", Some(80)),
+            ("[::1]:8080", None),
+            ("[::ffff:127.0.0.1]", Some(80)),
+            ("::1:22", None),
+            ("2130706433:443", None),
+            ("0X7F.1", Some(80)),
+            ("127.0.0.1:0", None),
+        ]
+        .map(|(text, default)| bare_address(text, default));
+        let expected = [
+            ("127.0.0.1", 443),
+            ("169.254.169.254", 80),
+            ("[::1]", 8080),
+            ("[::ffff:127.0.0.1]", 80),
+            ("[::1]", 22),
+            ("2130706433", 443),
+            ("0x7f.1", 80),
+            ("127.0.0.1", 0),
+        ];
+        assert_eq!(told, expected.map(|(host, port)| (host.to_owned(), port)));
+    }
+
+    #[test]
+    fn what_is_written_like_no_address_is_not_told_of() {
+        let long = format!("{}.1:80", "1".repeat(80));
+        for text in ["[\u{1b}[31m]:80", "a:b:c:80", "example.org:80", "[x", "", &long] {
+            assert_eq!(bare_address(text, Some(80)), (String::new(), 0), "{text:?}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_is_told_of_an_address_is_short_and_plain(text in ".{0,90}") {
+            let (host, _) = bare_address(&text, Some(80));
+            let plain = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:[]".contains(&byte));
+            prop_assert!(plain && host.len() <= LONGEST_DISGUISE, "{:?}", host);
+        }
+
         #[test]
         fn nothing_that_is_not_listed_is_ever_allowed(text in "[-a-z0-9.:*\\[\\]%@]{0,30}") {
             let policy = policy(&["listed.example", "*.below.example"], &["listed.example:443"]);

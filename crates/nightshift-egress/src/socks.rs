@@ -1,9 +1,11 @@
 //! SOCKS 5, the part of it that a proxy without passwords needs (RFC 1928).
 
+use std::net::IpAddr;
+
 use nightshift_protocol::RefusalReason;
 
 use crate::name::HostName;
-use crate::policy::{Target, refusal};
+use crate::policy::{Target, bare_address, of_address, refusal};
 
 /// The version's number, which begins every message.
 pub(crate) const VERSION: u8 = 5;
@@ -84,7 +86,12 @@ pub enum SocksAddress {
     /// A name.
     Named(Target),
     /// What is refused whatever the policy says.
-    Refused(RefusalReason),
+    Refused {
+        /// Why.
+        reason: RefusalReason,
+        /// The address that was named, and the port; empty and 0 for what is no address.
+        named: (String, u16),
+    },
 }
 
 /// A client's second message.
@@ -113,13 +120,11 @@ impl SocksRequest {
         let (address, port, length) = match kind {
             1 | 4 => {
                 let length = if kind == 1 { 4 } else { 16 };
-                if rest.len() < length + 2 {
-                    return Ok(None);
-                }
-                return Ok(Some(Self {
-                    address: SocksAddress::Refused(RefusalReason::BareAddress),
-                    length: 4 + length + 2,
-                }));
+                let Some((address, rest)) = rest.split_at_checked(length) else { return Ok(None) };
+                let Some((port, _)) = rest.split_first_chunk::<2>() else { return Ok(None) };
+                let named = (of_bytes(address), u16::from_be_bytes(*port));
+                let address = SocksAddress::Refused { reason: RefusalReason::BareAddress, named };
+                return Ok(Some(Self { address, length: 4 + length + 2 }));
             }
             3 => {
                 let Some((&count, rest)) = rest.split_first() else { return Ok(None) };
@@ -131,14 +136,31 @@ impl SocksRequest {
             _ => return Err(SocksError::AddressKind),
         };
         let name = std::str::from_utf8(address).map_err(|_| RefusalReason::InvalidName);
-        let named = name.and_then(|name| HostName::parse(name).map_err(refusal));
-        let address = match named {
-            Ok(_) if port == 0 => SocksAddress::Refused(RefusalReason::Malformed),
+        let parsed = name.and_then(|name| HostName::parse(name).map_err(refusal));
+        let nobody = (String::new(), 0);
+        let address = match parsed {
+            Ok(_) if port == 0 => SocksAddress::Refused { reason: RefusalReason::Malformed, named: nobody },
             Ok(host) => SocksAddress::Named(Target { host, port }),
-            Err(reason) => SocksAddress::Refused(reason),
+            Err(reason @ RefusalReason::BareAddress) => {
+                // Without a port in it, the last colon is one of the address.
+                let written = format!("[{}]", name.unwrap_or_default());
+                let (host, _) = bare_address(&written, None);
+                let host =
+                    if host.is_empty() { bare_address(name.unwrap_or_default(), None).0 } else { host };
+                let port = if host.is_empty() { 0 } else { port };
+                SocksAddress::Refused { reason, named: (host, port) }
+            }
+            Err(reason) => SocksAddress::Refused { reason, named: nobody },
         };
         Ok(Some(Self { address, length }))
     }
+}
+
+/// An address of 4 or 16 bytes as it is written before a port.
+fn of_bytes(bytes: &[u8]) -> String {
+    let four = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    let address = four.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from));
+    address.map(of_address).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -183,13 +205,17 @@ mod tests {
     #[test]
     fn an_address_is_refused_as_bytes_and_as_text() {
         let refused = |bytes: &[u8]| SocksRequest::read(bytes).unwrap().unwrap().address;
-        let bare = SocksAddress::Refused(RefusalReason::BareAddress);
-        assert_eq!(refused(&[5, 1, 0, 1, 127, 0, 0, 1, 0, 80]), bare);
-        assert_eq!(refused(&[&[5, 1, 0, 4], [0; 18].as_slice()].concat()), bare);
-        assert_eq!(refused(&request(b"127.0.0.1", 80)), bare);
-        assert_eq!(refused(&request(b"::1", 80)), bare);
-        assert_eq!(refused(&request(b"a\0b", 80)), SocksAddress::Refused(RefusalReason::InvalidName));
-        assert_eq!(refused(&request(b"a.org", 0)), SocksAddress::Refused(RefusalReason::Malformed));
+        let as_is =
+            |reason, host: &str, port| SocksAddress::Refused { reason, named: (host.to_owned(), port) };
+        let bare = |host, port| as_is(RefusalReason::BareAddress, host, port);
+        assert_eq!(refused(&[5, 1, 0, 1, 127, 0, 0, 1, 0, 80]), bare("127.0.0.1", 80));
+        assert_eq!(refused(&[&[5, 1, 0, 4], [0; 18].as_slice()].concat()), bare("[::]", 0));
+        assert_eq!(refused(&request(b"127.0.0.1", 80)), bare("127.0.0.1", 80));
+        assert_eq!(refused(&request(b"::1", 80)), bare("[::1]", 80));
+        assert_eq!(refused(&request(b"0x7f.1", 443)), bare("0x7f.1", 443));
+        assert_eq!(refused(&request(b"a:b:c", 443)), bare("", 0));
+        assert_eq!(refused(&request(b"a\0b", 80)), as_is(RefusalReason::InvalidName, "", 0));
+        assert_eq!(refused(&request(b"a.org", 0)), as_is(RefusalReason::Malformed, "", 0));
     }
 
     #[test]

@@ -65,23 +65,38 @@ async fn a_host_that_is_not_listed_is_refused_in_words_and_never_resolved() {
 #[tokio::test]
 async fn an_address_is_refused_however_it_is_asked_for() {
     let world = World::new(&["*"], &[]).await;
-    for request in [
-        "CONNECT 127.0.0.1:443 HTTP/1.1\r\nHost: 127.0.0.1:443\r\n\r\n",
-        "CONNECT [::1]:443 HTTP/1.1\r\nHost: [::1]:443\r\n\r\n",
-        "CONNECT 2130706433:443 HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET http://169.254.169.254/latest/meta-data/ HTTP/1.1\r\nHost: 169.254.169.254\r\n\r\n",
-        "GET http://0x7f.1/ HTTP/1.1\r\nHost: 0x7f.1\r\n\r\n",
+    let bare = refused(RefusalReason::BareAddress);
+    for (request, host, port) in [
+        ("CONNECT 127.0.0.1:443 HTTP/1.1\r\nHost: 127.0.0.1:443\r\n\r\n", "127.0.0.1", 443),
+        ("CONNECT [::1]:443 HTTP/1.1\r\nHost: [::1]:443\r\n\r\n", "[::1]", 443),
+        ("CONNECT 2130706433:443 HTTP/1.1\r\nHost: a\r\n\r\n", "2130706433", 443),
+        (
+            "GET http://169.254.169.254/latest/meta-data/ HTTP/1.1\r\nHost: 169.254.169.254\r\n\r\n",
+            "169.254.169.254",
+            80,
+        ),
+        ("GET http://0x7f.1:8080/ HTTP/1.1\r\nHost: 0x7f.1:8080\r\n\r\n", "0x7f.1", 8080),
     ] {
         let mut program = world.program();
         program.say(request).await;
         let answer = program.all().await;
         assert!(answer.starts_with("HTTP/1.1 403"), "{request}: {answer}");
-        assert_eq!(world.verdicts().await[0].2, refused(RefusalReason::BareAddress), "{request}");
+        assert!(
+            answer.ends_with(&format!("{host}:{port}: hosts are reached by name, not by address\n")),
+            "{answer}"
+        );
+        assert_eq!(world.verdicts().await, [(host.to_owned(), port, bare)], "{request}");
     }
-    let mut program = world.program();
-    program.say_bytes(&[5, 1, 0, 5, 1, 0, 1, 127, 0, 0, 1, 0, 80]).await;
-    assert_eq!(program.all_bytes().await, [5, 0, 5, 2, 0, 1, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(world.verdicts().await[0].2, refused(RefusalReason::BareAddress));
+    for (asked, host) in [
+        (&[5, 1, 0, 5, 1, 0, 1, 127, 0, 0, 1, 0, 80][..], "127.0.0.1"),
+        (&[5, 1, 0, 5, 1, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 80], "[::1]"),
+        (b"\x05\x01\0\x05\x01\0\x03\x0810.0.0.1\0\x50", "10.0.0.1"),
+    ] {
+        let mut program = world.program();
+        program.say_bytes(asked).await;
+        assert_eq!(program.all_bytes().await, [5, 0, 5, 2, 0, 1, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(world.verdicts().await, [(host.to_owned(), 80, bare)]);
+    }
     assert_eq!(world.asked(), Vec::<String>::new());
 }
 

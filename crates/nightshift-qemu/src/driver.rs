@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use async_trait::async_trait;
 use nightshift_protocol::{CheckpointId, SandboxId};
 use nightshift_sandbox::{
-    BootRequest, CheckpointError, CheckpointFacts, Checkpoints, CloneRequest, Driver, DriverReport,
+    BootRequest, CheckpointError, CheckpointFacts, Checkpoints, CloneRequest, DiskUse, Driver, DriverReport,
     FreezeError, Generation, Image, Machine, MachineSize, Remedy, RestoreRequest, SaveRequest, StartError,
     Template, TemplateBuild, TemplateKey,
 };
@@ -25,7 +25,7 @@ use crate::program::{Qemu, QemuProgram};
 use crate::spare::SpareSlot;
 use crate::start::{adopt, make, start};
 use crate::template::TemplateRecord;
-use crate::{checkpoint, failure, prepare, template};
+use crate::{checkpoint, disk, failure, prepare, template};
 
 /// What the driver is told by the program that uses it.
 #[derive(Debug, Clone)]
@@ -51,6 +51,8 @@ pub struct QemuDriver {
     verdict: tokio::sync::Mutex<Option<(String, Verdict)>>,
     machines: Mutex<HashMap<SandboxId, Arc<Slot>>>,
     spare: SpareSlot,
+    /// The sandbox as which the spare clone is kept.
+    spare_sandbox: Mutex<Option<SandboxId>>,
     /// Where the kernel shows processes.
     kernel: PathBuf,
 }
@@ -72,6 +74,7 @@ impl QemuDriver {
             verdict: tokio::sync::Mutex::default(),
             machines: Mutex::default(),
             spare: SpareSlot::default(),
+            spare_sandbox: Mutex::default(),
             kernel: PathBuf::from("/proc"),
         }
     }
@@ -403,14 +406,15 @@ impl Driver for QemuDriver {
         let sandboxes = self.settings.sandboxes.clone();
         self.spare
             .keep(key, async move || {
+                *lock(&self.spare_sandbox) = Some(sandbox.clone());
                 let prepared = prepare::clone(sandbox, &folder, template, &sandboxes)?;
                 make(&qemu, prepared, Start::Restore).await
             })
             .await
     }
 
-    async fn drop_spare(&self) {
-        self.spare.clear().await;
+    async fn drop_spare(&self) -> bool {
+        self.spare.clear().await
     }
 
     async fn find(&self, sandbox: &SandboxId) -> Result<Option<Arc<dyn Machine>>, StartError> {
@@ -445,6 +449,12 @@ impl Driver for QemuDriver {
     async fn needs(&self, folder: &Path) -> io::Result<Option<String>> {
         let (places, folder) = (self.places(), folder.to_owned());
         tokio::task::spawn_blocking(move || places.needs(&folder)).await.map_err(io::Error::other)?
+    }
+
+    async fn disk_use(&self) -> Option<DiskUse> {
+        let (sandboxes, spare) = (self.settings.sandboxes.clone(), lock(&self.spare_sandbox).clone());
+        let looking = tokio::task::spawn_blocking(move || disk::disk_use(&sandboxes, spare.as_ref()));
+        looking.await.ok()?.ok()
     }
 
     fn checkpoints(&self) -> Option<&dyn Checkpoints> {

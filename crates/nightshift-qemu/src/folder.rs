@@ -28,10 +28,14 @@ pub(crate) mod name {
     pub(crate) const DISK: &str = "disk.qcow2";
     /// QEMU's name for the disk; that of a layer put on later has its number behind it.
     pub(crate) const DISK_NODE: &str = "disk";
+    /// How the names of all layers of the disk end.
+    pub(crate) const DISK_ENDING: &str = ".qcow2";
     /// The state of the devices, for a moment of a checkpoint.
     pub(crate) const DEVICES: &str = "devices";
     /// Is there while the guest may stand still for a checkpoint.
     pub(crate) const CHECKPOINTING: &str = "checkpointing";
+    /// Says why the guest was made to stand still, while it is to.
+    pub(crate) const HELD: &str = "held";
     /// The kernel.
     pub(crate) const KERNEL: &str = "kernel";
     /// The kernel's first root file system, with the guest program.

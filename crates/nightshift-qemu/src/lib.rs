@@ -14,6 +14,7 @@ mod builds;
 mod channel;
 mod checkpoint;
 mod command_line;
+mod disk;
 mod driver;
 mod failure;
 mod folder;

@@ -12,8 +12,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use nightshift_protocol::SandboxId;
 use nightshift_sandbox::{
-    Acceleration, ByteStream, DisplayEndpoint, FreezeError, Machine, MachineEvent, MachineState,
-    RequestDenied, Stall, Template,
+    Acceleration, ByteStream, DisplayEndpoint, Expendable, FreezeError, Hold, Machine, MachineEvent,
+    MachineState, RequestDenied, Stall, Template,
 };
 use serde_json::json;
 use tokio::sync::{broadcast, oneshot, watch};
@@ -21,8 +21,9 @@ use tokio::time::timeout;
 
 use crate::channel::ChannelSlot;
 use crate::command_line::{CONSOLE, CONSOLE_BYTES};
+use crate::disk;
 use crate::folder::{Log, Purpose, Record, SandboxFolder, name, remove_folder};
-use crate::process::Process;
+use crate::process::{Process, own_badness};
 use crate::qmp::{Qmp, QmpError, QmpEvent};
 use crate::template;
 
@@ -231,11 +232,23 @@ impl QemuMachine {
         }
     }
 
-    /// Whether QEMU has stopped the guest because a write found no room. That is the only cause for which it does so by
-    /// itself (`-device virtio-blk,werror=enospc`, its default; qemu(1)).
-    async fn stands_still(&self) -> bool {
-        let answer = self.qmp.execute("query-status", json!({})).await;
-        answer.is_ok_and(|answer| answer["status"] == "io-error")
+    /// Whether the guest stands still because of its disk, and why somebody made it, if that is the cause.
+    ///
+    /// QEMU stops it when a write found no room, and by itself for no other cause (`-device virtio-blk,werror=enospc`, its
+    /// default; qemu(1)).
+    async fn stands_still(&self) -> Option<Option<Hold>> {
+        let answer = self.qmp.execute("query-status", json!({})).await.ok()?;
+        match answer["status"].as_str() {
+            Some("io-error") => Some(None),
+            // A guest that stands still for a moment of a checkpoint is not marked.
+            Some("paused") => self.held().map(Some),
+            _ => None,
+        }
+    }
+
+    /// Why it was made to stand still, if it is to.
+    pub(crate) fn held(&self) -> Option<Hold> {
+        disk::read_hold(self.folder.path())
     }
 
     /// Whether it is no more.
@@ -318,7 +331,10 @@ impl Machine for QemuMachine {
     async fn stalled(&self) -> Stall {
         let mut events = self.qmp.events();
         // It is asked first: an owner before this one may have heard of it.
-        while !self.stands_still().await {
+        let held = loop {
+            if let Some(held) = self.stands_still().await {
+                break held;
+            }
             loop {
                 match events.recv().await {
                     // The second comes after the first, when the guest has been stopped.
@@ -329,17 +345,37 @@ impl Machine for QemuMachine {
                     Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
                 }
             }
-        }
+        };
         let folder = self.folder.path().to_owned();
         let free_mib = rustix::fs::statvfs(&folder).ok().map(|disk| free_mib(disk.f_bavail, disk.f_frsize));
-        Stall { folder, free_mib }
+        Stall { folder, free_mib, held }
+    }
+
+    async fn hold(&self, why: Hold) -> io::Result<()> {
+        let runs = matches!(*self.state.borrow(), MachineState::Running | MachineState::Checkpointing { .. });
+        if !runs || !matches!(self.record.purpose, Purpose::Work { .. }) {
+            return Err(io::Error::other("it is being made or ended"));
+        }
+        // The mark comes first: whoever sees the guest stand still without it may take it for one that was left half made.
+        disk::mark_held(self.folder.path(), why)?;
+        let stopped = self.qmp.execute("stop", json!({})).await;
+        stopped.map(drop).map_err(io::Error::other).inspect_err(|_| {
+            let _mostly_gone = disk::unmark(self.folder.path());
+        })
     }
 
     async fn go_on(&self) -> io::Result<()> {
-        if !self.stands_still().await {
-            return Ok(());
+        if self.stands_still().await.is_some() {
+            self.qmp.execute("cont", json!({})).await.map_err(io::Error::other)?;
         }
-        self.qmp.execute("cont", json!({})).await.map(drop).map_err(io::Error::other)
+        // Last, so that an owner which dies in between leaves nothing that could not go on.
+        disk::unmark(self.folder.path())
+    }
+
+    fn set_expendable(&self, expendable: Expendable) {
+        if let Err(error) = self.process.set_expendable(expendable, own_badness()) {
+            tracing::debug!(sandbox = %self.record.sandbox, %error, "the kernel is not told what may be ended first");
+        }
     }
 
     async fn console(&self) -> io::Result<String> {

@@ -1,16 +1,20 @@
 //! A process known by a descriptor, which names this very process even after its number went to another.
 
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use nightshift_sandbox::Expendable;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::process::Child;
 use tokio::sync::oneshot;
+
+/// The most the kernel takes to add to how bad a process is (proc_pid_oom_score_adj(5)): then it is ended first of all.
+const WORST: i32 = 1_000;
 
 /// A running process, or one that has ended.
 #[derive(Debug)]
@@ -89,6 +93,22 @@ impl Process {
         (nanoseconds > 0).then(|| Duration::from_nanos(nanoseconds))
     }
 
+    /// Tells the kernel how soon to end it when memory runs out. `own` is what is said of the process that asks: what it
+    /// keeps running for others ends before itself.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended, or is another user's.
+    pub(crate) fn set_expendable(&self, expendable: Expendable, own: i32) -> io::Result<()> {
+        let path = format!("/proc/{}/oom_score_adj", self.id.as_raw_nonzero());
+        let mut file = std::fs::File::options().write(true).open(path)?;
+        // What was opened by its number before is its own.
+        if !self.is_there() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        file.write_all(badness(expendable, own).to_string().as_bytes())
+    }
+
     /// Ends it at once. What has ended already stays ended.
     pub(crate) fn kill(&self) {
         if let Err(error) = pidfd_send_signal(self.handle.get_ref(), Signal::KILL)
@@ -97,6 +117,22 @@ impl Process {
             tracing::warn!(%error, "a process could not be killed");
         }
     }
+}
+
+/// What the kernel is to add to how bad a machine is, in thousandths of the host's memory (proc_pid_oom_score_adj(5)).
+fn badness(expendable: Expendable, own: i32) -> i32 {
+    let above = match expendable {
+        Expendable::Works => 300,
+        Expendable::Rests => 500,
+        Expendable::Spare => 700,
+    };
+    own.saturating_add(above).clamp(0, WORST)
+}
+
+/// What is said of this process.
+pub(crate) fn own_badness() -> i32 {
+    let text = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
+    text.trim().parse().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -137,6 +173,29 @@ mod tests {
         assert!(after[1] - before[1] < Duration::from_millis(20), "{:?}", after[1] - before[1]);
         busy.ended().await;
         assert_eq!(busy.processor_time().filter(|time| *time > after[0] * 2), None);
+    }
+
+    #[test]
+    fn a_machine_ends_before_its_owner_one_that_rests_before_one_that_works_and_a_spare_first() {
+        let of =
+            |own| [Expendable::Works, Expendable::Rests, Expendable::Spare].map(|what| badness(what, own));
+        assert_eq!([of(0), of(200)], [[300, 500, 700], [500, 700, 900]]);
+        // What the kernel does not take is not asked for.
+        assert_eq!([of(-1_000), of(900), of(i32::MAX)], [[0, 0, 0], [1_000; 3], [1_000; 3]]);
+    }
+
+    #[tokio::test]
+    async fn the_kernel_is_told_how_soon_a_process_may_end_and_told_otherwise_later() {
+        let (process, ended) = Process::of_child(sleeping()).unwrap();
+        let told = || std::fs::read_to_string(format!("/proc/{}/oom_score_adj", process.id())).unwrap();
+        let own = own_badness();
+        for what in [Expendable::Spare, Expendable::Works, Expendable::Rests] {
+            process.set_expendable(what, own).unwrap();
+            assert_eq!(told().trim(), badness(what, own).to_string());
+        }
+        process.kill();
+        ended.await.unwrap();
+        assert!(process.set_expendable(Expendable::Rests, own).is_err());
     }
 
     #[tokio::test]

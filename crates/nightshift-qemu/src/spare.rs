@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use nightshift_protocol::SandboxId;
-use nightshift_sandbox::{StartError, TemplateKey};
+use nightshift_sandbox::{Expendable, StartError, TemplateKey};
 use tokio::sync::Mutex;
 
 use crate::failure;
@@ -44,6 +44,7 @@ impl Spare {
         standing.give_to(sandbox, sandboxes).map_err(|source: io::Error| {
             failure::io(format!("{} could not be made", place.display()), &place, source)
         })?;
+        standing.set_expendable(Expendable::Works);
         standing.go_on().await
     }
 }
@@ -73,13 +74,14 @@ impl SpareSlot {
         }
         *kept = None;
         let standing = make().await?;
+        standing.set_expendable(Expendable::Spare);
         standing.run_for(WARM_UP, &POINTER_WAY).await?;
         *kept = Some((key, Spare(standing)));
         Ok(())
     }
 
-    /// Ends the spare clone, if there is one.
-    pub(crate) async fn clear(&self) {
-        self.0.lock().await.take();
+    /// Ends the spare clone, if there is one, and tells whether there was.
+    pub(crate) async fn clear(&self) -> bool {
+        self.0.lock().await.take().is_some()
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nightshift_protocol::SandboxId;
-use nightshift_sandbox::StartError;
+use nightshift_sandbox::{Expendable, Machine, StartError};
 use rustix::process::{PTracer, nice, set_ptracer};
 use tokio::process::Command;
 use tokio::sync::oneshot;
@@ -16,11 +16,12 @@ use tokio::time::timeout;
 
 use crate::checkpoint::{self, LoadError};
 use crate::command_line::{Start, arguments};
+use crate::disk;
 use crate::failure;
 use crate::folder::{Purpose, Record, SandboxFolder, name, remove_folder};
 use crate::machine::QemuMachine;
 use crate::prepare::Prepared;
-use crate::process::Process;
+use crate::process::{Process, own_badness};
 use crate::program::Qemu;
 use crate::qmp::{Qmp, QmpError};
 
@@ -95,6 +96,11 @@ impl Standing {
         }
         tokio::time::sleep(time / steps).await;
         self.execute("stop", serde_json::json!({})).await
+    }
+
+    /// Tells the kernel how soon to end it when memory runs out.
+    pub(crate) fn set_expendable(&self, expendable: Expendable) {
+        self.machine.set_expendable(expendable);
     }
 
     async fn execute(&self, command: &str, arguments: serde_json::Value) -> Result<(), StartError> {
@@ -218,7 +224,11 @@ fn spawn(
         // What ends the owner's terminal or its foreground group does not end a machine.
         .process_group(0)
         .spawn()?;
-    Process::of_child(child)
+    let (process, status) = Process::of_child(child)?;
+    if let Err(error) = process.set_expendable(Expendable::Works, own_badness()) {
+        tracing::debug!(%error, "the kernel is not told that a machine ends before its owner");
+    }
+    Ok((process, status))
 }
 
 /// Finds the machine an earlier owner started in `folder`. When none runs there, or one that nobody finished
@@ -291,7 +301,16 @@ async fn take_hold(
     let answer = qmp.execute("query-status", serde_json::json!({})).await?;
     let usable = match answer["status"].as_str() {
         // QEMU stands still by itself with `io-error` when the disk is full, and can go on.
-        Some("running" | "io-error") => true,
+        Some("running" | "io-error") => {
+            // A mark that an owner had no time to take away.
+            let _mostly_not_there = disk::unmark(folder.path());
+            true
+        }
+        // It was made to stand still, and goes on doing so.
+        Some("paused") if disk::read_hold(folder.path()).is_some() => {
+            let _of_a_checkpoint = checkpoint::take_mark(folder.path());
+            true
+        }
         // An owner that died while it saved a checkpoint left the guest standing. Nothing is lost by going on.
         Some("paused" | "save-vm") if checkpoint::take_mark(folder.path()) => {
             qmp.execute("cont", serde_json::json!({})).await.is_ok()

@@ -13,7 +13,7 @@ use nightshift_protocol::CheckpointId;
 use nightshift_qemu::QemuDriver;
 use nightshift_sandbox::{
     AfterSave, BootRequest, CheckpointError, CheckpointFacts, Checkpoints, Driver, FreezeError, Generation,
-    Machine, RestoreRequest, SaveRequest, StartError, TemplateKey,
+    Hold, Machine, RestoreRequest, SaveRequest, StartError, TemplateKey,
 };
 
 fn checkpoint(letter: char) -> CheckpointId {
@@ -378,5 +378,19 @@ async fn a_clone_that_cannot_be_frozen_goes_on_and_leaves_nothing() {
     fs::remove_file(bench.path("templates").join(key('e').0)).unwrap();
     assert_eq!(bench.entries("templates"), before);
     assert!(counts(&driver, &machine).await);
+    machine.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_machine_that_is_held_is_saved_as_it_stands_and_stands_still_afterwards() {
+    let bench = Bench::new();
+    let driver = bench.driver();
+    let machine = a_clone(&bench, &driver).await;
+    let why = Hold::Quota { written_bytes: 3, quota_bytes: 2 };
+    machine.hold(why).await.unwrap();
+    let before = driver.memory_hash(&machine).await.unwrap();
+    save(&driver, &machine, 'a', AfterSave::GoOn).await.unwrap();
+    assert_eq!(machine.stalled().await.held, Some(why));
+    assert_eq!(driver.memory_hash(&machine).await.unwrap(), before);
     machine.stop().await.unwrap();
 }

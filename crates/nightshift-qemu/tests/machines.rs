@@ -10,7 +10,7 @@ use std::time::Duration;
 use nightshift_protocol::SandboxId;
 use nightshift_qemu::{QemuDriver, QemuProgram, QemuSettings};
 use nightshift_sandbox::{
-    BootRequest, CloneRequest, DisplayEndpoint, Driver, FreezeError, MachineSize, StartError,
+    BootRequest, CloneRequest, DisplayEndpoint, Driver, FreezeError, Hold, Machine, MachineSize, StartError,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -312,8 +312,8 @@ async fn a_spare_clone_goes_with_its_driver_or_when_it_is_not_wanted_any_more() 
     let driver = bench.driver();
     let template = bench.template(&driver).await;
     driver.keep_spare(clone_request(&id('s'), &template)).await.unwrap();
-    driver.drop_spare().await;
-    driver.drop_spare().await;
+    assert!(driver.drop_spare().await);
+    assert!(!driver.drop_spare().await, "there was none any more");
     assert!(bench.entries("sandboxes").is_empty());
     driver.keep_spare(clone_request(&id('s'), &template)).await.unwrap();
     drop(driver);
@@ -362,4 +362,77 @@ async fn a_machine_whose_disk_has_room_does_not_stand_still_and_is_told_to_go_on
     let waited = tokio::time::timeout(Duration::from_millis(300), machine.stalled()).await;
     assert!(waited.is_err(), "{waited:?}");
     machine.stop().await.unwrap();
+}
+
+fn too_much() -> Hold {
+    Hold::Quota { written_bytes: 3 << 20, quota_bytes: 2 << 20 }
+}
+
+/// Whether the guest counts on, which takes a processor.
+async fn gets_on(machine: &dyn Machine) -> bool {
+    let before = machine.processor_time().unwrap();
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    machine.processor_time().unwrap() - before > Duration::from_millis(150)
+}
+
+#[tokio::test]
+async fn a_machine_that_is_held_stands_still_for_that_reason_until_it_is_let_go_on() {
+    let bench = Bench::new();
+    let driver = bench.driver();
+    let template = bench.template(&driver).await;
+    let machine = driver.clone_template(clone_request(&id('a'), &template)).await.unwrap();
+    assert!(gets_on(&*machine).await);
+    let stalled = tokio::spawn({
+        let machine = Arc::clone(&machine);
+        async move { machine.stalled().await }
+    });
+    machine.hold(too_much()).await.unwrap();
+    let stall = tokio::time::timeout(Duration::from_secs(10), stalled).await.unwrap().unwrap();
+    assert_eq!(
+        (stall.held, stall.folder),
+        (Some(too_much()), bench.path("sandboxes").join(id('a').as_str()))
+    );
+    assert!(!gets_on(&*machine).await);
+
+    machine.go_on().await.unwrap();
+    assert!(gets_on(&*machine).await);
+    let waited = tokio::time::timeout(Duration::from_millis(300), machine.stalled()).await;
+    assert!(waited.is_err(), "{waited:?}");
+    machine.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_owner_that_comes_later_finds_a_held_machine_still_held_and_lets_it_go_on() {
+    let bench = Bench::new();
+    let driver = bench.driver();
+    let template = bench.template(&driver).await;
+    let machine = driver.clone_template(clone_request(&id('a'), &template)).await.unwrap();
+    machine.hold(too_much()).await.unwrap();
+    drop((machine, driver));
+
+    let later = bench.driver();
+    let used = later.disk_use().await.unwrap();
+    assert_eq!((used.sandboxes[0].sandbox.clone(), used.sandboxes[0].held), (id('a'), Some(too_much())));
+    let machine = later.find(&id('a')).await.unwrap().expect("it was not taken for a leftover");
+    assert_eq!(machine.stalled().await.held, Some(too_much()));
+    assert!(!gets_on(&*machine).await);
+    machine.go_on().await.unwrap();
+    assert!(gets_on(&*machine).await);
+    assert_eq!(later.disk_use().await.unwrap().sandboxes[0].held, None);
+    machine.stop().await.unwrap();
+    assert_eq!(later.disk_use().await.unwrap().sandboxes, []);
+}
+
+#[tokio::test]
+async fn a_machine_that_is_booted_for_a_template_is_not_held_and_a_spare_clone_is_not_counted() {
+    let bench = Bench::new();
+    let driver = bench.driver();
+    let machine = bench.boot(&driver, &id('b')).await.unwrap();
+    assert!(machine.hold(too_much()).await.is_err());
+    assert!(gets_on(&*machine).await);
+    machine.stop().await.unwrap();
+    let template = bench.template(&driver).await;
+    driver.keep_spare(clone_request(&id('s'), &template)).await.unwrap();
+    assert_eq!(bench.entries("sandboxes"), [id('s').as_str()]);
+    assert_eq!(driver.disk_use().await.unwrap().sandboxes, []);
 }

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::build::TemplateBuild;
 use crate::checkpoint::Checkpoints;
+use crate::disk::{DiskUse, Hold, Stall};
 
 /// Makes sandboxes and finds them again.
 #[async_trait]
@@ -63,8 +64,10 @@ pub trait Driver: Send + Sync {
         Ok(())
     }
 
-    /// Ends what [`Driver::keep_spare`] made, if nobody has taken it.
-    async fn drop_spare(&self) {}
+    /// Ends what [`Driver::keep_spare`] made, if nobody has taken it, and tells whether there was something to end.
+    async fn drop_spare(&self) -> bool {
+        false
+    }
 
     /// Finds a machine an earlier owner started; `None` when it no longer runs (what it left is removed).
     async fn find(&self, sandbox: &SandboxId) -> Result<Option<Arc<dyn Machine>>, StartError>;
@@ -81,6 +84,12 @@ pub trait Driver: Send + Sync {
     /// What needs a file in `folder`, if anything does: a machine, a checkpoint, an environment's template.
     async fn needs(&self, _folder: &Path) -> std::io::Result<Option<String>> {
         Ok(None)
+    }
+
+    /// What its sandboxes have written to the disk of this host; `None` where that is not known. It costs little enough to
+    /// be asked several times a second.
+    async fn disk_use(&self) -> Option<DiskUse> {
+        None
     }
 
     /// Saves machines and brings them back; `None` where this driver or host cannot.
@@ -121,16 +130,27 @@ pub trait Machine: Send + Sync {
     /// Returns when the machine has ended, for whatever reason, with that reason in one sentence.
     async fn ended(&self) -> String;
 
-    /// Returns when the machine stands still because the disk below it is full: what its guest was writing is written
-    /// once it goes on and there is room. Never returns where that is not told.
+    /// Returns when the machine stands still because of the disk below it: that is full, or somebody held the machine
+    /// ([`Machine::hold`]) before it was. What its guest was writing is written once it goes on. Never returns where that
+    /// is not told.
     async fn stalled(&self) -> Stall {
         std::future::pending().await
     }
 
-    /// Lets a machine that stands still because its disk was full go on. One that does not is no error.
+    /// Makes its guest stand still, so that it writes no more, until somebody lets it go on; an owner that comes after
+    /// knows of it. A machine that is being made or ended is not held.
+    async fn hold(&self, _why: Hold) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+
+    /// Lets a machine that stands still because of its disk go on. One that does not is no error.
     async fn go_on(&self) -> std::io::Result<()> {
         Ok(())
     }
+
+    /// Tells the kernel how soon to end this machine when the host's memory runs out. Where a driver cannot, nothing
+    /// happens.
+    fn set_expendable(&self, _expendable: Expendable) {}
 
     /// The last that the guest's kernel and init wrote to the console, at most 64 KiB; empty where a driver keeps
     /// none. It comes from the guest and may hold anything.
@@ -146,13 +166,15 @@ pub trait Machine: Send + Sync {
     }
 }
 
-/// A disk that is full under a machine, which stands still.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stall {
-    /// The folder that was written to.
-    pub folder: PathBuf,
-    /// How much is free there, in MiB, where that is known.
-    pub free_mib: Option<u64>,
+/// How soon a machine is ended when the host's memory runs out: before its owner in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expendable {
+    /// After all that do not work.
+    Works,
+    /// Before those that work: nothing happens in it.
+    Rests,
+    /// First of all: nobody has it yet.
+    Spare,
 }
 
 /// A stream of bytes both ways.

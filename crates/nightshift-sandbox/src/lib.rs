@@ -5,6 +5,7 @@
 
 mod build;
 mod checkpoint;
+mod disk;
 mod driver;
 mod state;
 
@@ -12,8 +13,10 @@ pub use build::TemplateBuild;
 pub use checkpoint::{
     AfterSave, CheckpointError, CheckpointFacts, Checkpoints, Generation, RestoreRequest, SaveRequest,
 };
+pub use disk::{DiskUse, Hold, Stall, Written};
 pub use driver::{
     Acceleration, BootRequest, ByteStream, CheckpointMemory, CloneRequest, DisplayEndpoint, Driver,
-    DriverReport, FreezeError, Image, Machine, MachineSize, Remedy, Stall, StartError, Template, TemplateKey,
+    DriverReport, Expendable, FreezeError, Image, Machine, MachineSize, Remedy, StartError, Template,
+    TemplateKey,
 };
 pub use state::{EndReason, MachineEvent, MachineState, RequestDenied};

@@ -13,7 +13,7 @@ use nightshift_protocol::{
     AssistantBlock, CommitId, ErrorCode, EventBody, Image, Live, LiveBody, Message, RunId, SandboxId, StepId,
     StopReason, Task, Usage, UserError,
 };
-use nightshift_sandbox::{CloneRequest, Stall};
+use nightshift_sandbox::{CloneRequest, Expendable, Stall};
 use nightshift_store::Store;
 use tokio::sync::{Mutex, mpsc};
 
@@ -207,8 +207,13 @@ impl Acts {
                     let sandbox = SandboxId::new(self.shared.entropy.as_ref());
                     let next = CloneRequest { sandbox, template, size };
                     let (maker, ender) = (Arc::clone(&self.shared.driver), Arc::clone(&self.shared.driver));
-                    self.shared.spares.task_came(async move { maker.keep_spare(next).await }, async move {
-                        ender.drop_spare().await
+                    let rooms = Arc::clone(&self.shared.rooms);
+                    let keep = async move {
+                        // It would be given back at once.
+                        if rooms.is_short_of_memory() { Ok(()) } else { maker.keep_spare(next).await }
+                    };
+                    self.shared.spares.task_came(keep, async move {
+                        ender.drop_spare().await;
                     });
                 }
                 Ok(vec![EventBody::SandboxReady { sandbox, facts }, plan.event()])
@@ -250,6 +255,13 @@ impl Acts {
             && let Err(error) = machine.go_on().await
         {
             tracing::warn!(run = %self.run, %sandbox, %error, "a sandbox that stood still does not go on");
+        }
+    }
+
+    /// Tells the kernel how soon it may end the sandbox when memory runs out.
+    pub(crate) async fn set_expendable(&self, sandbox: &SandboxId, expendable: Expendable) {
+        if let Ok(Some(machine)) = self.shared.driver.find(sandbox).await {
+            machine.set_expendable(expendable);
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Bounds, Resources, running, waiting ─▶ admit() ─▶ the first that waits may run, or why not
-//!                                              └────▶ an idle one that is suspended to disk
+//!                                              └────▶ what gives its memory back, in which order
 //! ```
 //!
 //! Clones share what they have not changed, so what they will need is not what they need now: how many may run is
@@ -91,8 +91,19 @@ pub(crate) struct Decision {
     pub(crate) admitted: Option<Holder>,
     /// Why those that wait wait on.
     pub(crate) reason: Option<QueueReason>,
-    /// An idle one that is to be suspended, and why.
-    pub(crate) suspend: Option<(Holder, SuspendReason)>,
+    /// What is to give its memory back, if anything is.
+    pub(crate) relief: Option<Relief>,
+}
+
+/// What gives its memory back, so that others have room or the kernel need not end any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Relief {
+    /// Why.
+    pub(crate) why: SuspendReason,
+    /// Whether the clone that waits for the next task goes first: memory is what lacks, and nobody works in it.
+    pub(crate) spare_first: bool,
+    /// The sandboxes in which nothing happens, in the order in which they are tried: one may have begun to work again.
+    pub(crate) idle: Vec<Holder>,
 }
 
 /// How many sandboxes a host's memory holds, at least one: a working one may come to use all of its memory.
@@ -114,12 +125,15 @@ pub(crate) fn admit(
     // What the disk lacks no suspension gives: it takes more of it.
     let room_helps = !matches!(reason, None | Some(QueueReason::Disk { .. }));
     let wanted = Some(SuspendReason::RoomWanted).filter(|_| first.is_some() && room_helps);
-    let why = short_of_memory(resources).or(wanted);
-    let idle = running.iter().find(|one| one.usage == Use::Idle).map(|one| one.holder.clone());
+    let short = short_of_memory(resources);
+    let spare_first =
+        short.is_some() || wanted.is_some() && matches!(reason, Some(QueueReason::Memory { .. }));
+    let idle = running.iter().filter(|one| one.usage == Use::Idle).map(|one| one.holder.clone()).collect();
+    let relief = short.or(wanted).map(|why| Relief { why, spare_first, idle });
     Decision {
         admitted: first.filter(|_| reason.is_none()),
         reason: reason.filter(|_| !waiting.is_empty()),
-        suspend: idle.zip(why),
+        relief: relief.filter(|relief| relief.spare_first || !relief.idle.is_empty()),
     }
 }
 
@@ -259,11 +273,16 @@ impl Rooms {
         }
     }
 
-    /// An idle sandbox that is to be suspended now, if one is.
-    pub(crate) fn to_suspend(&self) -> Option<(Holder, SuspendReason)> {
+    /// What is to give its memory back now, if anything is.
+    pub(crate) fn relief(&self) -> Option<Relief> {
         let resources = self.gauge.read();
         let state = self.state();
-        admit(&self.bounds, &resources, &state.running, &state.waiting).suspend
+        admit(&self.bounds, &resources, &state.running, &state.waiting).relief
+    }
+
+    /// Whether the host is short of memory.
+    pub(crate) fn is_short_of_memory(&self) -> bool {
+        short_of_memory(&self.gauge.read()).is_some()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -13,6 +13,7 @@ use nightshift_protocol::{
     CheckpointId, DecideApproval, ErrorCode, Event, EventBody, Image, PauseReason, PreparingPhase,
     RaiseLimits, RunState, SandboxId, StepId, SuspendReason, ToolCall, UserError,
 };
+use nightshift_sandbox::Expendable;
 use nightshift_store::AppendError;
 use tokio::sync::{mpsc, oneshot};
 
@@ -110,6 +111,8 @@ pub(crate) struct Driver {
     requests: mpsc::Receiver<Request>,
     room: Option<Room>,
     cuts: u32,
+    /// Whether its sandbox was said to rest.
+    rests: bool,
     /// The way to the step under way.
     interrupter: Option<Interrupter>,
     /// What happened and is not written yet: it is written with the next intention, before anything else is done, so
@@ -129,6 +132,7 @@ impl Driver {
             requests,
             room: None,
             cuts: 0,
+            rests: false,
             interrupter: None,
             unwritten: Vec::new(),
             short_of: Shortage::default(),
@@ -181,7 +185,10 @@ impl Driver {
                     }
                     Err(_) => {}
                 },
-                action => self.carry_out(action).await?,
+                action => {
+                    self.set_use(Use::Busy).await;
+                    self.carry_out(action).await?;
+                }
             }
         }
     }
@@ -191,15 +198,27 @@ impl Driver {
             // It uses no memory, so others may have its room.
             self.room = None;
         }
-        let room = self.room.as_ref().filter(|_| self.progress.may_be_suspended());
-        if let Some(room) = room {
-            room.set(Use::Idle);
+        if self.room.is_some() && self.progress.may_be_suspended() {
+            self.set_use(Use::Idle).await;
         }
-        let request = self.requests.recv().await;
+        // Whatever comes, it works again with what it does next: whoever waits here may stop waiting.
+        self.requests.recv().await
+    }
+
+    /// Says what its sandbox is at, to those who give room and to the kernel.
+    async fn set_use(&mut self, usage: Use) {
         if let Some(room) = &self.room {
-            room.set(Use::Busy);
+            room.set(usage);
         }
-        request
+        let rests = usage == Use::Idle;
+        if self.rests == rests {
+            return;
+        }
+        self.rests = rests;
+        if let Some(sandbox) = &self.progress.sandbox {
+            let expendable = if rests { Expendable::Rests } else { Expendable::Works };
+            self.acts.set_expendable(&sandbox.id, expendable).await;
+        }
     }
 
     fn holder(&self) -> Holder {

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::admission::{Bounds, Gauge, Rooms, sandboxes_for};
 use crate::delivery::DeliverySettings;
+use crate::disk::DiskSettings;
 use crate::environment::RegistrySettings;
 use crate::images::Images;
 use crate::intake::Intake;
@@ -63,6 +64,8 @@ pub struct SupervisorSettings {
     pub size: MachineSize,
     /// Whether a clone waits for the next task.
     pub spare: bool,
+    /// What sandboxes may take of the host's disk.
+    pub disk: DiskSettings,
     /// The host's memory in MiB, as far as it is known.
     pub host_memory_mib: Option<u64>,
     /// Where the host's kernel tells what memory is left, as in `/proc` (proc(5)).

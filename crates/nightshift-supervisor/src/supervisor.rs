@@ -20,7 +20,7 @@ use nightshift_store::{AppendError, RunFilter, RunStates};
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
 
-use crate::admission::{self, Holder};
+use crate::admission::{self, Holder, Relief};
 use crate::delivery;
 use crate::doctor;
 use crate::images::SetUpPhase;
@@ -31,6 +31,7 @@ use crate::shared::{Shared, SupervisorParts, SupervisorSettings};
 use crate::trouble;
 
 mod checkpoints;
+mod disk;
 pub(crate) mod environments;
 mod example;
 mod resume;
@@ -54,7 +55,7 @@ pub struct Supervisor {
     shared: Arc<Shared>,
     drivers: Arc<Mutex<HashMap<RunId, DriverTask>>>,
     watch: Arc<watch::Watch>,
-    /// What suspends idle sandboxes.
+    /// What suspends idle sandboxes, and watches the disk.
     relief: Arc<Mutex<Option<AbortHandle>>>,
 }
 
@@ -78,7 +79,8 @@ impl Supervisor {
     /// to no run.
     pub async fn resume(&self) -> Result<(), UserError> {
         let mut unfinished = self.unfinished().await?;
-        let relief = tokio::spawn(self.clone().relieve()).abort_handle();
+        let (relief, watch) = (self.clone().relieve(), self.clone().watch_disk());
+        let relief = tokio::spawn(async move { tokio::join!(relief, watch) }).abort_handle();
         if let Some(before) = self.relief.lock().await.replace(relief) {
             before.abort();
         }
@@ -103,16 +105,29 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Suspends idle sandboxes while others wait for their room, or memory is scarce: rather a sandbox on the disk than
-    /// one that the kernel kills.
+    /// Sees to it that memory is given back while others wait for room, or memory is scarce: rather a sandbox on the disk
+    /// than one that the kernel kills.
     async fn relieve(self) {
         loop {
             tokio::time::sleep(admission::LOOK_EVERY).await;
-            if let Some((Holder::Run(run), reason)) = self.shared.rooms.to_suspend()
-                && let Err(error) = self.wish(&run, Wish::Suspend(reason)).await
-            {
+            if let Some(relief) = self.shared.rooms.relief() {
+                self.give_back(relief).await;
+            }
+        }
+    }
+
+    /// Lets the spare clone go, or suspends the first sandbox that can be; whether that was enough is seen at the next look.
+    async fn give_back(&self, relief: Relief) {
+        if relief.spare_first && self.shared.driver.drop_spare().await {
+            tracing::info!(why = ?relief.why, "the spare clone gave its memory back");
+            return;
+        }
+        for holder in relief.idle {
+            let Holder::Run(run) = holder else { continue };
+            match self.wish(&run, Wish::Suspend(relief.why)).await {
+                Ok(()) => return,
                 // It has just begun to work again.
-                tracing::debug!(%run, %error, "an idle sandbox was not suspended");
+                Err(error) => tracing::debug!(%run, %error, "an idle sandbox was not suspended"),
             }
         }
     }

@@ -6,7 +6,7 @@ use nightshift_forge::{
     PushError, ReceiveError, SourceError,
 };
 use nightshift_protocol::{ErrorCode, UserError};
-use nightshift_sandbox::{CheckpointError, Stall};
+use nightshift_sandbox::{CheckpointError, Hold, Stall};
 use nightshift_store::{AppendError, FindError, GetError, PutError, ReadError, ReplayError};
 
 use crate::doctor::{LEAST_FREE_MIB, free_mib};
@@ -40,8 +40,44 @@ pub(crate) fn disk_full(what: &str) -> UserError {
     )
 }
 
-/// A user's error for a sandbox that stands still because the disk below it is full.
+/// A user's error for a sandbox that stands still because of the disk below it.
 pub(crate) fn stalled(stall: &Stall) -> UserError {
+    match stall.held {
+        None => stopped_by_a_full_disk(stall),
+        Some(Hold::Reserve { written_bytes, free_bytes, enough_bytes }) => UserError::new(
+            ErrorCode::DiskFull,
+            format!(
+                "the sandbox stands still: it wrote {}; the disk of the host has {} left ({})",
+                in_words(written_bytes),
+                in_words(free_bytes),
+                stall.folder.display()
+            ),
+            format!(
+                "Free some space, for example with `nightshift prune`. It goes on by itself when {} are free; \
+                 `nightshift continue` lets it use half of what is left. Nothing was lost.",
+                in_words(enough_bytes)
+            ),
+        ),
+        Some(Hold::Quota { written_bytes, quota_bytes }) => UserError::new(
+            ErrorCode::LimitReached,
+            format!(
+                "the sandbox stands still: it wrote {}, and one sandbox may write {}",
+                in_words(written_bytes),
+                in_words(quota_bytes)
+            ),
+            "Look at what it does. `nightshift continue` lets it write as much again; disk.sandbox_mib in the \
+             configuration is the limit. Nothing was lost.",
+        ),
+    }
+}
+
+/// An amount in bytes as a person reads it.
+fn in_words(bytes: u64) -> String {
+    let mib = bytes >> 20;
+    if mib < 1_024 { format!("{mib} MiB") } else { format!("{:.1} GiB", mib as f64 / 1_024.0) }
+}
+
+fn stopped_by_a_full_disk(stall: &Stall) -> UserError {
     let free = stall.free_mib.map_or(String::new(), |free| format!(" ({free} MiB are free)"));
     UserError::new(
         ErrorCode::DiskFull,

@@ -20,14 +20,16 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use nightshift_guest::{Account, Guest, Kernel, Settings};
 use nightshift_protocol::SandboxId;
 use nightshift_sandbox::{
-    Acceleration, BootRequest, ByteStream, Checkpoints, CloneRequest, DisplayEndpoint, Driver, DriverReport,
-    FreezeError, Image, Machine, MachineSize, Stall, StartError, Template, TemplateKey,
+    Acceleration, BootRequest, ByteStream, Checkpoints, CloneRequest, DiskUse, DisplayEndpoint, Driver,
+    DriverReport, Expendable, FreezeError, Hold, Image, Machine, MachineSize, Stall, StartError, Template,
+    TemplateKey, Written,
 };
 use tokio::sync::watch;
 
@@ -43,13 +45,25 @@ pub struct HostDriver {
     screen: (u32, u32),
     picture: Option<Arc<[u8]>>,
     checkpoints: bool,
+    /// What is free of a disk, and how large it is, in bytes.
+    disk: Mutex<Option<(u64, u64)>>,
+    /// Whether a clone is said to wait for whoever asks next.
+    spare: AtomicBool,
     machines: Mutex<HashMap<SandboxId, Arc<HostMachine>>>,
 }
 
 impl HostDriver {
     /// A driver whose sandboxes are folders below `folder`, with a screen of `screen` pixels.
     pub fn new(folder: PathBuf, screen: (u32, u32)) -> Self {
-        Self { folder, screen, picture: None, checkpoints: false, machines: Mutex::default() }
+        Self {
+            folder,
+            screen,
+            picture: None,
+            checkpoints: false,
+            disk: Mutex::default(),
+            spare: AtomicBool::new(false),
+            machines: Mutex::default(),
+        }
     }
 
     /// Shows this on all screens: red, green and blue bytes of the whole screen.
@@ -64,6 +78,16 @@ impl HostDriver {
     pub fn with_checkpoints(mut self) -> Self {
         self.checkpoints = true;
         self
+    }
+
+    /// Says how the disk below the sandboxes is, in bytes. Until then nothing is known of it.
+    pub fn disk_is(&self, free: u64, total: u64) {
+        *self.disk.lock().unwrap_or_else(PoisonError::into_inner) = Some((free, total));
+    }
+
+    /// Whether it was asked to keep a clone for whoever comes next.
+    pub fn has_spare(&self) -> bool {
+        self.spare.load(Ordering::Relaxed)
     }
 
     /// A sandbox that runs, for a test that wants to look into it or to end it.
@@ -153,6 +177,15 @@ impl Driver for HostDriver {
         }
     }
 
+    async fn keep_spare(&self, _: CloneRequest) -> Result<(), StartError> {
+        self.spare.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn drop_spare(&self) -> bool {
+        self.spare.swap(false, Ordering::Relaxed)
+    }
+
     async fn find(&self, sandbox: &SandboxId) -> Result<Option<Arc<dyn Machine>>, StartError> {
         Ok(self.machine(sandbox).map(|machine| machine as Arc<dyn Machine>))
     }
@@ -160,6 +193,19 @@ impl Driver for HostDriver {
     async fn list(&self) -> Vec<SandboxId> {
         let machines = self.machines();
         machines.iter().filter(|(_, machine)| machine.runs()).map(|(sandbox, _)| sandbox.clone()).collect()
+    }
+
+    async fn disk_use(&self) -> Option<DiskUse> {
+        let (free_bytes, total_bytes) = (*self.disk.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let of = |machine: &HostMachine| Written {
+            sandbox: machine.sandbox.clone(),
+            bytes: machine.written.load(Ordering::Relaxed),
+            held: machine.held(),
+        };
+        let machines = self.machines();
+        let sandboxes =
+            machines.values().filter(|machine| machine.runs()).map(|machine| of(machine)).collect();
+        Some(DiskUse { folder: self.folder.clone(), free_bytes, total_bytes, sandboxes })
     }
 
     fn checkpoints(&self) -> Option<&dyn Checkpoints> {
@@ -196,6 +242,9 @@ pub struct HostMachine {
     display: Display,
     ended: watch::Sender<bool>,
     stalled: watch::Sender<Option<Stall>>,
+    /// What it is said to have written, in bytes.
+    written: AtomicU64,
+    expendable: Mutex<Expendable>,
     /// Our end of the open channel, to cut it.
     channel: Mutex<Option<UnixStream>>,
 }
@@ -237,6 +286,8 @@ impl HostMachine {
             display: Display::new(screen, picture)?,
             ended: watch::Sender::new(false),
             stalled: watch::Sender::new(None),
+            written: AtomicU64::new(0),
+            expendable: Mutex::new(Expendable::Works),
             channel: Mutex::default(),
         })
     }
@@ -270,7 +321,22 @@ impl HostMachine {
     /// Says that the disk below the sandbox is full and that its guest stands still, until it is told to go on. What runs
     /// in it does run on: a host cannot be stopped.
     pub fn stall(&self, free_mib: Option<u64>) {
-        self.stalled.send_replace(Some(Stall { folder: self.folder.clone(), free_mib }));
+        self.stalled.send_replace(Some(Stall { folder: self.folder.clone(), free_mib, held: None }));
+    }
+
+    /// Says that it has written so many bytes, all in all.
+    pub fn has_written(&self, bytes: u64) {
+        self.written.store(bytes, Ordering::Relaxed);
+    }
+
+    /// How soon it was said that it may end.
+    pub fn expendable(&self) -> Expendable {
+        *self.expendable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why it was made to stand still, if it was.
+    pub fn held(&self) -> Option<Hold> {
+        self.stalled.borrow().as_ref().and_then(|stall| stall.held)
     }
 
     /// Whether the sandbox stands still.
@@ -342,9 +408,19 @@ impl Machine for HostMachine {
         }
     }
 
+    async fn hold(&self, why: Hold) -> io::Result<()> {
+        let stall = Stall { folder: self.folder.clone(), free_mib: None, held: Some(why) };
+        self.stalled.send_replace(Some(stall));
+        Ok(())
+    }
+
     async fn go_on(&self) -> io::Result<()> {
         self.stalled.send_replace(None);
         Ok(())
+    }
+
+    fn set_expendable(&self, expendable: Expendable) {
+        *self.expendable.lock().unwrap_or_else(PoisonError::into_inner) = expendable;
     }
 
     async fn ended(&self) -> String {

@@ -51,7 +51,16 @@ impl SmallDisk {
 
     /// What is used of it, in MiB.
     pub fn used_mib(&self) -> u64 {
-        let said = self.inside(&["df", "--output=used", "-BM"]);
+        self.mib("used")
+    }
+
+    /// What is free of it, in MiB.
+    pub fn free_mib(&self) -> u64 {
+        self.mib("avail")
+    }
+
+    fn mib(&self, column: &str) -> u64 {
+        let said = self.inside(&["df", &format!("--output={column}"), "-BM"]);
         said.lines().last().unwrap().trim().trim_end_matches('M').parse().unwrap()
     }
 

@@ -26,7 +26,7 @@ use nightshift_protocol::{
 use nightshift_sandbox::MachineSize;
 use nightshift_store::Store;
 use nightshift_supervisor::{
-    DeliverySettings, Images, NetworkSettings, RegistrySettings, Supervisor, SupervisorParts,
+    DeliverySettings, DiskSettings, Images, NetworkSettings, RegistrySettings, Supervisor, SupervisorParts,
     SupervisorSettings,
 };
 use nightshift_testing::host_sandbox::HostDriver;
@@ -110,6 +110,15 @@ impl Night {
         let driver = HostDriver::new(folder.path().join("sandboxes"), (320, 200)).with_checkpoints();
         let night = Self::in_folder(folder, driver, script, None, NetworkSettings::default()).await;
         // An owner that is started looks at the host from then on.
+        night.owner.supervisor.resume().await.unwrap();
+        night
+    }
+
+    /// Begins on a host whose disk has 100 GiB, of which so many MiB are free.
+    pub async fn with_disk(script: Value, free_mib: u64) -> Self {
+        let night = Self::with_checkpoints(script).await;
+        night.driver.disk_is(free_mib << 20, 100 << 30);
+        // An owner that is started watches the disk from then on.
         night.owner.supervisor.resume().await.unwrap();
         night
     }
@@ -314,6 +323,7 @@ impl Owner {
                 limits: Limits::default(),
                 size: MachineSize::default(),
                 spare: true,
+                disk: DiskSettings::default(),
                 host_memory_mib: kernel.as_ref().map(|_| 65_536),
                 kernel: kernel.unwrap_or_default(),
                 data: folder.join("data"),

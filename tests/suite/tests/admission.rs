@@ -1,9 +1,12 @@
 //! Sandboxes that give their memory back to a host that has too little, and come back when there is some again.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+mod disks;
+
 use nightshift_protocol::{
     Event, EventBody, MessageDelivery, RunId, RunState, SandboxId, SayToRun, SuspendReason, Suspension,
 };
+use nightshift_sandbox::Expendable;
 use serde_json::{Value, json};
 use suite::{Night, assert_exactly_once, names, shell};
 
@@ -111,4 +114,52 @@ async fn a_sandbox_that_a_stalled_host_suspended_is_brought_back_by_the_next_own
     answer(&night, &run).await;
     night.until_state(&run, "its next question", |state| asks(state, "And now?")).await;
     night.assert_no_breach();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clone_that_waits_for_the_next_task_gives_its_memory_back_before_any_sandbox_does() {
+    let night = Night::with_memory(script(), 8_192).await;
+    let run = night.submit("Ask me").await;
+    night.until_state(&run, "a question", |state| asks(state, "Shall I go on?")).await;
+    let until = async |what: &str, wanted: bool| {
+        let waited = async {
+            while night.driver.has_spare() != wanted {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(suite::WITHIN, waited).await.unwrap_or_else(|_| panic!("{what}"));
+    };
+    until("no spare clone is kept", true).await;
+    night.memory_is(500, 0);
+    until("the spare clone stays", false).await;
+    assert!(!has(&night.events(&run).await, "checkpointIntended"), "the sandbox was not the first to go");
+    suspended(&night, &run).await;
+    // As long as memory is scarce none is made for who comes next.
+    night.submit("Ask me").await;
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    assert!(!night.driver.has_spare());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_kernel_is_told_which_sandboxes_rest_and_which_work() {
+    let night = Night::with_memory(script(), 8_192).await;
+    let run = night.submit("Ask me").await;
+    night.until_state(&run, "a question", |state| asks(state, "Shall I go on?")).await;
+    let machine = night.driver.machine(&sandbox(&night.events(&run).await)).unwrap();
+    let until = async |wanted: Expendable| {
+        let waited = async {
+            while machine.expendable() != wanted {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(suite::WITHIN, waited).await.unwrap_or_else(|_| panic!("never {wanted:?}"));
+    };
+    until(Expendable::Rests).await;
+    let busy = night.submit("Work on").await;
+    let works = |events: &[Event]| has(events, "stepIntended");
+    let works = sandbox(&night.until(&busy, "a step", works).await);
+    assert_eq!(night.driver.machine(&works).unwrap().expendable(), Expendable::Works);
+    answer(&night, &run).await;
+    night.until_state(&run, "its next question", |state| asks(state, "And now?")).await;
+    until(Expendable::Rests).await;
 }

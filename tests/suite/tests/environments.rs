@@ -273,3 +273,59 @@ async fn a_repository_that_says_nothing_of_its_set_up_has_a_plan_without_steps_a
     assert_eq!(refused.code, ErrorCode::InvalidRequest);
     assert!(refused.hint.contains("environment.toml"), "{}", refused.hint);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_up_whose_machine_stands_still_for_the_disk_says_so_and_goes_on_when_there_is_room() {
+    let night = Night::with_disk(json!({"turns": []}), 50_000).await;
+    let step = "{ name = 'install', run = 'until [ -e ~/go ]; do sleep 0.05; done; echo gone on' }";
+    let repository = repository(&night, step, "'true'");
+    let begun = night.owner.api.set_up_environment(wish(&repository)).await.unwrap();
+    let id = begun.environment.as_str();
+    let says = async |wanted: &str| {
+        let waited = async {
+            while !log(&night, id).await.contains(wanted) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(WITHIN, waited).await.unwrap_or_else(|_| panic!("no \"{wanted}\" in its log"));
+    };
+    says("$ until").await;
+    let sandbox = night.owner.api.environment(id).await.unwrap().sandbox.unwrap();
+    let machine = night.driver.machine(&sandbox).unwrap();
+    night.driver.disk_is(1 << 30, 100 << 30);
+    // Longer than between two looks at a disk that was not near its reserve.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    machine.has_written(3 << 30);
+    says("waiting: the sandbox stands still: it wrote 3.0 GiB; the disk of the host has 1.0 GiB left").await;
+    night.driver.disk_is(50 << 30, 100 << 30);
+    says("there is room on the disk; it goes on").await;
+    std::fs::write(machine.home_folder().join("go"), "").unwrap();
+    let ready = at_rest(&night, id).await;
+    assert!(matches!(ready.state, EnvironmentState::Ready { .. }), "{:?}", ready.state);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_up_that_writes_more_than_it_may_fails_with_that_and_a_retry_lets_it_go_on() {
+    let night = Night::with_disk(json!({"turns": []}), 50_000).await;
+    let step = "{ name = 'install', run = 'until [ -e ~/go ]; do sleep 0.05; done' }";
+    let repository = repository(&night, step, "'true'");
+    let begun = night.owner.api.set_up_environment(wish(&repository)).await.unwrap();
+    let id = begun.environment.as_str();
+    let begins = async {
+        while !log(&night, id).await.contains("$ until") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(WITHIN, begins).await.unwrap();
+    let sandbox = night.owner.api.environment(id).await.unwrap().sandbox.unwrap();
+    let machine = night.driver.machine(&sandbox).unwrap();
+    machine.has_written(13 << 30);
+    let failed = at_rest(&night, id).await;
+    let EnvironmentState::Failed { failure, .. } = failed.state else { panic!("{:?}", failed.state) };
+    assert_eq!(failure.error.code, ErrorCode::LimitReached);
+    assert!(failure.error.message.contains("it wrote 13.0 GiB, and one sandbox may write 12.0 GiB"));
+    std::fs::write(machine.home_folder().join("go"), "").unwrap();
+    night.owner.api.retry_environment(id).await.unwrap();
+    let ready = at_rest(&night, id).await;
+    assert!(matches!(ready.state, EnvironmentState::Ready { .. }), "{:?}", ready.state);
+}

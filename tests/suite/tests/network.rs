@@ -123,7 +123,7 @@ async fn a_repository_reaches_what_it_asks_for_as_far_as_the_owner_permits_and_a
     fates.sort();
     let refused = |reason| ConnectionVerdict::Refused { reason };
     let expected = [
-        (String::new(), refused(RefusalReason::BareAddress)),
+        ("127.0.0.2".to_owned(), refused(RefusalReason::BareAddress)),
         ("asked.host.test".to_owned(), ConnectionVerdict::Allowed),
         ("hidden.host.test".to_owned(), refused(RefusalReason::ForbiddenAddress)),
         ("other.test".to_owned(), refused(RefusalReason::NotListed)),

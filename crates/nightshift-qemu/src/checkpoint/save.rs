@@ -187,6 +187,8 @@ async fn stand_still(
 
 /// Lets the guest go on, if it is to.
 pub(super) async fn go_on(machine: &QemuMachine, goes_on: bool) {
+    // Somebody may have made it stand still meanwhile.
+    let goes_on = goes_on && machine.held().is_none();
     if goes_on && let Err(error) = machine.execute("cont", json!({})).await {
         // It has ended, or will be found standing with the mark below, and be let go on then.
         tracing::warn!(sandbox = %machine.record().sandbox, %error, "the guest could not be let go on");

@@ -22,6 +22,15 @@ fn idle(number: usize) -> Running {
     Running { holder: run(number), usage: Use::Idle }
 }
 
+/// The sandbox that is tried first, and why.
+fn first_idle(relief: Relief) -> Option<(Holder, SuspendReason)> {
+    relief.idle.first().cloned().map(|holder| (holder, relief.why))
+}
+
+fn to_suspend(rooms: &Rooms) -> Option<(Holder, SuspendReason)> {
+    rooms.relief().and_then(first_idle)
+}
+
 #[test]
 fn a_small_host_still_runs_one_sandbox_and_a_large_one_several() {
     let size = MachineSize { memory_mib: 2_048, processors: 2 };
@@ -60,7 +69,7 @@ fn each_thing_that_lacks_is_named() {
 #[test]
 fn an_idle_one_is_suspended_for_one_that_waits_and_when_memory_is_scarce_and_not_otherwise() {
     let suspended = |resources: &Resources, running: &[Running], waiting: &[Holder]| {
-        admit(&bounds(2), resources, running, waiting).suspend
+        admit(&bounds(2), resources, running, waiting).relief.and_then(first_idle)
     };
     let running = [busy(1), idle(2)];
     let two = |reason| Some((run(2), reason));
@@ -73,6 +82,32 @@ fn an_idle_one_is_suspended_for_one_that_waits_and_when_memory_is_scarce_and_not
     assert_eq!(suspended(&scarce, &[busy(1)], &[]), None, "one that works is never suspended");
     let full = Resources { free_disk_mib: Some(10), ..plenty() };
     assert_eq!(suspended(&full, &running, &[run(3)]), None, "it would take more of the disk");
+}
+
+#[test]
+fn all_idle_ones_are_named_in_the_order_in_which_they_came_and_the_spare_goes_first_where_memory_lacks() {
+    let relief = |bounds: &Bounds, resources: &Resources, running: &[Running], waiting: &[Holder]| {
+        admit(bounds, resources, running, waiting).relief
+    };
+    let running = [idle(1), busy(2), idle(3)];
+    let scarce = Resources { available_mib: Some(500), ..plenty() };
+    let why = SuspendReason::MemoryScarce { available_mib: 500 };
+    let both = vec![run(1), run(3)];
+    let expected = Some(Relief { why, spare_first: true, idle: both.clone() });
+    assert_eq!(relief(&bounds(9), &scarce, &running, &[]), expected);
+    // One of the spare's kind makes no place where it is places that lack.
+    let wanted = |spare_first, idle| Some(Relief { why: SuspendReason::RoomWanted, spare_first, idle });
+    assert_eq!(relief(&bounds(3), &plenty(), &running, &[run(9)]), wanted(false, both));
+    let little = Resources { available_mib: Some(1_000), ..plenty() };
+    assert_eq!(relief(&bounds(9), &little, &[busy(1)], &[run(9)]), wanted(true, Vec::new()));
+    assert_eq!(relief(&bounds(9), &little, &[busy(1)], &[]), None, "nobody wants it");
+}
+
+#[tokio::test]
+async fn a_host_is_short_of_memory_as_long_as_it_says_so() {
+    let scarce = Resources { available_mib: Some(700), ..plenty() };
+    let short = |resources| Rooms::new(bounds(1), Gauge::Fixed(resources)).is_short_of_memory();
+    assert_eq!([short(scarce), short(plenty()), short(Resources::default())], [true, false, false]);
 }
 
 #[tokio::test]
@@ -118,7 +153,7 @@ async fn who_asks_for_a_while_is_refused_at_once_by_busy_sandboxes_and_leaves_no
     assert_eq!(refused.err(), Some(QueueReason::SandboxLimit { limit: 1 }));
     assert_eq!(began.elapsed(), Duration::ZERO);
     first.set(Use::Idle);
-    assert_eq!(rooms.to_suspend(), None, "nobody waits any more");
+    assert_eq!(to_suspend(&rooms), None, "nobody waits any more");
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,7 +166,7 @@ async fn who_asks_for_a_while_gets_the_room_that_an_idle_sandbox_gives_up_in_tim
     let relief = {
         let rooms = Arc::clone(&rooms);
         async move {
-            while rooms.to_suspend().map(|(holder, _)| holder) != Some(run(1)) {
+            while to_suspend(&rooms).map(|(holder, _)| holder) != Some(run(1)) {
                 tokio::task::yield_now().await;
             }
             drop(idle);
@@ -141,7 +176,7 @@ async fn who_asks_for_a_while_gets_the_room_that_an_idle_sandbox_gives_up_in_tim
     let asked = rooms.ask_for(&third, Duration::from_secs(30));
     let (room, ()) = tokio::join!(asked, relief);
     assert!(room.is_ok());
-    assert_eq!(rooms.to_suspend(), None);
+    assert_eq!(to_suspend(&rooms), None);
 }
 
 #[test]
@@ -149,11 +184,11 @@ fn an_idle_sandbox_is_found_by_what_its_run_says_of_it() {
     let rooms = Arc::new(Rooms::new(bounds(1), Gauge::Nothing));
     let room = rooms.take_again(&run(1));
     assert!(rooms.ask(&run(2)).is_err());
-    assert_eq!(rooms.to_suspend(), None);
+    assert_eq!(to_suspend(&rooms), None);
     room.set(Use::Idle);
-    assert_eq!(rooms.to_suspend(), Some((run(1), SuspendReason::RoomWanted)));
+    assert_eq!(to_suspend(&rooms), Some((run(1), SuspendReason::RoomWanted)));
     room.set(Use::Busy);
-    assert_eq!(rooms.to_suspend(), None);
+    assert_eq!(to_suspend(&rooms), None);
 }
 
 fn resources() -> impl Strategy<Value = Resources> {
@@ -192,8 +227,10 @@ proptest! {
     #[test]
     fn only_an_idle_sandbox_is_ever_suspended(resources in resources(), running in running(), line in 0..2_usize) {
         let waiting: Vec<Holder> = (7..7 + line).map(run).collect();
-        if let Some((holder, _)) = admit(&bounds(2), &resources, &running, &waiting).suspend {
-            prop_assert!(running.iter().any(|one| one.holder == holder && one.usage == Use::Idle));
+        if let Some(relief) = admit(&bounds(2), &resources, &running, &waiting).relief {
+            let idle = running.iter().filter(|one| one.usage == Use::Idle).map(|one| one.holder.clone());
+            prop_assert_eq!(&relief.idle, &idle.collect::<Vec<_>>());
+            prop_assert!(relief.spare_first || !relief.idle.is_empty(), "there is something to give back");
         }
     }
 

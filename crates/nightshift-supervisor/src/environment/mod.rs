@@ -19,6 +19,7 @@ mod progress;
 mod registries;
 mod serving;
 mod set_up;
+mod stall;
 
 pub(crate) use files::Files;
 use fingerprint::changed;

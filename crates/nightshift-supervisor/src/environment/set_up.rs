@@ -10,13 +10,14 @@ use nightshift_protocol::{
     EnvironmentEventBody, EnvironmentId, ErrorCode, NetworkPhase, SandboxId, SetUpFailure, SetUpPhaseKind,
     UserError,
 };
-use nightshift_sandbox::{CloneRequest, FreezeError, TemplateKey};
+use nightshift_sandbox::{CloneRequest, FreezeError, Hold, TemplateKey};
 use sha2::{Digest, Sha256};
 
 use super::log::Log;
 use super::progress::{EnvironmentProgress, Next, next};
 use super::registries::PackageRegistries;
 use super::serving::retire_older;
+use super::stall;
 use crate::admission::{Holder, Room};
 use crate::delivery;
 use crate::desk::{Desk, DeskError, shell};
@@ -269,6 +270,15 @@ impl SetUp {
         let machine = found.map_err(|error| Trouble::Cut(error.to_string()))?;
         let machine =
             machine.ok_or_else(|| Trouble::Lost("its virtual machine no longer runs".to_owned()))?;
+        // One that stands still does not answer.
+        match stall::standing(&machine).await {
+            None => {}
+            // That the set-up is tried again is a person's word.
+            Some(stall) if matches!(stall.held, Some(Hold::Quota { .. })) => {
+                machine.go_on().await.map_err(|error| Trouble::Cut(error.to_string()))?;
+            }
+            Some(stall) => stall::wait_for_room(&self.log, &machine, stall).await.map_err(failed)?,
+        }
         let desk =
             Desk::attach(machine, self.shared.entropy.as_ref(), ATTACH_WITHIN, &self.shared.intake.handle())
                 .await?;
@@ -418,15 +428,20 @@ impl SetUp {
             }
         };
         loop {
-            match job.next().await {
-                Some(JobEvent::Output { bytes, .. }) => self.log.output(&bytes).await,
-                Some(JobEvent::Exited(exit)) => {
-                    return match exit.status {
-                        JobStatus::Code(0) => Ok(()),
-                        status => Err(unsuccessful(script, status)),
-                    };
+            tokio::select! {
+                event = job.next() => match event {
+                    Some(JobEvent::Output { bytes, .. }) => self.log.output(&bytes).await,
+                    Some(JobEvent::Exited(exit)) => {
+                        return match exit.status {
+                            JobStatus::Code(0) => Ok(()),
+                            status => Err(unsuccessful(script, status)),
+                        };
+                    }
+                    None => return Err(cut()),
+                },
+                stall = desk.machine.stalled() => {
+                    stall::wait_for_room(&self.log, &desk.machine, stall).await.map_err(failed)?;
                 }
-                None => return Err(cut()),
             }
         }
     }

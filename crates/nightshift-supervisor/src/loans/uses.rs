@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::{InUse, Loan};
 use crate::supervisor::Supervisor;
 use crate::tools::computer::{Refused, perform};
+use crate::trouble;
 
 /// Commands that run at once in one sandbox at most.
 pub(super) const COMMANDS: usize = 8;
@@ -51,7 +52,7 @@ impl Supervisor {
         let action = computer_action(&Value::Object(action.0), loan.screen_size)
             .map_err(|error| invalid(error.to_string(), "Mend the action and do it again."))?;
         let _turn = loan.screen.lock().await;
-        act(&loan, &action).await
+        unless_it_stands_still(&loan, act(&loan, &action)).await
     }
 
     /// Runs a command in a lent sandbox to its end. When the one who asked goes away, it is ended.
@@ -74,15 +75,18 @@ impl Supervisor {
             let message = format!("{COMMANDS} commands run in {sandbox} already");
             return Err(UserError::new(ErrorCode::Conflict, message, "Wait until one has ended."));
         };
-        run(&loan, asked.command, Duration::from_secs(seconds.into())).await
+        unless_it_stands_still(&loan, run(&loan, asked.command, Duration::from_secs(seconds.into()))).await
     }
 
     /// Reads a file of a lent sandbox, of at most 1 MiB.
     pub async fn read_lent_file(&self, sandbox: &str, path: &str) -> Result<Vec<u8>, UserError> {
         let loan = self.use_loan(sandbox)?;
         let path = full_path(loan.desk.machine.home(), path)?;
-        let read = loan.desk.channel.read_file(&path, LARGEST_FILE as u64).await;
-        read.map_err(|error| file(&path, &error))
+        let read = async {
+            let read = loan.desk.channel.read_file(&path, LARGEST_FILE as u64).await;
+            read.map_err(|error| file(&path, &error))
+        };
+        unless_it_stands_still(&loan, read).await
     }
 
     /// Writes a file of a lent sandbox whole, with the folders above it.
@@ -93,7 +97,25 @@ impl Supervisor {
             return Err(file(&path, &FileError::TooLarge));
         }
         let mode = FileMode { mode: 0o644, owner: GuestUser::Agent };
-        loan.desk.channel.write_file(&path, content, mode).await.map_err(|error| file(&path, &error))
+        let write = async {
+            let written = loan.desk.channel.write_file(&path, content, mode).await;
+            written.map_err(|error| file(&path, &error))
+        };
+        unless_it_stands_still(&loan, write).await
+    }
+}
+
+/// Does something with a loan unless its machine stands still, which would never answer.
+async fn unless_it_stands_still<T>(
+    loan: &Loan,
+    doing: impl Future<Output = Result<T, UserError>>,
+) -> Result<T, UserError> {
+    tokio::select! {
+        done = doing => done,
+        stall = loan.desk.machine.stalled() => {
+            let hint = "It goes on by itself when there is room on the disk; if it wrote too much, close it and open another.";
+            Err(UserError { hint: hint.to_owned(), ..trouble::stalled(&stall) })
+        }
     }
 }
 

@@ -228,7 +228,7 @@ fn a_disk_that_is_full_is_told_wherever_it_is_written_to() {
 
 #[test]
 fn a_sandbox_that_stands_still_says_where_there_is_no_room_and_what_to_do() {
-    let stall = Stall { folder: "/data/sandboxes/x".into(), free_mib: Some(3) };
+    let stall = Stall { folder: "/data/sandboxes/x".into(), free_mib: Some(3), held: None };
     let told = stalled(&stall);
     assert_eq!(told.code, ErrorCode::DiskFull);
     assert_eq!(
@@ -254,4 +254,22 @@ fn a_checkpoint_that_found_no_room_says_how_much_is_free_and_others_say_why() {
     );
     let refused = unsaved(&CheckpointError::Refused { what: "it is busy".to_owned() });
     assert_eq!(refused, "the machine's state could not be saved: it is busy");
+}
+
+#[test]
+fn a_sandbox_that_is_held_is_told_with_what_it_wrote_what_is_left_and_how_it_goes_on() {
+    let stall = |held| Stall { folder: "/data/sandboxes/x".into(), free_mib: Some(1_400), held: Some(held) };
+    let gib = |tenths: u64| (tenths << 30) / 10;
+    let reserve = Hold::Reserve { written_bytes: gib(90), free_bytes: gib(14), enough_bytes: 2_560 << 20 };
+    let quota = Hold::Quota { written_bytes: 12_300 << 20, quota_bytes: 900 << 20 };
+    let said = [reserve, quota].map(|hold| {
+        let error = stalled(&stall(hold));
+        format!("{:?}: {}\n  {}", error.code, error.message, error.hint)
+    });
+    insta::assert_snapshot!(said.join("\n"), @r"
+    DiskFull: the sandbox stands still: it wrote 9.0 GiB; the disk of the host has 1.4 GiB left (/data/sandboxes/x)
+      Free some space, for example with `nightshift prune`. It goes on by itself when 2.5 GiB are free; `nightshift continue` lets it use half of what is left. Nothing was lost.
+    LimitReached: the sandbox stands still: it wrote 12.0 GiB, and one sandbox may write 900 MiB
+      Look at what it does. `nightshift continue` lets it write as much again; disk.sandbox_mib in the configuration is the limit. Nothing was lost.
+    ");
 }
