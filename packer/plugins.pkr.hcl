@@ -1,4 +1,4 @@
-# What packer 1.7 and newer fetch by "packer init packer/plugins.pkr.hcl"; older ones, as Debian's, have it built in.
+# The one version of the plugin that packer 1.7 and newer may build with; older ones, as Debian's, have it built in and cannot read this.
 packer {
   required_plugins {
     qemu = {

@@ -3,6 +3,8 @@
 //! Each rule of ARCHITECTURE.md that a program can check is checked here and nowhere else.
 
 mod counts;
+#[cfg(test)]
+mod packer;
 mod tidy;
 
 use std::path::Path;

@@ -90,7 +90,7 @@ fn as_few_as_are_enough_are_held_the_fastest_first() {
     let orders = host.write(2_000, 1, &[('a', 40), ('b', 50), ('c', 4)]);
     let expected = [Order::Hold(id('b'), reserve(50, 1_906)), Order::Hold(id('a'), reserve(40, 1_906))];
     assert_eq!(orders, expected);
-    let stand = vec![held(wrote('a', 40), reserve(40, 1_906)), held(wrote('b', 50), reserve(50, 1_906))];
+    let stand = [held(wrote('a', 40), reserve(40, 1_906)), held(wrote('b', 50), reserve(50, 1_906))];
     let seen = |c| disk(1_900, stand.iter().cloned().chain([wrote('c', c)]).collect());
     assert_eq!((host.look(&seen(8)), host.look(&seen(12))), (vec![], vec![]));
 }
