@@ -53,6 +53,7 @@ pub(crate) fn github(
         credential,
         proxy: environment.proxy.clone(),
         no_proxy: environment.no_proxy.clone(),
+        redactor: environment.redactor.clone(),
     };
     GitHub::new(settings, clock).map(Some).map_err(|error| refuse(format!("the account at GitHub: {error}")))
 }
@@ -65,6 +66,7 @@ pub(crate) fn delivery(
     configuration: &Configuration,
     webhook_secret: Option<&str>,
     redactor: Redactor,
+    app_url: &str,
 ) -> DeliverySettings {
     let set = &configuration.delivery;
     DeliverySettings {
@@ -89,15 +91,17 @@ pub(crate) fn delivery(
             mention: configuration.issues.mention.clone(),
             who: configuration.issues.who.clone(),
         },
+        app_url: Some(app_url.to_owned()),
         redactor,
     }
 }
 
-/// Knows the values of the owner's variables whose names say that they are secrets, and the App's key.
-pub(crate) fn redactor(
+/// Makes a redactor know the values of the owner's variables whose names say that they are secrets, and the App's key.
+pub(crate) fn teach(
+    redactor: &Redactor,
     variables: impl IntoIterator<Item = (std::ffi::OsString, std::ffi::OsString)>,
     app_key: Option<&Path>,
-) -> Redactor {
+) {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         Some((name.into_string().ok()?, Secret::new(&value.into_string().ok()?)))
     };
@@ -105,7 +109,11 @@ pub(crate) fn redactor(
         |name: &str| SECRET_NAMES.iter().any(|ending| name.to_ascii_uppercase().ends_with(ending));
     let variables = variables.into_iter().filter_map(text).filter(|(name, _)| is_secret(name));
     let key = app_key.and_then(|path| std::fs::read_to_string(path).ok());
-    Redactor::new(variables.chain(key.map(|key| ("the App's private key".to_owned(), Secret::new(&key)))))
+    for (name, value) in
+        variables.chain(key.map(|key| ("the App's private key".to_owned(), Secret::new(&key))))
+    {
+        redactor.learn(&name, &value);
+    }
 }
 
 /// A log without the secrets this host holds, whatever a library writes.
@@ -143,10 +151,9 @@ mod tests {
     #[test]
     fn variables_are_secrets_by_their_names() {
         let variable = |name: &str, value: &str| (name.into(), value.into());
-        let redactor = redactor(
-            [variable("DEPLOY_TOKEN", "correct-horse"), variable("HOME", "/home/ada-lovelace")],
-            None,
-        );
+        let redactor = Redactor::default();
+        let variables = [variable("DEPLOY_TOKEN", "correct-horse"), variable("HOME", "/home/ada-lovelace")];
+        teach(&redactor, variables, None);
         assert_eq!(
             redactor.redact("correct-horse /home/ada-lovelace"),
             "[redacted: DEPLOY_TOKEN] /home/ada-lovelace"
@@ -158,7 +165,7 @@ mod tests {
         let limit = |review_limit| {
             let mut configuration = Configuration::default();
             configuration.delivery.review_limit = review_limit;
-            delivery(&configuration, None, Redactor::default()).review_limit
+            delivery(&configuration, None, Redactor::default(), "http://127.0.0.1:1").review_limit
         };
         assert_eq!((limit(0), limit(7)), (None, Some(7)));
     }

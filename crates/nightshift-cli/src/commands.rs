@@ -92,8 +92,10 @@ fn said_together() -> bool {
 
 fn log(environment: &Environment) {
     let filter = environment.log.clone().unwrap_or_else(|| "info".to_owned());
-    // The configuration, which may name another secret, is not read yet: a log must not depend on it.
-    let clean = accounts::CleanLog(accounts::redactor(environment.secrets(), None));
+    // The configuration, which may name another secret, is not read yet: a log must not depend on it. What is learnt later
+    // is kept out of it all the same.
+    accounts::teach(&environment.redactor, environment.secrets(), None);
+    let clean = accounts::CleanLog(environment.redactor.clone());
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
         .with_writer(clean)

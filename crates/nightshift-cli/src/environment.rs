@@ -20,6 +20,8 @@ pub(crate) struct Environment {
     pub(crate) proxy: Option<String>,
     pub(crate) no_proxy: Option<String>,
     pub(crate) log: Option<String>,
+    /// What the log and the history may not show. Clones share it.
+    pub(crate) redactor: nightshift_forge::secrets::Redactor,
     /// Every variable that is text: which one holds a provider's key is a matter of configuration.
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) executable: Option<PathBuf>,

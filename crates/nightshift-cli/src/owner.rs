@@ -108,7 +108,12 @@ pub(crate) async fn serve(environment: &Environment, listen: Listen) -> Result<(
     access::write(&folders.access_file(), &Kept { port, ..kept.clone() })
         .map_err(io("writing access.json"))?;
     tokio::spawn(crate::memory::give_back());
-    let (api, supervisor) = assemble(environment, &folders, &configuration, &entropy).await?;
+    let url = if socket.ip().is_unspecified() || socket.ip().is_loopback() {
+        format!("http://127.0.0.1:{port}")
+    } else {
+        format!("http://{socket}")
+    };
+    let (api, supervisor) = assemble(environment, &folders, &configuration, &entropy, &url).await?;
     let restart = Arc::new(Notify::new());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let told = Arc::clone(&restart);
@@ -123,11 +128,7 @@ pub(crate) async fn serve(environment: &Environment, listen: Listen) -> Result<(
     let names = names(listen.names, socket);
     let address = OwnerAddress {
         pid: std::process::id(),
-        url: if socket.ip().is_unspecified() || socket.ip().is_loopback() {
-            format!("http://127.0.0.1:{port}")
-        } else {
-            format!("http://{socket}")
-        },
+        url,
         token: kept.token,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
@@ -232,6 +233,7 @@ async fn assemble(
     folders: &Folders,
     configuration: &Configuration,
     entropy: &Arc<dyn Entropy>,
+    url: &str,
 ) -> Result<(Api, Supervisor), UserError> {
     let executable = environment.executable.as_deref();
     let missing = |what: &str, variable: &str| {
@@ -250,6 +252,7 @@ async fn assemble(
     let recipe = beside(executable, environment.vm_images.as_deref(), &["../share/nightshift/vm-images"])
         .ok_or_else(|| missing("the vm-images folder", "NIGHTSHIFT_VM_IMAGES"))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    accounts::teach(&environment.redactor, environment.secrets(), configuration.github.app_key.as_deref());
     let github = accounts::github(environment, &configuration.github, Arc::clone(&clock))?;
     let mut git = Git::new(std::env::vars_os());
     if let Some(github) = &github {
@@ -276,7 +279,6 @@ async fn assemble(
     };
     let model: Arc<dyn Model> =
         Arc::new(providers::providers(&configuration.providers, environment, &clock, entropy)?);
-    let redactor = accounts::redactor(environment.secrets(), configuration.github.app_key.as_deref());
     let supervisor = Supervisor::new(
         SupervisorParts {
             store: store.clone(),
@@ -314,7 +316,8 @@ async fn assemble(
             delivery: accounts::delivery(
                 configuration,
                 environment.variable("NIGHTSHIFT_WEBHOOK_SECRET"),
-                redactor,
+                environment.redactor.clone(),
+                url,
             ),
         },
         environment.path.clone(),

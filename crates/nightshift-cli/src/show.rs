@@ -438,6 +438,20 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         }
         EventBody::PullRequestOpened { url: Some(url), .. } => Some(format!("· pull request: {}", line(url))),
         EventBody::BranchPushed { branch, .. } => Some(format!("· pushed {}", line(branch))),
+        EventBody::LintRan { command, exit_code, .. } => Some(match exit_code {
+            Some(0) => format!("· the lint passed: {}", line(command)),
+            Some(code) => format!("· the lint failed with exit code {code}: {}", line(command)),
+            None => format!("· the lint did not end by itself: {}", line(command)),
+        }),
+        EventBody::PictureKept { why, .. } => {
+            Some(format!("· a picture stays on this machine: {}", line(why)))
+        }
+        EventBody::PullRequestReadied { why_not: None } => {
+            Some("· the pull request is ready for reviewers".to_owned())
+        }
+        EventBody::PullRequestReadied { why_not: Some(why) } => {
+            Some(format!("· the pull request stays a draft: {}", line(why)))
+        }
         EventBody::FeedbackReceived { round, items } => {
             Some(format!("· feedback, round {round}: {} to deal with", items.len()))
         }
@@ -491,6 +505,7 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         | EventBody::PicturesPrepared { .. }
         | EventBody::PushIntended { .. }
         | EventBody::PicturePublished { .. }
+        | EventBody::ReadyIntended { .. }
         | EventBody::PullRequestIntended { .. }
         | EventBody::PullRequestDescribed { .. }
         | EventBody::PullRequestRouted { .. }

@@ -3,6 +3,7 @@
 //! Words of the model and of the repository are data: whatever they contain, they become no heading, picture, link
 //! or HTML of this text, and cannot pass for something Nightshift says.
 
+mod redaction;
 mod self_review;
 
 use std::fmt::Write;
@@ -10,8 +11,11 @@ use std::fmt::Write;
 use nightshift_protocol::{
     ArtifactId, Evidence, EvidenceSource, Image, PreReviewFinding, PreReviewKind, RunId, SelfReview, Usage,
 };
+use serde::{Deserialize, Serialize};
 
+use self::redaction::Clean;
 use crate::FileChange;
+use crate::secrets::Redactor;
 
 /// How many of the largest changed files a reader is pointed to.
 const FIRST_FILES: usize = 5;
@@ -25,8 +29,8 @@ const OUTPUT_LINES: usize = 15;
 /// Longest piece of somebody else's text in one place, in characters.
 const LONGEST: usize = 4_000;
 
-/// An `@` that no name follows: GitHub looks for names after Markdown is made, where a backslash is gone, and a space
-/// without width is not.
+/// An `@` that no name follows: GitHub looks for names after Markdown is made, where a backslash or `&#64;` has become the
+/// sign again, and a space without width is still there.
 const UNCALLED: &str = "@&#8203;";
 
 /// What is known of a run when its pull request is written.
@@ -64,10 +68,12 @@ pub struct BodyFacts<'a> {
     pub usage: Usage,
     /// Wall time in seconds.
     pub seconds: u64,
+    /// What keeps secrets out of it. It looks at the words as they are: what is escaped looks no more like the secret.
+    pub redactor: &'a Redactor,
 }
 
 /// A command that was run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandFact {
     /// The command line.
     pub command: String,
@@ -77,6 +83,8 @@ pub struct CommandFact {
 
 /// Writes the body of a pull request as Markdown. Pictures are named `artifact:ID`, for the viewer to resolve.
 pub fn compose_body(facts: &BodyFacts<'_>) -> String {
+    let clean = Clean::of(facts);
+    let facts = &clean.facts(facts);
     let (lead, rest) = lead(facts.summary);
     let lead = if lead.is_empty() { "The agent wrote no summary.".to_owned() } else { text(lead) };
     let mut sections = vec![lead];
@@ -109,9 +117,26 @@ pub fn compose_body(facts: &BodyFacts<'_>) -> String {
 /// they contain, they call nobody and no program that reads comments, such as `@bot merge` or `/approve` does.
 pub fn compose_answer(words: &str) -> String {
     let lines = cut(words);
-    let lines: Vec<String> =
-        lines.lines().map(|line| text_with(line, UNCALLED)).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<String> = lines.lines().map(text).filter(|line| !line.is_empty()).collect();
     if lines.is_empty() { "There are no words for it.".to_owned() } else { lines.join("\n\n") }
+}
+
+/// Makes a title for a site: one line that calls nobody. It is no Markdown, so the space without width stands in it as it is.
+pub fn compose_title(words: &str) -> String {
+    let line = one_line(words);
+    let mut title = String::with_capacity(line.len());
+    for (at, character) in line.char_indices() {
+        title.push(character);
+        if character == '@' && names(&line[at + 1..]) {
+            title.push('\u{200b}');
+        }
+    }
+    title
+}
+
+/// Whether words that follow an `@` begin as an account's name does.
+fn names(words: &str) -> bool {
+    words.starts_with(|first: char| first.is_ascii_alphanumeric())
 }
 
 /// Each acceptance criterion with the numbers of what shows it.
@@ -145,6 +170,8 @@ fn findings(findings: &[PreReviewFinding]) -> String {
             PreReviewKind::Generated => "Generated files",
             PreReviewKind::NoTests => "No tests",
             PreReviewKind::Lint => "Lint",
+            PreReviewKind::LintFailed => "Lint failed",
+            PreReviewKind::PossibleSecret => "Possible secrets",
         };
         let _ = write!(section, "\n- **{name}**: {}", text(&finding.words));
         for path in &finding.paths {
@@ -332,27 +359,22 @@ fn deceives(character: char) -> bool {
 /// Words as one line of text. What stands between backticks is code; every other character that Markdown could take for
 /// something is escaped.
 fn text(words: &str) -> String {
-    text_with(words, "\\@")
-}
-
-/// The same with what stands for an `@`.
-fn text_with(words: &str, at_sign: &str) -> String {
     let line = one_line(words);
     let (mut escaped, mut from) = (String::new(), 0);
     while let Some((at, end)) = code_span(&line, from) {
         let ticks = line[at..].len() - line[at..].trim_start_matches('`').len();
-        escape(&line, from..at, at_sign, &mut escaped);
+        escape(&line, from..at, &mut escaped);
         escaped.push_str(&code(&line[at + ticks..end - ticks]));
         from = end;
     }
-    escape(&line, from..line.len(), at_sign, &mut escaped);
+    escape(&line, from..line.len(), &mut escaped);
     escaped
 }
 
 /// Words as one line within a picture's description or a table, where nothing is code.
 fn plain(words: &str) -> String {
     let (line, mut escaped) = (one_line(words), String::new());
-    escape(&line, 0..line.len(), "\\@", &mut escaped);
+    escape(&line, 0..line.len(), &mut escaped);
     escaped
 }
 
@@ -386,13 +408,13 @@ fn one_line(words: &str) -> String {
 }
 
 /// Escapes a part of a line; what is special at a line's beginning is so at its beginning only.
-fn escape(line: &str, part: std::ops::Range<usize>, at_sign: &str, escaped: &mut String) {
+fn escape(line: &str, part: std::ops::Range<usize>, escaped: &mut String) {
     for (index, character) in line[part.clone()].char_indices() {
         let index = part.start + index;
         let before = &line[..index];
         let after = line[index..].chars().nth(1);
         if character == '@' {
-            escaped.push_str(at_sign);
+            escaped.push_str(if names(&line[index + 1..]) { UNCALLED } else { "\\@" });
             continue;
         }
         let special = match character {
@@ -512,6 +534,7 @@ mod tests {
                 cost_microdollars: 421_001,
             },
             seconds: 754,
+            redactor: &Redactor::default(),
         })
     }
 
@@ -578,6 +601,7 @@ mod tests {
                 cost_microdollars: 421_001,
             },
             seconds: 754,
+            redactor: &Redactor::default(),
         };
         insta::assert_snapshot!(compose_body(&facts));
     }
@@ -610,6 +634,40 @@ mod tests {
              See `a@b` and - / c."
         );
         assert_eq!(compose_answer(" \n"), "There are no words for it.");
+    }
+
+    #[test]
+    fn no_words_in_a_body_call_anybody_and_no_title_does() {
+        let words = "Thanks @ada, @o/team and a@example.org, at @ 5 `@code` @-x";
+        let uncalled = "Thanks @&#8203;ada, @&#8203;o/team and a@&#8203;example.org, at \\@ 5 `@code` \\@-x";
+        assert_eq!(text(words), uncalled);
+        assert_eq!(plain("@ada"), "@&#8203;ada");
+        let asked = ["@ada sees it".to_owned()];
+        assert_eq!(
+            criteria(&asked, &[]),
+            "## Acceptance criteria\n\n1. @&#8203;ada sees it (**no evidence**)"
+        );
+        assert_eq!(
+            compose_title("Bump @types/node\n for @ada @ 5"),
+            "Bump @\u{200b}types/node for @\u{200b}ada @ 5"
+        );
+    }
+
+    proptest! {
+        /// An `@` before a name is in code only, where GitHub looks for none.
+        #[test]
+        fn whoever_is_named_is_not_called(words in "[@a-z`\\\\&#; ]{0,30}") {
+            let mut in_text = String::new();
+            for event in Parser::new_ext(&text(&words), Options::all()) {
+                match event {
+                    Event::Text(words) => in_text.push_str(&words),
+                    Event::Code(_) => in_text.push(' '),
+                    _ => {}
+                }
+            }
+            let called = in_text.match_indices('@').any(|(at, _)| names(&in_text[at + 1..]));
+            prop_assert!(!called, "{in_text}");
+        }
     }
 
     /// What a reader of the body sees besides words: headings, pictures, links, HTML.

@@ -26,7 +26,7 @@ pub use account::{Addresses, AppKey, Credential, GitHub, GitHubSettings, Invalid
 pub use address::Address;
 pub use error::GitHubError;
 pub use feedback::{CheckFailure, Checks, Conversation, RemoteState, ReviewThread, ThreadComment};
-pub use issues::{Association, RemoteIssue, TaskRequest};
+pub use issues::{AskingComment, Association, IssueDeed, IssueHistory, RemoteIssue, TaskRequest};
 pub use pictures::{PictureFile, UploadError};
 pub use pull_requests::{NewRemotePullRequest, Remote, RemotePullRequest};
 pub use webhook::{WebhookError, WebhookEvent, read_webhook};

@@ -37,7 +37,7 @@ mod rework;
 pub mod secrets;
 mod source;
 
-pub use body::{BodyFacts, CommandFact, compose_answer, compose_body};
+pub use body::{BodyFacts, CommandFact, compose_answer, compose_body, compose_title};
 pub use branch::{BranchName, InvalidBranchName};
 pub use browse::BrowseError;
 pub use bundle::{BundleError, BundleHeader, HeaderError};
@@ -50,7 +50,7 @@ pub use import::{BaseState, ImportError, Imported, NotImported};
 pub use inspect::{BaseBranch, Checkout, InspectError, inspect};
 pub use ledger::LedgerError;
 pub use merge::{Identity, MergeError, Mergeable, Merged};
-pub use prereview::{DiffFacts, SecretPlace, pre_review, secrets_in};
+pub use prereview::{DiffFacts, LintRun, SecretPlace, is_lint, pre_review, secrets_in};
 pub use pull_request::{
     NewPullRequest, PullRequest, PullRequestAction, PullRequestError, PullRequestFilter, PullRequestState,
     Revision, StateFilter, TransitionRefused,

@@ -33,8 +33,21 @@ pub struct DiffFacts<'a> {
     pub messages: &'a str,
     /// The commands the agent ran, and their exit statuses.
     pub commands: &'a [(String, Option<i32>)],
+    /// The repository's lint as it was run on the work, if it has one.
+    pub lint: Option<&'a LintRun>,
     /// Paths that agents may not change; `*` stands for any characters.
     pub forbidden: &'a [String],
+}
+
+/// The repository's lint, run on what is delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LintRun {
+    /// The command.
+    pub command: String,
+    /// Its exit status; `None` when it was ended by a signal or the time limit.
+    pub exit_code: Option<i32>,
+    /// The last of what it printed.
+    pub output_tail: String,
 }
 
 /// A secret in what is to be delivered.
@@ -49,11 +62,16 @@ pub struct SecretPlace {
 /// Finds the secrets that a delivery would give away: in lines that any of its commits adds, names of files and messages
 /// of commits. Each place is named once.
 pub fn secrets_in(facts: &DiffFacts<'_>, redactor: &Redactor) -> Vec<SecretPlace> {
+    places(facts, redactor, true)
+}
+
+/// The places of what is certain to be a secret, or of what only looks like one.
+fn places(facts: &DiffFacts<'_>, redactor: &Redactor, certain: bool) -> Vec<SecretPlace> {
     let mut places = Vec::new();
     let mut look = |text: &str, place: &dyn Fn() -> String| {
         // Text of two bytes a letter is searched as text of one.
         let text = if text.contains('\0') { Cow::Owned(text.replace('\0', "")) } else { Cow::Borrowed(text) };
-        for found in redactor.find(&text).into_iter().filter(|found| found.certain) {
+        for found in redactor.find(&text).into_iter().filter(|found| found.certain == certain) {
             let place = SecretPlace { kind: found.kind, place: place() };
             if !places.contains(&place) {
                 places.push(place);
@@ -77,7 +95,7 @@ pub fn secrets_in(facts: &DiffFacts<'_>, redactor: &Redactor) -> Vec<SecretPlace
 }
 
 /// Looks a diff through. The findings are ordered: what stops a delivery first, what is only good to know last.
-pub fn pre_review(facts: &DiffFacts<'_>) -> Vec<PreReviewFinding> {
+pub fn pre_review(facts: &DiffFacts<'_>, redactor: &Redactor) -> Vec<PreReviewFinding> {
     let mut findings = Vec::new();
     let mut add = |kind: PreReviewKind, paths: Vec<&str>, words: &str| {
         let more = paths.len().saturating_sub(NAMED);
@@ -93,6 +111,21 @@ pub fn pre_review(facts: &DiffFacts<'_>) -> Vec<PreReviewFinding> {
     let forbidden = of(&|path| facts.forbidden.iter().any(|pattern| matches(pattern, path)));
     if !forbidden.is_empty() {
         add(PreReviewKind::ForbiddenPath, forbidden, "Agents may not change these paths here.");
+    }
+    let likely = places(facts, redactor, false);
+    if !likely.is_empty() {
+        let more = likely.len().saturating_sub(NAMED);
+        let mut named: Vec<String> =
+            likely.iter().take(NAMED).map(|one| format!("{} in {}", one.kind, one.place)).collect();
+        if more > 0 {
+            named.push(format!("and {more} more"));
+        }
+        let words = format!("This looks like a secret, and may be none: {}.", named.join("; "));
+        add(PreReviewKind::PossibleSecret, Vec::new(), &words);
+    }
+    let lint = lint(facts);
+    if let Some((PreReviewKind::LintFailed, words)) = &lint {
+        add(PreReviewKind::LintFailed, Vec::new(), words);
     }
     let sensitive = of(&is_sensitive);
     if !sensitive.is_empty() {
@@ -150,17 +183,46 @@ pub fn pre_review(facts: &DiffFacts<'_>) -> Vec<PreReviewFinding> {
     if !code.is_empty() && of(&is_test).is_empty() {
         add(PreReviewKind::NoTests, Vec::new(), "Code changed and no test did.");
     }
-    match facts.commands.iter().rev().find(|(command, _)| is_lint(command)) {
-        Some((command, Some(0))) => {
-            add(PreReviewKind::Lint, Vec::new(), &format!("The last lint passed: {command}"))
-        }
-        Some((command, _)) => {
-            add(PreReviewKind::Lint, Vec::new(), &format!("The last lint failed: {command}"))
-        }
-        None if !code.is_empty() => add(PreReviewKind::Lint, Vec::new(), "No lint was run."),
-        None => {}
+    if let Some((PreReviewKind::Lint, words)) = &lint {
+        add(PreReviewKind::Lint, Vec::new(), words);
     }
     findings
+}
+
+/// How the repository's lint ended: as it was run on the work, or else as the agent ran one last.
+fn lint(facts: &DiffFacts<'_>) -> Option<(PreReviewKind, String)> {
+    if let Some(LintRun { command, exit_code, output_tail }) = facts.lint {
+        let last = output_tail.lines().rev().map(str::trim).find(|line| !line.is_empty());
+        let said = last.map(|line| format!(" It ended with: {line}")).unwrap_or_default();
+        return Some(match exit_code {
+            Some(0) => (
+                PreReviewKind::Lint,
+                format!("The repository's lint passed on what is delivered: {command}."),
+            ),
+            Some(code) => (
+                PreReviewKind::LintFailed,
+                format!(
+                    "The repository's lint failed on what is delivered, with exit code {code}: {command}.{said}"
+                ),
+            ),
+            None => (
+                PreReviewKind::LintFailed,
+                format!("The repository's lint did not end by itself on what is delivered: {command}.{said}"),
+            ),
+        });
+    }
+    match facts.commands.iter().rev().find(|(command, _)| is_lint(command)) {
+        Some((command, Some(0))) => {
+            Some((PreReviewKind::Lint, format!("The last lint of the agent passed: {command}")))
+        }
+        Some((command, _)) => {
+            Some((PreReviewKind::LintFailed, format!("The last lint of the agent failed: {command}")))
+        }
+        None => {
+            let code = facts.changed_files.iter().any(|one| is_code(&one.path) && !is_test(&one.path));
+            code.then(|| (PreReviewKind::Lint, "No lint was run.".to_owned()))
+        }
+    }
 }
 
 /// A line that a diff adds.
@@ -325,9 +387,10 @@ fn speaks_of_licence(line: &str) -> bool {
 }
 
 /// Whether a command's exit status is that of a lint: it ends with one, and nothing forgives its failure.
-fn is_lint(command: &str) -> bool {
-    const LINTS: [&str; 15] = [
+pub fn is_lint(command: &str) -> bool {
+    const LINTS: [&str; 16] = [
         "npm run lint",
+        "make lint",
         "yarn lint",
         "pnpm lint",
         "cargo clippy",
@@ -360,120 +423,4 @@ fn is_lint(command: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::LineCounts;
-
-    fn change(path: &str, added: u64, removed: u64) -> FileChange {
-        FileChange { path: path.to_owned(), lines: Some(LineCounts { added, removed }) }
-    }
-
-    fn found(
-        changed: &[FileChange],
-        diff: &str,
-        commands: &[(String, Option<i32>)],
-    ) -> Vec<(PreReviewKind, Vec<String>)> {
-        let forbidden = ["deploy/".to_owned(), "*.pem".to_owned()];
-        let facts = DiffFacts {
-            changed_files: changed,
-            diff,
-            history: diff,
-            binary_sizes: &[],
-            messages: "",
-            commands,
-            forbidden: &forbidden,
-        };
-        pre_review(&facts).into_iter().map(|finding| (finding.kind, finding.paths)).collect()
-    }
-
-    #[test]
-    fn a_small_change_with_its_test_and_lint_has_only_good_news() {
-        let changed = [change("src/a.js", 5, 1), change("test/a.test.js", 9, 0)];
-        let lint = [("npm run lint".to_owned(), Some(0))];
-        assert_eq!(found(&changed, "", &lint), [(PreReviewKind::Lint, vec![])]);
-    }
-
-    #[test]
-    fn what_needs_a_look_is_named_in_order() {
-        let diff = "diff --git a/test/b.test.js b/test/b.test.js\ndeleted file mode 100644\n--- a/test/b.test.js\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n\
-                    diff --git a/src/c.js b/src/c.js\n--- a/src/c.js\n+++ b/src/c.js\n@@ -1,2 +1,3 @@\n a\n+// SPDX-License-Identifier: GPL-3.0\n b\n";
-        let changed = [
-            change("deploy/keys/x.pem", 1, 0),
-            change("src/auth/login.js", 500, 0),
-            change("test/b.test.js", 0, 1),
-            change("test/c.test.js", 1, 4),
-            change("src/c.js", 1, 0),
-            change("package-lock.json", 9_000, 0),
-        ];
-        let kinds: Vec<_> = found(&changed, diff, &[]).into_iter().map(|(kind, _)| kind).collect();
-        use PreReviewKind::*;
-        assert_eq!(
-            kinds,
-            [ForbiddenPath, Sensitive, Licence, TestsDeleted, TestsChanged, Size, Generated, Lint]
-        );
-    }
-
-    #[test]
-    fn a_secret_is_named_by_file_and_line_and_never_shown() {
-        let token = format!("ghp_{}", "a1B2".repeat(9));
-        let diff = format!(
-            "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -3,2 +7,3 @@\n a\n+token {token}\n-gone {token}\n b\n"
-        );
-        let facts = DiffFacts {
-            changed_files: &[],
-            diff: &diff,
-            history: &diff,
-            binary_sizes: &[],
-            messages: &token,
-            commands: &[],
-            forbidden: &[],
-        };
-        let places = secrets_in(&facts, &Redactor::default());
-        let named: Vec<&str> = places.iter().map(|place| place.place.as_str()).collect();
-        assert_eq!(named, ["x line 8", "the message of a commit"]);
-        assert!(!format!("{places:?}").contains(&token));
-    }
-
-    #[test]
-    fn a_secret_that_a_later_commit_takes_away_and_one_between_zero_bytes_are_found_once() {
-        let token = format!("ghp_{}", "a1B2".repeat(9));
-        let wide: String = token.chars().flat_map(|letter| [letter, '\0']).collect();
-        let added = format!("diff --git a/.env b/.env\n--- /dev/null\n+++ b/.env\n@@ -0,0 +1 @@\n+{token}\n");
-        let removed =
-            format!("diff --git a/.env b/.env\n--- a/.env\n+++ /dev/null\n@@ -1 +0,0 @@\n-{token}\n");
-        let utf_16 = format!("diff --git a/w b/w\n--- /dev/null\n+++ b/w\n@@ -0,0 +1 @@\n+{wide}\n");
-        let facts = DiffFacts {
-            changed_files: &[],
-            diff: &utf_16,
-            history: &format!("{removed}{added}{utf_16}"),
-            binary_sizes: &[],
-            messages: "",
-            commands: &[],
-            forbidden: &[],
-        };
-        let places = secrets_in(&facts, &Redactor::default());
-        let named: Vec<&str> = places.iter().map(|place| place.place.as_str()).collect();
-        assert_eq!(named, ["w line 1", ".env, as an earlier commit has it, line 1"]);
-    }
-
-    #[test]
-    fn a_lint_is_what_a_command_runs_and_not_what_it_says_or_forgives() {
-        for lint in
-            ["cargo clippy -- -D warnings", "cd ui && CI=1 npm run lint", "npx eslint .", "time ruff check"]
-        {
-            assert!(is_lint(lint), "{lint}");
-        }
-        for other in
-            ["echo cargo clippy", "npm run lint || true", "npm run lint; true", "grep -r eslint .", "ls"]
-        {
-            assert!(!is_lint(other), "{other}");
-        }
-    }
-
-    #[test]
-    fn a_pattern_is_a_folder_a_file_or_has_stars() {
-        assert!(matches("deploy/", "deploy/a") && matches("deploy", "deploy/a") && matches("a.txt", "a.txt"));
-        assert!(matches("*.pem", "x/y.pem") && matches("src/*/generated/*", "src/a/b/generated/c"));
-        assert!(!matches("deploy", "deployment/a") && !matches("*.pem", "x.pem.txt"));
-    }
-}
+mod tests;

@@ -10,7 +10,7 @@ mod patterns;
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use known::Known;
 
@@ -47,26 +47,54 @@ pub struct SecretFound {
     pub certain: bool,
 }
 
-/// Finds secrets in texts.
-#[derive(Debug, Clone, Default)]
+/// Values that are kept of one name at most: an App is issued a token each hour, and the last ones are still about.
+const KEPT: usize = 4;
+
+/// Finds secrets in texts. Clones share what they know.
+#[derive(Clone, Default)]
 pub struct Redactor {
-    known: Arc<Vec<Known>>,
+    known: Arc<RwLock<Vec<Arc<Known>>>>,
+}
+
+impl fmt::Debug for Redactor {
+    /// Shows names and no value.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = self.all();
+        formatter.debug_list().entries(known.iter().map(|known| &known.name)).finish()
+    }
 }
 
 impl Redactor {
     /// Knows these values, each under the name it is shown by. Values of fewer than eight characters are left out:
     /// words would be masked that are no secrets.
     pub fn new(values: impl IntoIterator<Item = (String, Secret)>) -> Self {
-        Self {
-            known: Arc::new(
-                values.into_iter().filter_map(|(name, value)| Known::new(name, &value)).collect(),
-            ),
+        let known = values.into_iter().filter_map(|(name, value)| Known::new(name, &value)).map(Arc::new);
+        Self { known: Arc::new(RwLock::new(known.collect())) }
+    }
+
+    /// Knows one more value from now on, in all clones. Of one name the newest four are known.
+    pub fn learn(&self, name: &str, value: &Secret) {
+        let Some(new) = Known::new(name.to_owned(), value) else { return };
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.iter().any(|one| one.name == name && one.value == *value) {
+            return;
         }
+        if known.iter().filter(|one| one.name == name).count() >= KEPT
+            && let Some(oldest) = known.iter().position(|one| one.name == name)
+        {
+            known.remove(oldest);
+        }
+        known.push(Arc::new(new));
+    }
+
+    fn all(&self) -> Vec<Arc<Known>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// All secrets in a text, in order, none overlapping another.
     pub fn find(&self, text: &str) -> Vec<SecretFound> {
-        let mut found: Vec<SecretFound> = self.known.iter().flat_map(|known| known.find(text)).collect();
+        let known = self.all();
+        let mut found: Vec<SecretFound> = known.iter().flat_map(|known| known.find(text)).collect();
         found.extend(patterns::find(text));
         // The earlier one wins, and of two at the same place the longer: what is left out is masked with it.
         found.sort_by_key(|one| (one.range.start, std::cmp::Reverse(one.range.end)));
@@ -96,8 +124,8 @@ impl Redactor {
     }
 
     /// The values that are known, for whoever looks for them by other means than text.
-    pub fn known(&self) -> impl Iterator<Item = (&str, &Secret)> {
-        self.known.iter().map(|known| (known.name.as_str(), &known.value))
+    pub fn known(&self) -> Vec<Secret> {
+        self.all().iter().map(|known| known.value.clone()).collect()
     }
 }
 
@@ -169,6 +197,26 @@ mod tests {
             redactor().redact_certain(&format!("curl -H {token} hunter2-hunter2/+\"x")),
             "curl -H [redacted: GitHub token] [redacted: GITHUB_TOKEN]"
         );
+    }
+
+    #[test]
+    fn what_is_learnt_is_known_to_all_clones_and_the_newest_of_a_name_stay() {
+        let (redactor, token) = (redactor(), |number: u32| format!("issued-token-{number:04}"));
+        let earlier = redactor.clone();
+        for number in 0..6 {
+            redactor.learn("installation token", &Secret::new(&token(number)));
+            redactor.learn("installation token", &Secret::new(&token(number)));
+        }
+        redactor.learn("installation token", &Secret::new("short"));
+        let seen: Vec<bool> =
+            (0..6).map(|number| earlier.redact(&token(number)) == "[redacted: installation token]").collect();
+        assert_eq!(seen, [false, false, true, true, true, true]);
+        assert_eq!(earlier.redact("hunter2-hunter2/+\"x short"), "[redacted: GITHUB_TOKEN] short");
+    }
+
+    #[test]
+    fn a_redactor_shows_names_and_no_values() {
+        assert_eq!(format!("{:?}", redactor()), "[\"GITHUB_TOKEN\"]");
     }
 
     #[test]

@@ -34,6 +34,10 @@ pub struct PreReviewFinding {
 pub enum PreReviewKind {
     /// Paths that agents may not change: nothing is delivered.
     ForbiddenPath,
+    /// What looks like a secret and may be none; only the place is named.
+    PossibleSecret,
+    /// The repository's lint failed on the work.
+    LintFailed,
     /// Files that decide over access, deployment or data.
     Sensitive,
     /// A licence was changed or came in.
@@ -50,7 +54,7 @@ pub enum PreReviewKind {
     Generated,
     /// Code changed and no test did.
     NoTests,
-    /// How the repository's lint ended.
+    /// The repository's lint passed, or none was run.
     Lint,
 }
 

@@ -270,6 +270,17 @@ pub enum EventBody {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         video: Option<ArtifactId>,
     },
+    /// The repository's lint was run in the sandbox, on what is delivered.
+    LintRan {
+        /// The commit.
+        head: CommitId,
+        /// The command.
+        command: String,
+        /// Its exit status; `None` when it was ended by a signal or the time limit.
+        exit_code: Option<i32>,
+        /// The last of what it printed.
+        output_tail: String,
+    },
     /// The branch is going to be pushed to the remote forge.
     PushIntended {
         /// The branch.
@@ -290,6 +301,13 @@ pub enum EventBody {
         artifact: ArtifactId,
         /// Where it is seen.
         url: String,
+    },
+    /// A picture stays on this machine, although it could leave: the remote forge does not take it.
+    PictureKept {
+        /// What stays: the prepared picture.
+        artifact: ArtifactId,
+        /// Why.
+        why: String,
     },
     /// The pull request is going to be opened.
     PullRequestIntended {
@@ -315,6 +333,17 @@ pub enum EventBody {
         labels: Vec<String>,
         /// Who was asked, by login.
         reviewers: Vec<String>,
+    },
+    /// The draft is going to be made ready for reviewers: its checks have passed.
+    ReadyIntended {
+        /// The pull request.
+        pull_request: PullRequestId,
+    },
+    /// The pull request is ready for reviewers.
+    PullRequestReadied {
+        /// Why it is not, if the remote forge did not do it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why_not: Option<String>,
     },
     /// The issue that asked for the task has a link to the pull request.
     IssueTold {
@@ -484,6 +513,10 @@ impl EventBody {
             Self::PushIntended { .. } => "pushIntended",
             Self::BranchPushed { .. } => "branchPushed",
             Self::PicturePublished { .. } => "picturePublished",
+            Self::LintRan { .. } => "lintRan",
+            Self::PictureKept { .. } => "pictureKept",
+            Self::ReadyIntended { .. } => "readyIntended",
+            Self::PullRequestReadied { .. } => "pullRequestReadied",
             Self::PullRequestIntended { .. } => "pullRequestIntended",
             Self::PullRequestOpened { .. } => "pullRequestOpened",
             Self::CheckpointIntended { .. } => "checkpointIntended",

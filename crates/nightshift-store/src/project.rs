@@ -110,6 +110,10 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
         | EventBody::PushIntended { .. }
         | EventBody::BranchPushed { .. }
         | EventBody::PicturePublished { .. }
+        | EventBody::LintRan { .. }
+        | EventBody::PictureKept { .. }
+        | EventBody::ReadyIntended { .. }
+        | EventBody::PullRequestReadied { .. }
         | EventBody::PullRequestIntended { .. }
         | EventBody::PullRequestDescribed { .. }
         | EventBody::PullRequestRouted { .. }

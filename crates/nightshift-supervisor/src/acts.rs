@@ -31,6 +31,7 @@ use crate::trouble;
 use crate::watching::Slot;
 
 mod checkpoints;
+mod lint;
 mod self_review;
 
 pub(crate) use checkpoints::{Rename, cost};
@@ -516,11 +517,14 @@ impl Acts {
         let received = repository.receive(&bundle, &delivery, &ReceiveLimits::default()).await;
         let _removed = tokio::fs::remove_file(&bundle).await;
         let received = received.map_err(|error| Trouble::Fail(trouble::receiving(&error)))?;
-        Ok(vec![EventBody::BranchReceived {
+        let linted = self.lint(&desk, &repository, &folder, branch, &received.head).await?;
+        let mut bodies = vec![EventBody::BranchReceived {
             branch: branch.to_owned(),
             head: received.head,
             commits: received.commits,
-        }])
+        }];
+        bodies.extend(linted);
+        Ok(bodies)
     }
 
     pub(crate) async fn stop_sandbox(

@@ -448,6 +448,10 @@ impl RunProgress {
             | EventBody::PushIntended { .. }
             | EventBody::BranchPushed { .. }
             | EventBody::PicturePublished { .. }
+            | EventBody::LintRan { .. }
+            | EventBody::PictureKept { .. }
+            | EventBody::ReadyIntended { .. }
+            | EventBody::PullRequestReadied { .. }
             | EventBody::PullRequestIntended { .. }
             | EventBody::PullRequestOpened { .. }
             | EventBody::PullRequestDescribed { .. }
@@ -502,6 +506,11 @@ impl RunProgress {
         } else {
             Stage::Unprepared
         }
+    }
+
+    /// How long nothing has happened in it.
+    pub(crate) fn quiet_for(&self, now: OffsetDateTime) -> time::Duration {
+        now - self.last_at
     }
 
     /// Seconds its agent has worked.
@@ -589,6 +598,9 @@ pub(crate) fn next(progress: &RunProgress) -> Action {
         RunState::Working => next_of_agent(progress),
         RunState::Delivering => Action::Deliver(next_in_delivery(&progress.delivery)),
         RunState::Waiting { .. } | RunState::Paused { .. } => Action::AwaitPerson,
+        RunState::InReview { .. } if progress.delivery.readying => {
+            Action::Deliver(next_in_delivery(&progress.delivery))
+        }
         // It is kept in a checkpoint, for what others may have to say.
         RunState::InReview { .. }
             if let Some(Sandbox { readiness: Readiness::Suspended(_), .. }) = &progress.sandbox =>

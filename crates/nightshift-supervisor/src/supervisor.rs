@@ -372,9 +372,16 @@ impl Supervisor {
         let failed = |error| trouble::github(&error);
         let head = progress.delivery.received.as_ref().map(|received| received.head.clone());
         let head = head.unwrap_or_else(|| progress.task.base_commit.clone());
-        let commit = match remote.pull_request(number).await.map_err(failed)?.state {
-            RemoteState::Merged { commit } => commit.unwrap_or(head),
-            RemoteState::Open | RemoteState::Closed => remote.merge(number, &head).await.map_err(failed)?,
+        let seen = remote.pull_request(number).await.map_err(failed)?;
+        let commit = match &seen.state {
+            RemoteState::Merged { commit } => commit.clone().unwrap_or(head),
+            RemoteState::Open | RemoteState::Closed => {
+                // A draft cannot be merged, and whoever merges has found it ready.
+                if seen.draft {
+                    remote.mark_ready(&seen).await.map_err(failed)?;
+                }
+                remote.merge(number, &head).await.map_err(failed)?
+            }
         };
         self.record_remote_merge(run, progress, repository, number, &commit).await?;
         let bare_repository = repository.bare_repository();

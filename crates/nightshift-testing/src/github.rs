@@ -24,7 +24,7 @@ mod routes;
 mod server;
 mod state;
 
-pub use description_public::webhook_example;
+pub use description_public::{operations, webhook_example};
 pub use faults::Fault;
 pub use moments::Moment;
 pub use server::GitHub;
@@ -34,6 +34,12 @@ pub use state::{
 
 mod description_public {
     use serde_json::Value;
+
+    /// The names of all operations that are understood, besides those of git.
+    pub fn operations() -> Vec<&'static str> {
+        let rest = super::description::Description::get().operations();
+        rest.chain(super::graphql::operations()).chain(["attachments/upload"]).collect()
+    }
 
     /// Returns GitHub's published example of a webhook's payload, for example `issue_comment.created`.
     pub fn webhook_example(name: &str) -> Value {

@@ -129,7 +129,13 @@ async fn start(
     let mut addresses = Addresses::of_site(&site.web_url());
     addresses.uploads = Some(site.uploads_url());
     let credential = Credential::Token(Secret::new(TOKEN));
-    let settings = GitHubSettings { addresses, credential, proxy: None, no_proxy: None };
+    let settings = GitHubSettings {
+        addresses,
+        credential,
+        proxy: None,
+        no_proxy: None,
+        redactor: delivery.redactor.clone(),
+    };
     let account = GitHub::new(settings, Arc::new(SystemClock)).unwrap();
     Owner::start_with(
         folder,

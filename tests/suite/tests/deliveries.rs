@@ -1,6 +1,8 @@
 //! Work that is delivered to a GitHub on the wire.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+mod handover;
+
 use nightshift_protocol::{ErrorCode, EventBody, PauseReason, RunState};
 use nightshift_testing::github::{Fault, Token};
 use serde_json::{Value, json};

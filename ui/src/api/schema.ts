@@ -1815,6 +1815,20 @@ export type components = {
             readonly type: "picturesPrepared";
             readonly video?: components["schemas"]["ArtifactId"] | null;
         } | {
+            /** @description The command. */
+            readonly command: string;
+            /**
+             * Format: int32
+             * @description Its exit status; `None` when it was ended by a signal or the time limit.
+             */
+            readonly exitCode?: number | null;
+            /** @description The commit. */
+            readonly head: components["schemas"]["CommitId"];
+            /** @description The last of what it printed. */
+            readonly outputTail: string;
+            /** @enum {string} */
+            readonly type: "lintRan";
+        } | {
             /** @description The branch. */
             readonly branch: string;
             /** @description The commit it is brought to. */
@@ -1835,6 +1849,13 @@ export type components = {
             readonly type: "picturePublished";
             /** @description Where it is seen. */
             readonly url: string;
+        } | {
+            /** @description What stays: the prepared picture. */
+            readonly artifact: components["schemas"]["ArtifactId"];
+            /** @enum {string} */
+            readonly type: "pictureKept";
+            /** @description Why. */
+            readonly why: string;
         } | {
             /** @description The commit it is opened with. */
             readonly head: components["schemas"]["CommitId"];
@@ -1859,6 +1880,16 @@ export type components = {
             readonly reviewers: readonly string[];
             /** @enum {string} */
             readonly type: "pullRequestRouted";
+        } | {
+            /** @description The pull request. */
+            readonly pullRequest: components["schemas"]["PullRequestId"];
+            /** @enum {string} */
+            readonly type: "readyIntended";
+        } | {
+            /** @enum {string} */
+            readonly type: "pullRequestReadied";
+            /** @description Why it is not, if the remote forge did not do it. */
+            readonly whyNot?: string | null;
         } | {
             /**
              * Format: int64
@@ -2540,7 +2571,7 @@ export type components = {
          * @description What a finding is about. The order is that of lists.
          * @enum {string}
          */
-        readonly PreReviewKind: "forbiddenPath" | "sensitive" | "licence" | "testsDeleted" | "testsChanged" | "largeBinary" | "size" | "generated" | "noTests" | "lint";
+        readonly PreReviewKind: "forbiddenPath" | "possibleSecret" | "lintFailed" | "sensitive" | "licence" | "testsDeleted" | "testsChanged" | "largeBinary" | "size" | "generated" | "noTests" | "lint";
         /** @description Why a provider could not be asked for its models. */
         readonly ProviderTrouble: {
             /** @description What is wrong and what to do. */

@@ -279,6 +279,15 @@ export function tell(story: Story, event: RunEvent): Told {
     case 'pullRequestDescribed':
       note('Pull request brought up to date', 'good');
       break;
+    case 'lintRan':
+      note(event.exitCode === 0 ? 'The lint passed' : 'The lint failed', event.exitCode === 0 ? 'good' : 'lamp');
+      break;
+    case 'pictureKept':
+      note('A picture stays on this machine');
+      break;
+    case 'pullRequestReadied':
+      note(event.whyNot == null ? 'Pull request ready for reviewers' : 'The pull request stays a draft', event.whyNot == null ? 'good' : 'lamp');
+      break;
     case 'issueTold':
       note(`Linked under issue #${event.number}`);
       break;

@@ -193,8 +193,8 @@ async fn a_kept_token_of_github_is_the_account_s_and_all_kept_keys_are_redacted(
     bench.started(&[]).await.keep_key("GITHUB_TOKEN", keep("ghp_correcthorsebattery")).await.unwrap();
     let environment = with_kept_keys(&bench.environment(&[])).await;
     assert_eq!(environment.github_token.as_deref(), Some("ghp_correcthorsebattery"));
-    let redactor = accounts::redactor(environment.secrets(), None);
-    assert_eq!(redactor.redact("a ghp_correcthorsebattery b"), "a [redacted: GITHUB_TOKEN] b");
+    accounts::teach(&environment.redactor, environment.secrets(), None);
+    assert_eq!(environment.redactor.redact("a ghp_correcthorsebattery b"), "a [redacted: GITHUB_TOKEN] b");
 }
 
 #[tokio::test]

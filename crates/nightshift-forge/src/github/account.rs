@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, OnceCell};
 use super::app::AppSigner;
 use super::limits::Gate;
 use super::{Address, Remote};
-use crate::secrets::Secret;
+use crate::secrets::{Redactor, Secret};
 use crate::{GitCredential, Source};
 
 /// The version of the REST interface that is asked for.
@@ -147,6 +147,8 @@ pub struct GitHubSettings {
     pub proxy: Option<String>,
     /// Hosts that are reached without the proxy, separated by commas. This machine always is.
     pub no_proxy: Option<String>,
+    /// What is told of each token that the site issues, before it is used.
+    pub redactor: Redactor,
 }
 
 /// Settings that no account can be made from.
@@ -190,6 +192,7 @@ pub(super) struct Inner {
     pub(super) gate: Gate,
     pub(super) tags: Mutex<HashMap<String, (String, Bytes)>>,
     pub(super) git: GitCredential,
+    pub(super) redactor: Redactor,
     /// Who the account is, once it was asked.
     pub(super) login: OnceCell<String>,
 }
@@ -234,6 +237,7 @@ impl GitHub {
             gate: Gate::default(),
             tags: Mutex::default(),
             git,
+            redactor: settings.redactor,
             login: OnceCell::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -274,16 +278,6 @@ impl GitHub {
             Known::App { .. } => TokenKind::Installation,
         };
         self.inner.addresses.uploads.is_some() && kind.may_upload()
-    }
-
-    /// Texts that nothing that leaves the machine may hold.
-    pub async fn secrets(&self) -> Vec<Secret> {
-        let session = self.inner.session.lock().await;
-        let issued = session.as_ref().map(|session| session.token.clone());
-        match &self.inner.credential {
-            Known::Token(token) => vec![token.clone()],
-            Known::App { .. } => issued.into_iter().collect(),
-        }
     }
 
     pub(super) fn client_with(&self, token: &Secret) -> Result<Octocrab, octocrab::Error> {

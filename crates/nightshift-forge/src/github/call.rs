@@ -184,15 +184,19 @@ impl GitHub {
         let answer = self.patiently(at, what, &asked).await?;
         let mut value: Value = serde_json::from_slice(&answer.body).map_err(|_| self.nonsense(what))?;
         if let Some(error) = value["errors"].as_array().and_then(|errors| errors.first()) {
-            if error["type"] == "NOT_FOUND" {
-                return Err(GitHubError::NotFound { host: self.host().to_owned(), what });
-            }
+            let host = self.host().to_owned();
             let message = readable(error["message"].as_str().unwrap_or_default());
-            return Err(GitHubError::Refused {
-                host: self.host().to_owned(),
-                what,
-                status: answer.status,
-                message,
+            // It says with status 200 what REST says by the status ("Rate limits and query limits for the GraphQL API").
+            return Err(match error["type"].as_str() {
+                Some("NOT_FOUND") => GitHubError::NotFound { host, what },
+                Some("FORBIDDEN") => GitHubError::NoPermission { host, what, message },
+                Some("RATE_LIMITED") => {
+                    let now = self.inner.clock.now();
+                    let until = told_to_wait(429, &answer.headers, &message, now).unwrap_or(now);
+                    self.inner.gate.close_until(until).await;
+                    GitHubError::RateLimited { host, until }
+                }
+                _ => GitHubError::Refused { host, what, status: answer.status, message },
             });
         }
         Ok(value["data"].take())
@@ -258,6 +262,18 @@ impl GitHub {
         Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body: body.to_bytes() })
     }
 
+    /// The limit that an answer tells of, if it does; nothing is asked until then.
+    pub(super) async fn limited(
+        &self,
+        status: u16,
+        headers: &HeaderMap,
+        message: &str,
+    ) -> Option<GitHubError> {
+        let until = told_to_wait(status, headers, message, self.inner.clock.now())?;
+        self.inner.gate.close_until(until).await;
+        Some(GitHubError::RateLimited { host: self.host().to_owned(), until })
+    }
+
     fn refusal(&self, answer: &Answer, what: &'static str) -> Option<GitHubError> {
         let host = self.host().to_owned();
         let message = || said(&answer.body);
@@ -298,6 +314,7 @@ impl GitHub {
             Known::Token(token) => (token.clone(), None),
             Known::App { signer, installation } => {
                 let proof = signer.sign(now).ok_or_else(|| self.nonsense("signing for the App"))?;
+                self.inner.redactor.learn("the App's proof", &proof);
                 self.buy_installation_token(at, &proof, *installation).await?
             }
         };
@@ -314,6 +331,9 @@ impl GitHub {
         response: octocrab::Result<http::Response<ResponseBody>>,
     ) -> Result<Bytes, GitHubError> {
         let answer = self.read_whole(response).await?;
+        if let Some(limited) = self.limited(answer.status, &answer.headers, &said(&answer.body)).await {
+            return Err(limited);
+        }
         self.refusal(&answer, what).map_or(Ok(answer.body), Err)
     }
 
@@ -337,7 +357,10 @@ impl GitHub {
         let path = format!("/app/installations/{installation}/access_tokens");
         let body = self.taken(what, octocrab._post(self.rest(&path), None::<&()>).await).await?;
         let bought: InstallationToken = serde_json::from_slice(&body).map_err(|_| self.nonsense(what))?;
-        Ok((Secret::new(&bought.token), Some(bought.expires_at)))
+        let token = Secret::new(&bought.token);
+        // Nothing that is written from now on shows it.
+        self.inner.redactor.learn("the App's token", &token);
+        Ok((token, Some(bought.expires_at)))
     }
 }
 

@@ -70,6 +70,8 @@ pub struct Conversation {
 pub struct Checks {
     /// Those that failed.
     pub failures: Vec<CheckFailure>,
+    /// How many passed, or were skipped.
+    pub passed: usize,
     /// Whether some have not ended.
     pub running: bool,
 }
@@ -241,6 +243,9 @@ fn seen<T>(read: Result<Vec<T>, GitHubError>) -> Result<Vec<T>, GitHubError> {
 fn checks(runs: Vec<wire::CheckRun>, statuses: Vec<wire::CommitStatus>) -> Checks {
     let running = runs.iter().any(|run| run.status != "completed")
         || statuses.iter().any(|status| status.state == "pending");
+    let good = |conclusion: &str| matches!(conclusion, "success" | "neutral" | "skipped");
+    let passed = runs.iter().filter(|run| run.conclusion.as_deref().is_some_and(good)).count()
+        + statuses.iter().filter(|status| status.state == "success").count();
     let failed = |run: &wire::CheckRun| {
         run.status == "completed"
             && matches!(run.conclusion.as_deref(), Some("failure" | "timed_out" | "startup_failure"))
@@ -264,5 +269,5 @@ fn checks(runs: Vec<wire::CheckRun>, statuses: Vec<wire::CommitStatus>) -> Check
     };
     let runs = runs.into_iter().filter(failed).map(read);
     let statuses = statuses.into_iter().filter(|one| matches!(one.state.as_str(), "failure" | "error"));
-    Checks { failures: runs.chain(statuses.map(of_status)).collect(), running }
+    Checks { failures: runs.chain(statuses.map(of_status)).collect(), passed, running }
 }

@@ -1,6 +1,8 @@
-//! Issues that ask for work.
+//! Issues that ask for work, and who has a say.
 
-use nightshift_protocol::PullRequestId;
+use nightshift_protocol::{OffsetDateTime, PullRequestId};
+use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
 
 use super::wire;
 use super::{GitHubError, Remote};
@@ -29,8 +31,9 @@ impl Association {
         }
     }
 
-    /// Whether they may change the repository, and so may have agents change it.
-    pub fn is_trusted(self) -> bool {
+    /// Whether they may have a say. Members of an organisation and collaborators may also be there to read only, which
+    /// [`Remote::may_change`] tells.
+    pub fn may_have_a_say(self) -> bool {
         !matches!(self, Self::Other)
     }
 }
@@ -57,15 +60,41 @@ pub struct RemoteIssue {
 pub struct TaskRequest {
     /// The issue that the task is in.
     pub issue: RemoteIssue,
-    /// Who asks: whoever mentioned us, or for a label the issue's author, since only who may change the repository
-    /// can set one.
-    pub asked_by: String,
+    /// The comment that asks; `None` when it is the label.
+    pub comment: Option<AskingComment>,
+}
+
+/// A comment that asks for a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskingComment {
+    /// Its id.
+    pub id: u64,
+    /// Who wrote it.
+    pub author: String,
     /// What they are to the repository.
     pub association: Association,
-    /// The comment that mentions us; `None` when it is the label.
-    pub comment: Option<u64>,
-    /// What that comment says.
-    pub words: Option<String>,
+    /// What it says.
+    pub words: String,
+    /// When it was written.
+    pub at: OffsetDateTime,
+}
+
+/// Something that somebody did to an issue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssueDeed {
+    /// Who, by login.
+    pub by: String,
+    /// When.
+    pub at: OffsetDateTime,
+}
+
+/// What became of an issue's words and labels since it was opened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IssueHistory {
+    /// Settings of labels, each with the label's name, oldest first.
+    pub labelled: Vec<(String, IssueDeed)>,
+    /// Changes of its title, and the last one of its text.
+    pub changed: Vec<IssueDeed>,
 }
 
 impl Remote {
@@ -74,15 +103,7 @@ impl Remote {
         let rest = format!("issues?state=open&sort=created&direction=asc&labels={}", escaped(label));
         let issues: Vec<wire::Issue> = self.list("reading issues", &rest).await?;
         let issues = issues.into_iter().filter(|issue| issue.pull_request.is_none()).map(read_issue);
-        // Whoever set the label may change the repository: sites let nobody else do it.
-        let request = |issue: RemoteIssue| TaskRequest {
-            asked_by: issue.author.clone(),
-            association: Association::Collaborator,
-            comment: None,
-            words: None,
-            issue,
-        };
-        Ok(issues.map(request).collect())
+        Ok(issues.map(|issue| TaskRequest { issue, comment: None }).collect())
     }
 
     /// Finds those of the newest 100 comments on issues that mention `name`, as in `@name please …`, and were written by
@@ -95,8 +116,8 @@ impl Remote {
             let words = comment.body.as_deref().unwrap_or_default();
             let number: Option<u64> =
                 comment.issue_url.as_deref().and_then(|url| url.rsplit('/').next()?.parse().ok());
-            let asked_by = comment.user.map_or_else(|| "ghost".to_owned(), |user| user.login);
-            let may_ask = who.iter().any(|login| login.eq_ignore_ascii_case(&asked_by));
+            let author = comment.user.as_ref().map_or_else(|| "ghost".to_owned(), |user| user.login.clone());
+            let may_ask = who.iter().any(|login| login.eq_ignore_ascii_case(&author));
             let (true, Some(number)) = (may_ask && mentions(words, name), number) else { continue };
             let read = self.get::<wire::Issue>("reading the issue", &format!("issues/{number}")).await;
             let issue = match read {
@@ -106,21 +127,63 @@ impl Remote {
                 Err(GitHubError::NotFound { .. }) => continue,
                 Err(error) => return Err(error),
             };
-            requests.push(TaskRequest {
-                issue,
-                asked_by,
+            let asking = AskingComment {
+                id: comment.id,
+                author,
                 association: Association::of(comment.author_association.as_deref()),
-                comment: Some(comment.id),
-                words: comment.body,
-            });
+                words: comment.body.unwrap_or_default(),
+                at: comment.created_at,
+            };
+            requests.push(TaskRequest { issue, comment: Some(asking) });
         }
         Ok(requests)
+    }
+
+    /// Whether somebody may change the repository: who may only read it has no say in what is done there.
+    pub async fn may_change(&self, login: &str) -> Result<bool, GitHubError> {
+        let rest = format!("collaborators/{}/permission", escaped(login));
+        match self.get::<wire::Permission>("asking what somebody may do", &rest).await {
+            // The roles "maintain" and "triage" are told as "write" and "read" (REST reference).
+            Ok(found) => Ok(matches!(found.permission.as_str(), "admin" | "write")),
+            Err(GitHubError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads who set labels of an issue and who changed its words, up to the newest 100.
+    pub async fn issue_history(&self, number: u64) -> Result<IssueHistory, GitHubError> {
+        const HISTORY: &str = "query($owner: String!, $name: String!, $number: Int!) { \
+            repository(owner: $owner, name: $name) { issue(number: $number) { lastEditedAt editor { login } \
+            timelineItems(last: 100, itemTypes: [LABELED_EVENT, RENAMED_TITLE_EVENT]) { nodes { __typename \
+            ... on LabeledEvent { createdAt actor { login } label { name } } \
+            ... on RenamedTitleEvent { createdAt actor { login } } } } } } }";
+        let what = "reading an issue's history";
+        let variables = json!({ "owner": self.address.owner, "name": self.address.name, "number": number });
+        let data = self.github.graphql(&self.address, what, HISTORY, variables).await?;
+        history(&data["repository"]["issue"]).ok_or_else(|| self.github.nonsense(what))
     }
 
     /// Tells under an issue what became of it.
     pub async fn tell_issue(&self, number: u64, words: &str) -> Result<u64, GitHubError> {
         self.comment(PullRequestId(number), words).await
     }
+}
+
+fn history(issue: &Value) -> Option<IssueHistory> {
+    let login = |actor: &Value| actor["login"].as_str().unwrap_or("ghost").to_owned();
+    let time = |at: &Value| OffsetDateTime::parse(at.as_str()?, &Rfc3339).ok();
+    let mut history = IssueHistory::default();
+    for node in issue["timelineItems"]["nodes"].as_array()? {
+        let deed = IssueDeed { by: login(&node["actor"]), at: time(&node["createdAt"])? };
+        match node["label"]["name"].as_str() {
+            Some(label) => history.labelled.push((label.to_owned(), deed)),
+            None => history.changed.push(deed),
+        }
+    }
+    if !issue["lastEditedAt"].is_null() {
+        history.changed.push(IssueDeed { by: login(&issue["editor"]), at: time(&issue["lastEditedAt"])? });
+    }
+    Some(history)
 }
 
 fn read_issue(issue: wire::Issue) -> RemoteIssue {
@@ -169,10 +232,33 @@ mod tests {
     }
 
     #[test]
-    fn only_who_may_change_the_repository_is_trusted() {
-        let trusted = |text| Association::of(Some(text)).is_trusted();
-        assert!(trusted("OWNER") && trusted("MEMBER") && trusted("COLLABORATOR"));
-        assert!(!trusted("CONTRIBUTOR") && !trusted("NONE") && !Association::of(None).is_trusted());
+    fn strangers_have_no_say() {
+        let may = |text| Association::of(Some(text)).may_have_a_say();
+        assert!(may("OWNER") && may("MEMBER") && may("COLLABORATOR"));
+        assert!(!may("CONTRIBUTOR") && !may("NONE") && !Association::of(None).may_have_a_say());
+    }
+
+    #[test]
+    fn a_history_that_leaves_out_a_time_is_not_believed() {
+        let nodes = json!([
+            { "createdAt": "2026-01-05T09:00:00Z", "actor": { "login": "ada" }, "label": { "name": "go" } },
+            { "createdAt": "2026-01-05T09:00:02Z", "actor": null },
+        ]);
+        let mut issue = json!({
+            "lastEditedAt": "2026-01-05T09:00:01Z", "editor": { "login": "eve" }, "timelineItems": { "nodes": nodes },
+        });
+        let deed = |by: &str, second: i64| IssueDeed {
+            by: by.to_owned(),
+            at: OffsetDateTime::from_unix_timestamp(1_767_603_600 + second).unwrap(),
+        };
+        let expected = IssueHistory {
+            labelled: vec![("go".to_owned(), deed("ada", 0))],
+            changed: vec![deed("ghost", 2), deed("eve", 1)],
+        };
+        assert_eq!(history(&issue), Some(expected));
+        issue["lastEditedAt"] = json!("yesterday");
+        assert_eq!(history(&issue), None);
+        assert_eq!(history(&json!(null)), None);
     }
 
     #[test]

@@ -85,6 +85,10 @@ impl Remote {
             }
         };
         let answer = sent.map_err(|error| cut(&error))?;
+        // A limit is refused by the same status as a token that may not.
+        if let Some(limited) = github.limited(answer.status().as_u16(), answer.headers(), "").await {
+            return Err(limited.into());
+        }
         match answer.status().as_u16() {
             200..=299 => {
                 let upload: wire::Upload = answer.json().await.map_err(|error| cut(&error))?;

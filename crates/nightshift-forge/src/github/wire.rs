@@ -75,6 +75,8 @@ pub(super) struct IssueComment {
     pub(super) user: Option<User>,
     pub(super) author_association: Option<String>,
     pub(super) issue_url: Option<String>,
+    #[serde(with = "time::serde::rfc3339")]
+    pub(super) created_at: OffsetDateTime,
 }
 
 #[derive(Debug, Deserialize)]
@@ -123,6 +125,11 @@ pub(super) struct Issue {
     pub(super) user: Option<User>,
     pub(super) author_association: Option<String>,
     pub(super) pull_request: Option<serde_json::Value>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Permission {
+    pub(super) permission: String,
 }
 
 #[derive(Debug, Deserialize)]

@@ -8,7 +8,6 @@ use super::{Secret, SecretFound};
 /// A shorter value is not told from words.
 const SHORTEST: usize = 8;
 
-#[derive(Debug)]
 pub(super) struct Known {
     pub(super) name: String,
     pub(super) value: Secret,

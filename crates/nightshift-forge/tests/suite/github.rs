@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nightshift_forge::github::{
-    Addresses, AppKey, Association, Checks, Credential, GitHub, GitHubError, GitHubSettings,
+    Addresses, AppKey, Association, Checks, Credential, GitHub, GitHubError, GitHubSettings, IssueHistory,
     NewRemotePullRequest, PictureFile, Remote, RemoteState, UploadError,
 };
-use nightshift_forge::secrets::Secret;
+use nightshift_forge::secrets::{Redactor, Secret};
 use nightshift_forge::{
     BaseBranch, BranchName, Delivery, Forge, Git, GitCredential, PICTURES_BRANCH, PushError, ReceiveLimits,
     Repository, Source, inspect,
@@ -18,7 +18,7 @@ use nightshift_testing::github::{self as fake, Fault, IssueComment, Token};
 
 use crate::support;
 
-const TOKEN: &str = "ghp_0123456789abcdefghijklmnopqrstuvwxyz";
+pub(crate) const TOKEN: &str = "ghp_0123456789abcdefghijklmnopqrstuvwxyz";
 
 #[derive(Debug)]
 struct Now;
@@ -29,24 +29,28 @@ impl Clock for Now {
     }
 }
 
-struct Bench {
-    site: fake::GitHub,
-    remote: Remote,
-    repository: Repository,
-    head: CommitId,
-    branch: BranchName,
+pub(crate) struct Bench {
+    pub(crate) site: fake::GitHub,
+    pub(crate) remote: Remote,
+    pub(crate) repository: Repository,
+    pub(crate) head: CommitId,
+    pub(crate) branch: BranchName,
     _root: tempfile::TempDir,
 }
 
-fn account(site: &fake::GitHub, credential: Credential) -> GitHub {
+pub(crate) fn account(site: &fake::GitHub, credential: Credential) -> GitHub {
+    account_with(site, credential, Redactor::default())
+}
+
+fn account_with(site: &fake::GitHub, credential: Credential, redactor: Redactor) -> GitHub {
     let mut addresses = Addresses::of_site(&site.web_url());
     addresses.uploads = Some(site.uploads_url());
-    let settings = GitHubSettings { addresses, credential, proxy: None, no_proxy: None };
+    let settings = GitHubSettings { addresses, credential, proxy: None, no_proxy: None, redactor };
     GitHub::new(settings, Arc::new(Now)).unwrap()
 }
 
 /// A site with a repository `o/r`, our copy of it, and a commit of a run in our copy that is not pushed.
-async fn bench() -> Bench {
+pub(crate) async fn bench() -> Bench {
     let root = tempfile::tempdir().unwrap();
     let person = support::Bench::new().await;
     let site = fake::GitHub::start(root.path()).await;
@@ -73,7 +77,7 @@ async fn bench() -> Bench {
 }
 
 impl Bench {
-    fn new_pull_request(&self) -> NewRemotePullRequest {
+    pub(crate) fn new_pull_request(&self) -> NewRemotePullRequest {
         NewRemotePullRequest {
             title: "Add dark mode".to_owned(),
             body: "It is dark.".to_owned(),
@@ -83,7 +87,7 @@ impl Bench {
         }
     }
 
-    async fn push(&self) {
+    pub(crate) async fn push(&self) {
         self.repository.push(&self.remote.git_url(), &self.branch, &self.head, &[]).await.unwrap();
     }
 }
@@ -160,40 +164,6 @@ async fn what_somebody_else_pushed_is_not_overwritten() {
 }
 
 #[tokio::test]
-async fn every_read_and_every_change_names_what_is_wrong() {
-    let bench = bench().await;
-    bench.push().await;
-    let number = bench.remote.create_pull_request(&bench.new_pull_request()).await.unwrap().number;
-    for (read, operation) in [(true, "pulls/get"), (false, "issues/add-labels")] {
-        let ask = async || match read {
-            true => bench.remote.pull_request(number).await.map(drop),
-            false => bench.remote.add_labels(number, &["agent".to_owned()]).await,
-        };
-        for fault in Fault::ALL {
-            bench.site.fail_next(operation, fault, 9);
-            let outcome = ask().await;
-            let fits = matches!(
-                (fault, &outcome),
-                (Fault::NotAuthorized, Err(GitHubError::NotAuthorized { .. }))
-                    | (Fault::NotFound, Err(GitHubError::NotFound { .. }))
-                    | (Fault::NoPermission, Err(GitHubError::NoPermission { .. }))
-                    | (
-                        Fault::RateLimited { .. } | Fault::SecondaryLimit { .. },
-                        Err(GitHubError::RateLimited { .. })
-                    )
-                    | (Fault::ServerError, Err(GitHubError::Server { .. }))
-                    | (Fault::CutAfterActing, Err(GitHubError::Cut { .. }))
-            );
-            assert!(fits, "{operation} {fault:?}: {outcome:?}");
-            bench.site.fail_next(operation, fault, 0);
-            tokio::time::sleep(Duration::from_millis(1_100)).await;
-        }
-        ask().await.unwrap();
-    }
-    assert_eq!(bench.site.breaches(), Vec::<String>::new());
-}
-
-#[tokio::test]
 async fn a_short_limit_is_waited_for_and_a_passing_failure_is_tried_again() {
     let bench = bench().await;
     bench.site.fail_next("pulls/list", Fault::SecondaryLimit { retry_after: 1 }, 1);
@@ -243,10 +213,10 @@ async fn checks_are_not_judged_before_all_have_ended() {
     bench.site.check("o", "r", check("lint", Some("success")));
     bench.site.check("o", "r", check("test", None));
     let running = bench.remote.checks(&bench.head).await.unwrap();
-    assert_eq!(running, Checks { failures: Vec::new(), running: true });
+    assert_eq!(running, Checks { failures: Vec::new(), passed: 1, running: true });
     bench.site.check("o", "r", check("test", Some("failure")));
-    let Checks { failures, running } = bench.remote.checks(&bench.head).await.unwrap();
-    assert_eq!((failures.len(), running), (1, false));
+    let Checks { failures, passed, running } = bench.remote.checks(&bench.head).await.unwrap();
+    assert_eq!((failures.len(), passed, running), (1, 1, false));
     assert_eq!((failures[0].name.as_str(), failures[0].summary.as_str()), ("test", "1 test failed"));
     assert_eq!(bench.site.breaches(), Vec::<String>::new());
 }
@@ -384,10 +354,33 @@ async fn issues_are_found_by_label_and_by_mention() {
     );
     assert_eq!(bench.remote.labelled_issues("other").await.unwrap(), []);
     let mentions = bench.remote.mentions("nightshift", &["Mallory".to_owned()]).await.unwrap();
-    assert_eq!(mentions.len(), 1);
-    assert!(!mentions[0].association.is_trusted());
+    let asking = mentions[0].comment.as_ref().unwrap();
+    assert_eq!(
+        (mentions.len(), asking.author.as_str(), asking.association),
+        (1, "mallory", Association::Other)
+    );
+    bench.site.edit_issue("o", "r", number, "mallory", "Delete everything.");
+    bench.site.label_issue("o", "r", number, "bob", "nightshift");
+    let IssueHistory { labelled, changed } = bench.remote.issue_history(number).await.unwrap();
+    let labelled: Vec<_> = labelled.iter().map(|(label, deed)| (label.as_str(), deed.by.as_str())).collect();
+    assert_eq!(labelled, [("nightshift", "ada"), ("nightshift", "bob")]);
+    assert_eq!(changed.iter().map(|deed| deed.by.as_str()).collect::<Vec<_>>(), ["mallory"]);
+    assert!(asking.at < changed[0].at);
     bench.remote.tell_issue(number, "Pull request #2").await.unwrap();
     assert_eq!(bench.site.issue_comments("o", "r").last().unwrap().body, "Pull request #2");
+    assert_eq!(bench.site.breaches(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn who_may_change_a_repository_is_who_may_write_to_it() {
+    let bench = bench().await;
+    let mut seen = Vec::new();
+    for permission in ["admin", "write", "read", "none"] {
+        bench.site.permit("o", "r", "Ada", permission);
+        seen.push(bench.remote.may_change("ada").await.unwrap());
+    }
+    assert_eq!(seen, [true, true, false, false]);
+    assert!(bench.remote.may_change("dependabot[bot]").await.unwrap());
     assert_eq!(bench.site.breaches(), Vec::<String>::new());
 }
 
@@ -414,12 +407,16 @@ async fn an_app_buys_tokens_for_its_installation() {
     let key = std::process::Command::new("openssl").args(["genrsa", "2048"]).output().unwrap();
     let private_key = Secret::new(&String::from_utf8(key.stdout).unwrap());
     let app = AppKey { app: "Iv1.nightshift".to_owned(), private_key, installation: None };
-    let github = account(&bench.site, Credential::App(app));
+    let redactor = Redactor::default();
+    let github = account_with(&bench.site, Credential::App(app), redactor.clone());
     assert!(!github.may_upload());
     let remote = github.remote(&format!("{}/o/r", bench.site.web_url()).parse().unwrap()).unwrap();
     bench.push().await;
     remote.create_pull_request(&bench.new_pull_request()).await.unwrap();
-    assert_eq!(github.secrets().await.len(), 1);
+    // Its shape is that of no issuer: it is known because it was issued here.
+    let issued = bench.site.issued().pop().unwrap();
+    assert_eq!(redactor.redact(&format!("x {issued} y")), "x [redacted: the App's token] y");
+    assert_eq!(redactor.known().len(), 2, "the proof that the token was asked for with, and the token");
     assert_eq!(remote.login().await.unwrap(), "nightshift[bot]");
     assert_eq!(bench.site.breaches(), Vec::<String>::new());
 }

@@ -2,6 +2,7 @@
 
 mod checkout;
 mod delivery;
+mod failures;
 mod github;
 mod pull_requests;
 mod support;

@@ -10,8 +10,8 @@ use nightshift_forge::github::{
 };
 use nightshift_forge::{
     BodyFacts, BranchName, CommandFact, DiffFacts, FileChange, GitError, NewPullRequest, PICTURES_BRANCH,
-    PullRequestError, PushError, Repository, Revision, compose_answer, compose_body, pre_review,
-    reworked_percent, secrets_in,
+    PullRequestError, PushError, Repository, Revision, compose_answer, compose_body, compose_title,
+    pre_review, reworked_percent, secrets_in,
 };
 use nightshift_protocol::{
     ArtifactId, CommitId, DeliveryTarget, ErrorCode, EventBody, Evidence, EvidenceSource, FeedbackAnswer,
@@ -19,9 +19,10 @@ use nightshift_protocol::{
     Task, Usage, UserError,
 };
 
-use super::body::for_remote;
+use super::body::{Pictures, for_remote};
 use super::marks::{mark, mark_in, marked};
 use super::pictures::{RecordingFrame, ScreenReader, VideoMaker, clean, record};
+use super::side_branch;
 use super::{DeliveryAction, DeliveryProgress, PicturePolicy, branch, repository_of};
 use crate::acts::Trouble;
 use crate::progress::{Finished, Received, RunProgress};
@@ -95,6 +96,11 @@ impl Courier {
                     tokio::time::sleep(wait).await;
                     (wait, tried) = (wait * 2, tried + 1);
                 }
+                // In review there is nothing to be paused: it is tried again at a later look.
+                Err(failure) if matches!(action, DeliveryAction::MarkReady(_)) => {
+                    let why_not = Some(failure.words());
+                    return Ok(vec![EventBody::PullRequestReadied { why_not }]);
+                }
                 outcome => return outcome.map_err(Trouble::from),
             }
         }
@@ -124,6 +130,7 @@ impl Courier {
             DeliveryAction::Open(received) => self.open(received).await,
             DeliveryAction::Describe(number, received) => self.describe(*number, received).await,
             DeliveryAction::Route(number) => self.route(*number).await,
+            DeliveryAction::MarkReady(number) => self.mark_ready(*number).await,
             DeliveryAction::TellIssue(number, issue) => self.tell_issue(*number, *issue).await,
             DeliveryAction::Tell(number, item, answer) => self.tell(*number, item, answer).await,
         }
@@ -197,6 +204,7 @@ impl Courier {
             binary_sizes: &binary_sizes,
             messages: &messages,
             commands: &self.commands,
+            lint: self.delivery.lint.as_ref().filter(|(of, _)| of == head).map(|(_, lint)| lint),
             forbidden: &settings.forbidden_paths,
         };
         let secrets = secrets_in(&facts, &settings.redactor);
@@ -213,7 +221,7 @@ impl Courier {
                 ),
             )));
         }
-        let findings = pre_review(&facts);
+        let findings = pre_review(&facts, &settings.redactor);
         if let Some(forbidden) = findings.iter().find(|finding| finding.kind == PreReviewKind::ForbiddenPath)
         {
             return Err(Failure::Person(UserError::new(
@@ -363,17 +371,60 @@ impl Courier {
         let url = match remote.upload(&file).await {
             Ok(url) => url,
             Err(UploadError::NotHere | UploadError::TooLarge { .. }) => {
-                let at = self.shared.clock.now();
-                let paths = self
-                    .repository()?
-                    .publish_pictures(&remote.git_url(), std::slice::from_ref(&file), at)
-                    .await;
-                let paths = paths.map_err(|error| trouble::git(&error))?;
-                remote.file_url(PICTURES_BRANCH, paths.first().map(String::as_str).unwrap_or_default())
+                match self.put_on_side_branch(&remote, &file).await? {
+                    Ok(url) => url,
+                    Err(why) => {
+                        tracing::info!(run = %self.run, why, "a picture stays on this machine");
+                        return Ok(vec![EventBody::PictureKept { artifact: prepared.clone(), why }]);
+                    }
+                }
             }
             Err(UploadError::GitHub(error)) => return Err(error.into()),
         };
         Ok(vec![EventBody::PicturePublished { artifact: prepared.clone(), url }])
+    }
+
+    /// Puts a picture on the side branch, or says why it is not put there.
+    async fn put_on_side_branch(
+        &self,
+        remote: &Remote,
+        file: &PictureFile,
+    ) -> Result<Result<String, String>, Failure> {
+        let mut there = 0;
+        for (artifact, url) in &self.delivery.published {
+            if side_branch::is_there(url) {
+                let bytes =
+                    self.shared.store.get(artifact).await.map_err(|error| trouble::getting(&error))?;
+                there += bytes.len();
+            }
+        }
+        if let Some(why) = side_branch::too_large(file.bytes.len(), there) {
+            return Ok(Err(why));
+        }
+        let (repository, url, at) = (self.repository()?, remote.git_url(), self.shared.clock.now());
+        match repository.publish_pictures(&url, std::slice::from_ref(file), at).await {
+            Ok(paths) => {
+                let path = paths.first().map(String::as_str).unwrap_or_default();
+                Ok(Ok(remote.file_url(PICTURES_BRANCH, path)))
+            }
+            // A site that can be asked and does not take the branch has a rule against it.
+            Err(GitError::Failed { .. })
+                if repository.remote_head(&url, &branch(PICTURES_BRANCH)?).await.is_ok() =>
+            {
+                Ok(Err(format!("{} does not take the branch {PICTURES_BRANCH}", remote.github().host())))
+            }
+            Err(error) => Err(trouble::git(&error).into()),
+        }
+    }
+
+    /// Makes the draft ready for reviewers, if it still is one.
+    async fn mark_ready(&self, number: PullRequestId) -> Result<Vec<EventBody>, Failure> {
+        let remote = self.remote().await?;
+        let seen = remote.pull_request(number).await?;
+        if seen.draft && seen.state == RemoteState::Open {
+            remote.mark_ready(&seen).await?;
+        }
+        Ok(vec![EventBody::PullRequestReadied { why_not: None }])
     }
 
     /// The body as this machine shows it.
@@ -406,13 +457,18 @@ impl Courier {
             turns: self.turns,
             usage: self.usage,
             seconds: self.seconds,
+            redactor: &self.shared.settings.delivery.redactor,
         });
+        // Once more as a whole: what the pieces are together may be one as well.
         Ok(self.shared.settings.delivery.redactor.redact(&body).into_owned())
     }
 
     fn remote_body(&self, body: &str) -> String {
-        let redactor = &self.shared.settings.delivery.redactor;
-        for_remote(body, &self.delivery.pictures, &self.delivery.published, redactor, Remote::LONGEST_BODY)
+        let settings = &self.shared.settings.delivery;
+        let app = settings.app_url.as_ref().map(|app| format!("{app}/review/{}", self.run));
+        let DeliveryProgress { pictures, published, kept, .. } = &self.delivery;
+        let pictures = Pictures { all: pictures, published, kept, app: app.as_deref() };
+        for_remote(body, pictures, &settings.redactor, Remote::LONGEST_BODY)
     }
 
     async fn open(&self, received: &Received) -> Result<Vec<EventBody>, Failure> {
@@ -444,8 +500,8 @@ impl Courier {
             Some(found) => found,
             None => {
                 let draft = self.shared.settings.delivery.draft;
-                let wanted =
-                    NewRemotePullRequest { title, body: self.remote_body(&body), branch, base, draft };
+                let (title, body) = (compose_title(&title), self.remote_body(&body));
+                let wanted = NewRemotePullRequest { title, body, branch, base, draft };
                 remote.create_pull_request(&wanted).await?
             }
         };
@@ -570,6 +626,15 @@ impl Courier {
 enum Failure {
     GitHub(GitHubError),
     Person(UserError),
+}
+
+impl Failure {
+    fn words(self) -> String {
+        match self {
+            Self::GitHub(error) => error.to_string(),
+            Self::Person(error) => error.message,
+        }
+    }
 }
 
 impl From<GitHubError> for Failure {

@@ -1,7 +1,16 @@
 //! Which issues become tasks, and what the task says: pure decisions.
+//!
+//! ```text
+//! requests ─ wanted ─▶ tasks without a run ─ asking ─▶ who asks, and when ─ refusal ─▶ none: it begins
+//!                                              ▲ the issue's history        ▲ who may change the repository
+//! ```
+//!
+//! What a person vouches for is what they saw: words that somebody without a say changed after that are not followed.
 
-use nightshift_forge::github::TaskRequest;
-use nightshift_protocol::{IssueReference, Task};
+use std::collections::BTreeSet;
+
+use nightshift_forge::github::{Association, IssueHistory, TaskRequest};
+use nightshift_protocol::{IssueReference, OffsetDateTime, Task};
 
 use super::IssueSettings;
 
@@ -13,22 +22,31 @@ const LONGEST: usize = 20_000;
 pub(crate) struct IssueTask {
     pub(crate) description: String,
     pub(crate) issue: IssueReference,
+    /// Who asks by a comment and when; `None` when the label does, which the issue's history tells of.
+    comment: Option<Asking>,
 }
 
-/// The tasks that are asked for by whoever may, and that there is no run for yet.
+/// Who asks for a task, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Asking {
+    pub(crate) who: String,
+    at: OffsetDateTime,
+}
+
+/// The tasks that are asked for and that there is no run for yet.
 ///
 /// A label asks once for each issue, a mention once for each comment. Whoever is not named in the settings asks for
-/// nothing, and a login counts only with a say in the repository: an account may be renamed, and its name taken.
+/// nothing by a mention, and a login counts only with a say in the repository: an account may be renamed, and its name
+/// taken.
 pub(crate) fn wanted(settings: &IssueSettings, requests: Vec<TaskRequest>, known: &[Task]) -> Vec<IssueTask> {
     let mut wanted: Vec<IssueTask> = Vec::new();
     for request in requests {
-        let named = settings.who.iter().any(|login| login.eq_ignore_ascii_case(&request.asked_by));
-        let permitted = match request.comment {
+        let permitted = match &request.comment {
             None => settings.label.is_some(),
-            Some(_) => named && request.association.is_trusted(),
+            Some(comment) => is_named(settings, &comment.author) && comment.association.may_have_a_say(),
         };
-        let same =
-            |issue: &IssueReference| issue.number == request.issue.number && issue.comment == request.comment;
+        let id = request.comment.as_ref().map(|comment| comment.id);
+        let same = |issue: &IssueReference| issue.number == request.issue.number && issue.comment == id;
         let there = known.iter().filter_map(|task| task.issue.as_ref()).any(same);
         if permitted && !there && !wanted.iter().any(|task| same(&task.issue)) {
             wanted.push(task_of(request));
@@ -37,26 +55,84 @@ pub(crate) fn wanted(settings: &IssueSettings, requests: Vec<TaskRequest>, known
     wanted
 }
 
+fn is_named(settings: &IssueSettings, login: &str) -> bool {
+    settings.who.iter().any(|named| named.eq_ignore_ascii_case(login))
+}
+
+impl IssueTask {
+    /// Who asks: whoever wrote the comment, or who set the label last. `None` when the label was set too long ago to be
+    /// told of.
+    pub(crate) fn asking(&self, settings: &IssueSettings, history: &IssueHistory) -> Option<Asking> {
+        if let Some(asking) = &self.comment {
+            return Some(asking.clone());
+        }
+        let label = settings.label.as_deref()?;
+        let set = history.labelled.iter().filter(|(name, _)| name.eq_ignore_ascii_case(label));
+        set.map(|(_, deed)| deed)
+            .max_by_key(|deed| deed.at)
+            .map(|deed| Asking { who: deed.by.clone(), at: deed.at })
+    }
+}
+
+impl Asking {
+    /// All whose permission decides: who asks, and who changed the issue's words after that.
+    pub(crate) fn people<'a>(&'a self, history: &'a IssueHistory) -> BTreeSet<&'a str> {
+        let since = history.changed.iter().filter(|change| change.at >= self.at);
+        since.map(|change| change.by.as_str()).chain([self.who.as_str()]).collect()
+    }
+
+    /// Why the task does not begin; `None` when it may. `may_change` are those of [`Self::people`] who may change the
+    /// repository.
+    pub(crate) fn refusal(&self, history: &IssueHistory, may_change: &BTreeSet<&str>) -> Option<String> {
+        if !may_change.contains(self.who.as_str()) {
+            return Some(format!("{} may not change the repository", self.who));
+        }
+        let stranger = self.people(history).into_iter().find(|login| !may_change.contains(login))?;
+        Some(format!(
+            "{stranger}, who may not change the repository, changed the issue's words after it was asked for: read \
+             them, and set the label or mention again"
+        ))
+    }
+}
+
+/// Whether somebody who is this to a repository has a say in it. Its owner has; of others it is asked what they may.
+pub(crate) fn has_a_say(association: Association, may_change: impl FnOnce() -> bool) -> bool {
+    match association {
+        Association::Owner => true,
+        Association::Member | Association::Collaborator => may_change(),
+        Association::Other => false,
+    }
+}
+
 fn task_of(request: TaskRequest) -> IssueTask {
-    let TaskRequest { issue, comment, words, .. } = request;
+    let TaskRequest { issue, comment } = request;
     let mut description = format!("{}\n\n{}", issue.title.trim(), issue.body.trim());
-    if let Some(words) = words {
-        description.push_str(&format!("\n\nA comment asks for this now:\n\n{}", words.trim()));
+    if let Some(comment) = &comment {
+        description.push_str(&format!("\n\nA comment asks for this now:\n\n{}", comment.words.trim()));
     }
     let mut cut: String = description.trim().chars().take(LONGEST).collect();
     if cut.len() < description.trim().len() {
         cut.push('…');
     }
-    IssueTask { description: cut, issue: IssueReference { number: issue.number, url: issue.url, comment } }
+    let id = comment.as_ref().map(|comment| comment.id);
+    IssueTask {
+        description: cut,
+        issue: IssueReference { number: issue.number, url: issue.url, comment: id },
+        comment: comment.map(|comment| Asking { who: comment.author, at: comment.at }),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use nightshift_forge::github::{Association, RemoteIssue};
+    use nightshift_forge::github::{AskingComment, IssueDeed, RemoteIssue};
 
     use super::*;
 
-    fn request(number: u64, asked_by: &str, association: Association, comment: Option<u64>) -> TaskRequest {
+    fn at(second: i64) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp(1_800_000_000 + second).unwrap()
+    }
+
+    fn request(number: u64, comment: Option<(&str, Association, u64)>) -> TaskRequest {
         let issue = RemoteIssue {
             number,
             title: "Dark mode".to_owned(),
@@ -65,8 +141,14 @@ mod tests {
             author: "eve".to_owned(),
             association: Association::Other,
         };
-        let words = comment.map(|_| "@nightshift please".to_owned());
-        TaskRequest { issue, asked_by: asked_by.to_owned(), association, comment, words }
+        let comment = comment.map(|(author, association, id)| AskingComment {
+            id,
+            author: author.to_owned(),
+            association,
+            words: "@nightshift please".to_owned(),
+            at: at(100),
+        });
+        TaskRequest { issue, comment }
     }
 
     fn settings() -> IssueSettings {
@@ -83,35 +165,89 @@ mod tests {
         tasks.map(|task| (task.issue.number, task.issue.comment)).collect()
     }
 
+    fn deed(by: &str, second: i64) -> IssueDeed {
+        IssueDeed { by: by.to_owned(), at: at(second) }
+    }
+
     #[test]
     fn by_default_nobody_may_ask() {
-        let requests =
-            vec![request(1, "ada", Association::Owner, None), request(2, "ada", Association::Owner, Some(9))];
+        let requests = vec![request(1, None), request(2, Some(("ada", Association::Owner, 9)))];
         assert_eq!(asked(&IssueSettings::default(), requests), []);
     }
 
     #[test]
-    fn a_mention_counts_of_those_who_are_named_and_have_a_say() {
+    fn a_mention_counts_of_those_who_are_named_and_may_have_a_say() {
         let requests = vec![
-            request(1, "ada", Association::Member, Some(9)),
-            request(2, "eve", Association::Owner, Some(10)),
-            request(3, "ada", Association::Other, Some(11)),
+            request(1, Some(("ada", Association::Member, 9))),
+            request(2, Some(("eve", Association::Owner, 10))),
+            request(3, Some(("ada", Association::Other, 11))),
         ];
         assert_eq!(asked(&settings(), requests), [(1, Some(9))]);
     }
 
     #[test]
     fn each_label_and_each_comment_asks_once() {
-        let twice = || request(1, "eve", Association::Collaborator, None);
-        assert_eq!(asked(&settings(), vec![twice(), twice()]), [(1, None)]);
+        assert_eq!(asked(&settings(), vec![request(1, None), request(1, None)]), [(1, None)]);
     }
 
     #[test]
     fn the_task_says_what_the_issue_says_and_what_was_asked() {
-        let tasks = wanted(&settings(), vec![request(1, "ada", Association::Owner, Some(9))], &[]);
+        let tasks = wanted(&settings(), vec![request(1, Some(("ada", Association::Owner, 9)))], &[]);
         assert_eq!(
             tasks[0].description,
             "Dark mode\n\nAt night it is too bright.\n\nA comment asks for this now:\n\n@nightshift please"
+        );
+    }
+
+    #[test]
+    fn of_a_label_whoever_set_it_last_asks_and_of_a_comment_its_author() {
+        let named = |label: &str, deed| (label.to_owned(), deed);
+        let history = IssueHistory {
+            labelled: vec![
+                named("nightshift", deed("bob", 5)),
+                named("Nightshift", deed("cleo", 7)),
+                named("bug", deed("eve", 9)),
+            ],
+            changed: Vec::new(),
+        };
+        let asking = |request, history: &IssueHistory| {
+            wanted(&settings(), vec![request], &[])[0].asking(&settings(), history)
+        };
+        let of = |who: &str, second| Some(Asking { who: who.to_owned(), at: at(second) });
+        assert_eq!(asking(request(1, None), &history), of("cleo", 7));
+        assert_eq!(asking(request(1, None), &IssueHistory::default()), None);
+        let comment = request(1, Some(("ada", Association::Member, 9)));
+        assert_eq!(asking(comment, &history), of("ada", 100));
+    }
+
+    #[test]
+    fn words_that_a_stranger_changed_after_they_were_vouched_for_are_not_followed() {
+        let asking = Asking { who: "ada".to_owned(), at: at(10) };
+        let refusal = |changed: Vec<IssueDeed>, may: &[&str]| {
+            let history = IssueHistory { labelled: Vec::new(), changed };
+            let people = asking.people(&history);
+            let may: BTreeSet<&str> = may.iter().copied().filter(|login| people.contains(login)).collect();
+            asking.refusal(&history, &may)
+        };
+        let begins = [vec![], vec![deed("eve", 9)], vec![deed("bob", 11)]];
+        for changed in begins {
+            assert_eq!(refusal(changed.clone(), &["ada", "bob"]), None, "{changed:?}");
+        }
+        // In the same second nobody knows what was first.
+        for second in [10, 11] {
+            let why = refusal(vec![deed("bob", 12), deed("eve", second)], &["ada", "bob"]).unwrap();
+            assert!(why.starts_with("eve, who may not change the repository, changed"), "{why}");
+        }
+        assert_eq!(refusal(vec![], &["bob"]), Some("ada may not change the repository".to_owned()));
+    }
+
+    #[test]
+    fn an_owner_has_a_say_a_stranger_has_none_and_others_as_they_may_change_the_repository() {
+        use Association::{Collaborator, Member, Other, Owner};
+        let says = |association| [false, true].map(|may| has_a_say(association, || may));
+        assert_eq!(
+            [Owner, Member, Collaborator, Other].map(says),
+            [[true, true], [false, true], [false, true], [false, false]]
         );
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod news;
 pub mod pictures;
 mod progress;
 mod settings;
+mod side_branch;
 
 use nightshift_forge::{BranchName, Forge, Identity, Repository, Source};
 use nightshift_protocol::UserError;

@@ -6,9 +6,12 @@
 //! what was asked for here ────────▶ said ─┘
 //! ```
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use nightshift_forge::github::{CheckFailure, Checks, Conversation, ReviewThread, ThreadComment};
+use nightshift_forge::github::{
+    Association, CheckFailure, Checks, Conversation, ReviewThread, ThreadComment,
+};
 use nightshift_protocol::{
     CommitId, ErrorCode, FeedbackItem, FeedbackSource, OffsetDateTime, RunId, UserError,
 };
@@ -24,6 +27,9 @@ const ROUND: usize = 30;
 
 /// How long a failed check waits for those that still run, so that one that never ends does not hide it.
 const FAILURE_WAITS: Duration = Duration::from_secs(30 * 60);
+
+/// How long it takes until a pull request without checks is believed to have none.
+const NO_CHECKS: time::Duration = time::Duration::minutes(3);
 
 /// Something that was said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +56,8 @@ pub(crate) struct Shown {
     pub(crate) head: CommitId,
     /// Who the account is: its comments may be answers of ours.
     pub(crate) login: String,
+    /// Those of who is shown here who have a say in the repository, by login in small letters.
+    pub(crate) heard: BTreeSet<String>,
     pub(crate) threads: Vec<ReviewThread>,
     pub(crate) reviews: Vec<Conversation>,
     pub(crate) conversation: Vec<Conversation>,
@@ -57,6 +65,23 @@ pub(crate) struct Shown {
     pub(crate) failures: Option<Vec<CheckFailure>>,
     /// The base branch's newest commit, when the work does not fit it any more.
     pub(crate) conflict: Option<CommitId>,
+    /// Whether it is a draft, drafts are to become ready by themselves, and its checks have passed.
+    pub(crate) ready: bool,
+}
+
+impl Shown {
+    /// Everybody whose words are shown, and what they are to the repository.
+    pub(crate) fn people(&self) -> BTreeMap<String, Association> {
+        let threads = self.threads.iter().flat_map(|thread| &thread.said);
+        let threads = threads.map(|one| (&one.author, one.association));
+        let conversation = self.reviews.iter().chain(&self.conversation);
+        let all = threads.chain(conversation.map(|one| (&one.author, one.association)));
+        all.map(|(author, association)| (author.to_ascii_lowercase(), association)).collect()
+    }
+
+    fn hears(&self, author: &str, association: Association) -> bool {
+        association.may_have_a_say() && self.heard.contains(&author.to_ascii_lowercase())
+    }
 }
 
 /// What news lead to.
@@ -68,14 +93,16 @@ pub(crate) enum Decision {
     Rework(Vec<FeedbackItem>),
     /// A person has to, for this reason.
     Escalate(Vec<FeedbackItem>, UserError),
+    /// The draft becomes ready for reviewers.
+    MarkReady,
 }
 
 /// Decides what news lead to. The only place that does. `check_rounds` is how often the agent may deal with failing
 /// checks.
 pub(crate) fn decide(progress: &DeliveryProgress, run: &RunId, news: News, check_rounds: u32) -> Decision {
-    let (pending, said) = match news {
-        News::Shown(shown) => (Vec::new(), unread(progress, &shown)),
-        News::Asked(said) => (progress.pending.clone(), said),
+    let (pending, said, ready) = match news {
+        News::Shown(shown) => (Vec::new(), unread(progress, &shown), shown.ready),
+        News::Asked(said) => (progress.pending.clone(), said, false),
     };
     let first = progress.next_name().trim_start_matches('f').parse::<u32>().unwrap_or(1);
     let named = said.into_iter().take(ROUND).zip(first..).map(|(said, number)| FeedbackItem {
@@ -85,7 +112,8 @@ pub(crate) fn decide(progress: &DeliveryProgress, run: &RunId, news: News, check
     });
     let items: Vec<FeedbackItem> = pending.into_iter().chain(named).collect();
     if items.is_empty() {
-        return Decision::Nothing;
+        let becomes_ready = ready && progress.may_become_ready();
+        return if becomes_ready { Decision::MarkReady } else { Decision::Nothing };
     }
     let failed: Vec<&str> = items
         .iter()
@@ -119,6 +147,12 @@ pub(crate) fn failures_to_tell(checks: Checks, now: OffsetDateTime) -> Option<Ve
     (!checks.running || checks.failures.iter().any(waited)).then_some(checks.failures)
 }
 
+/// Whether a commit's checks have passed: all have ended and at least one was good. Where there is none, nothing has
+/// happened for some time, since checks appear a little after the commit.
+pub(crate) fn have_passed(checks: &Checks, quiet: time::Duration) -> bool {
+    checks.failures.is_empty() && !checks.running && (checks.passed > 0 || quiet >= NO_CHECKS)
+}
+
 /// What the history does not have yet. Strangers' words are left out: they may ask for nothing here.
 fn unread(progress: &DeliveryProgress, shown: &Shown) -> Vec<Said> {
     let known = |is: &dyn Fn(&FeedbackSource) -> bool| progress.feedback.iter().any(|item| is(&item.source));
@@ -127,7 +161,8 @@ fn unread(progress: &DeliveryProgress, shown: &Shown) -> Vec<Said> {
     for thread in &shown.threads {
         // Neither strangers nor answers of ours are news.
         let theirs = |one: &&ThreadComment| {
-            one.association.is_trusted() && mark_in(&shown.login, &one.author, &one.words).is_none()
+            shown.hears(&one.author, one.association)
+                && mark_in(&shown.login, &one.author, &one.words).is_none()
         };
         let Some(newest) = thread.said.iter().rfind(theirs) else { continue };
         let read = known(
@@ -148,7 +183,7 @@ fn unread(progress: &DeliveryProgress, shown: &Shown) -> Vec<Said> {
         say(source, words.join("\n\n"));
     }
     let trusted = |one: &&Conversation| {
-        one.association.is_trusted() && mark_in(&shown.login, &one.author, &one.words).is_none()
+        shown.hears(&one.author, one.association) && mark_in(&shown.login, &one.author, &one.words).is_none()
     };
     for review in shown.reviews.iter().filter(trusted) {
         let read =

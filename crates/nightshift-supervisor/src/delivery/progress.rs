@@ -5,17 +5,23 @@
 //!                                       └─ GitHub ─▶ push ─▶ publish each ─▶ open | describe ─▶ route ─▶ answer ─▶ review
 //! ```
 //!
+//! In review a draft is made ready once its checks have passed.
+//!
 //! A later round (after feedback) takes the same road: what was done for an older commit counts no more, what was
 //! published is not published again, and the pull request that is open is described anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use nightshift_forge::LintRun;
 use nightshift_protocol::{
     ArtifactId, CommitId, DeliveryTarget, EventBody, FeedbackAnswer, FeedbackItem, FeedbackSource,
-    PreReviewFinding, PreparedPicture, PullRequestId, RemarkState, ReviewRemark, Task,
+    PreReviewFinding, PreReviewKind, PreparedPicture, PullRequestId, RemarkState, ReviewRemark, Task,
 };
 
 use crate::progress::Received;
+
+/// How often a draft is tried to be made ready.
+const READY_TRIES: u32 = 3;
 
 /// How far a delivery is.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -34,6 +40,10 @@ pub struct DeliveryProgress {
     pub video: Option<ArtifactId>,
     /// Where what was published is seen, by the artifact that was published.
     pub published: BTreeMap<ArtifactId, String>,
+    /// What stays on this machine in this round, and why, by the artifact that would have been published.
+    pub kept: BTreeMap<ArtifactId, String>,
+    /// The repository's lint as it was run on a commit.
+    pub lint: Option<(CommitId, LintRun)>,
     /// Every commit that the branch at the forge may be at by us.
     pub pushed: Vec<CommitId>,
     /// The commit that the pull request was opened with.
@@ -67,6 +77,12 @@ pub struct DeliveryProgress {
     there: Option<CommitId>,
     described: Option<CommitId>,
     routed: bool,
+    /// Whether the draft is to be made ready and it is not known that it is.
+    pub(crate) readying: bool,
+    /// Whether it was made ready: a person who makes it a draft again has the last word.
+    readied: bool,
+    /// How often the remote forge did not make it ready.
+    unready: u32,
     /// The issue that asked for the task and has no link to the pull request yet.
     issue: Option<u64>,
 }
@@ -90,6 +106,8 @@ pub(crate) enum DeliveryAction {
     Describe(PullRequestId, Received),
     /// Add labels and ask for reviews.
     Route(PullRequestId),
+    /// Make the draft ready for reviewers.
+    MarkReady(PullRequestId),
     /// Link the pull request under the issue that asked for it.
     TellIssue(PullRequestId, u64),
     /// Answer a piece of feedback where it was given.
@@ -124,14 +142,23 @@ impl DeliveryProgress {
             }
             EventBody::PicturesPrepared { head, pictures, recording, video } => {
                 self.prepared = Some(head.clone());
+                // What stayed here may be taken now.
+                self.kept.clear();
                 self.pictures.clone_from(pictures);
                 self.recording.clone_from(recording);
                 self.video.clone_from(video);
+            }
+            EventBody::LintRan { head, command, exit_code, output_tail } => {
+                let (command, output_tail) = (command.clone(), output_tail.clone());
+                self.lint = Some((head.clone(), LintRun { command, exit_code: *exit_code, output_tail }));
             }
             EventBody::PushIntended { head, .. } => self.pushed.push(head.clone()),
             EventBody::BranchPushed { head, .. } => self.there = Some(head.clone()),
             EventBody::PicturePublished { artifact, url } => {
                 self.published.insert(artifact.clone(), url.clone());
+            }
+            EventBody::PictureKept { artifact, why } => {
+                self.kept.insert(artifact.clone(), why.clone());
             }
             EventBody::PullRequestIntended { .. } => self.opening = true,
             EventBody::PullRequestOpened { pull_request, url } => {
@@ -143,6 +170,12 @@ impl DeliveryProgress {
             }
             EventBody::PullRequestDescribed { head } => self.described = Some(head.clone()),
             EventBody::PullRequestRouted { .. } => self.routed = true,
+            EventBody::ReadyIntended { .. } => self.readying = true,
+            EventBody::PullRequestReadied { why_not } => {
+                self.readying = false;
+                self.readied = why_not.is_none();
+                self.unready += u32::from(why_not.is_some());
+            }
             EventBody::FeedbackNoted { item } => {
                 self.named = self.named.max(number(&item.name));
                 self.pending.push(item.clone());
@@ -153,6 +186,7 @@ impl DeliveryProgress {
             EventBody::ReviewApproved { .. } => self.approved = true,
             EventBody::FeedbackReceived { items, .. } => {
                 self.rounds += 1;
+                self.readying = false;
                 self.approved = false;
                 self.pending.retain(|pending| !items.iter().any(|item| item.name == pending.name));
                 self.named = items.iter().map(|item| number(&item.name)).fold(self.named, u32::max);
@@ -173,6 +207,15 @@ impl DeliveryProgress {
     /// What is left of it when the run goes back in time: what is out in the world stays there.
     pub(crate) fn after_rewind(&self) -> Self {
         Self { received: None, ..self.clone() }
+    }
+
+    /// Whether a draft may be made ready as soon as its checks have passed: it was not before, and nothing was found that
+    /// its author had better look at first.
+    pub(crate) fn may_become_ready(&self) -> bool {
+        let holds = |finding: &PreReviewFinding| {
+            matches!(finding.kind, PreReviewKind::PossibleSecret | PreReviewKind::LintFailed)
+        };
+        !self.readied && self.unready < READY_TRIES && !self.findings.iter().any(holds)
     }
 
     /// The commits of the base branch that the work was to be merged with, the newest first.
@@ -234,7 +277,9 @@ pub(crate) fn next_in_delivery(progress: &DeliveryProgress) -> DeliveryAction {
             return DeliveryAction::Push(received.head);
         }
         let unpublished = |picture: &&PreparedPicture| {
-            picture.prepared.as_ref().is_some_and(|prepared| !progress.published.contains_key(prepared))
+            picture.prepared.as_ref().is_some_and(|prepared| {
+                !progress.published.contains_key(prepared) && !progress.kept.contains_key(prepared)
+            })
         };
         if let Some(picture) = progress.pictures.iter().find(unpublished) {
             return DeliveryAction::Publish(picture.clone());
@@ -255,6 +300,9 @@ pub(crate) fn next_in_delivery(progress: &DeliveryProgress) -> DeliveryAction {
         let answered = |item: &FeedbackItem| Some((item.clone(), progress.answers.get(&item.name)?.clone()));
         if let Some((item, answer)) = progress.feedback.iter().filter(untold).find_map(answered) {
             return DeliveryAction::Tell(pull_request, item, answer);
+        }
+        if progress.readying {
+            return DeliveryAction::MarkReady(pull_request);
         }
     }
     DeliveryAction::AwaitReview(pull_request)
@@ -319,6 +367,7 @@ mod tests {
             DeliveryAction::Route(_) => {
                 vec![EventBody::PullRequestRouted { labels: vec![], reviewers: vec![] }]
             }
+            DeliveryAction::MarkReady(_) => vec![EventBody::PullRequestReadied { why_not: None }],
             DeliveryAction::TellIssue(_, number) => vec![EventBody::IssueTold { number: *number }],
             DeliveryAction::Tell(_, item, _) => vec![EventBody::FeedbackTold { name: item.name.clone() }],
             DeliveryAction::AwaitReview(_) => Vec::new(),
@@ -335,6 +384,7 @@ mod tests {
             DeliveryAction::Open(_) => "open",
             DeliveryAction::Describe(..) => "describe",
             DeliveryAction::Route(_) => "route",
+            DeliveryAction::MarkReady(_) => "ready",
             DeliveryAction::TellIssue(..) => "issue",
             DeliveryAction::Tell(..) => "tell",
             DeliveryAction::AwaitReview(_) => "review",
@@ -380,6 +430,59 @@ mod tests {
         let second = road(&mut progress, DeliveryTarget::GitHub, 2);
         assert_eq!(second, ["receive", "check", "prepare", "push", "describe", "tell", "review"]);
         assert_eq!(progress.pushed, [commit(1), commit(2)]);
+    }
+
+    #[test]
+    fn a_draft_is_made_ready_once_and_not_while_something_should_be_looked_at_first() {
+        let mut progress = DeliveryProgress::default();
+        road(&mut progress, DeliveryTarget::GitHub, 1);
+        let intended = EventBody::ReadyIntended { pull_request: PullRequestId(7) };
+        assert!(progress.may_become_ready());
+        progress.apply(&intended);
+        assert_eq!(next_in_delivery(&progress), DeliveryAction::MarkReady(PullRequestId(7)));
+        let refused = EventBody::PullRequestReadied { why_not: Some("the token may not".to_owned()) };
+        let mut never = progress.clone();
+        for tried in [true, true, false] {
+            never.apply(&refused);
+            assert_eq!(never.may_become_ready(), tried);
+            assert_eq!(next_in_delivery(&never), DeliveryAction::AwaitReview(PullRequestId(7)));
+        }
+        progress.apply(&EventBody::PullRequestReadied { why_not: None });
+        assert_eq!(next_in_delivery(&progress), DeliveryAction::AwaitReview(PullRequestId(7)));
+        assert!(!progress.may_become_ready());
+        for (kind, may) in [
+            (PreReviewKind::PossibleSecret, false),
+            (PreReviewKind::LintFailed, false),
+            (PreReviewKind::Lint, true),
+            (PreReviewKind::Sensitive, true),
+        ] {
+            let findings = vec![PreReviewFinding { kind, paths: Vec::new(), words: String::new() }];
+            let looked_at = DeliveryProgress { findings, ..DeliveryProgress::default() };
+            assert_eq!(looked_at.may_become_ready(), may, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_picture_that_stays_here_is_not_published_again_before_the_next_round() {
+        let mut progress = DeliveryProgress::default();
+        let kept = EventBody::PictureKept { artifact: artifact(101), why: "it is too large".to_owned() };
+        let mut names = Vec::new();
+        loop {
+            let action = next_in_delivery(&progress);
+            names.push(name(&action));
+            match &action {
+                DeliveryAction::AwaitReview(_) => break,
+                DeliveryAction::Publish(one) if one.prepared == Some(artifact(101)) => progress.apply(&kept),
+                action => {
+                    outcome(action, DeliveryTarget::GitHub, 1).iter().for_each(|body| progress.apply(body))
+                }
+            }
+        }
+        let once = ["receive", "check", "prepare", "push", "publish", "publish", "open", "route", "review"];
+        assert_eq!(names, once);
+        progress.apply(&finished());
+        let second = road(&mut progress, DeliveryTarget::GitHub, 2);
+        assert_eq!(second, ["receive", "check", "prepare", "push", "publish", "describe", "review"]);
     }
 
     proptest! {

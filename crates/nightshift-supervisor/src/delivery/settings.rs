@@ -7,7 +7,7 @@ use nightshift_forge::secrets::{Redactor, Secret};
 /// How work is delivered.
 #[derive(Debug, Clone)]
 pub struct DeliverySettings {
-    /// Whether pull requests at a remote forge begin as drafts.
+    /// Whether pull requests at a remote forge begin as drafts. They become ready when their checks have passed.
     pub draft: bool,
     /// Labels of pull requests at a remote forge.
     pub labels: Vec<String>,
@@ -31,6 +31,8 @@ pub struct DeliverySettings {
     pub webhook_secret: Option<Secret>,
     /// Which issues become tasks.
     pub issues: IssueSettings,
+    /// The address of the app on this machine, without a slash at the end, for links to what stays here.
+    pub app_url: Option<String>,
     /// Finds secrets in what is kept and in what leaves the machine.
     pub redactor: Redactor,
 }
@@ -52,6 +54,7 @@ impl Default for DeliverySettings {
             poll_every: Duration::from_secs(60),
             webhook_secret: None,
             issues: IssueSettings::default(),
+            app_url: None,
             redactor: Redactor::default(),
         }
     }

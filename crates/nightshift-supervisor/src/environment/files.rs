@@ -13,7 +13,7 @@ pub(crate) const OWN: &str = ".nightshift/environment.toml";
 pub(crate) const DEVCONTAINERS: [&str; 2] = [".devcontainer/devcontainer.json", ".devcontainer.json"];
 
 /// Files at the top of a repository that are read, when they are there.
-const TOP: [&str; 22] = [
+const TOP: [&str; 26] = [
     "package.json",
     "package-lock.json",
     "npm-shrinkwrap.json",
@@ -25,6 +25,8 @@ const TOP: [&str; 22] = [
     ".npmrc",
     "Cargo.toml",
     "Cargo.lock",
+    "clippy.toml",
+    ".clippy.toml",
     "rust-toolchain.toml",
     "pyproject.toml",
     "uv.lock",
@@ -32,6 +34,8 @@ const TOP: [&str; 22] = [
     "requirements.txt",
     "requirements-dev.txt",
     "setup.py",
+    "ruff.toml",
+    ".ruff.toml",
     "go.mod",
     "go.sum",
     "Makefile",

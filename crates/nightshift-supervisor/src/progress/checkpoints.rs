@@ -174,6 +174,10 @@ impl RunProgress {
             | EventBody::PushIntended { .. }
             | EventBody::BranchPushed { .. }
             | EventBody::PicturePublished { .. }
+            | EventBody::LintRan { .. }
+            | EventBody::PictureKept { .. }
+            | EventBody::ReadyIntended { .. }
+            | EventBody::PullRequestReadied { .. }
             | EventBody::PullRequestIntended { .. }
             | EventBody::PullRequestDescribed { .. }
             | EventBody::PullRequestRouted { .. }

@@ -68,6 +68,8 @@ fn entry(pull_request: PullRequestSummary, run: RunSummary) -> ReviewEntry {
 fn doubts(measure: &DeliveryMeasure, findings: &[PreReviewKind]) -> Vec<String> {
     let words = |kind: &PreReviewKind| match kind {
         PreReviewKind::ForbiddenPath => Some("forbidden paths"),
+        PreReviewKind::PossibleSecret => Some("a possible secret"),
+        PreReviewKind::LintFailed => Some("the lint failed"),
         PreReviewKind::Sensitive => Some("sensitive files"),
         PreReviewKind::Licence => Some("a licence"),
         PreReviewKind::TestsDeleted => Some("tests deleted"),

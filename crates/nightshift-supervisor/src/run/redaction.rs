@@ -58,6 +58,12 @@ pub(super) fn redacted(mut body: EventBody, redactor: &Redactor) -> EventBody {
         EventBody::FeedbackAnswered { answers } => {
             answers.iter_mut().for_each(|answer| clean(&mut answer.words));
         }
+        EventBody::LintRan { command, output_tail, .. } => {
+            clean(command);
+            clean(output_tail);
+        }
+        EventBody::PictureKept { why, .. } => clean(why),
+        EventBody::PullRequestReadied { why_not: Some(why) } => clean(why),
         EventBody::WorkFinished { title, summary, not_verified } => {
             clean(title);
             clean(summary);

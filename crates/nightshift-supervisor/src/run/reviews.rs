@@ -65,6 +65,12 @@ impl Driver {
         let run = self.progress.run.clone();
         let (items, trigger) = match news::decide(&self.progress.delivery, &run, news, limit) {
             Decision::Nothing => return Ok(Ok(())),
+            Decision::MarkReady => {
+                if let Some(pull_request) = self.progress.delivery.pull_request {
+                    self.append(vec![EventBody::ReadyIntended { pull_request }]).await?;
+                }
+                return Ok(Ok(()));
+            }
             Decision::Rework(items) => (items, Trigger::Rework),
             Decision::Escalate(items, error) => (items, Trigger::Escalate(error)),
         };

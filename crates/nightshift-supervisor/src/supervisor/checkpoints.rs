@@ -202,6 +202,10 @@ fn carried(body: &EventBody) -> Option<EventBody> {
         | EventBody::PushIntended { .. }
         | EventBody::BranchPushed { .. }
         | EventBody::PicturePublished { .. }
+        | EventBody::LintRan { .. }
+        | EventBody::PictureKept { .. }
+        | EventBody::ReadyIntended { .. }
+        | EventBody::PullRequestReadied { .. }
         | EventBody::PullRequestIntended { .. }
         | EventBody::PullRequestDescribed { .. }
         | EventBody::PullRequestRouted { .. }

@@ -1,11 +1,12 @@
 //! Pull requests at a remote forge: what happens there comes back to their runs.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use nightshift_forge::github::{
-    Remote, RemotePullRequest, RemoteState, WebhookError, WebhookEvent, read_webhook,
+    Association, GitHubError, Remote, RemotePullRequest, RemoteState, WebhookError, WebhookEvent,
+    read_webhook,
 };
 use nightshift_forge::{BaseBranch, PullRequestError, Repository, inspect};
 use nightshift_protocol::{
@@ -17,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Supervisor;
-use crate::delivery::news::{News, Shown, failures_to_tell};
+use crate::delivery::news::{News, Shown, failures_to_tell, have_passed};
 use crate::delivery::{self, issues};
 use crate::progress::RunProgress;
 use crate::run::Wish;
@@ -164,6 +165,17 @@ impl Supervisor {
         let known = self.tasks_of(&source.to_string()).await?;
         for task in issues::wanted(settings, requests, &known) {
             let number = task.issue.number;
+            match self.refusal(&remote, &task).await {
+                Ok(None) => {}
+                Ok(Some(why)) => {
+                    tracing::warn!(number, repository = named, why, "an issue does not become a task");
+                    continue;
+                }
+                Err(error) => {
+                    tracing::warn!(number, repository = named, %error, "an issue could not be looked at");
+                    continue;
+                }
+            }
             let request = SubmitTask {
                 description: task.description,
                 // Those that the issue lists.
@@ -188,6 +200,26 @@ impl Supervisor {
             }
         }
         Ok(())
+    }
+
+    /// Why a task that an issue asks for does not begin; `None` when it may.
+    async fn refusal(
+        &self,
+        remote: &Remote,
+        task: &issues::IssueTask,
+    ) -> Result<Option<String>, GitHubError> {
+        let settings = &self.shared.settings.delivery.issues;
+        let history = remote.issue_history(task.issue.number).await?;
+        let Some(asking) = task.asking(settings, &history) else {
+            return Ok(Some("nobody is known to have set its label: set it again".to_owned()));
+        };
+        let mut may_change = BTreeSet::new();
+        for login in asking.people(&history) {
+            if remote.may_change(login).await? {
+                may_change.insert(login);
+            }
+        }
+        Ok(asking.refusal(&history, &may_change))
     }
 
     async fn tasks_of(&self, repository: &str) -> Result<Vec<Task>, UserError> {
@@ -255,26 +287,52 @@ impl Supervisor {
     ) -> Result<Shown, UserError> {
         let failed = |error| trouble::github(&error);
         let number = seen.number;
-        let failures = match remote.checks(&seen.head).await {
-            Ok(checks) => failures_to_tell(checks, self.shared.clock.now()),
+        let now = self.shared.clock.now();
+        let draft = seen.draft && self.shared.settings.delivery.draft;
+        let (failures, ready) = match remote.checks(&seen.head).await {
+            Ok(checks) => {
+                let ready = draft && have_passed(&checks, progress.quiet_for(now));
+                (failures_to_tell(checks, now), ready)
+            }
             Err(error) if error.may_pass() => return Err(failed(error)),
             // A token without the right to see checks sees the rest all the same.
-            Err(_) => None,
+            Err(_) => (None, false),
         };
         let conflict = match seen.mergeable {
             Some(false) => Some(self.newest_base(remote, repository, progress).await?),
             // GitHub computes it; `None` means that it is not known yet.
             Some(true) | None => None,
         };
-        Ok(Shown {
+        let mut shown = Shown {
             head: seen.head.clone(),
             login: remote.login().await.map_err(failed)?,
+            heard: BTreeSet::new(),
             threads: remote.review_threads(number).await.map_err(failed)?,
             reviews: remote.reviews(number).await.map_err(failed)?,
             conversation: remote.conversation(number).await.map_err(failed)?,
             failures,
             conflict,
-        })
+            ready,
+        };
+        for (login, association) in shown.people() {
+            let asked = matches!(association, Association::Member | Association::Collaborator);
+            let may_change = asked && self.may_change(remote, &login).await.map_err(failed)?;
+            if issues::has_a_say(association, || may_change) {
+                shown.heard.insert(login);
+            }
+        }
+        Ok(shown)
+    }
+
+    /// Whether somebody may change a repository; where the token may not ask that, nobody but its owner counts.
+    async fn may_change(&self, remote: &Remote, login: &str) -> Result<bool, GitHubError> {
+        match remote.may_change(login).await {
+            Err(error @ (GitHubError::NoPermission { .. } | GitHubError::Refused { .. })) => {
+                tracing::warn!(login, %error, "words of somebody are left aside");
+                Ok(false)
+            }
+            answer => answer,
+        }
     }
 
     /// Brings the base branch's newest commit here.

@@ -132,6 +132,7 @@ pub(super) fn issue_comment(one: &IssueComment, repository: &Repository, web: &s
         "issues/list-comments",
         json!({
             "id": one.id, "body": one.body, "user": { "login": one.user }, "author_association": one.association,
+            "created_at": "2026-01-05T08:00:00Z",
             "issue_url": format!("{web}/api/v3/repos/{}/issues/{}", repository.full_name(), one.number),
         }),
     )

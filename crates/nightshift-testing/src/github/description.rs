@@ -112,8 +112,7 @@ impl Description {
     }
 
     /// The names of all operations.
-    #[cfg(test)]
-    fn operations(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn operations(&self) -> impl Iterator<Item = &str> {
         self.operations.keys().map(String::as_str)
     }
 }

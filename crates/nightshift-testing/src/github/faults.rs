@@ -75,6 +75,29 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// The same as GraphQL says it: with status 200 ("Rate limits and query limits for the GraphQL API").
+    pub(super) fn graphql_reply(self, now_unix: i64) -> Option<Reply> {
+        let (kind, message) = match self {
+            Self::NotFound => ("NOT_FOUND", "Could not resolve to a node"),
+            Self::NoPermission => ("FORBIDDEN", "Resource not accessible by personal access token"),
+            Self::RateLimited { .. } => ("RATE_LIMITED", "API rate limit exceeded for user ID 1."),
+            Self::NotAuthorized | Self::SecondaryLimit { .. } | Self::ServerError | Self::CutAfterActing => {
+                return self.reply(now_unix);
+            }
+        };
+        let errors = json!([{ "type": kind, "message": message }]);
+        let reply = Reply::json(StatusCode::OK, json!({ "data": null, "errors": errors }));
+        Some(match self {
+            Self::RateLimited { resets_in } => {
+                let resets = now_unix.saturating_add_unsigned(resets_in);
+                reply.header("x-ratelimit-remaining", "0").header("x-ratelimit-reset", &resets.to_string())
+            }
+            _ => reply,
+        })
+    }
+}
+
 /// The faults that are still to happen, by operation.
 #[derive(Debug, Default)]
 pub(super) struct Faults(HashMap<String, (Fault, u32)>);

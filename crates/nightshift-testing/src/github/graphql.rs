@@ -1,4 +1,5 @@
-//! The few things that only GraphQL has: drafts made ready, threads of review comments, and who any token belongs to.
+//! The few things that only GraphQL has: drafts made ready, threads of review comments, when an issue's words were changed,
+//! and who any token belongs to.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -6,14 +7,22 @@ use serde_json::{Value, json};
 use super::server::Reply;
 use super::state::State;
 
+/// A word that only that query has, and the name under which a fault is planned for it.
+const KNOWN: [(&str, &str); 5] = [
+    ("markPullRequestReadyForReview", "graphql/markPullRequestReadyForReview"),
+    ("resolveReviewThread", "graphql/resolveReviewThread"),
+    ("reviewThreads", "graphql/reviewThreads"),
+    ("timelineItems", "graphql/issueHistory"),
+    ("viewer", "graphql/viewer"),
+];
+
+/// The names of all queries and mutations.
+pub(super) fn operations() -> impl Iterator<Item = &'static str> {
+    KNOWN.iter().map(|(_, name)| *name)
+}
+
 /// The name under which a fault is planned for a query, for example `graphql/resolveReviewThread`.
 pub(super) fn operation(query: &str) -> &'static str {
-    const KNOWN: [(&str, &str); 4] = [
-        ("markPullRequestReadyForReview", "graphql/markPullRequestReadyForReview"),
-        ("resolveReviewThread", "graphql/resolveReviewThread"),
-        ("reviewThreads", "graphql/reviewThreads"),
-        ("viewer", "graphql/viewer"),
-    ];
     KNOWN.iter().find(|(word, _)| query.contains(word)).map_or("graphql/unknown", |(_, name)| name)
 }
 
@@ -34,6 +43,31 @@ pub(super) fn act(state: &mut State, login: &str, body: &Value) -> Reply {
                 pull_request.draft = false;
                 json!({ "markPullRequestReadyForReview": { "pullRequest": { "isDraft": false } } })
             })
+        }
+        "graphql/issueHistory" => {
+            let number = variables["number"].as_u64().unwrap_or(0);
+            let found = state.repository(&text("owner"), &text("name"));
+            found.filter(|repository| repository.issues.iter().any(|one| one.number == number)).map(
+                |repository| {
+                    // Each a second after the one before it, and all after comments.
+                    let deeds = repository.deeds.iter().enumerate().filter(|(_, deed)| deed.issue == number);
+                    let at =
+                        |second: usize| format!("2026-01-05T09:{:02}:{:02}Z", second / 60 % 60, second % 60);
+                    let set = deeds.clone().filter_map(|(second, deed)| {
+                    let label = json!({ "name": deed.label.as_ref()? });
+                    Some(json!({
+                        "__typename": "LabeledEvent", "createdAt": at(second), "actor": { "login": deed.by },
+                        "label": label,
+                    }))
+                });
+                    let edited = deeds.clone().rfind(|(_, deed)| deed.label.is_none());
+                    json!({ "repository": { "issue": {
+                    "lastEditedAt": edited.map(|(second, _)| at(second)),
+                    "editor": edited.map(|(_, deed)| json!({ "login": deed.by })),
+                    "timelineItems": { "nodes": set.collect::<Vec<_>>() },
+                } } })
+                },
+            )
         }
         "graphql/viewer" => Some(json!({ "viewer": { "login": login } })),
         "graphql/resolveReviewThread" => {

@@ -178,6 +178,14 @@ pub(super) fn act(state: &mut State, call: &Call<'_>) -> Reply {
             repository.issue_comments.push(comment.clone());
             Reply::json(StatusCode::CREATED, answers::issue_comment(&comment, repository, web))
         }
+        "repos/get-collaborator-permission-level" => {
+            let login = parameter("username");
+            let known = repository.permissions.get(&login.to_ascii_lowercase());
+            let mut answer = super::description::Description::get().example(call.operation);
+            answer["permission"] = json!(known.map_or("write", String::as_str));
+            answer["user"]["login"] = json!(login);
+            Reply::json(StatusCode::OK, answer)
+        }
         "checks/list-for-ref" => {
             let sha = parameter("ref");
             let runs: Vec<_> = repository.check_runs.iter().filter(|one| one.sha == sha).collect();
@@ -199,6 +207,7 @@ fn installation_token(state: &mut State, call: &Call<'_>) -> Reply {
     let mut answer = super::description::Description::get().example(call.operation);
     let token = format!("ghs_installation{:020}", state.next_id());
     state.tokens.insert(token.clone(), (super::state::Token::Installation, "nightshift[bot]".to_owned()));
+    state.issued.push(token.clone());
     answer["token"] = json!(token);
     answer["expires_at"] = json!("2099-01-01T00:00:00Z");
     Reply::json(StatusCode::CREATED, answer)

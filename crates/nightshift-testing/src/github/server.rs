@@ -1,5 +1,6 @@
 //! The server around the state.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,7 +25,7 @@ use super::git::{GitHistory, GitRequest, backend, clone_bare, head_of};
 use super::moments::{Moment, Moments};
 use super::routes::{Call, act, not_found};
 use super::state::{
-    CheckRun, CommitStatus, Issue, IssueComment, PullRequest, PullRequestState, Repository, Review,
+    CheckRun, CommitStatus, Deed, Issue, IssueComment, PullRequest, PullRequestState, Repository, Review,
     ReviewComment, State, Token,
 };
 use super::{attachments, graphql};
@@ -165,6 +166,8 @@ impl GitHub {
             resolved: [].into(),
             check_runs: Vec::new(),
             statuses: Vec::new(),
+            permissions: BTreeMap::new(),
+            deeds: Vec::new(),
         });
         Ok(git_dir)
     }
@@ -234,6 +237,11 @@ impl GitHub {
         self.with(owner, name, |repository| repository.resolved.iter().copied().collect())
     }
 
+    /// The tokens that were issued to installations, oldest first.
+    pub fn issued(&self) -> Vec<String> {
+        self.shared.state().issued.clone()
+    }
+
     /// How many requests of the hour are left.
     pub fn remaining(&self) -> u64 {
         self.shared.state().remaining
@@ -290,10 +298,50 @@ impl GitHub {
         id
     }
 
-    /// A person opens an issue. Returns its number.
+    /// Says what somebody may do in a repository: `admin`, `write`, `read` or `none`. Whoever nothing is said of may write.
+    pub fn permit(&self, owner: &str, name: &str, login: &str, permission: &str) {
+        self.with(owner, name, |repository| {
+            repository.permissions.insert(login.to_ascii_lowercase(), permission.to_owned());
+        });
+    }
+
+    /// Somebody changes the text of an issue.
+    pub fn edit_issue(&self, owner: &str, name: &str, number: u64, by: &str, body: &str) {
+        self.with(owner, name, |repository| {
+            repository.deeds.push(Deed { issue: number, by: by.to_owned(), label: None });
+            if let Some(issue) = repository.issues.iter_mut().find(|issue| issue.number == number) {
+                issue.body = body.to_owned();
+            }
+        });
+    }
+
+    /// Somebody sets a label of an issue, or sets it anew.
+    pub fn label_issue(&self, owner: &str, name: &str, number: u64, by: &str, label: &str) {
+        self.with(owner, name, |repository| {
+            repository.deeds.push(Deed { issue: number, by: by.to_owned(), label: Some(label.to_owned()) });
+            if let Some(issue) = repository.issues.iter_mut().find(|issue| issue.number == number) {
+                issue.labels.insert(label.to_owned());
+            }
+        });
+    }
+
+    /// A person makes a pull request a draft, or ready.
+    pub fn set_draft(&self, owner: &str, name: &str, number: u64, draft: bool) {
+        self.with(owner, name, |repository| {
+            if let Some(pull_request) = repository.pull_request(number) {
+                pull_request.draft = draft;
+            }
+        });
+    }
+
+    /// A person opens an issue; its labels are set by `ada`. Returns its number.
     pub fn open_issue(&self, owner: &str, name: &str, issue: Issue) -> u64 {
         self.with(owner, name, |repository| {
             let number = repository.next_number();
+            for label in &issue.labels {
+                let (by, label) = ("ada".to_owned(), Some(label.clone()));
+                repository.deeds.push(Deed { issue: number, by, label });
+            }
             repository.issues.push(Issue { number, ..issue });
             number
         })
@@ -461,7 +509,7 @@ fn refuse(shared: &Shared, asked: &Asked, operation: &str) -> Option<Reply> {
     if fault == Fault::CutAfterActing {
         faults.plan(&format!("{operation}#cut"), fault, 1);
     }
-    fault.reply(now_unix())
+    if operation.starts_with("graphql/") { fault.graphql_reply(now_unix()) } else { fault.reply(now_unix()) }
 }
 
 fn rest(shared: &Shared, asked: &Asked, path: &str) -> (String, Reply) {

@@ -162,6 +162,19 @@ pub(super) struct Repository {
     pub(super) resolved: BTreeSet<u64>,
     pub(super) check_runs: Vec<CheckRun>,
     pub(super) statuses: Vec<CommitStatus>,
+    /// What people may do, by login in small letters; whoever is not here may write.
+    pub(super) permissions: BTreeMap<String, String>,
+    /// What was done to issues since they were opened, oldest first.
+    pub(super) deeds: Vec<Deed>,
+}
+
+/// Something that was done to an issue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Deed {
+    pub(super) issue: u64,
+    pub(super) by: String,
+    /// The label that was set; `None` where the text was changed.
+    pub(super) label: Option<String>,
 }
 
 impl Repository {
@@ -202,6 +215,7 @@ pub(super) struct State {
     pub(super) breaches: Vec<String>,
     pub(super) requests: Vec<String>,
     pub(super) remaining: u64,
+    pub(super) issued: Vec<String>,
     pub(super) last_id: u64,
 }
 

@@ -8,6 +8,7 @@ use std::io::{BufRead, Write};
 use std::path::PathBuf;
 
 use clap::Parser;
+use nightshift_forge::secrets::Redactor;
 use nightshift_forge::{
     BaseBranch, BodyFacts, CommandFact, Delivery, Forge, Git, Identity, NewPullRequest, ReceiveLimits,
     Source, compose_body, inspect,
@@ -178,6 +179,7 @@ async fn open(opened: Opened, forge: &Forge) -> Result<PullRequestId, Failure> {
         turns: opened.turns,
         usage: opened.usage,
         seconds: opened.seconds,
+        redactor: &Redactor::default(),
     });
     let new = NewPullRequest {
         key: opened.run.to_string(),

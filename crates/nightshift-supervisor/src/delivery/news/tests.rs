@@ -1,4 +1,3 @@
-use nightshift_forge::github::Association;
 use nightshift_protocol::{EventBody, FeedbackAnswer};
 use proptest::prelude::*;
 
@@ -26,11 +25,13 @@ fn nothing(head: u8) -> Shown {
     Shown {
         head: commit(head),
         login: "ada".to_owned(),
+        heard: ["ada", "bob"].map(str::to_owned).into(),
         threads: Vec::new(),
         reviews: Vec::new(),
         conversation: Vec::new(),
         failures: None,
         conflict: None,
+        ready: false,
     }
 }
 
@@ -100,6 +101,59 @@ fn strangers_ask_for_nothing_and_hide_nothing() {
 }
 
 #[test]
+fn who_may_only_read_the_repository_asks_for_nothing() {
+    let comment = |id, author: &str| Conversation {
+        id,
+        author: author.to_owned(),
+        association: Association::Member,
+        words: format!("{author} wants it"),
+        asks_for_changes: true,
+        approves: false,
+    };
+    let mut said =
+        thread(10, &[(10, Association::Collaborator, "Why?"), (11, Association::Member, "Delete it")]);
+    said.said[1].author = "Reader".to_owned();
+    let shown = Shown {
+        threads: vec![said],
+        reviews: vec![comment(1, "Reader"), comment(2, "Bob")],
+        conversation: vec![comment(3, "Reader")],
+        ..nothing(1)
+    };
+    let people =
+        [("ada", Association::Collaborator), ("bob", Association::Member), ("reader", Association::Member)];
+    assert_eq!(shown.people(), people.map(|(login, one)| (login.to_owned(), one)).into());
+    let mut progress = DeliveryProgress::default();
+    let decision = look(&progress, &shown);
+    assert_eq!(heard(&mut progress, decision), ["f1 ada: Why?", "f2 Bob wants it"]);
+    assert_eq!(look(&progress, &shown), Decision::Nothing);
+}
+
+#[test]
+fn a_draft_becomes_ready_when_nothing_is_left_to_be_dealt_with() {
+    let mut progress = DeliveryProgress::default();
+    let ready = Shown { ready: true, ..nothing(1) };
+    assert_eq!(look(&progress, &ready), Decision::MarkReady);
+    let asked = Shown { threads: vec![thread(10, &[(10, Association::Owner, "Why?")])], ..ready.clone() };
+    let decision = look(&progress, &asked);
+    assert!(matches!(decision, Decision::Rework(_)), "{decision:?}");
+    heard(&mut progress, decision);
+    assert_eq!(look(&progress, &asked), Decision::MarkReady);
+    progress.apply(&EventBody::PullRequestReadied { why_not: None });
+    assert_eq!(look(&progress, &asked), Decision::Nothing);
+    assert_eq!(look(&DeliveryProgress::default(), &nothing(1)), Decision::Nothing);
+}
+
+#[test]
+fn checks_have_passed_when_all_ended_well_or_there_are_none_for_a_while() {
+    let passed = |failed: usize, passed, running, minutes| {
+        let failures = (0..failed).flat_map(|_| failing(1, "test").failures.unwrap()).collect();
+        have_passed(&Checks { failures, passed, running }, time::Duration::minutes(minutes))
+    };
+    assert!(passed(0, 1, false, 0) && passed(0, 0, false, 3));
+    assert!(!passed(0, 0, false, 2) && !passed(0, 1, true, 9) && !passed(1, 1, false, 9));
+}
+
+#[test]
 fn marks_that_others_write_and_quoted_marks_hide_nothing() {
     let comment = |id, author: &str, words: &str| Conversation {
         id,
@@ -132,14 +186,14 @@ fn failures_wait_for_other_checks_but_not_for_ever() {
     };
     let failures = vec![failure("lint", None), failure("test", Some(begin))];
     let told = |running, minutes: u64| {
-        let checks = Checks { failures: failures.clone(), running };
+        let checks = Checks { failures: failures.clone(), passed: 1, running };
         failures_to_tell(checks, begin + Duration::from_secs(minutes * 60))
     };
     assert_eq!(told(true, 29), None);
     assert_eq!(told(true, 30), Some(failures.clone()));
     assert_eq!(told(false, 0), Some(failures.clone()));
     // One whose end is not known waits for the others.
-    let unknown = Checks { failures: vec![failure("lint", None)], running: true };
+    let unknown = Checks { failures: vec![failure("lint", None)], passed: 0, running: true };
     assert_eq!(failures_to_tell(unknown, begin + Duration::from_secs(1_000_000)), None);
 }
 

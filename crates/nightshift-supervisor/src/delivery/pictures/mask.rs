@@ -16,7 +16,7 @@ const GRAM: usize = 3;
 /// Returns the areas that have to be covered.
 pub fn secret_areas(words: &[ReadWord], redactor: &Redactor) -> Vec<Area> {
     let grams: Vec<HashSet<String>> =
-        redactor.known().map(|(_, secret)| grams_of(&normal(secret.expose()))).collect();
+        redactor.known().iter().map(|secret| grams_of(&normal(secret.expose()))).collect();
     let mut covered: Vec<bool> = words
         .iter()
         .map(|word| is_suspicious(&word.text) || grams.iter().any(|grams| resembles(&word.text, grams)))

@@ -5,7 +5,8 @@
 //
 // What is changed on the way: operations, schemas and examples that are not needed are left out; so are texts for
 // readers (descriptions, links); requests may have no property that is not described; and GitHub's own examples are
-// mended where they break GitHub's own schemas (a team's `type`, a repository's `language`). What is kept is as published.
+// mended where they break GitHub's own schemas (a team's `type`, a repository's `language`, a collaborator's `role_name`). What
+// is kept is as published.
 
 import { readFileSync } from "node:fs";
 
@@ -17,7 +18,7 @@ const OPERATIONS = new Set([
   "pulls/create-reply-for-review-comment",
   "issues/get", "issues/list-for-repo", "issues/add-labels", "issues/list-comments", "issues/create-comment",
   "issues/list-comments-for-repo",
-  "checks/list-for-ref", "repos/get-combined-status-for-ref",
+  "checks/list-for-ref", "repos/get-combined-status-for-ref", "repos/get-collaborator-permission-level",
 ]);
 
 const source = JSON.parse(readFileSync(process.argv[2], "utf8"));
@@ -93,6 +94,7 @@ function mend(value) {
   if (value === null || typeof value !== "object") return;
   for (const team of value.requested_teams ?? []) team.type ??= "organization";
   if ("forks_url" in value) value.language ??= null;
+  if ("permission" in value && "role_name" in value) value.user.role_name ??= value.role_name;
   Object.values(value).forEach(mend);
 }
 mend(cut.components.examples);
