@@ -53,6 +53,7 @@ impl Environment {
             github_token: text("NIGHTSHIFT_GITHUB_TOKEN")
                 .or_else(|| text("GITHUB_TOKEN"))
                 .or_else(|| text("GH_TOKEN")),
+            redactor: nightshift_forge::secrets::Redactor::default(),
             proxy: text("HTTPS_PROXY").or_else(|| text("https_proxy")),
             no_proxy: text("NO_PROXY").or_else(|| text("no_proxy")),
             log: text("NIGHTSHIFT_LOG"),
