@@ -1,4 +1,5 @@
 //! Every operation at a site, with every way in which it fails, and what is there when it is asked for again.
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use std::future::Future;
 use std::pin::Pin;
