@@ -20,6 +20,11 @@ use crate::socks::{
 };
 use crate::tunnel::{FIRST_WORDS_WITHIN, Inside, Prefixed, listen};
 
+/// How long a host that was reached may have to wait for the program's first words. Servers and the proxies before them hang
+/// up on who connects and says nothing, many after ten seconds; `npm ci` in a sandbox without hardware virtualisation said
+/// its first words up to a minute late and took a host that was gone for a broken network.
+const HOST_WAITS: Duration = Duration::from_secs(4);
+
 /// What a sandbox may use.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EgressLimits {
@@ -343,20 +348,49 @@ impl Connection {
     }
 
     /// Listens to what is said in a tunnel and carries it when it is for the tunnel's host.
+    ///
+    /// The host was reached before the program was told that it may speak. A program that takes its time finds a host
+    /// that is still there all the same: it is let go of before it tires of waiting, and reached again.
     pub(crate) async fn tunnel(
         self: Arc<Self>,
         mut program: impl Stream + 'static,
         target: Target,
-        mut host: Box<dyn Stream>,
+        host: Box<dyn Stream>,
         mut watch: PhaseWatch,
     ) {
-        let heard = tokio::select! {
-            heard = listen(&mut program, &target.host) => heard,
-            () = watch.no_longer_allowed() => return,
+        let mut host = Some(host);
+        let tires = tokio::time::sleep(HOST_WAITS);
+        let heard = {
+            let listening = listen(&mut program, &target.host);
+            tokio::pin!(listening, tires);
+            loop {
+                tokio::select! {
+                    heard = &mut listening => break heard,
+                    () = watch.no_longer_allowed() => return,
+                    () = &mut tires, if host.is_some() => host = None,
+                }
+            }
         };
         match heard {
             Ok((Inside::Nothing, _)) => {}
             Ok((Inside::Tls, heard)) => {
+                let waiting = match host {
+                    Some(mut host) => {
+                        if has_ended(&mut host).await {
+                            None
+                        } else {
+                            Some(host)
+                        }
+                    }
+                    None => None,
+                };
+                let mut host = match waiting {
+                    Some(host) => host,
+                    None => match self.reach_again(&target).await {
+                        Some(host) => host,
+                        None => return,
+                    },
+                };
                 let mut program = Prefixed::new(heard, program);
                 tokio::select! {
                     // Why it ended is of no interest; both ends are closed here.
@@ -373,6 +407,23 @@ impl Connection {
             Err(reason) => {
                 let named = (target.host.to_string(), target.port);
                 self.note_ended(&named, ConnectionVerdict::Refused { reason });
+            }
+        }
+    }
+
+    /// Connects once more to a target that was reached already, if it still may be; it was told of as begun.
+    async fn reach_again(&self, target: &Target) -> Option<Box<dyn Stream>> {
+        let policy = self.egress.inner.policy.borrow().clone();
+        let decided = policy.map_or(Err(RefusalReason::NotListed), |policy| policy.decide(target));
+        let reached = match decided {
+            Ok(reach) => self.egress.inner.way.reach(target, reach, Purpose::Tunnel).await,
+            Err(reason) => Err(ConnectionVerdict::Refused { reason }),
+        };
+        match reached {
+            Ok(Reached::Host(host) | Reached::Proxy(host, _)) => Some(host),
+            Err(verdict) => {
+                self.note_ended(&(target.host.to_string(), target.port), verdict);
+                None
             }
         }
     }
@@ -423,6 +474,17 @@ impl Connection {
             received_bytes: now.1.saturating_sub(before.1),
             ..Part::default()
         }
+    }
+}
+
+/// Whether a host that was told nothing yet is gone. Servers of TLS speak when they were spoken to: one that says something
+/// by itself says goodbye.
+async fn has_ended(host: &mut (impl Stream + ?Sized)) -> bool {
+    let mut word = [0_u8; 1];
+    tokio::select! {
+        biased;
+        _ = host.read(&mut word) => true,
+        () = std::future::ready(()) => false,
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nightshift_egress::{EgressLimits, Policy};
 use nightshift_protocol::{ConnectionFailure, ConnectionVerdict, NetworkPhase, RefusalReason};
-use world::{Answers, World, hello};
+use world::{Answers, PATIENCE, World, hello};
 
 const fn refused(reason: RefusalReason) -> ConnectionVerdict {
     ConnectionVerdict::Refused { reason }
@@ -399,6 +399,42 @@ async fn a_silent_connection_is_closed_and_its_room_given_to_the_next() {
         )
         .await;
     assert!(second.all().await.starts_with("HTTP/1.1 200 OK"));
+}
+
+#[tokio::test]
+async fn a_program_that_takes_its_time_finds_a_host_that_did_not_wait() {
+    let world = World::new(&["host.test:PORT"], &["host.test:PORT"]).await;
+    world.lose_patience();
+    let mut program = world.program();
+    program.say(&world.text("CONNECT host.test:PORT HTTP/1.1\r\nHost: host.test:PORT\r\n\r\n")).await;
+    program.head().await;
+    tokio::time::sleep(PATIENCE * 4).await;
+    let words = hello("host.test");
+    program.say_bytes(&words).await;
+    assert_eq!(program.hear(words.len()).await, words);
+    assert_eq!((world.reached(), world.heard()), (2, words));
+    program.hang_up().await;
+    let told = world.told_after(|told| told.iter().any(|line| line.ended > 0)).await;
+    let counted: Vec<_> = told.iter().map(|line| (line.verdict, line.begun, line.ended)).collect();
+    assert_eq!(counted, [(ConnectionVerdict::Allowed, 1, 1)], "it was one connection to the program");
+}
+
+#[tokio::test]
+async fn a_host_that_is_reached_again_is_checked_again() {
+    let world = World::new(&["host.test:PORT"], &["host.test:PORT"]).await;
+    world.lose_patience();
+    let first = vec!["127.0.0.1".parse().unwrap()];
+    world.answer_in_turn(Answers(vec![first, vec!["169.254.169.254".parse().unwrap()]]));
+    let mut program = world.program();
+    program.say(&world.text("CONNECT host.test:PORT HTTP/1.1\r\nHost: host.test:PORT\r\n\r\n")).await;
+    program.head().await;
+    tokio::time::sleep(PATIENCE * 4).await;
+    program.say_bytes(&hello("host.test")).await;
+    assert_eq!(program.all().await, "");
+    assert_eq!((world.reached(), world.heard()), (1, Vec::new()), "nothing of it arrives anywhere");
+    let refused = refused(RefusalReason::ForbiddenAddress);
+    let told = world.told_after(|told| told.iter().any(|line| line.verdict == refused)).await;
+    assert!(told.iter().all(|line| line.host == "host.test"), "{told:?}");
 }
 
 #[tokio::test]

@@ -279,9 +279,21 @@ struct Keeper {
 /// The shortest time between two looks at shared memory: more than a hundred a second nobody sees.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
 
-/// How many times as long as it looked the keeper rests: a guest that never stops drawing on a huge screen takes a
-/// fifth of a processor from its host and not a whole one.
+/// How many times as long as looking took of a processor the keeper rests: a guest that never stops drawing on a huge
+/// screen takes a fifth of a processor from its host and not a whole one. While others have the processor the keeper
+/// takes nothing from anybody, and does not rest for it.
 const REST: u32 = 4;
+
+/// The processor's time this thread has used.
+fn processor_time() -> Duration {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(used).unwrap_or_default()
+}
+
+/// How long after the beginning of a look that took so much of a processor the next one may begin.
+fn rest_after(took: Duration) -> Duration {
+    LOOK_PAUSE.max(took * (REST + 1))
+}
 
 impl Keeper {
     /// Runs until every screen is dropped; after the source's end it still tells those who ask why.
@@ -333,7 +345,7 @@ impl Keeper {
     /// Looks what really changed where the source says that it wrote.
     fn look(&mut self) {
         let Some(rect) = self.unseen.take() else { return };
-        let began = Instant::now();
+        let (began, used) = (Instant::now(), processor_time());
         match self.picture.look(rect) {
             Ok(change) => self.publish(change),
             Err(error) => {
@@ -341,7 +353,7 @@ impl Keeper {
                 self.apply(SourceEvent::Dark);
             }
         }
-        self.next_look = began + LOOK_PAUSE.max(began.elapsed() * (REST + 1));
+        self.next_look = began + rest_after(processor_time().saturating_sub(used));
     }
 
     fn publish(&self, change: Change) {
@@ -371,4 +383,26 @@ impl Keeper {
 enum Source {
     Open,
     Closed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_are_at_most_two_hundred_a_second_and_take_at_most_a_fifth_of_a_processor() {
+        let after = [0, 1, 2, 10].map(|took| rest_after(Duration::from_millis(took)).as_millis());
+        assert_eq!(after, [5, 5, 10, 50]);
+    }
+
+    #[test]
+    fn waiting_takes_nothing_of_the_processor_and_working_does() {
+        let before = processor_time();
+        std::thread::sleep(Duration::from_millis(50));
+        let waited = processor_time() - before;
+        assert!(waited < Duration::from_millis(25), "{waited:?}");
+        while processor_time() - before < Duration::from_millis(30) {
+            std::hint::black_box(before);
+        }
+    }
 }

@@ -32,7 +32,7 @@ const READERS: u32 = 4;
 const READER_CACHE: &str = "-1024";
 
 /// After how long without use a reader gives its memory back.
-const READER_IDLE: Duration = Duration::from_secs(30);
+const READER_IDLE: Duration = Duration::from_secs(15);
 
 /// How long a connection waits for a lock that another process (a backup, a person's `sqlite3`) holds.
 const BUSY: Duration = Duration::from_secs(10);

@@ -32,9 +32,12 @@ const MEASURES: &[Measure] = &[
 /// Requests of each kind in one sample.
 const REQUESTS: u32 = 100;
 
-/// How long an owner is watched doing nothing, and how long it is left alone before.
+/// How long an owner is watched doing nothing.
 const WATCHED: Duration = Duration::from_secs(10);
-const LEFT_ALONE: Duration = Duration::from_secs(3);
+
+/// How long it is left alone before: it is idle when nobody asked it anything for half a minute, after which its
+/// connections to the history are closed and what was free is given back.
+const LEFT_ALONE: Duration = Duration::from_secs(40);
 
 /// The lists that the app asks for, and one in the middle of the history.
 const LISTS: [&str; 5] = [

@@ -41,6 +41,7 @@ pub(crate) struct World {
     names: Names,
     reached: Arc<AtomicUsize>,
     heard: Arc<Mutex<Vec<u8>>>,
+    impatient: Arc<AtomicBool>,
 }
 
 impl World {
@@ -62,12 +63,18 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (reached, heard) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
+        let impatient = Arc::new(AtomicBool::new(false));
         tokio::spawn({
             let (reached, heard) = (Arc::clone(&reached), Arc::clone(&heard));
+            let impatient = Arc::clone(&impatient);
             async move {
                 loop {
                     let (stream, _) = listener.accept().await.unwrap();
                     reached.fetch_add(1, Ordering::SeqCst);
+                    if impatient.load(Ordering::SeqCst) {
+                        tokio::spawn(impatient_host(stream, Arc::clone(&heard)));
+                        continue;
+                    }
                     tokio::spawn(host(stream, Arc::clone(&heard)));
                 }
             }
@@ -78,7 +85,7 @@ impl World {
         let policy = policy(port, allow, private);
         let egress =
             Egress::new(EgressSettings { policy, limits, resolver: Arc::new(names.clone()), upstream });
-        Self { egress, port, names, reached, heard }
+        Self { egress, port, names, reached, heard, impatient }
     }
 
     pub(crate) fn policy(&self, allow: &[&str], private: &[&str]) -> Policy {
@@ -108,6 +115,11 @@ impl World {
 
     pub(crate) fn answer_in_turn(&self, answers: Answers) {
         *self.names.answers.lock().unwrap() = answers;
+    }
+
+    /// From now on the host hangs up on who says nothing for a moment.
+    pub(crate) fn lose_patience(&self) {
+        self.impatient.store(true, Ordering::SeqCst);
     }
 
     /// The names that were looked up.
@@ -172,6 +184,16 @@ fn policy(port: u16, allow: &[&str], private: &[&str]) -> Policy {
         phase: NetworkPhase::SetUp,
         allow: allow.iter().map(|rule| with_port(port, rule).parse().unwrap()).collect(),
         private: private.iter().map(|target| with_port(port, target).parse().unwrap()).collect(),
+    }
+}
+
+/// How long the impatient host waits.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Hangs up on who says nothing.
+async fn impatient_host(stream: TcpStream, heard: Arc<Mutex<Vec<u8>>>) {
+    if tokio::time::timeout(PATIENCE, stream.peek(&mut [0])).await.is_ok() {
+        host(stream, heard).await;
     }
 }
 
