@@ -260,11 +260,17 @@ test('hints appear while a task is written, and the draft outlives a reload and 
   await page.getByLabel('Tests to run').fill('npm test');
   await expect(page.getByText('Good for the background')).toBeVisible();
   await page.getByLabel('Repository').fill('/nowhere/at/all');
+  await page.getByLabel('Self-review').selectOption('At most three times');
+  await page.getByLabel('Ask before').selectOption('Anything that reaches out or needs root');
   await page.reload();
   await expect(page.getByLabel('Acceptance criteria')).toHaveValue('The title has the number');
+  await expect(page.getByLabel('Self-review')).toHaveValue('3');
+  await expect(page.getByLabel('Ask before')).toHaveValue('risky');
+  const sent = page.waitForRequest((request) => request.method() === 'POST' && request.url().endsWith('/tasks'));
   await page.keyboard.press('Control+Enter');
   await page.getByLabel('What is to be done?').click();
   await page.keyboard.press('Control+Enter');
+  expect((await sent).postDataJSON()).toMatchObject({ selfReviewRounds: 3, approval: 'risky' });
   await expect(page.getByRole('alert')).toContainText('/nowhere/at/all');
   await expect(page.getByLabel('What is to be done?')).toHaveValue('Show the number of open notes in the tab title');
   expect(app.errors).toEqual([]);

@@ -3,6 +3,7 @@ import type { components, paths } from '@/api/schema';
 
 type Schemas = components['schemas'];
 
+export type ApprovalPolicy = Schemas['ApprovalPolicy'];
 export type Artifact = Schemas['ArtifactId'];
 export type ChangedFile = Schemas['ChangedFile'];
 export type ChangedFiles = Schemas['ChangedFiles'];

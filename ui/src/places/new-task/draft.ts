@@ -1,5 +1,6 @@
 // The task that is being written, kept in this browser until it is submitted.
 
+import type { ApprovalPolicy } from '@/backend/types';
 import type { Draft } from '@/text/triage';
 
 export interface Form extends Draft {
@@ -8,10 +9,14 @@ export interface Form extends Draft {
   model: string;
   dollars: string;
   minutes: string;
+  /** How often a critic looks at the work, as a number; what the settings say if empty. */
+  rounds: string;
+  /** Which commands need a yes; what the settings say if empty. */
+  approval: '' | ApprovalPolicy;
 }
 
-/** Empty limits and an empty model are those of the settings. */
-export const EMPTY: Form = { what: '', criteria: '', tests: '', constraints: '', repository: '', branch: '', model: '', dollars: '', minutes: '' };
+/** What is empty of limits, model, self-review and approval is what the settings say. */
+export const EMPTY: Form = { what: '', criteria: '', tests: '', constraints: '', repository: '', branch: '', model: '', dollars: '', minutes: '', rounds: '', approval: '' };
 
 const KEY = 'nightshift.new-task';
 

@@ -6,7 +6,7 @@ import { backend } from '@/backend/backend';
 import { type Problem, problemOf } from '@/backend/problem';
 import type { Limits, SubmitTask } from '@/backend/types';
 import { Button } from '@/components/button';
-import { Field, TextArea, TextInput } from '@/components/field';
+import { Field, Select, TextArea, TextInput } from '@/components/field';
 import { Place } from '@/components/place';
 import { ProblemBox } from '@/components/problem-box';
 import { tellDone } from '@/components/toasts';
@@ -19,7 +19,7 @@ import { EMPTY, type Form, keepDraft, readDraft } from './draft';
 function useForm(): [Form, (change: Partial<Form>) => void, () => void] {
   const [form, setForm] = useState<Form>(readDraft);
   useEffect(() => keepDraft(form), [form]);
-  return [form, (change) => setForm((before) => ({ ...before, ...change })), () => setForm((before) => ({ ...EMPTY, repository: before.repository, model: before.model, dollars: before.dollars, minutes: before.minutes }))];
+  return [form, (change) => setForm((before) => ({ ...before, ...change })), () => setForm((before) => ({ ...EMPTY, repository: before.repository, model: before.model, dollars: before.dollars, minutes: before.minutes, rounds: before.rounds, approval: before.approval }))];
 }
 
 /** The owner's own limits, as long as it has not said what a person set. */
@@ -36,6 +36,8 @@ function requestOf(form: Form, limits: Limits, leaveOut: boolean): SubmitTask {
       ...(form.dollars.trim() === '' ? {} : { costMicrodollars: Math.round(Number(form.dollars) * 1_000_000) }),
       ...(form.minutes.trim() === '' ? {} : { seconds: Math.round(Number(form.minutes) * 60) }),
     },
+    selfReviewRounds: form.rounds === '' ? null : Number(form.rounds),
+    approval: form.approval === '' ? null : form.approval,
     uncommitted: leaveOut ? 'leaveOut' : 'refuse',
   };
 }
@@ -161,6 +163,31 @@ export function NewTask() {
                     ))}
                   </datalist>
                 </>
+              )}
+            </Field>
+          </section>
+          <section className="space-y-4">
+            <h2 className="font-semibold">While you are away</h2>
+            <Field label="Self-review" help="A critic with a fresh eye tries the finished work, and sends it back if a criterion is not met.">
+              {(ids) => (
+                <Select {...ids} value={form.rounds} onChange={(event) => change({ rounds: event.target.value })}>
+                  <option value="">As in the settings</option>
+                  <option value="0">None</option>
+                  <option value="1">Once</option>
+                  <option value="2">At most twice</option>
+                  <option value="3">At most three times</option>
+                  <option value="5">At most five times</option>
+                </Select>
+              )}
+            </Field>
+            <Field label="Ask before" help="Everything else goes on without asking: the sandbox holds it.">
+              {(ids) => (
+                <Select {...ids} value={form.approval} onChange={(event) => change({ approval: event.target.value as Form['approval'] })}>
+                  <option value="">As in the settings</option>
+                  <option value="never">Nothing</option>
+                  <option value="listed">Commands of my list</option>
+                  <option value="risky">Anything that reaches out or needs root</option>
+                </Select>
               )}
             </Field>
           </section>
