@@ -19,8 +19,9 @@ use nightshift_protocol::{
     ArtifactId, AskForChanges, AskStatistics, ChangedFile, ChangedFiles, CheckpointSummary, CommitId,
     DecideApproval, DoctorReport, ErrorCode, Event, ExampleTask, ForkReply, ForkRun, ListRuns, Live,
     MergeReply, ModelList, NewComment, Overview, Prune, PruneReport, PullRequestDetail, PullRequestState,
-    PullRequestSummary, RaiseLimits, ResumeRun, ReviewQueue, RunDetail, RunId, RunList, RunState, RunSummary,
-    SayToRun, SearchFor, SearchReply, Statistics, SubmitReply, SubmitTask, TerminalSize, Tree, UserError,
+    PullRequestSummary, RaiseLimits, ResumeRun, ReviewQueue, RewindRun, RunDetail, RunId, RunList, RunState,
+    RunSummary, SayToRun, SearchFor, SearchReply, Statistics, SubmitReply, SubmitTask, TerminalSize, Tree,
+    UserError,
 };
 use nightshift_store::{FindError, RunCursor, RunFilter, RunStates, SearchCursor, SearchWords, Store};
 pub use nightshift_supervisor::{IDLE, Lease, RunScreen, Terminal, TerminalEvent, Webhook, live};
@@ -206,10 +207,10 @@ impl Api {
         self.supervisor.suspend(&run).await
     }
 
-    /// Lets a run go back to a checkpoint.
-    pub async fn rewind(&self, named: &str, checkpoint: &str) -> Result<RunSummary, UserError> {
+    /// Lets a run go back to a checkpoint. What it is at now is saved first, unless that is to be discarded.
+    pub async fn rewind(&self, named: &str, wish: &RewindRun) -> Result<RunSummary, UserError> {
         let run = self.find(named).await?.run;
-        self.supervisor.rewind(&run, checkpoint).await?;
+        self.supervisor.rewind(&run, &wish.checkpoint, wish.discard).await?;
         self.find(run.as_str()).await
     }
 

@@ -557,6 +557,7 @@ pub(crate) enum Checkpoint {
     },
     /// Let a run go back to a checkpoint: sandbox and conversation are what they were then.
     #[command(after_help = "\
+What the machine is at now is saved first, and going back to that undoes it.
 What happened since stays in the history. A paused run stays paused, so that it can be told something first.
 Examples:
   nightshift checkpoint rewind run-4k2 7.1
@@ -567,6 +568,9 @@ Examples:
         run: String,
         /// The checkpoint's id, how it begins, or the step after which it was saved.
         checkpoint: String,
+        /// Give up what the machine is at now instead of saving it first.
+        #[arg(long)]
+        discard: bool,
     },
     /// Start new runs from a checkpoint, each with a sandbox and a branch of its own; the run itself goes on.
     #[command(after_help = "\

@@ -491,6 +491,36 @@ async fn the_owner_s_own_proxy_is_asked_and_near_hosts_are_not() {
 }
 
 #[tokio::test]
+async fn a_name_with_one_address_that_is_near_among_others_is_never_asked_of_the_owner_s_proxy() {
+    let world = World::behind_a_proxy(&["mixed.test"], &[]).await;
+    let addresses = |list: &[&str]| list.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpAddr>>();
+    for mixed in [
+        ["93.184.216.34", "10.0.0.1"],
+        ["10.0.0.1", "93.184.216.34"],
+        ["2606:2800:220:1::1", "169.254.169.254"],
+        ["93.184.216.34", "::ffff:127.0.0.1"],
+    ] {
+        for request in [
+            "CONNECT mixed.test:443 HTTP/1.1\r\nHost: mixed.test:443\r\n\r\n",
+            "GET http://mixed.test/ HTTP/1.1\r\nHost: mixed.test\r\nConnection: close\r\n\r\n",
+        ] {
+            world.answer_with(addresses(&mixed));
+            let mut program = world.program();
+            program.say(request).await;
+            assert!(program.all().await.starts_with("HTTP/1.1 403"), "{mixed:?} {request}");
+            assert_eq!(world.verdicts().await[0].2, refused(RefusalReason::ForbiddenAddress), "{mixed:?}");
+        }
+    }
+    assert_eq!(world.reached(), 0, "the proxy heard nothing of it");
+    // With public ones alone it is asked.
+    world.answer_with(addresses(&["93.184.216.34", "2606:2800:220:1::1"]));
+    let mut program = world.program();
+    program.say("GET http://mixed.test/ HTTP/1.1\r\nHost: mixed.test\r\nConnection: close\r\n\r\n").await;
+    assert!(program.all().await.starts_with("HTTP/1.1 200 OK"));
+    assert_eq!(world.reached(), 1);
+}
+
+#[tokio::test]
 async fn a_websocket_is_carried_and_no_other_change_of_protocol() {
     let world = World::new(&["host.test:PORT"], &["host.test:PORT"]).await;
     let mut program = world.program();

@@ -18,6 +18,8 @@ pub enum CheckpointCause {
     Paused,
     /// The work is about to be delivered.
     BeforeDelivery,
+    /// The run is about to go back to another checkpoint: what it leaves is kept here.
+    BeforeRewind,
     /// The run failed, and its sandbox is removed: the work in it is kept here.
     Failed,
     /// The run rests, and its sandbox gives its memory back: it is suspended to disk.
@@ -32,6 +34,7 @@ impl CheckpointCause {
             Self::Steps => "after steps",
             Self::Paused => "on pause",
             Self::BeforeDelivery => "before delivery",
+            Self::BeforeRewind => "before a rewind",
             Self::Failed => "on failure",
             Self::Suspended => "suspended",
         }
@@ -130,6 +133,9 @@ pub struct CheckpointSummary {
 pub struct RewindRun {
     /// The checkpoint, by its id, how that begins, or the step after which it was saved.
     pub checkpoint: String,
+    /// Whether what the run is at now is given up. If absent it is saved first, and the run can come back to it.
+    #[serde(default)]
+    pub discard: bool,
 }
 
 /// A wish for runs that go on from a checkpoint of this one, beside it.

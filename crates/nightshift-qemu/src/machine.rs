@@ -102,7 +102,7 @@ impl QemuMachine {
         &self.process
     }
 
-    /// Makes it the machine of another sandbox, before its guest has run.
+    /// Makes it the machine of another sandbox while its guest stands still.
     pub(crate) fn give_to(&mut self, sandbox: SandboxId, place: PathBuf) -> io::Result<()> {
         let record = Record { sandbox, ..self.record.clone() };
         // An owner that dies in between leaves a guest that stands still, and the next one removes it.

@@ -73,7 +73,12 @@ pub(crate) enum Wish {
     Approve(String),
     Checkpoint,
     Suspend(SuspendReason),
-    GoBack(CheckpointId),
+    /// A person wants the run to go back.
+    GoBack {
+        checkpoint: CheckpointId,
+        /// Whether what it is at now is given up.
+        discard: bool,
+    },
     RemoveCheckpoint(CheckpointId),
     /// A person decides about the command that the run waits with.
     Decide(DecideApproval),
@@ -591,7 +596,8 @@ impl Driver {
             Wish::Pause => (Trigger::Pause(PauseReason::Person), Flow::Interrupted),
             Wish::Continue => (Trigger::Continue, Flow::GoesOn),
             Wish::Cancel => (Trigger::Cancel, Flow::Interrupted),
-            wish @ (Wish::Checkpoint | Wish::Suspend(_) | Wish::GoBack(_) | Wish::RemoveCheckpoint(_)) => {
+            wish
+            @ (Wish::Checkpoint | Wish::Suspend(_) | Wish::GoBack { .. } | Wish::RemoveCheckpoint(_)) => {
                 let (answer, flow) = self.take_checkpoint_wish(wish).await?;
                 let _asker_gone = request.answer.send(answer);
                 return Ok(flow);

@@ -47,6 +47,8 @@ pub struct HostDriver {
     checkpoints: bool,
     /// What is free of a disk, and how large it is, in bytes.
     disk: Mutex<Option<(u64, u64)>>,
+    /// Why no sandbox can be saved, if none can.
+    unsaved: Mutex<Option<String>>,
     /// Whether a clone is said to wait for whoever asks next.
     spare: AtomicBool,
     machines: Mutex<HashMap<SandboxId, Arc<HostMachine>>>,
@@ -61,6 +63,7 @@ impl HostDriver {
             picture: None,
             checkpoints: false,
             disk: Mutex::default(),
+            unsaved: Mutex::default(),
             spare: AtomicBool::new(false),
             machines: Mutex::default(),
         }
@@ -83,6 +86,11 @@ impl HostDriver {
     /// Says how the disk below the sandboxes is, in bytes. Until then nothing is known of it.
     pub fn disk_is(&self, free: u64, total: u64) {
         *self.disk.lock().unwrap_or_else(PoisonError::into_inner) = Some((free, total));
+    }
+
+    /// Lets every attempt to save a sandbox fail for that reason from now on.
+    pub fn refuse_checkpoints(&self, why: &str) {
+        *self.unsaved.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_owned());
     }
 
     /// Whether it was asked to keep a clone for whoever comes next.

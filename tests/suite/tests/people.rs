@@ -1,6 +1,8 @@
 //! People who come in while an agent works: steer, queue, interrupt, limits.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+mod rewinds;
+
 use nightshift_protocol::{
     Event, EventBody, Limits, LiveBody, MessageDelivery, PauseReason, RaiseLimits, ResultPart, ResumeRun,
     RunId, RunState, SayToRun, ToolOutcome,

@@ -717,7 +717,10 @@ export type paths = {
         };
         readonly get?: never;
         readonly put?: never;
-        /** Lets a run go back to a checkpoint: sandbox, files and conversation are what they were then. */
+        /**
+         * Lets a run go back to a checkpoint: sandbox, files and conversation are what they were then. What they are now is saved
+         *     first, unless it is to be discarded.
+         */
         readonly post: operations["rewind"];
         readonly delete?: never;
         readonly options?: never;
@@ -1257,7 +1260,7 @@ export type components = {
          * @description Why a checkpoint is saved.
          * @enum {string}
          */
-        readonly CheckpointCause: "asked" | "steps" | "paused" | "beforeDelivery" | "failed" | "suspended";
+        readonly CheckpointCause: "asked" | "steps" | "paused" | "beforeDelivery" | "beforeRewind" | "failed" | "suspended";
         /** @description What a checkpoint cost. */
         readonly CheckpointCost: {
             /**
@@ -2873,6 +2876,8 @@ export type components = {
         readonly RewindRun: {
             /** @description The checkpoint, by its id, how that begins, or the step after which it was saved. */
             readonly checkpoint: string;
+            /** @description Whether what the run is at now is given up. If absent it is saved first, and the run can come back to it. */
+            readonly discard?: boolean;
         };
         /** @description A run that changed, as the stream of everything tells it. Several changes shortly after one another are one. */
         readonly RunChanged: {

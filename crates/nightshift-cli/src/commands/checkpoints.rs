@@ -34,8 +34,8 @@ pub(super) async fn checkpoint(environment: &Environment, json: bool, command: C
                 client.post(&format!("/runs/{run}/checkpoints"), &json!({})).await?;
             print(json, &saved, || show::checkpoint(&saved));
         }
-        Checkpoint::Rewind { run, checkpoint } => {
-            let wish = RewindRun { checkpoint };
+        Checkpoint::Rewind { run, checkpoint, discard } => {
+            let wish = RewindRun { checkpoint, discard };
             let summary: RunSummary = client.post(&format!("/runs/{run}/rewind"), &wish).await?;
             print(json, &summary, || {
                 format!("{} goes back; `nightshift watch {run}` follows it.", summary.run)

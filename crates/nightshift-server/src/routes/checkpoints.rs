@@ -49,7 +49,8 @@ pub(super) async fn remove_checkpoint(
     Ok(Json(api.remove_checkpoint(&run, &checkpoint).await?))
 }
 
-/// Lets a run go back to a checkpoint: sandbox, files and conversation are what they were then.
+/// Lets a run go back to a checkpoint: sandbox, files and conversation are what they were then. What they are now is saved
+/// first, unless it is to be discarded.
 #[utoipa::path(
     post, path = "/runs/{run}/rewind", tag = "checkpoints", request_body = RewindRun,
     params(("run" = String, Path, description = "The run")),
@@ -60,7 +61,7 @@ pub(super) async fn rewind(
     Path(run): Path<String>,
     Body(wish): Body<RewindRun>,
 ) -> Answer<RunSummary> {
-    Ok(Json(api.rewind(&run, &wish.checkpoint).await?))
+    Ok(Json(api.rewind(&run, &wish).await?))
 }
 
 /// Makes runs that go on from a checkpoint, each with a sandbox and a branch of its own.

@@ -33,6 +33,8 @@ pub struct RunCheckpoints {
     suspended_for: Option<SuspendReason>,
     /// The one that the run is going back to.
     rewinding: Option<CheckpointId>,
+    /// Those that the sandbox was like when the run went back to others: what was done before them is nowhere else.
+    left: Vec<CheckpointId>,
     /// Steps since the newest was saved, or failed to be.
     steps: u32,
     last_step: Option<StepId>,
@@ -96,6 +98,14 @@ impl RunProgress {
                 }
             }
             EventBody::CheckpointFailed { checkpoint, .. } => {
+                let cause = self
+                    .checkpoints
+                    .open
+                    .iter()
+                    .find(|(open, _)| open == checkpoint)
+                    .map(|(_, cause)| *cause);
+                // What would be lost is not given up unasked.
+                self.checkpoints.rewinding.take_if(|_| cause == Some(CheckpointCause::BeforeRewind));
                 self.checkpoints.open.retain(|(open, _)| open != checkpoint);
                 self.checkpoints.steps = 0;
             }
@@ -126,6 +136,7 @@ impl RunProgress {
                 // Also when it was to be gone back to and was not on the disk any more.
                 self.checkpoints.rewinding.take_if(|rewinding| rewinding == checkpoint);
                 self.checkpoints.same_as.take_if(|same| same == checkpoint);
+                self.checkpoints.left.retain(|left| left != checkpoint);
                 self.lose_suspended(checkpoint);
             }
             EventBody::RewindIntended { checkpoint, .. } => {
@@ -206,6 +217,8 @@ impl RunProgress {
         checkpoints.steps = 0;
         checkpoints.last_step = then.checkpoints.last_step;
         checkpoints.returned = Some(checkpoint.clone());
+        checkpoints.left.extend(checkpoints.same_as.take());
+        checkpoints.left.retain(|left| left != checkpoint);
         checkpoints.same_as = Some(checkpoint.clone());
         let id = self.sandbox.take().or_else(|| then.sandbox.clone()).map(|sandbox| sandbox.id);
         let state = self.state.clone();
@@ -284,7 +297,11 @@ impl RunProgress {
     pub(super) fn next_for_checkpoints(&self) -> Option<Action> {
         let checkpoints = &self.checkpoints;
         if let Some(checkpoint) = &checkpoints.rewinding {
-            return Some(Action::Rewind(checkpoint.clone()));
+            let before = checkpoints.open.iter().find(|(_, cause)| *cause == CheckpointCause::BeforeRewind);
+            return Some(match before {
+                Some((before, cause)) => Action::SaveCheckpoint { checkpoint: before.clone(), cause: *cause },
+                None => Action::Rewind(checkpoint.clone()),
+            });
         }
         if let Some((checkpoint, cause)) = checkpoints.open.first() {
             return Some(Action::SaveCheckpoint { checkpoint: checkpoint.clone(), cause: *cause });
@@ -338,16 +355,21 @@ impl RunProgress {
 
     /// A checkpoint that nothing rests on any more.
     ///
-    /// Work that was not delivered is in the sandbox, and if that is gone or suspended, in the newest checkpoint: that
+    /// What a run left when it went back to another checkpoint is kept as what a person asked for is. Work that was not
+    /// delivered is in the sandbox, and if that is gone or suspended, in the newest checkpoint: that
     /// one stays, whatever became of the run, until a pull request was decided on.
     fn superseded(&self) -> Option<CheckpointId> {
         let decided = matches!(self.state, RunState::Merged { .. } | RunState::Closed { .. });
         let list = &self.checkpoints.saved;
-        let mut unasked = list.iter().filter(|saved| saved.summary.cause != CheckpointCause::Asked).count();
+        let is_kept = |saved: &Saved| {
+            saved.summary.cause == CheckpointCause::Asked
+                || self.checkpoints.left.contains(&saved.summary.checkpoint)
+        };
+        let mut unasked = list.iter().filter(|saved| !is_kept(saved)).count();
         let candidates = if decided { list } else { &list[..list.len().saturating_sub(1)] };
         for saved in candidates {
             let id = &saved.summary.checkpoint;
-            let asked = saved.summary.cause == CheckpointCause::Asked;
+            let asked = is_kept(saved);
             let over = self.state.is_final() || matches!(self.state, RunState::InReview { .. });
             let goes = decided || !asked && (over || unasked > KEPT);
             let needed = !decided && self.checkpoints.same_as.as_ref() == Some(id);
@@ -381,6 +403,12 @@ impl RunProgress {
         self.checkpoints.open.iter().any(|(_, cause)| *cause == wanted)
     }
 
+    /// Whether what the sandbox is now is in no checkpoint, and can be saved.
+    pub(crate) fn has_more_than_its_checkpoints(&self) -> bool {
+        let ready = matches!(&self.sandbox, Some(Sandbox { readiness: Readiness::Ready, .. }));
+        ready && self.checkpoints.able && self.conversation_started && self.checkpoints.same_as.is_none()
+    }
+
     /// Whether the run can go back to a checkpoint now.
     pub(crate) fn may_go_back(&self) -> bool {
         let place = matches!(
@@ -394,17 +422,18 @@ impl RunProgress {
 /// The events of a run that lead to one of its checkpoints: without those that it went back behind.
 pub(crate) fn road_to<'a>(events: &'a [Event], checkpoint: &CheckpointId) -> Option<Vec<&'a Event>> {
     let mut road: Vec<&Event> = Vec::new();
-    let mut lengths = std::collections::HashMap::new();
+    let mut roads = std::collections::HashMap::new();
     for event in events {
         road.push(event);
         match &event.body {
             EventBody::CheckpointSaved { checkpoint: saved, .. } => {
-                lengths.insert(saved, road.len());
                 if saved == checkpoint {
                     return Some(road);
                 }
+                roads.insert(saved, road.clone());
             }
-            EventBody::Rewound { checkpoint } => road.truncate(*lengths.get(checkpoint)?),
+            // It may be one that the run had left before.
+            EventBody::Rewound { checkpoint } => road = roads.get(checkpoint)?.clone(),
             _ => {}
         }
     }

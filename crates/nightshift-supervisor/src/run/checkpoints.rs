@@ -144,13 +144,24 @@ impl Driver {
                 self.intend_suspension(reason).await?;
                 Ok((Ok(()), Flow::GoesOn))
             }
-            Wish::GoBack(checkpoint) => {
+            Wish::GoBack { checkpoint, discard } => {
                 if !known(&checkpoint, self) || !self.progress.may_go_back() {
                     let hint = "Fork it instead: `nightshift checkpoint fork` makes a new run from there.";
                     return refused("cannot go back to that checkpoint", hint);
                 }
+                let mut bodies = Vec::new();
+                if !discard && self.progress.has_more_than_its_checkpoints() {
+                    let before = CheckpointId::new(self.shared.entropy.as_ref());
+                    let cause = CheckpointCause::BeforeRewind;
+                    bodies.push(EventBody::CheckpointIntended {
+                        checkpoint: before,
+                        cause,
+                        suspended_for: None,
+                    });
+                }
                 let reason = "a person asked for it".to_owned();
-                self.append(vec![EventBody::RewindIntended { checkpoint, reason }]).await?;
+                bodies.push(EventBody::RewindIntended { checkpoint, reason });
+                self.append(bodies).await?;
                 Ok((Ok(()), Flow::Interrupted))
             }
             Wish::RemoveCheckpoint(checkpoint) => {

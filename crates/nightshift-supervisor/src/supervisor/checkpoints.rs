@@ -57,10 +57,38 @@ impl Supervisor {
         Err(UserError::new(ErrorCode::Conflict, "the owner is ending", "Try again."))
     }
 
-    /// Lets a run go back to a checkpoint, named by its id, how that begins, or its step.
-    pub async fn rewind(&self, run: &RunId, named: &str) -> Result<(), UserError> {
+    /// Lets a run go back to a checkpoint, named by its id, how that begins, or its step, and returns when it has given up
+    /// what it was. That is saved before, unless it is to be discarded.
+    pub async fn rewind(&self, run: &RunId, named: &str, discard: bool) -> Result<(), UserError> {
         let checkpoint = self.find_checkpoint(run, named).await?;
-        self.wish(run, Wish::GoBack(checkpoint)).await
+        let after = self.progress(run).await?.last_seq;
+        self.wish(run, Wish::GoBack { checkpoint: checkpoint.clone(), discard }).await?;
+        let mut events = self.shared.store.follow(run, after);
+        let mut before = None;
+        while let Some(event) = events.next().await {
+            match event.map_err(|error| trouble::reading(&error))?.body {
+                EventBody::CheckpointIntended {
+                    checkpoint, cause: CheckpointCause::BeforeRewind, ..
+                } => {
+                    before = Some(checkpoint);
+                }
+                EventBody::CheckpointFailed { checkpoint, reason }
+                    if before.as_ref() == Some(&checkpoint) =>
+                {
+                    return Err(UserError::new(
+                        ErrorCode::SandboxFailed,
+                        format!("the run did not go back: what it is at now could not be saved: {reason}"),
+                        "Mend that and try again, or give up what it is at now: `nightshift checkpoint rewind` with --discard.",
+                    ));
+                }
+                EventBody::Rewound { checkpoint: to } if to == checkpoint => return Ok(()),
+                EventBody::CheckpointRemoved { checkpoint: gone } if gone == checkpoint => {
+                    return Err(missing(checkpoint.as_str()));
+                }
+                _ => {}
+            }
+        }
+        Err(UserError::new(ErrorCode::Conflict, "the owner is ending", "The next one lets the run go back."))
     }
 
     /// Removes a checkpoint.

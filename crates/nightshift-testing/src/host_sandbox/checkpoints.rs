@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -43,6 +43,9 @@ impl Checkpoints for HostDriver {
     async fn save(&self, request: SaveRequest) -> Result<CheckpointFacts, CheckpointError> {
         let SaveRequest { checkpoint, machine, then } = request;
         let began = Instant::now();
+        if let Some(what) = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            return Err(CheckpointError::Refused { what });
+        }
         let own = self.machine(machine.sandbox());
         let own = own.ok_or_else(|| CheckpointError::NotRunning { sandbox: machine.sandbox().clone() })?;
         let folder = self.checkpoint_folder(&checkpoint);

@@ -88,7 +88,7 @@ export function GoFrom({ run, checkpoint, rewinds, onRewound }: { run: string; c
           onRewound();
         }}
       >
-        The agent goes on from there and knows nothing of what came after it. The history keeps all of it. To keep both, fork instead.
+        The agent goes on from there and knows nothing of what came after it. What the machine is at now is saved first as a checkpoint, so you can come back to it; the history keeps all of it.
       </Confirm>
     </>
   );

@@ -303,3 +303,118 @@ proptest! {
         }
     }
 }
+
+/// A run with a checkpoint behind it and work since, that is to go back and has its work saved first.
+fn going_back() -> Vec<EventBody> {
+    let mut bodies = begun_able();
+    bodies.extend(turn(1));
+    bodies.extend(saved(1, CheckpointCause::Asked));
+    bodies.extend(turn(2));
+    let cause = CheckpointCause::BeforeRewind;
+    bodies.push(EventBody::CheckpointIntended { checkpoint: id(2), cause, suspended_for: None });
+    bodies.push(EventBody::RewindIntended { checkpoint: id(1), reason: "a person asked for it".to_owned() });
+    bodies
+}
+
+#[test]
+fn what_a_run_leaves_is_saved_before_it_goes_back() {
+    let mut bodies = going_back();
+    let cause = CheckpointCause::BeforeRewind;
+    assert_eq!(next(&fold(bodies.clone())), Action::SaveCheckpoint { checkpoint: id(2), cause });
+    bodies.push(saved(2, cause)[1].clone());
+    assert_eq!(next(&fold(bodies.clone())), Action::Rewind(id(1)));
+    bodies.push(EventBody::Rewound { checkpoint: id(1) });
+    let back = fold(bodies.clone());
+    assert_eq!(back.turns, 1);
+    // And back to where it was.
+    bodies.push(EventBody::RewindIntended { checkpoint: id(2), reason: "undo".to_owned() });
+    assert_eq!(next(&fold(bodies.clone())), Action::Rewind(id(2)));
+    bodies.push(EventBody::Rewound { checkpoint: id(2) });
+    assert_eq!(fold(bodies).turns, 2);
+}
+
+#[test]
+fn a_run_whose_work_cannot_be_saved_does_not_go_back() {
+    let mut bodies = going_back();
+    bodies.push(EventBody::CheckpointFailed { checkpoint: id(2), reason: "the disk is full".to_owned() });
+    assert!(matches!(next(&fold(bodies)), Action::AskModel { turn: 3, .. }));
+}
+
+#[test]
+fn another_checkpoint_that_fails_keeps_no_run_from_going_back() {
+    let mut bodies = going_back();
+    bodies.push(saved(2, CheckpointCause::BeforeRewind)[1].clone());
+    let cause = CheckpointCause::Asked;
+    bodies.push(EventBody::CheckpointIntended { checkpoint: id(3), cause, suspended_for: None });
+    bodies.push(EventBody::CheckpointFailed { checkpoint: id(3), reason: "the disk is full".to_owned() });
+    assert_eq!(next(&fold(bodies)), Action::Rewind(id(1)));
+}
+
+#[test]
+fn what_was_left_is_kept_whatever_is_saved_since_until_the_run_is_back_there_or_decided() {
+    let mut bodies = going_back();
+    bodies.push(saved(2, CheckpointCause::BeforeRewind)[1].clone());
+    let sandbox = fold(bodies.clone()).sandbox.unwrap().id;
+    let back_at = |checkpoint: CheckpointId| {
+        let restored = EventBody::SandboxRestored {
+            sandbox: sandbox.clone(),
+            checkpoint: checkpoint.clone(),
+            took_ms: 300,
+        };
+        [EventBody::Rewound { checkpoint }, restored]
+    };
+    bodies.extend(back_at(id(1)));
+    for number in 3..12 {
+        bodies.extend(turn(number));
+        bodies.extend(saved(usize::try_from(number).unwrap(), CheckpointCause::Steps));
+    }
+    let kept = |mut bodies: Vec<EventBody>| {
+        while let Some(checkpoint) = fold(bodies.clone()).superseded() {
+            bodies.push(EventBody::CheckpointRemoved { checkpoint });
+        }
+        let list = fold(bodies).checkpoints.list();
+        list.into_iter().map(|summary| summary.checkpoint).collect::<Vec<_>>()
+    };
+    assert_eq!(kept(bodies.clone()), [1, 2, 8, 9, 10, 11].map(id));
+    let merged = state(RunState::Merged { pull_request: PullRequestId(1) });
+    assert!(kept([bodies.clone(), vec![merged]].concat()).is_empty());
+    // There again, it is one of many; what was left for it is kept now.
+    bodies.extend(back_at(id(2)));
+    bodies.extend(turn(12));
+    bodies.extend((13..18).flat_map(|number| saved(number, CheckpointCause::Steps)));
+    assert_eq!(kept(bodies), [1, 11, 14, 15, 16, 17].map(id));
+}
+
+#[test]
+fn what_a_suspended_run_leaves_is_kept_too() {
+    let mut bodies = begun_able();
+    bodies.extend(turn(1));
+    bodies.extend(saved(1, CheckpointCause::Asked));
+    bodies.extend(turn(2));
+    bodies.push(paused());
+    bodies.extend(saved(2, CheckpointCause::Suspended));
+    assert!(!fold(bodies.clone()).has_more_than_its_checkpoints(), "all of it is on the disk");
+    bodies.push(EventBody::Rewound { checkpoint: id(1) });
+    bodies.extend((3..9).flat_map(|number| saved(number, CheckpointCause::Steps)));
+    while let Some(checkpoint) = fold(bodies.clone()).superseded() {
+        bodies.push(EventBody::CheckpointRemoved { checkpoint });
+    }
+    let list = fold(bodies).checkpoints.list();
+    assert!(list.iter().any(|summary| summary.checkpoint == id(2)), "{list:?}");
+}
+
+#[test]
+fn the_road_to_what_was_left_has_all_that_led_there() {
+    let mut bodies = going_back();
+    let road = |bodies: &[EventBody], to: usize| {
+        let events = events(bodies.to_vec());
+        let road = road_to(&events, &id(to)).unwrap();
+        road.iter().filter(|event| event.body.name() == "turnFinished").count()
+    };
+    bodies.push(saved(2, CheckpointCause::BeforeRewind)[1].clone());
+    bodies.push(EventBody::Rewound { checkpoint: id(1) });
+    bodies.push(EventBody::Rewound { checkpoint: id(2) });
+    bodies.extend(turn(3));
+    bodies.extend(saved(3, CheckpointCause::Asked));
+    assert_eq!([road(&bodies, 1), road(&bodies, 2), road(&bodies, 3)], [1, 2, 3]);
+}
