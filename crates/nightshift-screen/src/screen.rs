@@ -395,10 +395,10 @@ mod tests {
         assert_eq!(after, [5, 5, 10, 50]);
     }
 
-    #[test]
-    fn waiting_takes_nothing_of_the_processor_and_working_does() {
+    #[tokio::test]
+    async fn waiting_takes_nothing_of_the_processor_and_working_does() {
         let before = processor_time();
-        std::thread::sleep(Duration::from_millis(50));
+        tokio::time::sleep(Duration::from_millis(50)).await;
         let waited = processor_time() - before;
         assert!(waited < Duration::from_millis(25), "{waited:?}");
         while processor_time() - before < Duration::from_millis(30) {
