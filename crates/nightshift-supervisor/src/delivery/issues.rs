@@ -9,10 +9,12 @@
 
 use std::collections::BTreeSet;
 
+use nightshift_forge::compose_answer;
 use nightshift_forge::github::{Association, IssueHistory, TaskRequest};
 use nightshift_protocol::{IssueReference, OffsetDateTime, Task};
 
 use super::IssueSettings;
+use super::marks::mark_of_issue;
 
 /// The longest body of an issue that goes into a task, in characters.
 const LONGEST: usize = 20_000;
@@ -74,6 +76,32 @@ impl IssueTask {
     }
 }
 
+/// Why a task that an issue asks for does not begin, and by which asking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// One sentence without its full stop.
+    pub(crate) why: String,
+    /// When it was asked for, in seconds since 1970: each asking is answered once.
+    asked: i64,
+}
+
+impl Refusal {
+    /// It is not known who asks.
+    pub(crate) fn unknown() -> Self {
+        Self { why: "nobody is known to have set its label: set it again".to_owned(), asked: 0 }
+    }
+
+    /// What it is marked as under the issue.
+    pub(crate) fn mark(&self) -> String {
+        mark_of_issue(&format!("refused {}", self.asked))
+    }
+
+    /// What is said under the issue.
+    pub(crate) fn words(&self) -> String {
+        format!("{}\n\n{}", compose_answer(&format!("No task was begun: {}.", self.why)), self.mark())
+    }
+}
+
 impl Asking {
     /// All whose permission decides: who asks, and who changed the issue's words after that.
     pub(crate) fn people<'a>(&'a self, history: &'a IssueHistory) -> BTreeSet<&'a str> {
@@ -83,12 +111,13 @@ impl Asking {
 
     /// Why the task does not begin; `None` when it may. `may_change` are those of [`Self::people`] who may change the
     /// repository.
-    pub(crate) fn refusal(&self, history: &IssueHistory, may_change: &BTreeSet<&str>) -> Option<String> {
+    pub(crate) fn refusal(&self, history: &IssueHistory, may_change: &BTreeSet<&str>) -> Option<Refusal> {
+        let refused = |why: String| Some(Refusal { why, asked: self.at.unix_timestamp() });
         if !may_change.contains(self.who.as_str()) {
-            return Some(format!("{} may not change the repository", self.who));
+            return refused(format!("{} may not change the repository", self.who));
         }
         let stranger = self.people(history).into_iter().find(|login| !may_change.contains(login))?;
-        Some(format!(
+        refused(format!(
             "{stranger}, who may not change the repository, changed the issue's words after it was asked for: read \
              them, and set the label or mention again"
         ))
@@ -227,7 +256,7 @@ mod tests {
             let history = IssueHistory { labelled: Vec::new(), changed };
             let people = asking.people(&history);
             let may: BTreeSet<&str> = may.iter().copied().filter(|login| people.contains(login)).collect();
-            asking.refusal(&history, &may)
+            asking.refusal(&history, &may).map(|refusal| refusal.why)
         };
         let begins = [vec![], vec![deed("eve", 9)], vec![deed("bob", 11)]];
         for changed in begins {
@@ -239,6 +268,21 @@ mod tests {
             assert!(why.starts_with("eve, who may not change the repository, changed"), "{why}");
         }
         assert_eq!(refusal(vec![], &["bob"]), Some("ada may not change the repository".to_owned()));
+    }
+
+    #[test]
+    fn a_refusal_says_why_calls_nobody_and_is_told_apart_by_when_it_was_asked_for() {
+        let refusal = |who: &str, second| {
+            let asking = Asking { who: who.to_owned(), at: at(second) };
+            asking.refusal(&IssueHistory::default(), &BTreeSet::new()).unwrap()
+        };
+        assert_eq!(
+            refusal("eve", 1).words(),
+            "No task was begun: eve may not change the repository.\n\n<!-- nightshift issue refused 1800000001 -->"
+        );
+        assert!(refusal("@ada", 1).words().starts_with("No task was begun: @&#8203;ada may"));
+        assert_ne!(refusal("eve", 1).mark(), refusal("eve", 2).mark());
+        assert!(Refusal::unknown().words().ends_with("set it again.\n\n<!-- nightshift issue refused 0 -->"));
     }
 
     #[test]

@@ -16,6 +16,11 @@ pub(crate) fn mark(run: &RunId, of: &str) -> String {
     format!("{BEGINS}{run} {of} -->")
 }
 
+/// The mark of what is said of an issue that no run does.
+pub(crate) fn mark_of_issue(of: &str) -> String {
+    format!("{BEGINS}issue {of} -->")
+}
+
 /// The mark of words that `author` wrote; `None` when there is none, or when the account, `login`, is not the author.
 pub(crate) fn mark_in<'a>(login: &str, author: &str, words: &'a str) -> Option<&'a str> {
     let last = words.trim_end().lines().next_back()?;

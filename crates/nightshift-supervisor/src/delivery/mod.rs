@@ -3,7 +3,7 @@
 mod body;
 mod courier;
 pub(crate) mod issues;
-mod marks;
+pub(crate) mod marks;
 pub(crate) mod news;
 pub mod pictures;
 mod progress;

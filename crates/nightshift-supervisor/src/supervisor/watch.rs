@@ -10,7 +10,8 @@ use nightshift_forge::github::{
 };
 use nightshift_forge::{BaseBranch, PullRequestError, Repository, inspect};
 use nightshift_protocol::{
-    CommitId, DeliveryTarget, ErrorCode, RunId, RunState, SubmitTask, Task, Uncommitted, UserError,
+    CommitId, DeliveryTarget, ErrorCode, PullRequestId, RunId, RunState, SubmitTask, Task, Uncommitted,
+    UserError,
 };
 use nightshift_store::{RunFilter, RunStates};
 use tokio::sync::{Mutex, Notify};
@@ -18,8 +19,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Supervisor;
+use crate::delivery;
+use crate::delivery::issues::{self, IssueTask, Refusal};
+use crate::delivery::marks::mark_in;
 use crate::delivery::news::{News, Shown, failures_to_tell, have_passed};
-use crate::delivery::{self, issues};
 use crate::progress::RunProgress;
 use crate::run::Wish;
 use crate::trouble;
@@ -167,8 +170,12 @@ impl Supervisor {
             let number = task.issue.number;
             match self.refusal(&remote, &task).await {
                 Ok(None) => {}
-                Ok(Some(why)) => {
-                    tracing::warn!(number, repository = named, why, "an issue does not become a task");
+                Ok(Some(refusal)) => {
+                    let why = refusal.why.as_str();
+                    tracing::info!(number, repository = named, why, "an issue does not become a task");
+                    if let Err(error) = tell_refusal(&remote, number, &refusal).await {
+                        tracing::warn!(number, repository = named, %error, "the issue was not told why");
+                    }
                     continue;
                 }
                 Err(error) => {
@@ -203,15 +210,11 @@ impl Supervisor {
     }
 
     /// Why a task that an issue asks for does not begin; `None` when it may.
-    async fn refusal(
-        &self,
-        remote: &Remote,
-        task: &issues::IssueTask,
-    ) -> Result<Option<String>, GitHubError> {
+    async fn refusal(&self, remote: &Remote, task: &IssueTask) -> Result<Option<Refusal>, GitHubError> {
         let settings = &self.shared.settings.delivery.issues;
         let history = remote.issue_history(task.issue.number).await?;
         let Some(asking) = task.asking(settings, &history) else {
-            return Ok(Some("nobody is known to have set its label: set it again".to_owned()));
+            return Ok(Some(Refusal::unknown()));
         };
         let mut may_change = BTreeSet::new();
         for login in asking.people(&history) {
@@ -350,4 +353,14 @@ impl Supervisor {
         repository.import(&checkout).await.map_err(|error| trouble::importing(&error))?;
         Ok(checkout.commit)
     }
+}
+
+/// Says under an issue why it does not become a task, once for each time it is asked for.
+async fn tell_refusal(remote: &Remote, number: u64, refusal: &Refusal) -> Result<(), GitHubError> {
+    let (login, mark) = (remote.login().await?, refusal.mark());
+    let conversation = remote.conversation(PullRequestId(number)).await?;
+    if !conversation.iter().any(|one| mark_in(&login, &one.author, &one.words) == Some(&*mark)) {
+        remote.tell_issue(number, &refusal.words()).await?;
+    }
+    Ok(())
 }

@@ -242,6 +242,24 @@ async fn an_issue_whose_text_a_stranger_changed_after_the_label_begins_only_when
     }
     let runs = async || night.night.owner.api.runs(&Default::default()).await.unwrap().runs;
     assert_eq!(runs().await, []);
+    // Both are told why, once.
+    let told = || {
+        let all = night.site.issue_comments("ada", "notes").into_iter();
+        let said = |one: IssueComment| (one.number, one.body.lines().next().unwrap_or_default().to_owned());
+        let mut said: Vec<_> = all.map(said).collect();
+        said.sort();
+        said
+    };
+    let refused = [
+        (
+            changed,
+            "No task was begun: eve, who may not change the repository, changed the issue's words after it was asked \
+             for: read them, and set the label or mention again."
+                .to_owned(),
+        ),
+        (by_reader, "No task was begun: triager may not change the repository.".to_owned()),
+    ];
+    assert_eq!(told(), refused);
     // Ada reads it, and takes it as it is now.
     night.site.edit_issue("ada", "notes", changed, "ada", "Two notes, please.");
     night.site.label_issue("ada", "notes", changed, "ada", "nightshift");
@@ -254,5 +272,6 @@ async fn an_issue_whose_text_a_stranger_changed_after_the_label_begins_only_when
     };
     assert_eq!(begun[0].task.description, "Add a note\n\nTwo notes, please.");
     night.night.until_in_review(&begun[0].run).await;
+    assert_eq!(told().iter().filter(|(_, words)| words.starts_with("No task")).count(), 2);
     night.assert_no_breach();
 }
