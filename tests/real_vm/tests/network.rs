@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use real_vm::registry::{HOST, Registry};
-use real_vm::{Night, small_repository};
+use real_vm::{Night, git, small_repository};
 use serde_json::{Value, json};
 
 fn shell(command: &str) -> Value {
@@ -19,8 +19,8 @@ fn commands(commands: &[String]) -> Value {
 }
 
 /// What the commands printed, in their order.
-async fn outputs(night: &Night, folder: &Path) -> (String, Vec<String>) {
-    let run = night.submit("Reach out", &small_repository(folder)).await;
+async fn outputs(night: &Night, task: &str, repository: &Path) -> (String, Vec<String>) {
+    let run = night.submit(task, repository).await;
     assert_eq!(night.watch(&run).await, "waiting", "{}", night.log());
     night.assert_no_breach();
     let events = night.events(&run).await;
@@ -28,7 +28,7 @@ async fn outputs(night: &Night, folder: &Path) -> (String, Vec<String>) {
     (run, finished.map(|event| event["content"][0]["text"].as_str().unwrap_or_default().to_owned()).collect())
 }
 
-/// Host and fate of every connection that was recorded.
+/// Host with port, and fate, of every connection that was recorded.
 async fn fates(
     night: &Night,
     run: &str,
@@ -40,7 +40,7 @@ async fn fates(
         let mut fates: Vec<(String, String)> = connections
             .map(|record| {
                 let fate = record["verdict"]["reason"].as_str().unwrap_or("allowed").to_owned();
-                (record["host"].as_str().unwrap().to_owned(), fate)
+                (format!("{}:{}", record["host"].as_str().unwrap(), record["port"]), fate)
             })
             .collect();
         fates.sort();
@@ -74,7 +74,7 @@ async fn curl_git_npm_pip_cargo_apt_and_chromium_work_through_the_proxy() {
     ]))
     .await;
     std::fs::write(night.home.path().join("config.toml"), registry.configuration()).unwrap();
-    let (run, said) = outputs(&night, folder.path()).await;
+    let (run, said) = outputs(&night, "Reach out", &small_repository(folder.path())).await;
     let expected = [
         "done",
         "hello from a page",
@@ -90,9 +90,23 @@ async fn curl_git_npm_pip_cargo_apt_and_chromium_work_through_the_proxy() {
     }
     assert!(said[1].contains("<!doctype html>"), "by SOCKS: {}", said[1]);
     assert_eq!(said.len(), expected.len());
-    let allowed = (HOST.to_owned(), "allowed".to_owned());
+    let allowed = (format!("{HOST}:{}", registry.https), "allowed".to_owned());
     fates(&night, &run, |fates| fates.contains(&allowed)).await;
     night.said(&["cancel", &run]).await;
+}
+
+/// What a sandbox does that others are not to reach: it serves a page on all its addresses. It reads the page itself, and says
+/// its name last.
+const LISTEN: &str = "mkdir /tmp/site && echo hello from the other sandbox >/tmp/site/index.html; \
+    (cd /tmp/site && exec python3 -m http.server 8000 --bind 0.0.0.0) >/dev/null 2>&1 & \
+    until curl -sf --noproxy '*' http://127.0.0.1:8000/; do sleep 0.3; done; hostname";
+
+/// Starts another sandbox that listens, and returns its run and the name it has for itself.
+async fn another_sandbox(night: &Night, folder: &Path) -> (String, String) {
+    let (run, said) = outputs(night, "Listen", &small_repository(folder)).await;
+    let lines: Vec<&str> = said[0].lines().collect();
+    assert_eq!(lines[0], "hello from the other sandbox", "it does listen: {said:?}");
+    (run, lines[1].to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,7 +130,7 @@ async fn nothing_that_is_not_listed_is_reached_by_any_road_and_every_attempt_is_
         get("http://unlisted.test/"),
         get(&format!("-H 'Host: unlisted.test' http://{HOST}:{http}/page.html")),
         format!(
-            "echo Q | openssl s_client -proxy 127.0.0.1:3128 -connect {HOST}:{https} -servername unlisted.test 2>&1 | grep -c 'BEGIN CERTIFICATE'"
+            "for name in unlisted.test {HOST}; do echo Q | openssl s_client -proxy 127.0.0.1:3128 -connect {HOST}:{https} -servername $name 2>&1 | grep -c 'BEGIN CERTIFICATE'; done"
         ),
         format!(
             "timeout 20 bash -c 'exec 3<>/dev/tcp/127.0.0.1/3128; printf \"CONNECT {HOST}:{http} HTTP/1.1\\r\\nHost: {HOST}:{http}\\r\\n\\r\\n\" >&3; sleep 1; printf \"SSH-2.0-x\\r\\n\" >&3; cat <&3' | tail -c 30"
@@ -134,17 +148,32 @@ async fn nothing_that_is_not_listed_is_reached_by_any_road_and_every_attempt_is_
          sudo apt-get -o Dir::Etc::sourcelist=/tmp/list -o Dir::Etc::sourceparts=- -o Acquire::Retries=0 update 2>&1"
             .to_owned(),
         "curl -sS -m 30 -x socks5h://127.0.0.1:3128 http://unlisted.test/ 2>&1".to_owned(),
-        // Another sandbox, by the name it has for itself.
-        get("http://sandbox-0123456789/"),
+        // Another sandbox that listens: by its name with and without the proxy, and at this one's own addresses.
+        format!(
+            "{}; for at in $(cat other) 127.0.0.1 localhost; do curl -s -m 5 --noproxy '*' http://$at:8000/; echo \"$at $?\"; done; {}",
+            get("http://$(cat other):8000/"),
+            get("http://localhost:8000/")
+        ),
         // An address that changes between two questions.
         format!("{rebound}; {rebound}"),
     ];
+    let mut script = commands(&roads);
+    script["conversations"] = json!([{
+        "when": {"firstMessageContains": "Listen"},
+        "turns": [shell(LISTEN), {"calls": [{"tool": "ask", "input": {"question": "Done?"}}]}],
+    }]);
     let night =
-        Night::begin_with(commands(&roads), &registry.configuration(), Registry::rebinding(folder.path()))
-            .await;
-    let (run, said) = outputs(&night, folder.path()).await;
+        Night::begin_with(script, &registry.configuration(), Registry::rebinding(folder.path())).await;
+    let beside = tempfile::tempdir().unwrap();
+    let (listening, other) = another_sandbox(&night, beside.path()).await;
+    let repository = small_repository(folder.path());
+    std::fs::write(repository.join("other"), &other).unwrap();
+    git(&repository, &["add", "-A"]);
+    git(&repository, &["commit", "-q", "-m", "Name the other"]);
+    let (run, said) = outputs(&night, "Reach out", &repository).await;
+    assert_eq!(night.machines().len(), 2, "the other sandbox listens still");
     for (road, said) in roads.iter().zip(&said) {
-        assert!(!said.contains("hello from a page"), "{road}: {said}");
+        assert!(!said.contains("hello from"), "{road}: {said}");
     }
     assert_eq!(said.len(), roads.len());
     for (index, reason) in [
@@ -164,7 +193,9 @@ async fn nothing_that_is_not_listed_is_reached_by_any_road_and_every_attempt_is_
             said[index]
         );
     }
-    assert!(said[9].starts_with('0'), "TLS with another name: {}", said[9]);
+    // With the host's own name the same tunnel shows its certificate.
+    let shown: Vec<&str> = said[9].lines().take(2).collect();
+    assert_eq!(shown, ["0", "1"], "TLS with another name and with its own: {}", said[9]);
     assert!(said[11].starts_with('0') && said[11].contains("unreachable"), "{}", said[11]);
     let listed = "not on the list of hosts this sandbox may reach now";
     for (index, shown) in [
@@ -176,7 +207,9 @@ async fn nothing_that_is_not_listed_is_reached_by_any_road_and_every_attempt_is_
         (16, "No matching distribution found for greet".to_owned()),
         (17, format!("Forbidden: unlisted.test:443: {listed}")),
         (18, "curl: (97)".to_owned()),
-        (19, " 403".to_owned()),
+        (19, " 403\n".to_owned()),
+        // Its name leads nowhere, and nobody listens here.
+        (19, "127.0.0.1 7\nlocalhost 7\n".to_owned()),
         (20, "its address is one that no sandbox may reach".to_owned()),
     ] {
         assert!(said[index].contains(&shown), "{}: {}", roads[index], said[index]);
@@ -185,22 +218,37 @@ async fn nothing_that_is_not_listed_is_reached_by_any_road_and_every_attempt_is_
     assert_eq!(std::fs::read_to_string(folder.path().join("lookups")).unwrap(), "..");
     assert_eq!(registry.paths(), Vec::<String>::new());
     let expected = [
-        ("", "bareAddress"),
-        ("loopback.test", "forbiddenAddress"),
-        ("mapped.test", "forbiddenAddress"),
-        ("metadata.test", "forbiddenAddress"),
-        ("private.test", "forbiddenAddress"),
-        ("rebound.test", "forbiddenAddress"),
-        (HOST, "otherHost"),
-        (HOST, "unknownProtocol"),
-        ("unlisted.test", "notListed"),
+        // As a request, and as a tunnel.
+        ("127.0.0.1", http, "bareAddress"),
+        ("127.0.0.1", https, "bareAddress"),
+        ("169.254.169.254", 80, "bareAddress"),
+        ("loopback.test", http, "forbiddenAddress"),
+        ("mapped.test", 80, "forbiddenAddress"),
+        ("metadata.test", 80, "forbiddenAddress"),
+        ("private.test", 80, "forbiddenAddress"),
+        ("rebound.test", http, "forbiddenAddress"),
+        // By the field of a request, and by the name in TLS.
+        (HOST, http, "otherHost"),
+        (HOST, https, "otherHost"),
+        (HOST, http, "unknownProtocol"),
+        (HOST, https, "allowed"),
+        ("unlisted.test", 80, "notListed"),
+        ("unlisted.test", 443, "notListed"),
+        (&other, 8_000, "notListed"),
+        ("localhost", 8_000, "notListed"),
     ];
-    let expected = expected.map(|(host, fate)| (host.to_owned(), fate.to_owned()));
+    let expected = expected.map(|(host, port, fate)| (format!("{host}:{port}"), fate.to_owned()));
     let told = fates(&night, &run, |fates| expected.iter().all(|fate| fates.contains(fate))).await;
     let reached: Vec<_> = told
         .iter()
-        .filter(|(host, fate)| fate == "allowed" && ![HOST, "rebound.test"].contains(&host.as_str()))
+        .filter(|(host, fate)| {
+            let listed = [HOST, "rebound.test"].iter().any(|listed| host.starts_with(&format!("{listed}:")));
+            fate == "allowed" && !listed
+        })
         .collect();
     assert!(reached.is_empty(), "{reached:?}");
-    night.said(&["cancel", &run]).await;
+    assert!(!said[19].contains(&format!("{other} 0\n")), "{}", said[19]);
+    for run in [&run, &listening] {
+        night.said(&["cancel", run]).await;
+    }
 }

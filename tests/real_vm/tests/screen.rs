@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use real_vm::{Night, small_repository};
+use real_vm::{Night, Picture, small_repository};
 use rmcp::model::{CallToolRequestParams, CallToolResult};
 use rmcp::service::RunningService;
 use rmcp::{RoleClient, ServiceExt};
@@ -44,14 +44,43 @@ async fn clicks_double_clicks_and_text_without_a_key_arrive_in_the_browser_as_th
             key("ctrl+c"),
             shell("xsel --clipboard --output"),
         ]),
-        seeing("naïve ☕ 世界", vec![json!({"tool": "ask", "input": {"question": "Go on?"}})]),
+        seeing("naïve ☕ 世界", vec![
+            computer(json!({"action": "screenshot"})),
+            computer(json!({"action": "zoom", "region": [0, 40, 640, 240]})),
+            computer(json!({"action": "zoom", "region": [600, 700, 1400, 900]})),
+        ]),
+        {"calls": [json!({"tool": "ask", "input": {"question": "Go on?"}})]},
     ]});
     let night = Night::begin(script).await;
     let folder = tempfile::tempdir().unwrap();
     let run = night.submit("Use the browser", &small_repository(folder.path())).await;
     assert_eq!(night.watch(&run).await, "waiting", "{}", night.log());
     night.assert_no_breach();
+    let events = night.events(&run).await;
+    let result = |step: &str| {
+        let finished = events.iter().find(|event| event["type"] == "stepFinished" && event["step"] == step);
+        finished.unwrap_or_else(|| panic!("no {step}")).clone()
+    };
+    let (whole, zoomed) = (image(&night, &result("4.1")), image(&night, &result("4.2")));
+    assert_eq!((whole.width, whole.height, zoomed.width, zoomed.height), (1280, 800, 640, 200));
+    // The typed address stands in it, and every pixel is that of the screen: text is read from it.
+    let differ = (0..200).flat_map(|y| (0..640).map(move |x| (x, y)));
+    let differ = differ.filter(|(x, y)| zoomed.pixel(*x, *y) != whole.pixel(*x, *y + 40)).count();
+    assert!(differ < 200, "{differ} pixels are different; a cursor that blinks is less");
+    let colours: std::collections::HashSet<[u8; 3]> =
+        (0..200).flat_map(|y| (0..640).map(move |x| (x, y))).map(|(x, y)| zoomed.pixel(x, y)).collect();
+    assert!(colours.len() > 8, "there is something to see: {} colours", colours.len());
+    let outside = result("4.3");
+    assert_eq!(outside["outcome"], "failed", "{outside}");
     night.said(&["cancel", &run]).await;
+}
+
+/// The picture that a step gave.
+fn image(night: &Night, step: &Value) -> Picture {
+    let content = step["content"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let found = content.iter().find_map(|part| part["image"]["artifact"].as_str());
+    let artifact = found.unwrap_or_else(|| panic!("no picture in {step}"));
+    Picture::read(&night.home.path().join("data/artifacts").join(&artifact[..2]).join(artifact))
 }
 
 /// Calls a tool that must succeed.
