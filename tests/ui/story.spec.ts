@@ -50,6 +50,22 @@ test('what a critic says is not taken for the agent, and its verdict is a step w
   expect(wordsOf('verdict', { criteria: [], summary: 'One is missing.' })).toEqual({ kind: 'finish', verb: 'Judge the work', object: 'One is missing.', point: null });
 });
 
+test('what a subagent does has its name, and its end says what became of its commits', () => {
+  const story = emptyStory();
+  const says = (seq: number, turn: number, text: string) => event(seq, { type: 'turnFinished', turn, message: { type: 'assistant', blocks: [{ type: 'text', text }], verbatim: [] }, stop: { type: 'endTurn' }, usage: {}, model: 'm' });
+  const subagent = { number: 1, name: 'reviewer-1', agent: 'reviewer', step: '1.1', title: 'Review', rule: 'Reviews go to reviewer.', model: 'm', tools: [], background: true, maxTurns: 9 };
+  tell(story, event(1, { type: 'subagentStarted', subagent, system: '', message: { type: 'user', content: [] } }));
+  tell(story, intended(2, '10001.1', 'shell', { command: 'ls' }));
+  tell(story, intended(3, '2.1', 'shell', { command: 'ls' }));
+  tell(story, says(4, 10_002, 'It is fine.'));
+  tell(story, event(5, { type: 'subagentFinished', number: 1, outcome: { type: 'reported' }, report: 'It is fine.', work: { type: 'apart', commits: 1, why: 'conflict' } }));
+  tell(story, intended(6, '20001.1', 'spawn', { title: 'Look' }));
+  expect(story.steps.map((step) => step.by)).toEqual(['reviewer-1', null, 'subagent 2']);
+  expect(story.said.map((said) => `${said.who} ${said.by}: ${said.text}`)).toEqual(['subagent reviewer-1: It is fine.']);
+  const notes = story.rows.flatMap((row) => (row.type === 'note' ? [`${row.note.tone}: ${row.note.text}`] : []));
+  expect(notes).toEqual(['lamp: reviewer-1 works beside the agent: Review (rule: Reviews go to reviewer.)', 'bad: reviewer-1 reported; 1 commit apart']);
+});
+
 test('a yes and a no to a command are told apart', () => {
   const story = emptyStory();
   tell(story, event(1, { type: 'approvalDecided', step: '4.1', decision: { type: 'approved' } }));

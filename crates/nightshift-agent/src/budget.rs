@@ -13,6 +13,40 @@ pub struct CallPrice {
     pub output: u64,
 }
 
+/// What one agent of a task has used, and what a call of it that is under way may use at worst. Together they are what the
+/// other agents of the same task have to leave.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spending {
+    used: Usage,
+    calls: u32,
+    /// The call under way, 0 or 1.
+    reserved_calls: u32,
+    reserved: WorstCase,
+}
+
+impl std::ops::AddAssign for Spending {
+    fn add_assign(&mut self, other: Self) {
+        self.used += other.used;
+        self.calls = self.calls.saturating_add(other.calls);
+        self.reserved_calls = self.reserved_calls.saturating_add(other.reserved_calls);
+        self.reserved.tokens = self.reserved.tokens.saturating_add(other.reserved.tokens);
+        self.reserved.cost_microdollars =
+            self.reserved.cost_microdollars.saturating_add(other.reserved.cost_microdollars);
+    }
+}
+
+/// Whether a model call may be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Allowed,
+    /// What others have under way may use what is left; whether it does is known when they are done.
+    Later,
+    /// The task has not enough left.
+    Refused(PauseReason),
+    /// The agent's own smaller share is used up.
+    ShareUsed(String),
+}
+
 /// Use so far, held against the limits.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Budget {
@@ -22,10 +56,16 @@ pub(crate) struct Budget {
     used: Usage,
     last: Usage,
     seconds: u64,
+    /// Model calls that were answered.
+    calls: u32,
+    /// The other agents of the same task.
+    others: Spending,
+    /// Tokens that this agent may use of the task's.
+    share: Option<u64>,
 }
 
 /// What one more model call would use, at worst.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct WorstCase {
     tokens: u64,
     cost_microdollars: u64,
@@ -34,7 +74,26 @@ struct WorstCase {
 impl Budget {
     pub(crate) fn new(limits: Limits, max_output_tokens: u32, price: Option<CallPrice>) -> Self {
         let (used, last) = (Usage::default(), Usage::default());
-        Self { limits, max_output_tokens: max_output_tokens.into(), price, used, last, seconds: 0 }
+        Self {
+            limits,
+            max_output_tokens: max_output_tokens.into(),
+            price,
+            used,
+            last,
+            seconds: 0,
+            calls: 0,
+            others: Spending::default(),
+            share: None,
+        }
+    }
+
+    /// That of another agent of the same task, which may use at most `share` tokens, at another model's price. `own` is what
+    /// the agent of this budget takes.
+    pub(crate) fn for_subagent(&self, share: Option<u64>, price: Option<CallPrice>, own: Spending) -> Self {
+        let (used, last) = (Usage::default(), Usage::default());
+        let mut others = self.others;
+        others += own;
+        Self { used, last, calls: 0, share, price, others, ..self.clone() }
     }
 
     pub(crate) fn used(&self) -> Usage {
@@ -45,7 +104,13 @@ impl Budget {
         self.limits = limits;
     }
 
-    /// Counts one model call. Sums stop at the largest number: a provider that reports nonsense pauses the run.
+    /// Counts a model call that was answered.
+    pub(crate) fn called(&mut self, usage: Usage) {
+        self.calls = self.calls.saturating_add(1);
+        self.spend(usage);
+    }
+
+    /// Counts what a call used. Sums stop at the largest number: a provider that reports nonsense pauses the run.
     pub(crate) fn spend(&mut self, usage: Usage) {
         let used = &mut self.used;
         used.input_tokens = used.input_tokens.saturating_add(usage.input_tokens);
@@ -58,8 +123,53 @@ impl Budget {
 
     /// Takes over what another budget of the same task counted, which is spent whatever became of the work.
     pub(crate) fn carry(&mut self, other: &Self) {
-        let Self { limits, used, seconds, .. } = other;
-        (self.limits, self.used, self.seconds) = (*limits, *used, *seconds);
+        let Self { limits, used, seconds, calls, others, .. } = other;
+        (self.limits, self.used, self.seconds, self.calls) = (*limits, *used, *seconds, *calls);
+        self.others = *others;
+    }
+
+    /// Takes what a subagent that is over has used upon itself.
+    pub(crate) fn absorb(&mut self, subagent: &Self) {
+        self.used += subagent.used;
+        self.calls = self.calls.saturating_add(subagent.calls);
+    }
+
+    /// Forgets what was used, which another has taken upon itself.
+    pub(crate) fn forget(&mut self) {
+        (self.used, self.calls) = (Usage::default(), 0);
+    }
+
+    /// What it takes of the task's limits. `under_way` is the conversation's tokens where a call is under way.
+    pub(crate) fn spending(&self, under_way: Option<u64>) -> Spending {
+        let reserved = under_way.map(|tokens| self.worst_case(tokens)).unwrap_or_default();
+        Spending {
+            used: self.used,
+            calls: self.calls,
+            reserved_calls: u32::from(under_way.is_some()),
+            reserved,
+        }
+    }
+
+    pub(crate) fn set_others(&mut self, others: Spending) {
+        self.others = others;
+    }
+
+    /// Whether a call that reads a conversation of `conversation` tokens may be made now.
+    pub(crate) fn admission(&self, conversation: u64) -> Admission {
+        let next = self.worst_case(conversation).tokens;
+        if let Some(share) = self.share.filter(|share| exhausted(all_tokens(&self.used), next, *share)) {
+            return Admission::ShareUsed(format!(
+                "It may use {} tokens; {} are used and the next call may need {}.",
+                grouped(share),
+                grouped(all_tokens(&self.used)),
+                grouped(next)
+            ));
+        }
+        match self.refusal(conversation) {
+            Some(reason) => Admission::Refused(reason),
+            None if self.refused_with(conversation, &self.others).is_some() => Admission::Later,
+            None => Admission::Allowed,
+        }
     }
 
     /// Takes the wall time worked so far, all together. A figure smaller than one before is an old one.
@@ -72,15 +182,25 @@ impl Budget {
         all_tokens(&self.last)
     }
 
-    /// Why a model call may not be made, if it may not: it is number `turn` and reads a conversation of `conversation`
-    /// tokens. It is taken to write as much as it may and to find nothing in the cache, so that a limit is held and
+    /// Why a model call may not be made, if it may not, that reads a conversation of `conversation` tokens. It is taken to write as much as it may and to find nothing in the cache, so that a limit is held and
     /// not passed by one call; where the price is not known, it is taken to cost what the last one did.
-    pub(crate) fn refusal(&self, turn: u32, conversation: u64) -> Option<PauseReason> {
+    pub(crate) fn refusal(&self, conversation: u64) -> Option<PauseReason> {
+        let nothing = Spending { reserved_calls: 0, reserved: WorstCase::default(), ..self.others };
+        self.refused_with(conversation, &nothing)
+    }
+
+    /// The same while `others` have used so much, and have calls under way.
+    fn refused_with(&self, conversation: u64, others: &Spending) -> Option<PauseReason> {
         let Limits { turns, tokens, cost_microdollars, seconds, .. } = self.limits;
-        let used_tokens = all_tokens(&self.used);
-        let used_cost = self.used.cost_microdollars;
+        let used_tokens = all_tokens(&self.used)
+            .saturating_add(all_tokens(&others.used))
+            .saturating_add(others.reserved.tokens);
+        let used_cost = (self.used.cost_microdollars)
+            .saturating_add(others.used.cost_microdollars)
+            .saturating_add(others.reserved.cost_microdollars);
+        let calls = self.calls.saturating_add(others.calls).saturating_add(others.reserved_calls);
         let next = self.worst_case(conversation);
-        let limit = if turn > turns {
+        let limit = if calls >= turns {
             format!("{}, all made. Raise it with --turns to go on.", counted(turns.into(), "model call"))
         } else if exhausted(used_tokens, next.tokens, tokens) {
             format!(
@@ -161,8 +281,8 @@ mod tests {
         Usage { input_tokens: tokens, cost_microdollars, ..Usage::default() }
     }
 
-    fn limit(budget: &Budget, turn: u32, conversation: u64) -> String {
-        match budget.refusal(turn, conversation) {
+    fn limit(budget: &Budget, conversation: u64) -> String {
+        match budget.refusal(conversation) {
             Some(PauseReason::Limit { limit }) => limit,
             other => format!("{other:?}"),
         }
@@ -173,40 +293,42 @@ mod tests {
         let mut budget = budget(LIMITS);
         budget.spend(call(400, 1_000_000));
         budget.time_used(59);
-        assert_eq!(budget.refusal(2, 500), None);
+        assert_eq!(budget.refusal(500), None);
     }
 
     #[test]
     fn each_limit_names_its_figures_and_what_raises_it() {
-        assert_eq!(limit(&budget(LIMITS), 4, 0), "3 model calls, all made. Raise it with --turns to go on.");
+        let mut calls = budget(LIMITS);
+        (0..3).for_each(|_| calls.called(call(1, 0)));
+        assert_eq!(limit(&calls, 0), "3 model calls, all made. Raise it with --turns to go on.");
         let mut tokens = budget(LIMITS);
         tokens.spend(call(3_600, 0));
         assert_eq!(
-            limit(&tokens, 2, 600),
+            limit(&tokens, 600),
             "20,000 tokens: 3,600 are used and the next call may need 16,600. Raise it with --tokens to go on."
         );
         let mut money = budget(LIMITS);
         money.spend(call(1, 1_750_000));
         assert_eq!(
-            limit(&money, 3, 2_000),
+            limit(&money, 2_000),
             "$2.50: $1.75 are spent and the next call may cost $0.82. Raise it with --budget to go on."
         );
         let mut time = budget(LIMITS);
         time.time_used(61);
-        assert_eq!(limit(&time, 1, 0), "60 seconds of work: 61 are used. Raise it with --minutes to go on.");
+        assert_eq!(limit(&time, 0), "60 seconds of work: 61 are used. Raise it with --minutes to go on.");
     }
 
     #[test]
     fn a_model_without_a_known_price_is_taken_to_cost_what_the_last_call_did() {
         let mut budget = Budget::new(LIMITS, 16_000, None);
         budget.spend(call(1, 1_300_000));
-        assert!(limit(&budget, 2, 0).contains("may cost $1.30"));
+        assert!(limit(&budget, 0).contains("may cost $1.30"));
     }
 
     #[test]
     fn a_limit_of_nothing_refuses_the_first_call() {
         let nothing = Limits { tokens: 0, ..LIMITS };
-        assert!(limit(&budget(nothing), 1, 0).starts_with("0 tokens"));
+        assert!(limit(&budget(nothing), 0).starts_with("0 tokens"));
     }
 
     #[test]
@@ -214,7 +336,7 @@ mod tests {
         let mut budget = budget(LIMITS);
         budget.time_used(60);
         budget.time_used(10);
-        assert!(budget.refusal(1, 0).is_some());
+        assert!(budget.refusal(0).is_some());
     }
 
     #[test]
@@ -223,6 +345,51 @@ mod tests {
         let absurd = Usage { output_tokens: u64::MAX, ..call(u64::MAX, u64::MAX) };
         budget.spend(absurd);
         budget.spend(absurd);
-        assert!(budget.refusal(3, u64::MAX).is_some());
+        assert!(budget.refusal(u64::MAX).is_some());
+    }
+    #[test]
+    fn what_others_used_counts_and_what_they_may_use_is_waited_for() {
+        let limits = Limits { tokens: 60_000, ..LIMITS };
+        let (mut one, mut other) = (budget(limits), budget(limits));
+        other.called(call(20_000, 0));
+        one.set_others(other.spending(Some(1_000)));
+        // 20,000 are used, and 17,000 may be: 16,100 still fit, and 24,000 only if the others use less.
+        assert_eq!(one.admission(100), Admission::Allowed);
+        assert_eq!(one.admission(8_000), Admission::Later);
+        assert!(matches!(one.admission(30_000), Admission::Refused(_)));
+        one.set_others(other.spending(None));
+        assert_eq!(one.admission(8_000), Admission::Allowed);
+    }
+
+    #[test]
+    fn the_last_call_of_a_task_is_made_once() {
+        let (mut one, mut other) = (budget(LIMITS), budget(LIMITS));
+        (0..2).for_each(|_| other.called(call(1, 0)));
+        one.set_others(other.spending(Some(1)));
+        assert_eq!(one.admission(1), Admission::Later);
+        other.called(call(1, 0));
+        one.set_others(other.spending(None));
+        assert!(matches!(one.admission(1), Admission::Refused(_)));
+    }
+
+    #[test]
+    fn a_smaller_share_ends_by_itself_and_the_task_goes_on() {
+        let parent = budget(Limits { tokens: 1_000_000, ..LIMITS });
+        let mut child = parent.for_subagent(Some(30_000), Some(PRICE), parent.spending(None));
+        assert_eq!(child.admission(5_000), Admission::Allowed);
+        child.called(call(20_000, 0));
+        let Admission::ShareUsed(said) = child.admission(5_000) else { panic!("it goes on") };
+        assert_eq!(said, "It may use 30,000 tokens; 20,000 are used and the next call may need 21,000.");
+        assert_eq!(parent.admission(5_000), Admission::Allowed);
+    }
+
+    #[test]
+    fn what_a_subagent_used_stays_used_when_it_is_over() {
+        let mut parent = budget(LIMITS);
+        let mut child = parent.for_subagent(None, None, parent.spending(None));
+        child.called(call(700, 5));
+        parent.absorb(&child);
+        child.forget();
+        assert_eq!((parent.used(), child.used()), (call(700, 5), Usage::default()));
     }
 }

@@ -213,9 +213,14 @@ impl History {
     }
 }
 
-/// Tokens of a message, estimated: a little too many rather than too few.
+/// Tokens of a text, estimated: a little too many rather than too few.
+pub(crate) fn tokens_of(text: &str) -> u64 {
+    text.len() as u64 / BYTES_OF_TOKEN + 4
+}
+
+/// Tokens of a message, estimated likewise.
 fn tokens(message: &Message) -> u64 {
-    let of_text = |text: &str| text.len() as u64 / BYTES_OF_TOKEN + 4;
+    let of_text = tokens_of;
     let of_result = |part: &ResultPart| match part {
         ResultPart::Text { text } => of_text(text),
         ResultPart::Image { image } => u64::from(image.width) * u64::from(image.height) / PIXELS_OF_TOKEN,

@@ -18,12 +18,14 @@ mod stuck;
 pub mod subagents;
 mod tools;
 
-pub use budget::CallPrice;
-pub use machine::{AgentEvent, AgentMachine, AgentSettings, Conversation, Effect, ModelTrouble};
+pub use budget::{CallPrice, Spending};
+pub use machine::{
+    AgentEvent, AgentMachine, AgentSettings, Conversation, Effect, ModelTrouble, SubagentFacts, balance,
+};
 pub use output::{OUTPUT_LIMIT, shorten};
 pub use stuck::Occupation;
 pub use tools::{
     BrowserAction, ClickCount, ComputerAction, EditAction, EditRequest, FieldProblem, InputError,
-    MouseButton, Point, Region, ScrollDirection, ShellMode, ShellRequest, ToolRequest, computer_action,
-    tool_definitions,
+    MouseButton, Point, Region, ScrollDirection, ShellMode, ShellRequest, SpawnRequest, SubagentsRequest,
+    ToolRequest, computer_action, tool_definitions,
 };

@@ -17,6 +17,10 @@
 //! A *critic* is a machine of its own, made from one that has finished, with a fresh conversation: it ends with a verdict
 //! on the work, or without one, and the machine it was made from goes on after it.
 //!
+//! A *subagent* is a machine of its own as well, made from one that goes on meanwhile or waits in a step for it: it ends with
+//! a report. A machine whose turn ends without a call while subagents of it run is `resting` until one of them reports. All
+//! machines of a task share its limits: [`balance`] tells each what the others use.
+//!
 //! Beside it stands a gate. While it is closed (by a person, a limit, trouble) what is under way may still end, but
 //! nothing new begins. `cancelled`, `failed` and `finished` are final: every later event is ignored, but that
 //! `reopened` leads from finished to ready, when others had something to say about the work.
@@ -27,6 +31,7 @@
 mod compaction;
 mod critic;
 mod event;
+mod subagent;
 mod turn;
 
 use std::collections::VecDeque;
@@ -37,14 +42,16 @@ use nightshift_protocol::{
     ToolCall, ToolDefinition, Usage, UserError,
 };
 
-use crate::budget::{Budget, CallPrice, context_full};
+use crate::budget::{Admission, Budget, CallPrice, context_full};
 use crate::history::{History, PictureLimits};
 use crate::record::Record;
 use crate::stuck::{Circle, Occupation, Stuck};
+use crate::subagents::Grant;
 use crate::tools::{Handover, tool_definitions};
 use turn::{AnswerEnd, Running};
 
 pub use event::{AgentEvent, Effect, ModelTrouble};
+pub use subagent::{SubagentFacts, balance};
 
 /// Reminders to go on or to finish before a person is asked.
 const MAX_NUDGES: u32 = 3;
@@ -142,6 +149,10 @@ pub struct AgentMachine {
     words: Vec<String>,
     /// What it is told of its delivered work.
     feedback: Vec<String>,
+    /// What it is told of its subagents, or by who started it.
+    notes: Vec<String>,
+    /// The subagents that run beside it, by name.
+    running: Vec<String>,
     /// A person's words for when the agent is done.
     queued: Vec<String>,
     /// What the person wrote so far, which no summary may lose.
@@ -182,6 +193,10 @@ enum Position {
     },
     /// The calls of an answer are carried out.
     Running(Box<Running>),
+    /// It has nothing to do until a subagent reports; `turn` is the call that comes next.
+    Resting {
+        turn: u32,
+    },
     /// The work is handed over as soon as the gate is open, unless a person wrote; `turn` would be the next.
     Leaving {
         turn: u32,
@@ -203,6 +218,8 @@ enum Part {
     Worker,
     /// It looks at finished work. Its calls are numbered from `first`, and end before `until`.
     Critic { first: u32, until: u32 },
+    /// It does what another gave it to do. Its calls are numbered likewise.
+    Subagent { first: u32, until: u32, grant: Grant },
 }
 
 /// What a machine ends with.
@@ -210,6 +227,7 @@ enum Part {
 enum Ending {
     Handover(Handover),
     Verdict { verdicts: Vec<CriterionVerdict>, words: String },
+    Report(String),
     GaveUp(String),
 }
 
@@ -225,6 +243,7 @@ impl Ending {
             Self::Verdict { verdicts, words } => {
                 Effect::Judge { verdicts: verdicts.clone(), words: words.clone() }
             }
+            Self::Report(text) => Effect::Report { text: text.clone() },
             Self::GaveUp(reason) => Effect::GiveUp { reason: reason.clone() },
         }
     }
@@ -256,6 +275,8 @@ impl AgentMachine {
             gives_up: None,
             words: Vec::new(),
             feedback: Vec::new(),
+            notes: Vec::new(),
+            running: Vec::new(),
             queued: Vec::new(),
             said: Vec::new(),
             context: Context::Counted,
@@ -289,9 +310,9 @@ impl AgentMachine {
             (Position::Compacting { turn }, Gate::Open) => Effect::Compact { turn: *turn },
             (Position::Asking { turn }, Gate::Open) => Effect::AskModel { turn: *turn },
             (Position::Running(running), Gate::Open) => running.effect(),
-            (Position::New | Position::Ready { .. } | Position::Leaving { .. }, Gate::Open) => {
-                return Vec::new();
-            }
+            // One that is ready and not asking waits for what the others of its task use.
+            (Position::Resting { .. } | Position::Ready { .. }, Gate::Open) => Effect::AwaitSubagents,
+            (Position::New | Position::Leaving { .. }, Gate::Open) => return Vec::new(),
         };
         vec![effect]
     }
@@ -393,6 +414,7 @@ impl AgentMachine {
                 Position::New
                 | Position::Ready { .. }
                 | Position::Compacting { .. }
+                | Position::Resting { .. }
                 | Position::Leaving { .. }
                 | Position::Finished { .. }
                 | Position::Failed(_)
@@ -414,6 +436,17 @@ impl AgentMachine {
                     self.gate = Gate::Open;
                 }
             }
+            AgentEvent::Told { text } => self.notes.push(text),
+            AgentEvent::SubagentBegan { name } => self.running.push(name),
+            AgentEvent::SubagentEnded { name, report } => {
+                self.running.retain(|running| *running != name);
+                self.notes.push(report);
+            }
+            AgentEvent::Stopped { reason } => {
+                let turn = self.next_turn();
+                self.position = Position::Finished { turn, ending: Ending::GaveUp(reason) };
+            }
+            AgentEvent::OthersSpent { spending } => self.budget.set_others(spending),
             // Only who is finished can be opened again.
             AgentEvent::Reopened { .. } | AgentEvent::SentBack { .. } => {}
             AgentEvent::Cancelled => self.position = Position::Cancelled,
@@ -427,22 +460,32 @@ impl AgentMachine {
             return;
         }
         if let Position::Leaving { turn, ending } = &self.position {
-            self.position = if self.words.is_empty() && self.queued.is_empty() {
+            self.position = if self.words.is_empty() && self.queued.is_empty() && self.notes.is_empty() {
                 Position::Finished { turn: *turn, ending: ending.clone() }
             } else {
                 Position::Ready { turn: *turn }
             };
+        }
+        if let Position::Resting { turn } = self.position
+            && (self.running.is_empty() || !self.notes.is_empty() || !self.words.is_empty())
+        {
+            self.position = Position::Ready { turn };
         }
         if let Position::Ready { turn } = self.position {
             if let Some(reason) = self.gives_up(turn) {
                 self.position = Position::Finished { turn, ending: Ending::GaveUp(reason) };
                 return;
             }
-            if let Some(reason) = self.budget.refusal(turn, self.conversation_tokens()) {
-                self.pause(reason);
-                return;
+            match self.budget.admission(self.conversation_tokens().saturating_add(self.untold_tokens())) {
+                Admission::Allowed => {}
+                Admission::Later => return,
+                Admission::Refused(reason) => return self.pause(reason),
+                Admission::ShareUsed(reason) => {
+                    self.position = Position::Finished { turn, ending: Ending::GaveUp(reason) };
+                    return;
+                }
             }
-            for text in self.feedback.drain(..) {
+            for text in self.feedback.drain(..).chain(self.notes.drain(..)) {
                 self.history.say(text);
             }
             for text in self.words.drain(..) {
@@ -463,6 +506,12 @@ impl AgentMachine {
         }
     }
 
+    /// Tokens of what the model is told with the next call and is not in the conversation yet.
+    fn untold_tokens(&self) -> u64 {
+        let texts = self.feedback.iter().chain(&self.notes).chain(&self.words);
+        texts.map(|text| crate::history::tokens_of(text)).fold(0, u64::saturating_add)
+    }
+
     fn hear(&mut self, text: String) {
         self.said.push(text.clone());
         self.words.push(text);
@@ -479,7 +528,7 @@ impl AgentMachine {
     fn pause(&mut self, reason: PauseReason) {
         match (self.part, reason) {
             // The work is there: nobody has to come because its critic is at a loss.
-            (Part::Critic { .. }, PauseReason::Trouble { error }) => {
+            (Part::Critic { .. } | Part::Subagent { .. }, PauseReason::Trouble { error }) => {
                 self.gives_up = Some(critic::at_a_loss(&error.message));
             }
             (_, reason) => {
@@ -524,7 +573,7 @@ impl AgentMachine {
         if matches!(self.gate, Gate::Closing(PauseReason::Limit { .. })) {
             self.gate = Gate::Open;
         }
-        self.budget.spend(usage);
+        self.budget.called(usage);
         let ready = Position::Ready { turn: turn.saturating_add(1) };
         match &stop {
             // These answers are no part of the conversation: a refused one would be refused again for what is in it.
@@ -551,6 +600,7 @@ impl AgentMachine {
         }
         self.context = Context::Counted;
         let mut calls: VecDeque<ToolCall> = blocks.iter().filter_map(tool_call).collect();
+        let words = words_of(&blocks);
         self.history.answer(blocks, verbatim);
         match calls.pop_front() {
             Some(first) => {
@@ -559,6 +609,14 @@ impl AgentMachine {
                 self.first_step(turn, first, calls, end)
             }
             None => {
+                let ends = !matches!(stop, StopReason::PauseTurn | StopReason::MaxTokens);
+                if ends && matches!(self.part, Part::Subagent { .. }) && !words.is_empty() {
+                    return Position::Leaving { turn: turn.saturating_add(1), ending: Ending::Report(words) };
+                }
+                if ends && !self.running.is_empty() {
+                    self.hear_queued();
+                    return Position::Resting { turn: turn.saturating_add(1) };
+                }
                 if stop != StopReason::PauseTurn {
                     self.idle_turn(&stop);
                 }
@@ -571,12 +629,16 @@ impl AgentMachine {
     /// last a person.
     fn idle_turn(&mut self, stop: &StopReason) {
         self.hear_queued();
-        if !self.words.is_empty() {
+        if !self.words.is_empty() || !self.notes.is_empty() {
             self.idle_turns = 0;
             return;
         }
         self.idle_turns += 1;
-        let nudge = if self.part == Part::Worker { NUDGE } else { critic::NUDGE };
+        let nudge = match self.part {
+            Part::Worker => NUDGE,
+            Part::Critic { .. } => critic::NUDGE,
+            Part::Subagent { .. } => subagent::NUDGE,
+        };
         self.history.say(if *stop == StopReason::MaxTokens { CUT } else { nudge }.to_owned());
         if self.idle_turns > MAX_NUDGES {
             self.pause(idle());
@@ -591,6 +653,17 @@ fn tool_call(block: &AssistantBlock) -> Option<ToolCall> {
             None
         }
     }
+}
+
+/// What an answer says, without its calls.
+fn words_of(blocks: &[AssistantBlock]) -> String {
+    let words = blocks.iter().filter_map(|block| match block {
+        AssistantBlock::Text { text } => Some(text.trim()),
+        AssistantBlock::Thinking { .. }
+        | AssistantBlock::ToolCall { .. }
+        | AssistantBlock::Unknown { .. } => None,
+    });
+    words.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n\n")
 }
 
 fn refused(explanation: &str) -> PauseReason {

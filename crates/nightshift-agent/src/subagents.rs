@@ -6,10 +6,14 @@
 
 mod fields;
 mod front_matter;
+mod grant;
+mod routing;
 
 use std::fmt;
 
 pub use fields::{Isolation, Tools};
+pub use grant::{Grant, Granted};
+pub use routing::rules;
 
 /// A subagent, as its file defines it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -4,6 +4,7 @@ mod browser;
 mod computer;
 mod definitions;
 mod fields;
+mod subagents;
 mod verdict;
 
 use nightshift_protocol::{Evidence, FeedbackAnswer, Plan, PlanStep, PlanStepState, StepId, ToolCall};
@@ -11,11 +12,13 @@ use serde_json::Value;
 
 pub use browser::BrowserAction;
 pub use computer::{ClickCount, ComputerAction, MouseButton, Point, Region, ScrollDirection};
-pub(crate) use definitions::critic_definitions;
 pub use definitions::tool_definitions;
+pub(crate) use definitions::{critic_definitions, subagent_definitions};
+pub use subagents::{SpawnRequest, SubagentsRequest};
 pub(crate) use verdict::Judgement;
 
 use crate::output::excerpt;
+use crate::subagents::Grant;
 use fields::Fields;
 pub use fields::{FieldProblem, InputError};
 
@@ -27,6 +30,9 @@ pub(crate) const COMPUTER: &str = "computer";
 pub(crate) const BROWSER: &str = "browser";
 pub(crate) const PLAN: &str = "plan";
 pub(crate) const EVIDENCE: &str = "evidence";
+pub(crate) const SPAWN: &str = "spawn";
+pub(crate) const SUBAGENTS: &str = "subagents";
+pub(crate) const TELL: &str = "tell";
 pub(crate) const ASK: &str = "ask";
 pub(crate) const FINISH: &str = "finish";
 pub(crate) const VERDICT: &str = "verdict";
@@ -37,8 +43,8 @@ const MAX_ANSWERS: usize = 60;
 /// The longest answer to feedback, in characters.
 const MAX_ANSWER: usize = 4_000;
 
-const NAMES: [&str; 10] =
-    [SHELL, SHELL_OUTPUT, SHELL_STOP, EDIT, COMPUTER, BROWSER, PLAN, EVIDENCE, ASK, FINISH];
+const NAMES: [&str; 12] =
+    [SHELL, SHELL_OUTPUT, SHELL_STOP, EDIT, COMPUTER, BROWSER, PLAN, EVIDENCE, SPAWN, SUBAGENTS, ASK, FINISH];
 
 /// What a critic may use: it looks and runs, and changes nothing.
 const CRITIC_NAMES: [&str; 6] = [SHELL, SHELL_OUTPUT, SHELL_STOP, COMPUTER, BROWSER, VERDICT];
@@ -50,13 +56,16 @@ pub(crate) enum Toolset {
     Worker,
     /// Those of a critic.
     Critic,
+    /// Those that a subagent was granted.
+    Subagent(Grant),
 }
 
 impl Toolset {
-    fn names(self) -> &'static [&'static str] {
+    fn names(self) -> Vec<&'static str> {
         match self {
-            Self::Worker => &NAMES,
-            Self::Critic => &CRITIC_NAMES,
+            Self::Worker => NAMES.to_vec(),
+            Self::Critic => CRITIC_NAMES.to_vec(),
+            Self::Subagent(grant) => grant.names().into_iter().chain([TELL]).collect(),
         }
     }
 }
@@ -105,6 +114,15 @@ pub enum ToolRequest {
     Plan(Plan),
     /// Record evidence. The machine has found the recorded step it points at.
     Evidence(Evidence),
+    /// Start a subagent.
+    Spawn(SpawnRequest),
+    /// Have to do with those that run.
+    Subagents(SubagentsRequest),
+    /// Write to the agent that started this one.
+    Tell {
+        /// The words.
+        text: String,
+    },
 }
 
 /// A command line for the sandbox's shell.
@@ -216,6 +234,9 @@ pub(crate) fn parse(call: &ToolCall, screen: (u32, u32), toolset: Toolset) -> Re
         EVIDENCE => claim(fields),
         ASK => ask(fields),
         VERDICT => verdict::read(fields),
+        SPAWN => subagents::spawn(fields),
+        SUBAGENTS => subagents::subagents(fields),
+        TELL => subagents::tell(fields),
         _ => finish(fields),
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct Configuration {
     pub(crate) github: GitHubConfiguration,
     /// Which commands of a task need a person's yes.
     pub(crate) approval: Approval,
+    /// Which subagents are for what.
+    pub(crate) agents: AgentsConfiguration,
     /// How work is delivered.
     pub(crate) delivery: DeliveryConfiguration,
     /// Which issues become tasks.
@@ -166,6 +168,14 @@ impl Default for DeliveryConfiguration {
     }
 }
 
+/// Which subagents are for what.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AgentsConfiguration {
+    /// Rules in words, for every repository; at most 50 of at most 500 characters.
+    pub(crate) routing: Vec<String>,
+}
+
 /// The machines.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -217,6 +227,7 @@ impl Default for Configuration {
             providers: BTreeMap::new(),
             github: GitHubConfiguration::default(),
             approval: Approval::default(),
+            agents: AgentsConfiguration::default(),
             delivery: DeliveryConfiguration::default(),
             issues: IssueConfiguration::default(),
         }
@@ -285,6 +296,10 @@ fn check(configuration: &Configuration) -> Option<String> {
     if let Err(error) = check_approval(&configuration.approval) {
         return Some(format!("approval.commands: {}", error.message));
     }
+    let routing = &configuration.agents.routing;
+    if routing.len() > 50 || routing.iter().any(|rule| !(1..=500).contains(&rule.trim().chars().count())) {
+        return Some("agents.routing may have 50 rules, each of 1 to 500 characters".to_owned());
+    }
     if let Err(why) = egress::settings(&configuration.egress, None) {
         return Some(why);
     }
@@ -343,6 +358,14 @@ mod tests {
         let error = read_text("[approval]\ncommands = [\" \"]\n").unwrap_err();
         assert!(error.message.contains("approval.commands: \" \" is no command"), "{}", error.message);
         assert!(read_text("[approval]\npolicy = \"sometimes\"\n").is_err());
+    }
+
+    #[test]
+    fn rules_which_agent_is_for_what_are_read_and_held_to_a_size() {
+        let read = read_text("[agents]\nrouting = [\"Reviews go to reviewer.\"]\n").unwrap();
+        assert_eq!(read.agents.routing, ["Reviews go to reviewer."]);
+        let error = read_text("[agents]\nrouting = [\" \"]\n").unwrap_err();
+        assert!(error.message.contains("agents.routing may have 50 rules"), "{}", error.message);
     }
 
     #[test]

@@ -313,6 +313,7 @@ async fn assemble(
             )?,
             scratch: folders.data.join("scratch"),
             approval: configuration.approval.clone(),
+            routing: configuration.agents.routing.clone(),
             delivery: accounts::delivery(
                 configuration,
                 environment.variable("NIGHTSHIFT_WEBHOOK_SECRET"),

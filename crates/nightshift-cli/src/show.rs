@@ -7,6 +7,7 @@ mod prune;
 mod reviewing;
 mod self_review;
 pub(crate) mod settings;
+mod subagents;
 
 use nightshift_protocol::{
     ApprovalDecision, CheckOutcome, CheckpointSummary, DoctorReport, ErrorCode, Event, EventBody,
@@ -123,7 +124,12 @@ pub(crate) fn runs(runs: &[RunSummary]) -> String {
             ]
         })
         .collect();
-    table(&rows)
+    let table = table(&rows);
+    let trees = table
+        .lines()
+        .zip(runs)
+        .flat_map(|(row, run)| std::iter::once(row.to_owned()).chain(subagents::tree(run)));
+    trees.collect::<Vec<_>>().join("\n")
 }
 
 pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
@@ -162,6 +168,12 @@ pub(crate) fn detail(detail: &RunDetail) -> String {
         let rests = matches!(run.state, RunState::Waiting { .. } | RunState::Paused { .. });
         let when = if rests { "the run goes on" } else { "there is room" };
         text += &format!("\n\nIts sandbox is suspended to disk{why}. It comes back when {when}.");
+    }
+    if !run.subagents.is_empty() {
+        text += "\n\nSubagents";
+        for subagent in subagents::tree(run) {
+            text += &format!("\n{subagent}");
+        }
     }
     if !detail.plan.steps.is_empty() {
         text += "\n\nPlan";
@@ -341,6 +353,9 @@ pub(crate) fn call(call: &ToolCall) -> String {
         }
         "evidence" => format!("evidence: {}", text("claim")),
         "finish" => format!("finish: {}", text("title")),
+        "spawn" => format!("spawn: {}", text("title")),
+        "subagents" => format!("subagents {} {}", text("action"), text("name")).trim_end().to_owned(),
+        "tell" => format!("tell: {}", text("text")),
         "verdict" => {
             let found = input["criteria"].as_array().into_iter().flatten();
             let one = |found: &serde_json::Value| {
@@ -403,13 +418,21 @@ pub(crate) fn event(event: &Event) -> Option<String> {
             Some(format!("· model: {reason}; next try in {:.1} s", *wait_ms as f64 / 1000.0))
         }
         EventBody::TurnFinished { message, .. } => said(message),
-        EventBody::StepIntended { step, call: wanted, .. } => Some(format!("  {step} {}", call(wanted))),
+        EventBody::StepIntended { step, call: wanted, .. } => Some(subagents::begun(*step, &call(wanted))),
         EventBody::StepFinished { step, outcome: ToolOutcome::Failed, content, .. } => {
             let reason = content.iter().find_map(|part| match part {
                 ResultPart::Text { text } => Some(line(text)),
                 ResultPart::Image { .. } => None,
             });
-            Some(format!("  {step} failed: {}", reason.unwrap_or_default()))
+            Some(format!("{}{step} failed: {}", subagents::mark(step.turn), reason.unwrap_or_default()))
+        }
+        EventBody::SubagentStarted { subagent, .. } => Some(subagents::started(subagent)),
+        EventBody::SubagentSaid { number, text } => {
+            Some(format!("· subagent {number} writes: {}", line(text)))
+        }
+        EventBody::SubagentTold { number, text } => Some(format!("· to subagent {number}: {}", line(text))),
+        EventBody::SubagentFinished { number, outcome, report, work } => {
+            Some(subagents::ended(*number, outcome, report, work.as_ref()))
         }
         EventBody::PersonSaid { text } => Some(format!("> {}", line(text))),
         EventBody::MessageQueued { text } => Some(format!("> (for later) {}", line(text))),
@@ -490,6 +513,7 @@ pub(crate) fn event(event: &Event) -> Option<String> {
             Some(format!("· the sandbox is suspended to disk: {}", reason.words()))
         }
         EventBody::CheckpointIntended { suspended_for: None, .. }
+        | EventBody::SubagentStopped { .. }
         | EventBody::CheckpointRemoved { .. }
         | EventBody::SandboxRequested { .. }
         | EventBody::RepositoryImported { .. }

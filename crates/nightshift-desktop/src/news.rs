@@ -165,6 +165,7 @@ pub(crate) mod tests {
             turns: 1,
             steps: 1,
             usage: Usage::default(),
+            subagents: Vec::new(),
             glance: Glance::default(),
             reviewing: Reviewing::default(),
             last_seq: 1,

@@ -122,6 +122,12 @@ pub(crate) fn told(event: &Event) -> Option<String> {
         EventBody::SelfReviewed { review } => {
             Some(format!("self-review, round {}: {}", review.round, plain(&review.outcome_in_words())))
         }
+        EventBody::SubagentStarted { subagent, .. } => {
+            Some(format!("subagent {}: {}", plain(&subagent.name), plain(&subagent.title)))
+        }
+        EventBody::SubagentFinished { number, report, .. } => {
+            Some(format!("subagent {number} has ended: {}", plain(report)))
+        }
         EventBody::TurnRetried { reason, .. } => Some(format!("the model is asked again: {}", plain(reason))),
         _ => None,
     }
@@ -178,6 +184,13 @@ mod tests {
         let state = RunState::InReview { pull_request: PullRequestId(3) };
         let said = told(&event(EventBody::StateChanged { state })).unwrap();
         assert_eq!(said, "inReview: Pull request #3 waits for a review: review_show.");
+        let ended = EventBody::SubagentFinished {
+            number: 2,
+            outcome: nightshift_protocol::SubagentOutcome::Reported,
+            report: "Two\nfindings.".to_owned(),
+            work: None,
+        };
+        assert_eq!(told(&event(ended)).unwrap(), "subagent 2 has ended: Two findings.");
         let retried = EventBody::TurnRetried { turn: 2, reason: "overloaded".to_owned(), wait_ms: 5 };
         assert_eq!(told(&event(retried)).unwrap(), "the model is asked again: overloaded");
         assert_eq!(told(&event(EventBody::TurnRequested { turn: 1 })), None);

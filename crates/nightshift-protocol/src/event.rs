@@ -8,7 +8,8 @@ use crate::{
     ApprovalDecision, ArtifactId, CheckpointCause, CheckpointCost, CheckpointId, CommitId, ConnectionRecord,
     DeliveryMeasure, DeliveryTarget, EnvironmentId, Evidence, FeedbackAnswer, FeedbackItem, Image, Limits,
     Message, NetworkPhase, Plan, PreReviewFinding, PreparedPicture, PullRequestId, ResultPart, RunId,
-    RunState, SandboxId, SelfReview, StepId, StopReason, SuspendReason, Task, ToolCall, ToolOutcome, Usage,
+    RunState, SandboxId, SelfReview, StepId, StopReason, SubagentOutcome, SubagentStart, SubagentWork,
+    SuspendReason, Task, ToolCall, ToolOutcome, Usage,
 };
 
 /// One thing that happened in a run.
@@ -221,6 +222,46 @@ pub enum EventBody {
     SelfReviewed {
         /// What was found.
         review: SelfReview,
+    },
+    /// A subagent was started in the run's sandbox. Turns and steps of its number are its own from now on.
+    SubagentStarted {
+        /// What it is.
+        subagent: SubagentStart,
+        /// Its system prompt.
+        system: String,
+        /// Its first message.
+        message: Message,
+    },
+    /// A subagent wrote to the agent which started it.
+    SubagentSaid {
+        /// The subagent's number.
+        number: u32,
+        /// The words.
+        text: String,
+    },
+    /// The agent wrote to one of its subagents.
+    SubagentTold {
+        /// The subagent's number.
+        number: u32,
+        /// The words.
+        text: String,
+    },
+    /// The agent wants one of its subagents to end.
+    SubagentStopped {
+        /// The subagent's number.
+        number: u32,
+    },
+    /// A subagent has ended, what it left running too, and its work is where it belongs.
+    SubagentFinished {
+        /// The subagent's number.
+        number: u32,
+        /// How.
+        outcome: SubagentOutcome,
+        /// What it reports, or its last words.
+        report: String,
+        /// What became of the commits in its own working tree, where it had one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        work: Option<SubagentWork>,
     },
     /// The agent says that the work is done.
     WorkFinished {
@@ -505,6 +546,11 @@ impl EventBody {
             Self::ApprovalDecided { .. } => "approvalDecided",
             Self::SelfReviewBegun { .. } => "selfReviewBegun",
             Self::SelfReviewed { .. } => "selfReviewed",
+            Self::SubagentStarted { .. } => "subagentStarted",
+            Self::SubagentSaid { .. } => "subagentSaid",
+            Self::SubagentTold { .. } => "subagentTold",
+            Self::SubagentStopped { .. } => "subagentStopped",
+            Self::SubagentFinished { .. } => "subagentFinished",
             Self::WorkFinished { .. } => "workFinished",
             Self::DeliveryIntended { .. } => "deliveryIntended",
             Self::BranchReceived { .. } => "branchReceived",

@@ -29,6 +29,7 @@ mod run;
 mod screen;
 mod self_review;
 mod settings;
+mod subagent;
 mod task;
 mod terminal;
 #[cfg(test)]
@@ -85,6 +86,10 @@ pub use screen::{LeaseHolder, PointerButton, ScreenMessage, ViewerMessage};
 pub use self_review::{CriterionVerdict, SelfReview, SelfReviewOutcome, Verdict};
 pub use settings::{
     ChangeSettings, HostSetting, KeepKey, KeyPlace, KeySummary, Restarting, Settings, SettingsValues,
+};
+pub use subagent::{
+    SubagentOutcome, SubagentStart, SubagentSummary, SubagentWork, TURNS_OF_SUBAGENT, WorkingTree,
+    subagent_of,
 };
 pub use task::{IssueReference, Limits, Task};
 pub use terminal::{TerminalMessage, TerminalRequest, TerminalSize};

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::{Image, PullRequestId, Reviewing, RunId, SandboxId, StepId, Task, Usage, UserError};
+use crate::{
+    Image, PullRequestId, Reviewing, RunId, SandboxId, StepId, SubagentSummary, Task, Usage, UserError,
+};
 
 /// Where a run is. The supervisor's `transition` is the only place that makes the next one from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -220,12 +222,15 @@ pub struct RunSummary {
     pub suspended: bool,
     /// The branch its work is on.
     pub branch: String,
-    /// Model calls so far.
+    /// Model calls of its own agent so far.
     pub turns: u32,
-    /// Tool calls so far.
+    /// Tool calls so far, those of subagents included.
     pub steps: u32,
-    /// Tokens and money so far.
+    /// Tokens and money so far, those of subagents included.
     pub usage: Usage,
+    /// The subagents that its agent started, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subagents: Vec<SubagentSummary>,
     /// What a wall of runs shows of it.
     pub glance: Glance,
     /// What reviewing it came to so far.

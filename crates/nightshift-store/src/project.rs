@@ -2,13 +2,16 @@
 
 use nightshift_protocol::{
     CheckpointCause, Event, EventBody, Glance, Plan, PlanStepState, QueueReason, ResultPart, Reviewing,
-    RunId, RunState, RunSummary, Usage,
+    RunId, RunState, RunSummary, SubagentSummary, TURNS_OF_SUBAGENT, Usage, subagent_of,
 };
 
 use crate::reviewing::review;
 
 /// The longest title of a plan's step that is kept, in characters.
 const LONGEST_TITLE: usize = 200;
+
+/// Subagents of one run that its summary tells of at most.
+const MOST_SUBAGENTS: usize = 100;
 
 /// An event that cannot stand where it is in its run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +45,7 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
             turns: 0,
             steps: 0,
             usage: Usage::default(),
+            subagents: Vec::new(),
             glance: Glance::default(),
             reviewing: Reviewing::default(),
             last_seq: 0,
@@ -74,11 +78,39 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
             }
         }
         // A call that is asked for again after a crash keeps its number, so it is counted once.
-        EventBody::TurnRequested { turn } => run.turns = run.turns.max(*turn),
+        EventBody::TurnRequested { turn } => match subagent_of(*turn) {
+            Some(number) => {
+                let made = turn % TURNS_OF_SUBAGENT;
+                with_subagent(&mut run, number, |subagent| subagent.turns = subagent.turns.max(made));
+            }
+            None => run.turns = run.turns.max(*turn),
+        },
+        EventBody::SubagentStarted { subagent, .. } => {
+            // One that a run went back behind is started anew under the same number.
+            run.subagents.retain(|known| known.number < subagent.number);
+            if run.subagents.len() < MOST_SUBAGENTS {
+                run.subagents.push(SubagentSummary {
+                    number: subagent.number,
+                    name: subagent.name.clone(),
+                    title: subagent.title.chars().take(LONGEST_TITLE).collect(),
+                    background: subagent.background,
+                    outcome: None,
+                    turns: 0,
+                    steps: 0,
+                    started_at: event.at,
+                });
+            }
+        }
+        EventBody::SubagentFinished { number, outcome, .. } => {
+            with_subagent(&mut run, *number, |subagent| subagent.outcome = Some(outcome.clone()));
+        }
         EventBody::TurnFinished { usage, .. } | EventBody::Compacted { usage, .. } => run.usage += *usage,
         EventBody::LimitsRaised { limits } => run.task.limits = *limits,
-        EventBody::StepFinished { content, .. } => {
+        EventBody::StepFinished { step, content, .. } => {
             run.steps += 1;
+            if let Some(number) = subagent_of(step.turn) {
+                with_subagent(&mut run, number, |subagent| subagent.steps += 1);
+            }
             let picture = content.iter().rev().find_map(|part| match part {
                 ResultPart::Image { image } => Some(image.clone()),
                 ResultPart::Text { .. } => None,
@@ -102,6 +134,9 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
         | EventBody::ApprovalDecided { .. }
         | EventBody::SelfReviewBegun { .. }
         | EventBody::SelfReviewed { .. }
+        | EventBody::SubagentSaid { .. }
+        | EventBody::SubagentTold { .. }
+        | EventBody::SubagentStopped { .. }
         | EventBody::WorkFinished { .. }
         | EventBody::DeliveryIntended { .. }
         | EventBody::BranchReceived { .. }
@@ -139,6 +174,12 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
     run.last_seq = event.seq;
     run.updated_at = event.at;
     Ok(run)
+}
+
+fn with_subagent(run: &mut RunSummary, number: u32, change: impl FnOnce(&mut SubagentSummary)) {
+    if let Some(subagent) = run.subagents.iter_mut().find(|subagent| subagent.number == number) {
+        change(subagent);
+    }
 }
 
 fn glance_at(plan: &Plan, glance: &mut Glance) {

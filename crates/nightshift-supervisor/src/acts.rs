@@ -11,7 +11,7 @@ use nightshift_forge::{BundleError, Delivery, ReceiveLimits};
 use nightshift_model::{ImageSource, Progress, TurnError, TurnRequest};
 use nightshift_protocol::{
     AssistantBlock, CommitId, ErrorCode, EventBody, Image, Live, LiveBody, Message, RunId, SandboxId, StepId,
-    StopReason, Task, Usage, UserError,
+    StopReason, Task, Usage, UserError, UserPart, subagent_of,
 };
 use nightshift_sandbox::{CloneRequest, Expendable, Stall};
 use nightshift_store::Store;
@@ -33,9 +33,11 @@ use crate::watching::Slot;
 mod checkpoints;
 mod lint;
 mod self_review;
+mod subagents;
 
 pub(crate) use checkpoints::{Rename, cost};
 pub(crate) use self_review::Work;
+pub(crate) use subagents::Spawn;
 
 /// Files whose text the agent is given as the repository's guidance, in this order.
 const GUIDANCE: [&str; 2] = ["AGENTS.md", "CLAUDE.md"];
@@ -306,7 +308,12 @@ impl Acts {
         interrupt: Interrupt,
     ) -> Result<Bench, Trouble> {
         let desk = self.desk(sandbox).await?;
-        let folder = repository::folder(desk.machine.home(), &progress.task.repository);
+        let subagent = progress.subagents.of_turn(step.turn);
+        let own = subagent.and_then(|subagent| subagent.start.working_tree.as_ref());
+        let folder = match own {
+            Some(tree) => tree.folder.clone(),
+            None => repository::folder(desk.machine.home(), &progress.task.repository),
+        };
         Ok(Bench {
             run: self.run.clone(),
             step,
@@ -316,7 +323,7 @@ impl Acts {
             folder,
             branch: progress.branch.clone(),
             base: progress.task.base_commit.clone(),
-            writes: progress.writes.clone(),
+            writes: subagent.map_or(&progress.writes, |subagent| &subagent.writes).clone(),
             interrupt,
         })
     }
@@ -382,7 +389,14 @@ impl Acts {
         let folder = repository::folder(desk.machine.home(), &task.repository);
         let facts = self.prompt_facts(&desk, folder, task, branch).await?;
         let system = nightshift_agent::prompt::system(&facts);
-        let message = nightshift_agent::prompt::first_message(&facts);
+        let mut message = nightshift_agent::prompt::first_message(&facts);
+        let roster = self.roster().await?;
+        let whom = nightshift_agent::prompt::roster(&roster.definitions, &roster.rules);
+        if let Message::User { content } = &mut message
+            && !whom.is_empty()
+        {
+            content.push(UserPart::Text { text: whom });
+        }
         Ok(vec![EventBody::ConversationStarted { system, message }])
     }
 
@@ -417,21 +431,25 @@ impl Acts {
     }
 
     /// What the model is to be asked.
-    pub(crate) fn turn_request(&self, progress: &RunProgress) -> TurnRequest {
-        let conversation = progress.agent.conversation();
+    pub(crate) fn turn_request(&self, progress: &RunProgress, turn: u32) -> TurnRequest {
+        let machine = progress.machine(turn);
+        let conversation = machine.conversation();
         TurnRequest {
-            model: progress.task.model.clone(),
+            model: progress.model(turn).to_owned(),
             system: conversation.system.to_owned(),
             tools: conversation.tools.to_vec(),
             messages: conversation.messages.to_vec(),
-            max_output_tokens: progress.agent.max_output_tokens(),
+            max_output_tokens: machine.max_output_tokens(),
             clear_results_above: Some(CLEAR_ABOVE_TOKENS),
         }
     }
 
     /// What the model is to be asked for a summary of the conversation's older part.
-    pub(crate) fn summary_request(&self, progress: &RunProgress) -> TurnRequest {
-        TurnRequest { messages: progress.agent.summary_request(), ..self.turn_request(progress) }
+    pub(crate) fn summary_request(&self, progress: &RunProgress, turn: u32) -> TurnRequest {
+        TurnRequest {
+            messages: progress.machine(turn).summary_request(),
+            ..self.turn_request(progress, turn)
+        }
     }
 
     /// Has the older part of the conversation summed up. Tools the model may call in its answer are not run.
@@ -464,6 +482,8 @@ impl Acts {
 
     pub(crate) async fn ask_model(&self, turn: u32, request: TurnRequest) -> Result<Vec<EventBody>, Trouble> {
         let progress = |progress: Progress| match progress {
+            // What is live is the agent's: words of several at once would be nobody's.
+            Progress::Text(_) if subagent_of(turn).is_some() => {}
             Progress::Text(text) => {
                 let _watchers =
                     self.shared.live.send(Live { run: self.run.clone(), body: LiveBody::ModelText { text } });

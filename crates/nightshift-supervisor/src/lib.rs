@@ -44,7 +44,7 @@ pub use images::{Images, OnPhase, SetUpPhase};
 pub use lease::{IDLE, Lease};
 pub use network::NetworkSettings;
 pub use nightshift_screen::live;
-pub use progress::{Approvals, RunCheckpoints, RunProgress, SelfReviews};
+pub use progress::{Approvals, RunCheckpoints, RunProgress, SelfReviews, Subagents};
 pub use shared::{SupervisorParts, SupervisorSettings};
 pub use supervisor::{Supervisor, Webhook};
 pub use templates::Templates;

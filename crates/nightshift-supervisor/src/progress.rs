@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use nightshift_agent::{AgentEvent, AgentMachine, AgentSettings, Effect, ToolRequest};
+use nightshift_agent::{AgentEvent, AgentMachine, AgentSettings, Effect, SpawnRequest, ToolRequest};
 use nightshift_protocol::{
     CheckpointCause, CheckpointId, CommitId, EnvironmentId, ErrorCode, Event, EventBody, Evidence,
     FeedbackAnswer, Image, IntendedWrite, OffsetDateTime, PauseReason, Plan, ResultPart, RunId, RunState,
@@ -18,11 +18,14 @@ use crate::transition::Stage;
 mod approvals;
 mod checkpoints;
 mod self_review;
+pub(crate) mod subagents;
 
 pub use approvals::Approvals;
 pub use checkpoints::RunCheckpoints;
 pub(crate) use checkpoints::road_to;
 pub use self_review::SelfReviews;
+pub(crate) use subagents::Ended;
+pub use subagents::Subagents;
 
 /// Pictures of the screen that are remembered for a recording.
 const SCREENSHOTS: usize = 12;
@@ -68,6 +71,8 @@ pub struct RunProgress {
     pub approvals: Approvals,
     /// What critics found of the work.
     pub self_reviews: SelfReviews,
+    /// The subagents its agent started.
+    pub subagents: Subagents,
     /// How far its delivery is.
     pub delivery: DeliveryProgress,
     /// The newest pictures of its screen, oldest first.
@@ -111,6 +116,8 @@ pub enum Readiness {
 pub struct OpenStep {
     /// Which one.
     pub step: StepId,
+    /// The id of the model's call.
+    pub call: String,
     /// The file it was going to write.
     pub write: Option<IntendedWrite>,
     /// Whether it takes an earlier write back.
@@ -119,6 +126,32 @@ pub struct OpenStep {
     pub command: Option<String>,
     /// Whether a person interrupted it.
     pub interrupted: bool,
+}
+
+impl OpenStep {
+    fn of(step: StepId, call: &ToolCall, write: Option<IntendedWrite>) -> Self {
+        let command = (call.name == "shell").then(|| call.input["command"].as_str()).flatten();
+        Self {
+            step,
+            call: call.id.clone(),
+            write,
+            undoes: call.name == "edit" && call.input["action"] == "undo",
+            command: command.map(str::to_owned),
+            interrupted: false,
+        }
+    }
+
+    /// Notes what it wrote among the writes that are not undone.
+    fn close(self, outcome: ToolOutcome, writes: &mut Vec<IntendedWrite>) {
+        let Some(write) = self.write.filter(|_| outcome == ToolOutcome::Done) else { return };
+        if self.undoes {
+            if let Some(undone) = writes.iter().rposition(|earlier| earlier.path == write.path) {
+                writes.remove(undone);
+            }
+        } else {
+            writes.push(write);
+        }
+    }
 }
 
 /// A command that ran to its end.
@@ -216,6 +249,24 @@ pub(crate) enum Action {
     BeginSelfReview(u32),
     /// Take back what the critic changed, and note what it found.
     EndSelfReview(SelfReview),
+    /// Start a subagent.
+    BeginSubagent {
+        /// The step that wants it.
+        step: StepId,
+        /// The call.
+        call: ToolCall,
+        /// What it is.
+        spawn: SpawnRequest,
+    },
+    /// End what a subagent left running, bring its work to where it belongs, and note its report.
+    EndSubagent {
+        /// Its number.
+        number: u32,
+        /// How it ended.
+        ended: Ended,
+    },
+    /// Let the subagents work until the agent can go on.
+    AwaitSubagents,
     /// Take note that the agent is done.
     FinishWork(Finished),
     /// Bring the work to its forge.
@@ -300,6 +351,7 @@ impl RunProgress {
             finished: None,
             approvals: Approvals::default(),
             self_reviews: SelfReviews::default(),
+            subagents: Subagents::default(),
             delivery: DeliveryProgress::of(task),
             screenshots: VecDeque::new(),
             turns: 0,
@@ -322,10 +374,15 @@ impl RunProgress {
         self.count_time(event);
         self.apply_to_checkpoints(event);
         self.delivery.apply(&event.body);
-        if self.apply_to_self_review(&event.body) {
-            return;
+        if !self.apply_to_subagents(&event.body) && !self.apply_to_self_review(&event.body) {
+            self.apply_to_agent(&event.body);
         }
-        match &event.body {
+        self.balance();
+    }
+
+    /// Takes in what an event says of the run and its own agent.
+    fn apply_to_agent(&mut self, body: &EventBody) {
+        match body {
             EventBody::StateChanged { state } => self.enter(state),
             EventBody::SandboxRequested { sandbox } => {
                 self.sandbox = Some(Sandbox { id: sandbox.clone(), readiness: Readiness::Requested });
@@ -363,14 +420,7 @@ impl RunProgress {
                 self.tell(AgentEvent::Compacted { turn: *turn, summary: summary.clone(), usage: *usage });
             }
             EventBody::StepIntended { step, call, write } => {
-                let command = (call.name == "shell").then(|| call.input["command"].as_str()).flatten();
-                self.open_step = Some(OpenStep {
-                    step: *step,
-                    write: write.clone(),
-                    undoes: call.name == "edit" && call.input["action"] == "undo",
-                    command: command.map(str::to_owned),
-                    interrupted: false,
-                });
+                self.open_step = Some(OpenStep::of(*step, call, write.clone()));
             }
             EventBody::ApprovalDecided { step, decision } => {
                 self.approvals.note(*step, decision.clone());
@@ -429,6 +479,11 @@ impl RunProgress {
             EventBody::RunSubmitted { .. }
             | EventBody::SelfReviewBegun { .. }
             | EventBody::SelfReviewed { .. }
+            | EventBody::SubagentStarted { .. }
+            | EventBody::SubagentSaid { .. }
+            | EventBody::SubagentTold { .. }
+            | EventBody::SubagentStopped { .. }
+            | EventBody::SubagentFinished { .. }
             | EventBody::NetworkOpened { .. }
             | EventBody::ConnectionsRecorded { .. }
             | EventBody::TurnRetried { .. }
@@ -470,17 +525,10 @@ impl RunProgress {
 
     fn close_step(&mut self, open: OpenStep, outcome: ToolOutcome, exit_code: Option<i32>) {
         // What the critic ran backs its verdict, and is not what the agent did.
-        if let Some(command) = open.command.filter(|_| !self.self_reviews.is_under_way()) {
-            self.commands.push(RanCommand { step: open.step, command, exit_code });
+        if let Some(command) = open.command.as_ref().filter(|_| !self.self_reviews.is_under_way()) {
+            self.commands.push(RanCommand { step: open.step, command: command.clone(), exit_code });
         }
-        let Some(write) = open.write.filter(|_| outcome == ToolOutcome::Done) else { return };
-        if open.undoes {
-            if let Some(undone) = self.writes.iter().rposition(|earlier| earlier.path == write.path) {
-                self.writes.remove(undone);
-            }
-        } else {
-            self.writes.push(write);
-        }
+        open.close(outcome, &mut self.writes);
     }
 
     fn keep_screenshots(&mut self, content: &[ResultPart]) {
@@ -521,13 +569,13 @@ impl RunProgress {
     fn enter(&mut self, state: &RunState) {
         self.state = state.clone();
         match state {
-            RunState::Paused { reason } => self.tell(AgentEvent::Paused { reason: reason.clone() }),
+            RunState::Paused { reason } => self.tell_all(AgentEvent::Paused { reason: reason.clone() }),
             // It changes nothing for an agent that was not paused.
             RunState::Working => {
-                self.tell(AgentEvent::Resumed);
+                self.tell_all(AgentEvent::Resumed);
                 self.tell_untold();
             }
-            RunState::Cancelled | RunState::Failed { .. } => self.tell(AgentEvent::Cancelled),
+            RunState::Cancelled | RunState::Failed { .. } => self.tell_all(AgentEvent::Cancelled),
             RunState::Queued { .. }
             | RunState::Preparing { .. }
             | RunState::Waiting { .. }
@@ -556,13 +604,19 @@ impl RunProgress {
         let _effects = self.agent.handle(event);
     }
 
+    /// Tells the agent and its subagents.
+    fn tell_all(&mut self, event: AgentEvent) {
+        self.subagents.tell(&event);
+        self.tell(event);
+    }
+
     /// Time passes for the task's limit only while its agent works and an owner is there.
     fn count_time(&mut self, event: &Event) {
         let working = matches!(self.state, RunState::Working) && !self.taken_over;
         let resumed = matches!(event.body, EventBody::OwnerResumed { .. });
         if working && !resumed && event.at > self.last_at {
             self.worked += event.at - self.last_at;
-            self.tell(AgentEvent::TimeUsed { seconds: self.seconds() });
+            self.tell_all(AgentEvent::TimeUsed { seconds: self.seconds() });
         }
         self.last_at = event.at;
     }
@@ -619,6 +673,9 @@ pub(crate) fn next(progress: &RunProgress) -> Action {
 }
 
 fn next_of_agent(progress: &RunProgress) -> Action {
+    if let Some(action) = progress.next_for_subagents() {
+        return action;
+    }
     let Some(effect) = progress.agent.outstanding().into_iter().next() else {
         return Action::Fail(UserError::new(
             ErrorCode::Internal,
@@ -636,6 +693,9 @@ fn next_of_agent(progress: &RunProgress) -> Action {
             Action::AskModel { turn, intention }
         }
         Effect::Compact { turn } => Action::Compact { turn },
+        Effect::RunTool { step, call, request: ToolRequest::Spawn(spawn) } => {
+            progress.next_for_spawn(step).unwrap_or(Action::BeginSubagent { step, call, spawn })
+        }
         Effect::RunTool { step, call, request } => progress.run_if_allowed(step, call, request),
         Effect::Answer { step, call, outcome, content } => {
             Action::AnswerStep { step, call, outcome, content }
@@ -646,10 +706,11 @@ fn next_of_agent(progress: &RunProgress) -> Action {
             Action::FinishWork(Finished { title, summary, not_verified, answers })
         }
         Effect::Fail { error } => Action::Fail(error),
-        // They are dealt with above: only a critic judges.
-        Effect::Judge { .. } | Effect::GiveUp { .. } => Action::Fail(UserError::new(
+        Effect::AwaitSubagents => Action::AwaitSubagents,
+        // They are dealt with above: only a critic judges, and a subagent reports.
+        Effect::Judge { .. } | Effect::Report { .. } | Effect::GiveUp { .. } => Action::Fail(UserError::new(
             ErrorCode::Internal,
-            "a verdict was given while nothing was reviewed",
+            "a verdict or a report was given by the run's own agent",
             "This is a defect of Nightshift; please report it.",
         )),
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use nightshift_channel::{Channel, Command, FileError, GuestUser, Input, JobId, JobStatus, Signal};
-use nightshift_protocol::{CommitId, RunId};
+use nightshift_protocol::{CommitId, RunId, SubagentWork, WorkingTree};
 use tokio::io::AsyncReadExt;
 
 use crate::tools::job_id;
@@ -201,6 +201,94 @@ pub(crate) async fn put_back(
         branch = quoted(branch),
     );
     run_script(channel, run.as_str(), "put-back", "putting the work back", &script).await.map(drop)
+}
+
+/// Makes a working tree of its own for a subagent, on a new branch at the agent's newest commit. Done twice, it begins anew.
+pub(crate) async fn add_working_tree(
+    channel: &Channel,
+    run: &RunId,
+    folder: &str,
+    tree: &WorkingTree,
+) -> Result<(), TransferError> {
+    let script = format!(
+        "set -e\ncd {folder}\ngit worktree remove --force {own} 2>/dev/null || rm -rf {own}\ngit worktree prune\n\
+         mkdir -p \"$(dirname {own})\"\ngit worktree add -q --force -B {branch} {own} HEAD\n\
+         git update-ref refs/{branch}/base HEAD\nrm -f \"$(git rev-parse --git-common-dir)/{kept}\"\n",
+        kept = kept(tree),
+        folder = quoted(folder),
+        own = quoted(&tree.folder),
+        branch = quoted(&tree.branch),
+    );
+    run_script(channel, run.as_str(), "add-tree", "making a working tree", &script).await.map(drop)
+}
+
+/// Brings the commits of a subagent's working tree onto the agent's branch and removes the tree; what is not committed in it is
+/// committed first. They are rebased in the subagent's own tree, where a conflict disturbs nobody, and the agent's branch only
+/// goes forward to them. Where that is not possible its branch stays and the tree goes. Done twice, the second finds it done.
+pub(crate) async fn bring_home(
+    channel: &Channel,
+    run: &RunId,
+    folder: &str,
+    branch: &str,
+    tree: &WorkingTree,
+    title: &str,
+) -> Result<SubagentWork, TransferError> {
+    let author: String =
+        AUTHOR.iter().map(|(key, value)| format!("-c {} ", quoted(&format!("{key}={value}")))).collect();
+    let script = format!(
+        "cd {folder} || exit 9
+base=refs/{plain_branch}/base
+kept=$(cd \"$(git rev-parse --git-common-dir)\" && pwd)/{kept}
+if [ -f \"$kept\" ]; then cat \"$kept\"; exit 0; fi
+if [ -d {own} ]; then (
+  cd {own} || exit 9
+  rm -f \"$(git rev-parse --git-dir)/index.lock\"
+  git rebase --abort
+  if [ -n \"$(git status --porcelain)\" ]; then git add -A && git {author}commit -q --no-verify -m {title}; fi
+  git checkout -q {own_branch}
+) >/dev/null 2>&1; fi
+count=$(git rev-list --count \"$base..refs/heads/{plain_branch}\" 2>/dev/null || echo 0)
+head=$(git rev-parse HEAD)
+if [ \"$count\" = 0 ]; then said=nothing
+elif [ \"$(git rev-parse --abbrev-ref HEAD)\" != {branch} ]; then said=\"The agent's working tree is on another branch.\"
+elif ! said=$(cd {own} && git {author}rebase --onto \"$head\" \"$base\" 2>&1); then (cd {own} && git rebase --abort >/dev/null 2>&1)
+elif ! said=$(git update-ref \"$base\" \"$head\" && git merge --ff-only -q {own_branch} 2>&1); then :
+else said=joined; fi
+mkdir -p \"$(dirname \"$kept\")\"
+printf '%s\\n%s' \"$count\" \"$said\" > \"$kept.new\" && mv \"$kept.new\" \"$kept\"
+git worktree remove --force {own} 2>/dev/null || rm -rf {own}
+git worktree prune
+if [ \"$said\" = nothing ] || [ \"$said\" = joined ]; then git branch -q -D {own_branch} 2>/dev/null; fi
+git update-ref -d \"$base\"
+cat \"$kept\"
+",
+        kept = kept(tree),
+        folder = quoted(folder),
+        own = quoted(&tree.folder),
+        own_branch = quoted(&tree.branch),
+        plain_branch = tree.branch,
+        branch = quoted(branch),
+        title = quoted(&format!("Work of a subagent: {}", title.replace(char::is_control, " "))),
+    );
+    let said =
+        run_script(channel, run.as_str(), "bring-home", "bringing a subagent's work home", &script).await?;
+    Ok(work_of(&said))
+}
+
+/// Where in the repository's own folder it is kept what became of a working tree: who asks again is answered the same.
+fn kept(tree: &WorkingTree) -> String {
+    format!("nightshift-subagents/{}", tree.branch.rsplit('/').next().unwrap_or_default())
+}
+
+/// Reads what the script printed: how many commits there are, and what became of them.
+fn work_of(said: &str) -> SubagentWork {
+    let (count, said) = said.split_once('\n').unwrap_or((said, ""));
+    let commits = count.trim().parse().unwrap_or(0);
+    match said.trim() {
+        "nothing" => SubagentWork::Nothing,
+        "joined" => SubagentWork::Joined { commits },
+        why => SubagentWork::Apart { commits, why: nightshift_agent::shorten(why, 2_000) },
+    }
 }
 
 /// Takes the commits on `branch` since `base` out of the sandbox into the file `to`.

@@ -25,6 +25,7 @@ use crate::progress::{Action, Finished, Intention, Readiness, RunProgress, Sandb
 
 use self::refusals::Wished;
 use self::room::Shortage;
+use self::subagents::Beside;
 use crate::repository::Placement;
 use crate::shared::Shared;
 use crate::tools::{self, Interrupter, StepEnd};
@@ -38,6 +39,7 @@ mod refusals;
 mod reviews;
 mod room;
 mod self_review;
+mod subagents;
 
 /// How often the channel or the screen may be cut in a row before the run pauses.
 const CUTS: u32 = 3;
@@ -120,6 +122,8 @@ pub(crate) struct Driver {
     rests: bool,
     /// The way to the step under way.
     interrupter: Option<Interrupter>,
+    /// What subagents do.
+    beside: Beside,
     /// What happened and is not written yet: it is written with the next intention, before anything else is done, so
     /// that a turn costs few waits for the disk.
     unwritten: Vec<EventBody>,
@@ -139,6 +143,7 @@ impl Driver {
             cuts: 0,
             rests: false,
             interrupter: None,
+            beside: Beside::default(),
             unwritten: Vec::new(),
             short_of: Shortage::default(),
         }
@@ -156,10 +161,16 @@ impl Driver {
         self.take_room_again().await;
         loop {
             let action = next(&self.progress);
+            self.let_go_beside(&action);
             if !writes_first(&action) {
                 self.write_down().await?;
             }
             match action {
+                Action::AwaitSubagents => {
+                    if !self.await_subagents().await? {
+                        return Ok(());
+                    }
+                }
                 Action::Rest => {
                     self.room = None;
                     // What rests is kept for a moment, and then folded again when somebody asks.
@@ -260,17 +271,25 @@ impl Driver {
     /// Waits for an effect and meanwhile takes wishes; `None` when a wish interrupted it.
     async fn wait_for(
         &mut self,
-        mut effect: Effect,
+        effect: Effect,
     ) -> Result<Option<Result<Vec<EventBody>, Trouble>>, AppendError> {
+        let mut effect =
+            if self.progress.subagents.are_running() { subagents::apart(effect) } else { effect };
         let asides = self.acts.asides();
         let mut asides = asides.lock().await;
         let acts = Arc::clone(&self.acts);
         let mut stalled = Box::pin(acts.stalled(self.sandbox_at_work()));
+        self.begin_beside().await?;
         loop {
             tokio::select! {
                 biased;
                 Some(aside) = asides.recv() => {
                     self.append(vec![aside]).await?;
+                }
+                ended = self.beside.ended() => {
+                    if self.take_beside(ended).await? == Flow::Interrupted {
+                        return Ok(None);
+                    }
                 }
                 outcome = &mut effect => {
                     while let Ok(aside) = asides.try_recv() {
@@ -282,6 +301,7 @@ impl Driver {
                     if self.take(request).await? == Flow::Interrupted {
                         return Ok(None);
                     }
+                    self.begin_beside().await?;
                 }
                 stall = &mut stalled => {
                     let error = trouble::stalled(&stall);
@@ -296,7 +316,9 @@ impl Driver {
     async fn begin(&mut self, action: Action) -> Result<Option<Effect>, AppendError> {
         let acts = Arc::clone(&self.acts);
         Ok(match action {
-            Action::Rest | Action::AwaitPerson => None,
+            Action::Rest | Action::AwaitPerson | Action::AwaitSubagents => None,
+            Action::BeginSubagent { step, call, spawn } => Some(self.begin_subagent(step, call, spawn)),
+            Action::EndSubagent { number, ended } => self.end_subagent(number, ended),
             Action::BringBase(base) => {
                 let (task, _, sandbox) = self.task_and_sandbox();
                 Some(Box::pin(async move { acts.bring_base(sandbox.as_ref(), &task, base).await }))
@@ -363,12 +385,12 @@ impl Driver {
                 if intention == Intention::New {
                     self.append(vec![EventBody::TurnRequested { turn }]).await?;
                 }
-                let request = acts.turn_request(&self.progress);
+                let request = acts.turn_request(&self.progress, turn);
                 Some(Box::pin(async move { acts.ask_model(turn, request).await }))
             }
             Action::Compact { turn } => {
                 self.append(vec![EventBody::CompactionRequested { turn }]).await?;
-                let request = acts.summary_request(&self.progress);
+                let request = acts.summary_request(&self.progress, turn);
                 Some(Box::pin(async move { acts.compact(turn, request).await }))
             }
             Action::RunStep { step, call, request, intention } => {
@@ -475,6 +497,13 @@ impl Driver {
         request: nightshift_agent::ToolRequest,
         intention: Intention,
     ) -> Result<Option<Effect>, AppendError> {
+        if let Some(mut end) = self.progress.answer_of_subagents(step, &request) {
+            let mut bodies = vec![EventBody::StepIntended { step, call: call.clone(), write: None }];
+            bodies.extend(std::mem::take(&mut end.notes));
+            bodies.push(finished(step, &call, end, Duration::ZERO));
+            self.append(bodies).await?;
+            return Ok(None);
+        }
         let again = Action::RunStep {
             step,
             call: call.clone(),
@@ -482,7 +511,7 @@ impl Driver {
             intention: intention.clone(),
         };
         let sandbox = self.progress.sandbox.as_ref().map(|sandbox| sandbox.id.clone());
-        let begun = self.progress.open_step.as_ref().is_some_and(|open| open.interrupted);
+        let begun = self.progress.open_step_of(step).is_some_and(|open| open.interrupted);
         let (interrupter, interrupt) = Interrupter::new(begun);
         self.interrupter = Some(interrupter);
         let bench = match self.acts.bench(sandbox.as_ref(), step, &self.progress, interrupt).await {
@@ -756,6 +785,9 @@ fn writes_first(action: &Action) -> bool {
         | Action::Fail(_)
         | Action::BeginSelfReview(_)
         | Action::EndSelfReview(_)
+        | Action::BeginSubagent { .. }
+        | Action::EndSubagent { .. }
+        | Action::AwaitSubagents
         | Action::FinishWork(_)
         | Action::Deliver(_)
         | Action::StopSandbox(_)

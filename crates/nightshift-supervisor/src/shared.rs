@@ -82,6 +82,8 @@ pub struct SupervisorSettings {
     pub scratch: PathBuf,
     /// Which commands of a task need a person's yes.
     pub approval: Approval,
+    /// Rules which agent is for what, in every repository; they come before a repository's own.
+    pub routing: Vec<String>,
     /// How work is delivered.
     pub delivery: DeliverySettings,
 }

@@ -539,7 +539,7 @@ impl Supervisor {
 }
 
 /// The most that a token may cost by a price.
-fn dearest(price: Price) -> CallPrice {
+pub(crate) fn dearest(price: Price) -> CallPrice {
     let long = price.long.map_or(price.rates, |long| long.rates);
     let of = |rates: Rates| rates.input.max(rates.cache_write).max(rates.cache_read);
     CallPrice { input: of(price.rates).max(of(long)), output: price.rates.output.max(long.output) }

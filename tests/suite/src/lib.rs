@@ -332,6 +332,7 @@ impl Owner {
                 registries,
                 scratch: folder.join("data/scratch"),
                 approval: nightshift_protocol::Approval::default(),
+                routing: Vec::new(),
                 delivery,
             },
             std::env::var_os("PATH"),

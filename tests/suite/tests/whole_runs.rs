@@ -2,6 +2,7 @@
 
 mod approvals;
 mod self_reviews;
+mod subagents;
 
 use nightshift_protocol::{EventBody, ResultPart, RunState};
 use serde_json::json;

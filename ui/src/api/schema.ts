@@ -1772,6 +1772,56 @@ export type components = {
             /** @enum {string} */
             readonly type: "selfReviewed";
         } | {
+            /** @description Its first message. */
+            readonly message: components["schemas"]["Message"];
+            /** @description What it is. */
+            readonly subagent: components["schemas"]["SubagentStart"];
+            /** @description Its system prompt. */
+            readonly system: string;
+            /** @enum {string} */
+            readonly type: "subagentStarted";
+        } | {
+            /**
+             * Format: int32
+             * @description The subagent's number.
+             */
+            readonly number: number;
+            /** @description The words. */
+            readonly text: string;
+            /** @enum {string} */
+            readonly type: "subagentSaid";
+        } | {
+            /**
+             * Format: int32
+             * @description The subagent's number.
+             */
+            readonly number: number;
+            /** @description The words. */
+            readonly text: string;
+            /** @enum {string} */
+            readonly type: "subagentTold";
+        } | {
+            /**
+             * Format: int32
+             * @description The subagent's number.
+             */
+            readonly number: number;
+            /** @enum {string} */
+            readonly type: "subagentStopped";
+        } | {
+            /**
+             * Format: int32
+             * @description The subagent's number.
+             */
+            readonly number: number;
+            /** @description How. */
+            readonly outcome: components["schemas"]["SubagentOutcome"];
+            /** @description What it reports, or its last words. */
+            readonly report: string;
+            /** @enum {string} */
+            readonly type: "subagentFinished";
+            readonly work?: components["schemas"]["SubagentWork"] | null;
+        } | {
             /** @description What could not be verified, possibly empty. */
             readonly notVerified: string;
             /** @description What was done and why, for its reader. */
@@ -3051,16 +3101,18 @@ export type components = {
             readonly state: components["schemas"]["RunState"];
             /**
              * Format: int32
-             * @description Tool calls so far.
+             * @description Tool calls so far, those of subagents included.
              */
             readonly steps: number;
+            /** @description The subagents that its agent started, in order. */
+            readonly subagents?: readonly components["schemas"]["SubagentSummary"][];
             /** @description Whether the sandbox is suspended to disk. */
             readonly suspended?: boolean;
             /** @description The task it is an attempt at. */
             readonly task: components["schemas"]["Task"];
             /**
              * Format: int32
-             * @description Model calls so far.
+             * @description Model calls of its own agent so far.
              */
             readonly turns: number;
             /**
@@ -3068,7 +3120,7 @@ export type components = {
              * @description When its newest event happened.
              */
             readonly updatedAt: string;
-            /** @description Tokens and money so far. */
+            /** @description Tokens and money so far, those of subagents included. */
             readonly usage: components["schemas"]["Usage"];
         };
         /** @description How a sandbox was made and how long it took. */
@@ -3478,6 +3530,116 @@ export type components = {
             /** @enum {string} */
             readonly type: "other";
         };
+        /** @description How a subagent ended. */
+        readonly SubagentOutcome: {
+            /** @enum {string} */
+            readonly type: "reported";
+        } | {
+            /** @description Why, in one sentence. */
+            readonly reason: string;
+            /** @enum {string} */
+            readonly type: "gaveUp";
+        };
+        /** @description A subagent as it was started. */
+        readonly SubagentStart: {
+            /** @description The definition's name. */
+            readonly agent: string;
+            /** @description Whether the agent which started it goes on meanwhile. */
+            readonly background: boolean;
+            /** @description The file that defines it; `None` for the one that is built in. */
+            readonly definition?: string | null;
+            /**
+             * Format: int64
+             * @description What a token that the model reads may cost at most, in thousandths of a US dollar for a million, where that is known.
+             */
+            readonly inputPrice?: number | null;
+            /**
+             * Format: int64
+             * @description Tokens of the task's that it may use, where it has a smaller share.
+             */
+            readonly maxTokens?: number | null;
+            /**
+             * Format: int32
+             * @description Model calls it may make.
+             */
+            readonly maxTurns: number;
+            /** @description Its model. */
+            readonly model: string;
+            /** @description Its name in the run: its definition's and its number, for example `reviewer-1`. */
+            readonly name: string;
+            /**
+             * Format: int32
+             * @description Its number in the run, from 1.
+             */
+            readonly number: number;
+            /**
+             * Format: int64
+             * @description What a token that it writes may cost at most, likewise.
+             */
+            readonly outputPrice?: number | null;
+            /** @description The routing rule that it was started for, where one was named. */
+            readonly rule?: string | null;
+            /** @description The step that started it. */
+            readonly step: components["schemas"]["StepId"];
+            /** @description What it is to do, in a few words. */
+            readonly title: string;
+            /** @description The tools it has. */
+            readonly tools: readonly string[];
+            readonly workingTree?: components["schemas"]["WorkingTree"] | null;
+        };
+        /** @description How a subagent stands, for lists. */
+        readonly SubagentSummary: {
+            /** @description Whether the agent which started it goes on meanwhile. */
+            readonly background: boolean;
+            /** @description Its name in the run. */
+            readonly name: string;
+            /**
+             * Format: int32
+             * @description Its number in the run, from 1.
+             */
+            readonly number: number;
+            readonly outcome?: components["schemas"]["SubagentOutcome"] | null;
+            /**
+             * Format: date-time
+             * @description When it was started.
+             */
+            readonly startedAt: string;
+            /**
+             * Format: int32
+             * @description Tool calls so far.
+             */
+            readonly steps: number;
+            /** @description What it is to do, in a few words. */
+            readonly title: string;
+            /**
+             * Format: int32
+             * @description Model calls so far.
+             */
+            readonly turns: number;
+        };
+        /** @description What became of the commits in a subagent's own working tree. */
+        readonly SubagentWork: {
+            /** @enum {string} */
+            readonly type: "nothing";
+        } | {
+            /**
+             * Format: int32
+             * @description How many there are.
+             */
+            readonly commits: number;
+            /** @enum {string} */
+            readonly type: "joined";
+        } | {
+            /**
+             * Format: int32
+             * @description How many there are.
+             */
+            readonly commits: number;
+            /** @enum {string} */
+            readonly type: "apart";
+            /** @description What git said, shortened. */
+            readonly why: string;
+        };
         /** @description The task and the run that were made. */
         readonly SubmitReply: {
             /** @description The branch the work will be on. */
@@ -3859,6 +4021,13 @@ export type components = {
             /** @enum {string} */
             readonly type: "getClipboard";
         };
+        /** @description A working tree of the run's repository in its sandbox, beside the agent's own (git-worktree(1)). */
+        readonly WorkingTree: {
+            /** @description The branch that is checked out in it. */
+            readonly branch: string;
+            /** @description Its folder. */
+            readonly folder: string;
+        };
     };
     responses: never;
     parameters: never;
@@ -4001,6 +4170,10 @@ export type StatisticsBy = components['schemas']['StatisticsBy'];
 export type StatisticsRow = components['schemas']['StatisticsRow'];
 export type StepId = components['schemas']['StepId'];
 export type StopReason = components['schemas']['StopReason'];
+export type SubagentOutcome = components['schemas']['SubagentOutcome'];
+export type SubagentStart = components['schemas']['SubagentStart'];
+export type SubagentSummary = components['schemas']['SubagentSummary'];
+export type SubagentWork = components['schemas']['SubagentWork'];
 export type SubmitReply = components['schemas']['SubmitReply'];
 export type SubmitTask = components['schemas']['SubmitTask'];
 export type SuspendReason = components['schemas']['SuspendReason'];
@@ -4024,6 +4197,7 @@ export type UserError = components['schemas']['UserError'];
 export type UserPart = components['schemas']['UserPart'];
 export type Verdict = components['schemas']['Verdict'];
 export type ViewerMessage = components['schemas']['ViewerMessage'];
+export type WorkingTree = components['schemas']['WorkingTree'];
 export type $defs = Record<string, never>;
 export interface operations {
     readonly artifact: {

@@ -117,6 +117,12 @@ export function wordsOf(tool: string, input: unknown): StepWords {
       return computer(fields);
     case 'browser':
       return browser(fields);
+    case 'spawn':
+      return plain('other', 'Start a subagent', firstLine(text(fields, 'title')));
+    case 'subagents':
+      return plain('other', { list: 'Look at subagents', message: 'Write to', stop: 'Stop' }[text(fields, 'action')] ?? 'Subagents', text(fields, 'name'));
+    case 'tell':
+      return plain('other', 'Tell', firstLine(text(fields, 'text')));
     case 'plan':
       return plain('plan', 'Update the plan', '');
     case 'evidence':

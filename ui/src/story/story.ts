@@ -13,6 +13,8 @@ export interface Step {
   /** The event with its outcome; `null` while it is under way. */
   endSeq: number | null;
   turn: number;
+  /** The subagent whose step it is; `null` where it is the run's own agent's. */
+  by: string | null;
   tool: string;
   input: unknown;
   kind: StepKind;
@@ -44,7 +46,9 @@ export interface Note {
 export interface Said {
   seq: number;
   at: string;
-  who: 'person' | 'agent' | 'critic' | 'question';
+  who: 'person' | 'agent' | 'critic' | 'question' | 'subagent';
+  /** Which subagent. */
+  by?: string;
   text: string;
 }
 
@@ -83,6 +87,8 @@ export interface Story {
   selfReviews: { seq: number; review: SelfReview }[];
   /** Whether turns are a critic's now. */
   critic: boolean;
+  /** The names of subagents by their numbers. */
+  subagents: Map<number, string>;
   checkpoints: Checkpoint[];
   turns: { seq: number; at: string; turn: number; usage: Usage; model: string }[];
   finished: { title: string; summary: string; notVerified: string } | null;
@@ -108,6 +114,7 @@ export function emptyStory(): Story {
     evidence: [],
     selfReviews: [],
     critic: false,
+    subagents: new Map(),
     checkpoints: [],
     turns: [],
     finished: null,
@@ -115,6 +122,15 @@ export function emptyStory(): Story {
     hasSandbox: false,
     byId: new Map(),
   };
+}
+
+/** Turns of subagent number N are numbered from N times this on. */
+const TURNS_OF_SUBAGENT = 10_000;
+
+/** The subagent whose turn it is; `null` where it is the run's own agent's. */
+function whose(story: Story, turn: number): string | null {
+  const number = Math.floor(turn / TURNS_OF_SUBAGENT);
+  return number === 0 ? null : (story.subagents.get(number) ?? `subagent ${number}`);
 }
 
 /** What became of an event: taken, known already, or too early because one before it is missing. */
@@ -164,8 +180,8 @@ export function tell(story: Story, event: RunEvent): Told {
   const note = (text: string, tone: NoteTone = 'plain') => {
     story.rows.push({ type: 'note', seq, note: { seq, at, text, tone } });
   };
-  const say = (who: Said['who'], text: string) => {
-    const said: Said = { seq, at, who, text };
+  const say = (who: Said['who'], text: string, by?: string) => {
+    const said: Said = { seq, at, who, text, ...(by === undefined ? {} : { by }) };
     story.said.push(said);
     story.rows.push({ type: 'said', seq, said });
   };
@@ -202,7 +218,9 @@ export function tell(story: Story, event: RunEvent): Told {
       story.turns.push({ seq, at, turn: event.turn, usage: event.usage, model: event.model });
       if (event.message.type === 'assistant') {
         const words = event.message.blocks.flatMap((block) => (block.type === 'text' && block.text.trim() !== '' ? [block.text.trim()] : []));
-        if (words.length > 0) say(story.critic ? 'critic' : 'agent', words.join('\n\n'));
+        const by = whose(story, event.turn);
+        if (words.length > 0 && by !== null) say('subagent', words.join('\n\n'), by);
+        else if (words.length > 0) say(story.critic ? 'critic' : 'agent', words.join('\n\n'));
       }
       break;
     }
@@ -213,6 +231,7 @@ export function tell(story: Story, event: RunEvent): Told {
         at,
         endSeq: null,
         turn: Number.parseInt(event.step, 10) || 0,
+        by: whose(story, Number.parseInt(event.step, 10) || 0),
         tool: event.call.name,
         input: event.call.input,
         ...wordsOf(event.call.name, event.call.input),
@@ -266,6 +285,25 @@ export function tell(story: Story, event: RunEvent): Told {
       story.selfReviews.push({ seq, review: event.review });
       note(`Self-review, round ${event.review.round}: ${outcomeWords(event.review)}`, outcomeTone(event.review));
       break;
+    case 'subagentStarted': {
+      const { number, name, title, background, rule } = event.subagent;
+      story.subagents.set(number, name);
+      note(`${name} works${background ? ' beside the agent' : ''}: ${title}${rule == null ? '' : ` (rule: ${rule})`}`, 'lamp');
+      break;
+    }
+    case 'subagentSaid':
+      say('subagent', event.text, story.subagents.get(event.number) ?? `subagent ${event.number}`);
+      break;
+    case 'subagentTold':
+      note(`To ${story.subagents.get(event.number) ?? `subagent ${event.number}`}: ${event.text}`);
+      break;
+    case 'subagentFinished': {
+      const name = story.subagents.get(event.number) ?? `subagent ${event.number}`;
+      const commits = event.work != null && event.work.type !== 'nothing' ? `${event.work.commits} ${event.work.commits === 1 ? 'commit' : 'commits'} ${event.work.type === 'joined' ? 'joined' : 'apart'}` : '';
+      const how = event.outcome.type === 'reported' ? 'reported' : `ended without a report: ${event.outcome.reason}`;
+      note(`${name} ${how}${commits === '' ? '' : `; ${commits}`}`, event.outcome.type === 'reported' && event.work?.type !== 'apart' ? 'good' : 'bad');
+      break;
+    }
     case 'workFinished':
       story.finished = { title: event.title, summary: event.summary, notVerified: event.notVerified };
       break;

@@ -133,6 +133,12 @@ impl AgentMachine {
                 let _ = writeln!(text, "- {} ({state})", step.title);
             }
         }
+        if !self.running.is_empty() {
+            text.push_str("\n## Subagents that work for you\n\n");
+            for name in &self.running {
+                let _ = writeln!(text, "- {name}");
+            }
+        }
         if !self.record.files().is_empty() {
             text.push_str("\n## Files you changed with the edit tool\n\n");
             for file in self.record.files() {

@@ -46,16 +46,17 @@ impl AgentMachine {
     pub(super) fn first_turn(&self) -> u32 {
         match self.part {
             Part::Worker => 1,
-            Part::Critic { first, .. } => first,
+            Part::Critic { first, .. } | Part::Subagent { first, .. } => first,
         }
     }
 
     /// The number of a call that was not made yet.
-    fn next_turn(&self) -> u32 {
+    pub(super) fn next_turn(&self) -> u32 {
         match &self.position {
             Position::New | Position::Failed(_) | Position::Cancelled => self.first_turn(),
             Position::Ready { turn }
             | Position::Compacting { turn }
+            | Position::Resting { turn }
             | Position::Leaving { turn, .. }
             | Position::Finished { turn, .. } => *turn,
             Position::Asking { turn } => turn.saturating_add(1),
@@ -69,7 +70,11 @@ impl AgentMachine {
             Part::Critic { until, .. } if turn >= until => {
                 Some(format!("It made {MOST_TURNS} model calls and judged nothing."))
             }
-            Part::Critic { .. } => self.gives_up.clone(),
+            Part::Subagent { first, until, .. } if turn >= until => Some(format!(
+                "It made {} model calls, as many as it may, and reported nothing.",
+                until.saturating_sub(first)
+            )),
+            Part::Critic { .. } | Part::Subagent { .. } => self.gives_up.clone(),
             Part::Worker => None,
         }
     }

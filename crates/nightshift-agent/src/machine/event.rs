@@ -5,6 +5,7 @@ use nightshift_protocol::{
     ToolOutcome, Usage, UserError,
 };
 
+use crate::budget::Spending;
 use crate::tools::ToolRequest;
 
 /// What happened.
@@ -100,6 +101,33 @@ pub enum AgentEvent {
         /// What it is told.
         text: String,
     },
+    /// A subagent begins to work beside the machine.
+    SubagentBegan {
+        /// Its name.
+        name: String,
+    },
+    /// A subagent that worked beside the machine has ended.
+    SubagentEnded {
+        /// Its name.
+        name: String,
+        /// What the model is told of it, at the next boundary.
+        report: String,
+    },
+    /// Another agent wrote, or something is to be known that no person wrote: it is read at the next boundary.
+    Told {
+        /// The words.
+        text: String,
+    },
+    /// Who started the machine wants it to end.
+    Stopped {
+        /// Why, in one sentence.
+        reason: String,
+    },
+    /// What the other agents of the task use of its limits, all together.
+    OthersSpent {
+        /// It.
+        spending: Spending,
+    },
     /// A person cancelled the run.
     Cancelled,
 }
@@ -178,7 +206,14 @@ pub enum Effect {
         /// What it says of the whole, possibly empty.
         words: String,
     },
-    /// Take note that a critic came to no verdict. The machine is final.
+    /// Wait for a subagent to report, or for what the other agents of the task have under way.
+    AwaitSubagents,
+    /// Give a subagent's report to who started it. The machine is final.
+    Report {
+        /// The report.
+        text: String,
+    },
+    /// Take note that a critic came to no verdict, or a subagent to no report. The machine is final.
     GiveUp {
         /// Why, in one sentence.
         reason: String,

@@ -63,6 +63,8 @@ fn some_calls(turn: u32, picks: &[Index]) -> Vec<ToolCall> {
         ("plan", json!({"steps": [{"title": "a", "state": "done"}]})),
         ("plan", json!({"steps": [{"title": "a", "state": "active"}]})),
         ("ask", json!({"question": "Which?"})),
+        ("spawn", json!({"title": "Look", "task": "Look at it."})),
+        ("subagents", json!({"action": "list"})),
         ("finish", json!({"title": "a", "summary": "b"})),
         (
             "verdict",
@@ -135,9 +137,16 @@ fn performed(effect: Effect, calls: &[Index], stop: Index, good: bool) -> Option
             finished(step, call, outcome, text(&format!("output {}", stop.index(5))))
         }
         Effect::Answer { step, call, outcome, content } => finished(step, call, outcome, content),
+        Effect::AwaitSubagents => {
+            AgentEvent::SubagentEnded { name: "a-1".to_owned(), report: "a-1 reports.".to_owned() }
+        }
         Effect::AskPerson { .. } => AgentEvent::PersonSaid { text: "This one.".to_owned() },
         Effect::Pause { reason } => AgentEvent::Paused { reason },
-        Effect::Finish { .. } | Effect::Fail { .. } | Effect::Judge { .. } | Effect::GiveUp { .. } => {
+        Effect::Finish { .. }
+        | Effect::Fail { .. }
+        | Effect::Judge { .. }
+        | Effect::Report { .. }
+        | Effect::GiveUp { .. } => {
             return None;
         }
     })

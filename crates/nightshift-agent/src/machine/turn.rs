@@ -70,6 +70,10 @@ impl Running {
         self.step() == step && self.current.id == call
     }
 
+    pub(super) fn call_of(&self, step: StepId) -> Option<&str> {
+        (self.step() == step).then_some(self.current.id.as_str())
+    }
+
     pub(super) fn asks_person(&self) -> bool {
         matches!(self.awaited, Awaited::Question(_))
     }
@@ -102,7 +106,7 @@ impl Running {
             Awaited::Accepted(Ending::Verdict { .. }) => {
                 answer(ToolOutcome::Done, "Noted: the review is over.".to_owned())
             }
-            Awaited::Accepted(Ending::Handover(_) | Ending::GaveUp(_)) => {
+            Awaited::Accepted(Ending::Handover(_) | Ending::Report(_) | Ending::GaveUp(_)) => {
                 answer(ToolOutcome::Done, "Accepted: the work is handed over.".to_owned())
             }
         }
@@ -185,9 +189,13 @@ impl AgentMachine {
             Verdict::Hint(circle) => self.history.say(format!(
                 "Note from Nightshift: you {}. More of the same will not help. Step back: read what the results say, \
                  look at the state of files, processes and screen, and take another way; wait longer in one call if \
-                 something needs time; or call {}.",
+                 something needs time; or {}.",
                 circle.description(),
-                if self.part == Part::Worker { "ask" } else { "verdict" }
+                match self.part {
+                    Part::Worker => "call ask",
+                    Part::Critic { .. } => "call verdict",
+                    Part::Subagent { .. } => "report what you found and where you stopped",
+                }
             )),
             Verdict::Pause(circle) => self.pause(going_in_circles(circle)),
         }
@@ -212,7 +220,11 @@ impl AgentMachine {
             }
             Fate::Going => {}
         }
-        let toolset = if self.part == Part::Worker { Toolset::Worker } else { Toolset::Critic };
+        let toolset = match self.part {
+            Part::Worker => Toolset::Worker,
+            Part::Critic { .. } => Toolset::Critic,
+            Part::Subagent { grant, .. } => Toolset::Subagent(grant),
+        };
         match parse(call, self.settings.screen, toolset) {
             Err(InputError::Malformed { .. }) if end == AnswerEnd::Cut => Awaited::Refused(
                 "Not executed: your answer was cut at the limit on tokens in the middle of this call. Make it again in \
@@ -232,6 +244,9 @@ impl AgentMachine {
             ToolInput::Run(ToolRequest::ShellStop { job }) => {
                 self.record.job(job).map(|()| Awaited::Run(ToolRequest::ShellStop { job }))
             }
+            ToolInput::Run(ToolRequest::Edit(edit)) if !self.may_change(&edit) => Ok(Awaited::Refused(
+                "Not done: you may view files and change none. Say in your report what should be changed.".to_owned(),
+            )),
             ToolInput::Run(request) => Ok(Awaited::Run(request)),
             ToolInput::Evidence(claim) => {
                 self.record.back(claim, self.settings.criteria).map(|evidence| Awaited::Run(ToolRequest::Evidence(evidence)))
@@ -240,6 +255,14 @@ impl AgentMachine {
             ToolInput::Finish(_) if !(self.words.is_empty() && self.queued.is_empty()) => Ok(Awaited::Refused(
                 "Not finished: the person wrote to you meanwhile. Read it first; it follows these results."
                     .to_owned(),
+            )),
+            ToolInput::Finish(_) if !self.running.is_empty() => Ok(Awaited::Refused(format!(
+                "Not finished: these subagents of yours still work: {}. End your turn without a call to wait for them, or \
+                 stop them with the subagents tool.",
+                self.running.join(", ")
+            ))),
+            ToolInput::Finish(_) if !self.notes.is_empty() => Ok(Awaited::Refused(
+                "Not finished: a subagent reported meanwhile. Read it first; it follows these results.".to_owned(),
             )),
             ToolInput::Finish(handover) => {
                 let allowed = self.record.may_finish(&handover, self.settings.criteria);

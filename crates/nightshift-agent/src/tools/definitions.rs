@@ -3,11 +3,13 @@
 use nightshift_protocol::ToolDefinition;
 use serde_json::{Value, json};
 
+use crate::subagents::{Grant, Granted};
+
 use super::browser::{ACTIONS as BROWSER_ACTIONS, MAX_URL};
 use super::computer::{ACTIONS, MAX_SCROLL, MAX_SECONDS, MAX_TYPED};
 use super::{
     ASK, BROWSER, DEFAULT_TIMEOUT_SECONDS, EVIDENCE, FINISH, MAX_PLAN_STEPS, MAX_SENTENCE,
-    MAX_TIMEOUT_SECONDS, MAX_TITLE, PLAN, SHELL_OUTPUT, SHELL_STOP, verdict,
+    MAX_TIMEOUT_SECONDS, MAX_TITLE, PLAN, SHELL_OUTPUT, SHELL_STOP, subagents, verdict,
 };
 
 /// Every tool, for a screen of the given width and height in pixels, always in the same order: providers cache
@@ -22,6 +24,8 @@ pub fn tool_definitions((width, height): (u32, u32)) -> Vec<ToolDefinition> {
         browser(),
         plan(),
         evidence(),
+        function(super::SPAWN, subagents::SPAWN_DESCRIPTION, subagents::spawn_schema()),
+        function(super::SUBAGENTS, subagents::SUBAGENTS_DESCRIPTION, subagents::subagents_schema()),
         ask(),
         finish(),
     ]
@@ -31,6 +35,25 @@ pub fn tool_definitions((width, height): (u32, u32)) -> Vec<ToolDefinition> {
 pub(crate) fn critic_definitions((width, height): (u32, u32)) -> Vec<ToolDefinition> {
     let verdict = function(super::VERDICT, verdict::DESCRIPTION, verdict::schema());
     vec![shell(), shell_output(), shell_stop(), computer(width, height), browser(), verdict]
+}
+
+/// The tools of a subagent, likewise: those it was granted, and the one to write to who started it.
+pub(crate) fn subagent_definitions((width, height): (u32, u32), grant: Grant) -> Vec<ToolDefinition> {
+    let mut tools = Vec::new();
+    if grant.has(Granted::Shell) {
+        tools.extend([shell(), shell_output(), shell_stop()]);
+    }
+    if grant.has(Granted::View) || grant.has(Granted::Edit) {
+        tools.push(edit());
+    }
+    if grant.has(Granted::Computer) {
+        tools.push(computer(width, height));
+    }
+    if grant.has(Granted::Browser) {
+        tools.push(browser());
+    }
+    tools.push(function(super::TELL, subagents::TELL_DESCRIPTION, subagents::tell_schema()));
+    tools
 }
 
 fn function(name: &str, description: &str, schema: Value) -> ToolDefinition {

@@ -166,6 +166,10 @@ impl<'a> Fields<'a> {
         .flatten()
     }
 
+    pub(crate) fn optional_flag(&mut self, name: &'static str) -> Option<bool> {
+        self.take(name, "true or false", Value::as_bool)
+    }
+
     pub(crate) fn flag(&mut self, name: &'static str) -> bool {
         self.take(name, "true or false", Value::as_bool).unwrap_or(false)
     }

@@ -66,6 +66,10 @@ fn examples() -> Vec<(&'static str, Value)> {
         (BROWSER, json!({"action": "problems"})),
         (PLAN, json!({"steps": [{"title": "Look", "state": "active"}]})),
         (EVIDENCE, json!({"claim": "It is dark.", "step": "4.1", "label": "after"})),
+        (SPAWN, json!({"title": "Look", "task": "Look at it.", "background": true, "max_turns": 9})),
+        (SUBAGENTS, json!({"action": "list"})),
+        (SUBAGENTS, json!({"action": "message", "name": "general-1", "text": "Hurry."})),
+        (SUBAGENTS, json!({"action": "stop", "name": "general-1"})),
         (ASK, json!({"question": "Which?"})),
         (FINISH, json!({"title": "Add it", "summary": "Added.", "not_verified": ""})),
     ];
@@ -161,7 +165,7 @@ fn an_unknown_tool_and_an_unknown_action_name_the_known_ones() {
     assert_eq!(
         refusal("bash", json!({})),
         "There is no tool \"bash\". The tools are: shell, shell_output, shell_stop, edit, computer, browser, plan, evidence, \
-         ask, finish."
+         spawn, subagents, ask, finish."
     );
     assert_eq!(
         refusal(EDIT, json!({"action": "str_replace", "path": "a"})),

@@ -69,6 +69,7 @@ mod tests {
     use nightshift_protocol::{ToolCall, ToolDefinition};
 
     use super::*;
+    use crate::subagents::Grant;
     use crate::tools::{Toolset, VERDICT, parse};
 
     fn read(input: Value) -> Result<ToolInput, InputError> {
@@ -137,6 +138,11 @@ mod tests {
         for (offered, toolset) in [
             (crate::tools::tool_definitions((1280, 800)), Toolset::Worker),
             (crate::tools::critic_definitions((1280, 800)), Toolset::Critic),
+            (crate::tools::subagent_definitions((1280, 800), Grant::ALL), Toolset::Subagent(Grant::ALL)),
+            (
+                crate::tools::subagent_definitions((1280, 800), Grant::default()),
+                Toolset::Subagent(Grant::default()),
+            ),
         ] {
             let name = |tool: &ToolDefinition| match tool {
                 ToolDefinition::Shell { .. } => "shell".to_owned(),

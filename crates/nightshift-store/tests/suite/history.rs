@@ -199,6 +199,7 @@ async fn a_run_shows_what_its_events_made_of_it() {
         turns: 1,
         steps: 1,
         usage,
+        subagents: Vec::new(),
         glance: Glance { plan_steps: 2, plan_done: 1, doing: "change".to_owned(), screen: Some(picture) },
         reviewing: Reviewing { since: at(5), ..Reviewing::default() },
         last_seq: 8,

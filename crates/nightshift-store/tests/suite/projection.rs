@@ -4,7 +4,7 @@
 use nightshift_protocol::{
     CheckpointCause, CheckpointCost, DeliveryMeasure, DeliveryTarget, Event, EventBody, Image, Limits, Plan,
     PlanStep, PlanStepState, PreReviewFinding, PreReviewKind, PullRequestId, QueueReason, ResultPart,
-    Reviewing, RunState, RunSummary, StepId, ToolOutcome, Usage,
+    Reviewing, RunState, RunSummary, StepId, SubagentOutcome, SubagentStart, ToolOutcome, Usage,
 };
 use nightshift_store::{Misplaced, RunFilter, Store, project};
 use proptest::prelude::*;
@@ -28,7 +28,8 @@ fn run_after(bodies: &[EventBody]) -> RunSummary {
 }
 
 /// A run without what every event changes.
-fn apart_from_time(run: RunSummary) -> RunSummary {
+fn apart_from_time(mut run: RunSummary) -> RunSummary {
+    run.subagents.iter_mut().for_each(|subagent| subagent.started_at = at(0));
     let reviewing = Reviewing { since: at(0), review_ms: 0, agent_ms: 0, ..run.reviewing };
     RunSummary { last_seq: 0, updated_at: at(0), reviewing, ..run }
 }
@@ -133,6 +134,52 @@ fn refusals_name_run_and_event() {
 fn a_call_that_is_asked_for_again_is_counted_once() {
     let turn = |turn| EventBody::TurnRequested { turn };
     assert_eq!(run_after(&[turn(1), turn(2), turn(2), turn(1)]).turns, 2);
+}
+
+fn subagent(number: u32, title: &str) -> EventBody {
+    let examples = examples();
+    let Some(EventBody::SubagentStarted { subagent, system, message }) =
+        examples.into_iter().find(|body| body.name() == "subagentStarted")
+    else {
+        panic!("there is an example of every event")
+    };
+    let name = format!("reviewer-{number}");
+    let subagent = SubagentStart { number, name, title: title.to_owned(), ..subagent };
+    EventBody::SubagentStarted { subagent, system, message }
+}
+
+fn ended(number: u32) -> EventBody {
+    let (outcome, report) = (SubagentOutcome::Reported, "Fine.".to_owned());
+    EventBody::SubagentFinished { number, outcome, report, work: None }
+}
+
+#[test]
+fn what_a_subagent_does_is_its_own_and_what_it_costs_the_run_s() {
+    let own = |turn| EventBody::TurnRequested { turn };
+    let mut its = step(Vec::new());
+    let EventBody::StepFinished { step: id, .. } = &mut its else { unreachable!() };
+    *id = StepId { turn: 10_001, call: 1 };
+    let bodies = [own(1), subagent(1, "Review"), own(10_001), its, own(10_002), own(2), ended(1)];
+    let run = run_after(&bodies);
+    assert_eq!((run.turns, run.steps), (2, 1));
+    let summary = &run.subagents[0];
+    assert_eq!((summary.name.as_str(), summary.turns, summary.steps), ("reviewer-1", 2, 1));
+    assert_eq!(summary.state(), "reported");
+}
+
+#[test]
+fn one_that_is_started_anew_after_going_back_takes_the_place_of_those_since() {
+    let bodies = [subagent(1, "a"), subagent(2, "b"), subagent(3, "c"), ended(3), subagent(2, "d")];
+    let run = run_after(&bodies);
+    let titles: Vec<&str> = run.subagents.iter().map(|subagent| subagent.title.as_str()).collect();
+    assert_eq!(titles, ["a", "d"]);
+}
+
+#[test]
+fn of_very_many_subagents_a_hundred_are_kept_and_a_long_title_is_cut() {
+    let bodies: Vec<EventBody> = (1..=130).map(|number| subagent(number, &"x".repeat(1_000))).collect();
+    let run = run_after(&bodies);
+    assert_eq!((run.subagents.len(), run.subagents[0].title.len()), (100, 200));
 }
 
 #[test]
@@ -317,7 +364,7 @@ proptest! {
         let some: Vec<EventBody> = bodies
             .iter()
             .filter(|body| shown(body) || matches!(body, EventBody::StateChanged { .. } | EventBody::SandboxStopped { .. }
-                | EventBody::LimitsRaised { .. }))
+                | EventBody::LimitsRaised { .. } | EventBody::SubagentFinished { .. }))
             .cloned()
             .collect();
         prop_assert_eq!(apart_from_time(run_after(&some)), apart_from_time(run_after(&bodies)));

@@ -177,6 +177,11 @@ impl RunProgress {
             | EventBody::ApprovalDecided { .. }
             | EventBody::SelfReviewBegun { .. }
             | EventBody::SelfReviewed { .. }
+            | EventBody::SubagentStarted { .. }
+            | EventBody::SubagentSaid { .. }
+            | EventBody::SubagentTold { .. }
+            | EventBody::SubagentStopped { .. }
+            | EventBody::SubagentFinished { .. }
             | EventBody::WorkFinished { .. }
             | EventBody::DeliveryIntended { .. }
             | EventBody::BranchReceived { .. }
@@ -212,6 +217,11 @@ impl RunProgress {
         let saved = self.checkpoints.saved.iter().find(|saved| saved.summary.checkpoint == *checkpoint);
         let Some(then) = saved.map(|saved| saved.then.clone()) else { return };
         let mut agent = self.agent.clone();
+        // What subagents spent since then stays spent, and theirs are those of then.
+        self.subagents.settle(&mut agent);
+        let mut subagents = then.subagents.clone();
+        subagents.forget_spending();
+        subagents.share_again();
         agent.rewind(&then.agent);
         let mut checkpoints = std::mem::take(&mut self.checkpoints);
         checkpoints.steps = 0;
@@ -228,6 +238,7 @@ impl RunProgress {
             branch: self.branch.clone(),
             sandbox: id.map(|id| Sandbox { id, readiness: Readiness::Suspended(checkpoint.clone()) }),
             agent,
+            subagents,
             checkpoints,
             // Who has mouse and keyboard has them still, and learns that the machine is another one.
             taken_over: self.taken_over,
@@ -330,7 +341,12 @@ impl RunProgress {
             return None;
         }
         match &self.state {
-            RunState::Working if steps >= EVERY && self.open_step.is_none() && self.open_turn.is_none() => {
+            RunState::Working
+                if steps >= EVERY
+                    && self.open_step.is_none()
+                    && self.open_turn.is_none()
+                    && self.subagents.are_between_steps() =>
+            {
                 Some(CheckpointCause::Steps)
             }
             RunState::Delivering if self.delivery.received.is_none() => Some(CheckpointCause::BeforeDelivery),

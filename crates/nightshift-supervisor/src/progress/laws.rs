@@ -70,6 +70,9 @@ fn is_housekeeping(action: &Action) -> bool {
         | Action::Fail(_)
         | Action::BeginSelfReview(_)
         | Action::EndSelfReview(_)
+        | Action::BeginSubagent { .. }
+        | Action::EndSubagent { .. }
+        | Action::AwaitSubagents
         | Action::FinishWork(_)
         | Action::Deliver(_) => false,
     }

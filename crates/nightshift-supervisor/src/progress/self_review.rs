@@ -170,6 +170,8 @@ impl RunProgress {
             | Effect::Answer { .. }
             | Effect::AskPerson { .. }
             | Effect::Pause { .. }
+            | Effect::AwaitSubagents
+            | Effect::Report { .. }
             | Effect::Finish { .. }
             | Effect::Fail { .. } => None,
         }
@@ -181,9 +183,9 @@ impl RunProgress {
 
     /// Whether a step that is intended is one that was begun before.
     pub(super) fn intention(&self, step: StepId) -> Intention {
-        match &self.open_step {
-            Some(open) if open.step == step => Intention::Open(open.write.clone()),
-            Some(_) | None => Intention::New,
+        match self.open_step_of(step) {
+            Some(open) => Intention::Open(open.write.clone()),
+            None => Intention::New,
         }
     }
 }

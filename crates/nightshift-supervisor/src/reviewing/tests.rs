@@ -35,6 +35,7 @@ fn run(number: u32, state: RunState) -> RunSummary {
         turns: 1,
         steps: 1,
         usage: Usage { cost_microdollars: 5, ..Usage::default() },
+        subagents: Vec::new(),
         glance: Glance::default(),
         reviewing: Reviewing { since: NOW, ..Reviewing::default() },
         last_seq: 1,

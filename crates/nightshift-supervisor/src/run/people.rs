@@ -97,7 +97,7 @@ impl Driver {
     ) -> Result<(Result<(), UserError>, Flow), AppendError> {
         let working = matches!(self.progress.state, RunState::Working);
         let (step, turn) = (self.progress.open_step.is_some(), self.progress.open_turn.is_some());
-        if !working || !(step || turn) {
+        if !working || !self.progress.is_under_way() {
             return Ok(match text {
                 Some(text) => (self.hear(text).await?, Flow::GoesOn),
                 None => {
@@ -112,7 +112,8 @@ impl Driver {
         }
         let said = text.map(|text| EventBody::PersonSaid { text });
         self.append(said.into_iter().chain([EventBody::Interrupted]).collect()).await?;
-        if !step {
+        self.beside.interrupt();
+        if turn && !step {
             return Ok((Ok(()), Flow::Interrupted));
         }
         if let Some(interrupter) = &self.interrupter {

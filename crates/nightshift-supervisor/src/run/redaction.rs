@@ -7,7 +7,9 @@
 use std::borrow::Cow;
 
 use nightshift_forge::secrets::Redactor;
-use nightshift_protocol::{EventBody, EvidenceSource, FeedbackItem, Message, ResultPart, UserPart};
+use nightshift_protocol::{
+    EventBody, EvidenceSource, FeedbackItem, Message, ResultPart, SubagentWork, UserPart,
+};
 use serde_json::Value;
 
 /// Returns the event as it is recorded.
@@ -37,7 +39,8 @@ pub(super) fn redacted(mut body: EventBody, redactor: &Redactor) -> EventBody {
             clean_source(&mut evidence.source);
         }
         // The diff is in it, and has not come out of the sandbox before.
-        EventBody::SelfReviewBegun { message: Message::User { content }, .. } => {
+        EventBody::SelfReviewBegun { message: Message::User { content }, .. }
+        | EventBody::SubagentStarted { message: Message::User { content }, .. } => {
             for part in content {
                 if let UserPart::Text { text } = part {
                     clean(text);
@@ -53,6 +56,13 @@ pub(super) fn redacted(mut body: EventBody, redactor: &Redactor) -> EventBody {
                 }
             }
         }
+        EventBody::SubagentFinished { report, work, .. } => {
+            clean(report);
+            if let Some(SubagentWork::Apart { why, .. }) = work {
+                clean(why);
+            }
+        }
+        EventBody::SubagentSaid { text, .. } | EventBody::SubagentTold { text, .. } => clean(text),
         EventBody::FeedbackReceived { items, .. } => clean_items(items),
         EventBody::FeedbackNoted { item } => clean_items(std::slice::from_mut(item)),
         EventBody::FeedbackAnswered { answers } => {
@@ -211,6 +221,21 @@ mod tests {
         };
         assert_eq!(redacted(begun(KNOWN), &redactor()), begun("[redacted: DEPLOY_TOKEN]"));
         assert_eq!(redacted(reviewed(KNOWN), &redactor()), reviewed("[redacted: DEPLOY_TOKEN]"));
+    }
+
+    #[test]
+    fn a_subagent_is_told_and_reports_no_secret() {
+        let finished = |word: &str| EventBody::SubagentFinished {
+            number: 1,
+            outcome: nightshift_protocol::SubagentOutcome::Reported,
+            report: format!("The word is {word}."),
+            work: Some(SubagentWork::Apart { commits: 1, why: word.to_owned() }),
+        };
+        let said = |word: &str| EventBody::SubagentSaid { number: 1, text: format!("It is {word}.") };
+        let told = |word: &str| EventBody::SubagentTold { number: 1, text: format!("It is {word}.") };
+        for event in [finished, said, told].map(|event| event as fn(&str) -> EventBody) {
+            assert_eq!(redacted(event(KNOWN), &redactor()), event("[redacted: DEPLOY_TOKEN]"));
+        }
     }
 
     #[test]

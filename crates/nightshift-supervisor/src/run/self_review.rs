@@ -23,7 +23,7 @@ impl Driver {
         Box::pin(async move { acts.end_self_review(work, head, commands, review).await })
     }
 
-    fn work(&self) -> Work {
+    pub(super) fn work(&self) -> Work {
         let (task, branch, sandbox) = self.task_and_sandbox();
         Work { task, branch, sandbox }
     }

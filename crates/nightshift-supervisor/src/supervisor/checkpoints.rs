@@ -213,6 +213,11 @@ fn carried(body: &EventBody) -> Option<EventBody> {
         | EventBody::ApprovalDecided { .. }
         | EventBody::SelfReviewBegun { .. }
         | EventBody::SelfReviewed { .. }
+        | EventBody::SubagentStarted { .. }
+        | EventBody::SubagentSaid { .. }
+        | EventBody::SubagentTold { .. }
+        | EventBody::SubagentStopped { .. }
+        | EventBody::SubagentFinished { .. }
         | EventBody::WorkFinished { .. } => Some(body.clone()),
         EventBody::RunSubmitted { .. }
         | EventBody::NetworkOpened { .. }

@@ -162,6 +162,10 @@ pub(crate) async fn perform(
             end.notes.push(EventBody::PlanChanged { plan });
             Ok(end)
         }
+        // They are answered from the run's own records, by its driver.
+        ToolRequest::Spawn(_) | ToolRequest::Subagents(_) | ToolRequest::Tell { .. } => {
+            Ok(StepEnd::failed("Not done: there is nobody to whom this applies."))
+        }
         ToolRequest::Evidence(evidence) => {
             let mut end = StepEnd::done("The evidence is noted.");
             end.notes.push(EventBody::EvidenceNoted { evidence });

@@ -66,11 +66,11 @@ export function Chat({ run, said, words, state, moment, onMoment, ref }: Props) 
 }
 
 function Entry({ said, faded, onMoment }: { said: Said; faded: boolean; onMoment: (seq: number) => void }) {
-  const names = { person: 'You', agent: 'Agent', critic: 'Critic', question: 'Agent asks' } as const;
+  const names = { person: 'You', agent: 'Agent', critic: 'Critic', question: 'Agent asks', subagent: said.by ?? 'Subagent' } as const;
   return (
     <article className={clsx('group', faded && 'opacity-40', said.who === 'person' && 'rounded-lg bg-hover px-3 py-2', said.who === 'question' && 'rounded-lg border border-lamp/40 bg-lamp-soft px-3 py-2')}>
       <header className="mb-0.5 flex items-baseline gap-2 text-small">
-        <span className={clsx('font-medium', said.who === 'agent' || said.who === 'critic' ? 'text-faint' : 'text-ink')}>{names[said.who]}</span>
+        <span className={clsx('font-medium', said.who === 'agent' || said.who === 'critic' || said.who === 'subagent' ? 'text-faint' : 'text-ink')}>{names[said.who]}</span>
         <button type="button" onClick={() => onMoment(said.seq)} className="figures rounded-sm text-tiny text-faint hover:text-ink" title="Go back to this moment">
           {timeOfDay(Date.parse(said.at))}
         </button>

@@ -26,7 +26,7 @@ interface Props {
 }
 
 function toneOf(row: Row): string {
-  if (row.type === 'said') return row.said.who === 'agent' || row.said.who === 'critic' ? 'bg-line-strong' : 'bg-lamp';
+  if (row.type === 'said') return row.said.who === 'agent' || row.said.who === 'critic' || row.said.who === 'subagent' ? 'bg-line-strong' : 'bg-lamp';
   if (row.type === 'note') return row.note.tone === 'bad' ? 'bg-bad' : 'bg-line-strong';
   if (row.step.outcome === 'failed' || (row.step.exitCode ?? 0) !== 0) return 'bg-bad';
   return row.step.image !== null ? 'bg-work' : row.step.kind === 'evidence' ? 'bg-good' : 'bg-faint/60';

@@ -74,7 +74,7 @@ function RowButton({ row, chosen, after, onPick }: { row: Row; chosen: boolean; 
           <span className="flex w-3.5 justify-center">
             <span className={clsx('h-3 w-[3px] rounded-full', row.said.who === 'person' ? 'bg-lamp' : row.said.who === 'question' ? 'bg-lamp' : 'bg-line-strong')} />
           </span>
-          <span className={clsx('foreign min-w-0 flex-1 truncate', row.said.who === 'agent' || row.said.who === 'critic' ? 'text-soft' : 'text-ink')}>{firstLine(row.said.text, 160)}</span>
+          <span className={clsx('foreign min-w-0 flex-1 truncate', row.said.who === 'agent' || row.said.who === 'critic' || row.said.who === 'subagent' ? 'text-soft' : 'text-ink')}>{row.said.by === undefined ? '' : `${row.said.by}: `}{firstLine(row.said.text, 160)}</span>
         </>
       )}
     </button>
@@ -88,6 +88,7 @@ function StepLine({ step }: { step: Step }) {
       <span className={clsx(failed ? 'text-bad' : step.outcome === null ? 'animate-breathe text-work' : 'text-faint')}>
         <StepIcon kind={step.kind} />
       </span>
+      {step.by !== null && <span className="foreign max-w-24 shrink-0 truncate text-tiny text-work">{step.by}</span>}
       <span className="foreign min-w-0 flex-1 truncate">
         <span className={step.object === '' ? '' : 'text-soft'}>{step.verb}</span>
         {step.object !== '' && <span className={clsx('ml-1.5', (step.kind === 'command' || step.kind === 'edit') && 'font-mono text-[11.5px]')}>{step.kind === 'edit' ? shortPath(step.object) : step.object}</span>}

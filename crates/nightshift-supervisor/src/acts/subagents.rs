@@ -1,0 +1,297 @@
+//! What starting and ending subagents does: definitions are read from the host's copy of the repository, working trees are made
+//! and brought home in the sandbox.
+
+use nightshift_agent::SpawnRequest;
+use nightshift_agent::prompt::{GuidanceFile, SubagentBriefing, subagent_message, subagent_system};
+use nightshift_agent::subagents::{Definition, Grant, Granted, Isolation, read, rules};
+use nightshift_channel::Signal;
+use nightshift_forge::Repository;
+use nightshift_protocol::{
+    CommitId, EventBody, ResultPart, StepId, SubagentStart, SubagentWork, ToolCall, ToolOutcome,
+    TreeEntryKind, WorkingTree,
+};
+
+use super::{Acts, GUIDANCE, Trouble, Work};
+use crate::delivery;
+use crate::progress::Ended;
+use crate::progress::subagents::{Subagent, cut_off, recorded, report_words};
+use crate::repository;
+use crate::supervisor::dearest;
+use crate::tools::StepEnd;
+
+/// Folders of a repository in which definitions are, the one that counts first before the other.
+const FOLDERS: [&str; 2] = [".nightshift/agents", ".claude/agents"];
+
+/// Definitions of one repository that are read at most.
+const MOST_DEFINITIONS: usize = 60;
+
+/// Folders below those that are looked into at most.
+const MOST_FOLDERS: usize = 20;
+
+/// The largest definition that is read, in bytes.
+const LARGEST: usize = 256 * 1024;
+
+/// Model calls of a subagent whose definition names no number.
+const DEFAULT_TURNS: u32 = 100;
+
+/// The name of the agent that is built in.
+const BUILT_IN: &str = "general";
+
+/// Who may be started, and by which rules.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Roster {
+    /// With the file that each is in.
+    pub(crate) definitions: Vec<(String, Definition)>,
+    pub(crate) rules: Vec<String>,
+}
+
+/// A subagent that is to be started, with what is known of the run.
+pub(crate) struct Spawn {
+    pub(crate) work: Work,
+    pub(crate) number: u32,
+    /// Why none may be started now.
+    pub(crate) full: Option<String>,
+    pub(crate) step: StepId,
+    pub(crate) call: ToolCall,
+    pub(crate) request: SpawnRequest,
+}
+
+impl Acts {
+    /// The definitions and rules of the task's repository, as they are at its base commit: what is in the sandbox, an agent could
+    /// change.
+    pub(crate) async fn roster(&self) -> Result<Roster, Trouble> {
+        let repository =
+            delivery::repository_of(&self.shared.forge, &self.repository).map_err(Trouble::Fail)?;
+        let definitions = definitions(&repository, &self.base).await;
+        let mut all = self.shared.settings.routing.clone();
+        for path in GUIDANCE {
+            if let Ok(bytes) = repository.blob(&self.base, path, LARGEST).await {
+                all.extend(rules(&String::from_utf8_lossy(&bytes)));
+            }
+        }
+        Ok(Roster { definitions, rules: all })
+    }
+
+    /// Starts a subagent, or answers why not. A working tree may be made twice: nobody has worked in it yet.
+    pub(crate) async fn begin_subagent(&self, spawn: Spawn) -> Result<Vec<EventBody>, Trouble> {
+        let Spawn { work: Work { task, branch, sandbox }, number, full, step, call, request } = spawn;
+        let intended = EventBody::StepIntended { step, call: call.clone(), write: None };
+        let refused = |why: String| Ok(vec![intended.clone(), answered(step, &call, &StepEnd::failed(why))]);
+        if let Some(why) = full {
+            return refused(why);
+        }
+        let roster = self.roster().await?;
+        let named = request.agent.as_deref().filter(|name| *name != BUILT_IN || roster.has(BUILT_IN));
+        let found =
+            named.map(|name| roster.definitions.iter().find(|(_, definition)| definition.name == name));
+        let (file, definition) = match found {
+            Some(None) => {
+                let names: Vec<&str> =
+                    roster.definitions.iter().map(|(_, definition)| definition.name.as_str()).collect();
+                let known = if names.is_empty() { "none are defined".to_owned() } else { names.join(", ") };
+                return refused(format!(
+                    "Not started: there is no such agent. Defined: {known}. Without agent a general one is started."
+                ));
+            }
+            Some(Some((file, definition))) => (Some(file.clone()), definition.clone()),
+            None => (None, Definition { name: BUILT_IN.to_owned(), ..Definition::default() }),
+        };
+        let rule = match request.rule {
+            None => None,
+            Some(number) => {
+                match usize::try_from(number).ok().and_then(|number| roster.rules.get(number - 1)) {
+                    Some(rule) => Some(rule.clone()),
+                    None => {
+                        return refused(format!(
+                            "Not started: there is no routing rule {number}; there are {}.",
+                            roster.rules.len()
+                        ));
+                    }
+                }
+            }
+        };
+        let mut notes = Vec::new();
+        let background = definition.background || request.background.unwrap_or(false);
+        let mut grant = Grant::of(&definition);
+        if background {
+            grant = grant.without_screen();
+        }
+        let (model, price) = self.model_for(&definition, &task.model, &mut notes);
+        let name = format!("{}-{number}", definition.name);
+        let desk = self.desk(sandbox.as_ref()).await?;
+        let folder = repository::folder(desk.machine.home(), &task.repository);
+        let own_tree = definition.isolation == Isolation::Worktree || background && grant.has(Granted::Edit);
+        let working_tree = own_tree.then(|| WorkingTree {
+            folder: format!("{}/subagents/{name}", desk.machine.home()),
+            branch: format!("nightshift-subagent/{name}"),
+        });
+        if let Some(tree) = &working_tree {
+            let made = repository::add_working_tree(&desk.channel, &self.run, &folder, tree).await;
+            match made {
+                Ok(()) => {}
+                Err(repository::TransferError::Guest { said, .. }) => {
+                    return refused(format!("Not started: its working tree could not be made. {said}"));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let mut run = self.prompt_facts(&desk, folder, &task, &branch).await?;
+        run.guidance.clear();
+        let briefing = SubagentBriefing {
+            run,
+            name: name.clone(),
+            task: request.task,
+            definition: file.clone().map(|path| GuidanceFile { path, text: definition.prompt.clone() }),
+            grant,
+            background,
+            working_tree: working_tree.clone(),
+        };
+        let most = definition.max_turns.unwrap_or(DEFAULT_TURNS);
+        let start = SubagentStart {
+            number,
+            name,
+            agent: definition.name,
+            definition: file,
+            step,
+            title: request.title,
+            rule,
+            model,
+            input_price: price.map(|price| price.input),
+            output_price: price.map(|price| price.output),
+            tools: recorded(grant),
+            background,
+            max_turns: request.max_turns.map_or(most, |asked| asked.min(most)),
+            max_tokens: request.max_tokens,
+            working_tree,
+        };
+        let mut said = format!("{} works in the background. Its report comes when it is done.", start.name);
+        for note in &notes {
+            said += &format!("\n(Note from Nightshift: {note})");
+        }
+        let (system, message) = (subagent_system(&briefing), subagent_message(&briefing));
+        let mut bodies = vec![intended, EventBody::SubagentStarted { subagent: start, system, message }];
+        if background {
+            bodies.push(answered(step, &call, &StepEnd::done(said)));
+        }
+        Ok(bodies)
+    }
+
+    /// The model that a definition names, if it is one whose price is known, else the task's.
+    fn model_for(
+        &self,
+        definition: &Definition,
+        of_task: &str,
+        notes: &mut Vec<String>,
+    ) -> (String, Option<nightshift_agent::CallPrice>) {
+        let price = |model: &str| self.shared.model.price(model).map(dearest);
+        match definition.model.as_deref().filter(|model| *model != "inherit" && *model != of_task) {
+            None => (of_task.to_owned(), price(of_task)),
+            Some(model) => match price(model) {
+                Some(known) => (model.to_owned(), Some(known)),
+                None => {
+                    let named: String =
+                        model.chars().filter(|character| !character.is_control()).take(80).collect();
+                    notes.push(format!("its definition names the model {named}, whose price is not known here, so it has {of_task}."));
+                    (of_task.to_owned(), price(of_task))
+                }
+            },
+        }
+    }
+
+    /// Ends what a subagent left running, brings its commits onto the run's branch where they fit, and notes its report. All of it
+    /// may be done twice.
+    pub(crate) async fn end_subagent(
+        &self,
+        work: Work,
+        subagent: Subagent,
+        ended: Ended,
+        call: Option<String>,
+    ) -> Result<Vec<EventBody>, Trouble> {
+        let Work { task, branch, sandbox } = work;
+        let desk = self.desk(sandbox.as_ref()).await?;
+        for step in subagent.jobs() {
+            let job = crate::tools::job_id(&format!("{}-{step}", self.run));
+            // One that has ended by itself is no trouble.
+            let _ended = desk.channel.kill(&job, Signal::Kill).await;
+        }
+        let Subagent { start, open_step, .. } = subagent;
+        let brought = match &start.working_tree {
+            None => None,
+            Some(tree) => {
+                let folder = repository::folder(desk.machine.home(), &task.repository);
+                match repository::bring_home(&desk.channel, &self.run, &folder, &branch, tree, &start.title)
+                    .await
+                {
+                    Ok(brought) => Some(brought),
+                    Err(repository::TransferError::Guest { said, .. }) => {
+                        Some(SubagentWork::Apart { commits: 0, why: said })
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        };
+        let Ended { outcome, report } = ended;
+        let mut bodies: Vec<EventBody> = open_step.as_ref().map(cut_off).into_iter().collect();
+        let answer = StepEnd::done(report_words(&start, &outcome, &report, brought.as_ref()));
+        bodies.push(EventBody::SubagentFinished { number: start.number, outcome, report, work: brought });
+        if let Some(call) = call {
+            bodies.push(finished(start.step, call, &answer));
+        }
+        Ok(bodies)
+    }
+}
+
+impl Roster {
+    fn has(&self, name: &str) -> bool {
+        self.definitions.iter().any(|(_, definition)| definition.name == name)
+    }
+}
+
+fn answered(step: StepId, call: &ToolCall, end: &StepEnd) -> EventBody {
+    finished(step, call.id.clone(), end)
+}
+
+fn finished(step: StepId, call: String, end: &StepEnd) -> EventBody {
+    let StepEnd { outcome, content, .. } = end;
+    let (outcome, content): (ToolOutcome, Vec<ResultPart>) = (*outcome, content.clone());
+    EventBody::StepFinished {
+        step,
+        call,
+        outcome,
+        content,
+        output: None,
+        exit_code: None,
+        took_ms: 0,
+        reconciled: None,
+    }
+}
+
+/// The definitions that can be used, by the folders' order and then by name; of several of one name the first counts.
+async fn definitions(repository: &Repository, commit: &CommitId) -> Vec<(String, Definition)> {
+    let mut found: Vec<(String, Definition)> = Vec::new();
+    for folder in FOLDERS {
+        let (mut folders, mut looked) = (vec![folder.to_owned()], 0);
+        while let Some(folder) = folders.pop() {
+            looked += 1;
+            if looked > MOST_FOLDERS || found.len() >= MOST_DEFINITIONS {
+                break;
+            }
+            // A repository without such a folder has none there.
+            let Ok(tree) = repository.tree(commit, &folder).await else { continue };
+            for entry in tree.entries {
+                match entry.kind {
+                    TreeEntryKind::Folder => folders.push(entry.path),
+                    TreeEntryKind::File if entry.name.ends_with(".md") && found.len() < MOST_DEFINITIONS => {
+                        let Ok(bytes) = repository.blob(commit, &entry.path, LARGEST).await else { continue };
+                        let (Some(definition), _) = read(&String::from_utf8_lossy(&bytes)) else { continue };
+                        if !found.iter().any(|(_, known)| known.name == definition.name) {
+                            found.push((entry.path, definition));
+                        }
+                    }
+                    TreeEntryKind::File | TreeEntryKind::Link | TreeEntryKind::Submodule => {}
+                }
+            }
+        }
+    }
+    found
+}
