@@ -51,7 +51,7 @@ pub struct LintRun {
 }
 
 /// A secret in what is to be delivered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SecretPlace {
     /// What kind, for example `GitHub token`.
     pub kind: String,
@@ -68,12 +68,14 @@ pub fn secrets_in(facts: &DiffFacts<'_>, redactor: &Redactor) -> Vec<SecretPlace
 /// The places of what is certain to be a secret, or of what only looks like one.
 fn places(facts: &DiffFacts<'_>, redactor: &Redactor, certain: bool) -> Vec<SecretPlace> {
     let mut places = Vec::new();
+    // A diff may be made of nothing else: what was seen is looked up and not searched for.
+    let mut seen = HashSet::new();
     let mut look = |text: &str, place: &dyn Fn() -> String| {
         // Text of two bytes a letter is searched as text of one.
         let text = if text.contains('\0') { Cow::Owned(text.replace('\0', "")) } else { Cow::Borrowed(text) };
         for found in redactor.find(&text).into_iter().filter(|found| found.certain == certain) {
             let place = SecretPlace { kind: found.kind, place: place() };
-            if !places.contains(&place) {
+            if seen.insert(place.clone()) {
                 places.push(place);
             }
         }

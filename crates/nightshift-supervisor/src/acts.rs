@@ -537,14 +537,20 @@ impl Acts {
         let received = repository.receive(&bundle, &delivery, &ReceiveLimits::default()).await;
         let _removed = tokio::fs::remove_file(&bundle).await;
         let received = received.map_err(|error| Trouble::Fail(trouble::receiving(&error)))?;
-        let linted = self.lint(&desk, &repository, &folder, branch, &received.head).await?;
-        let mut bodies = vec![EventBody::BranchReceived {
+        let head = received.head.clone();
+        // Written down before the lint runs: what that does to branch or machine changes nothing of what is delivered.
+        let _driver = self.aside.send(EventBody::BranchReceived {
             branch: branch.to_owned(),
             head: received.head,
             commits: received.commits,
-        }];
-        bodies.extend(linted);
-        Ok(bodies)
+        });
+        match self.lint(&desk, &repository, &folder, branch, &head).await {
+            Ok(linted) => Ok(linted.into_iter().collect()),
+            Err(trouble) => {
+                tracing::warn!(run = %self.run, ?trouble, "the repository's lint is not known");
+                Ok(Vec::new())
+            }
+        }
     }
 
     pub(crate) async fn stop_sandbox(

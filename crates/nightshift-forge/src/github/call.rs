@@ -190,7 +190,8 @@ impl GitHub {
             return Err(match error["type"].as_str() {
                 Some("NOT_FOUND") => GitHubError::NotFound { host, what },
                 Some("FORBIDDEN") => GitHubError::NoPermission { host, what, message },
-                Some("RATE_LIMITED") => {
+                // The one is what its documentation says, the other what it sends where the hour's points are used up.
+                Some("RATE_LIMITED" | "RATE_LIMIT") => {
                     let now = self.inner.clock.now();
                     let until = told_to_wait(429, &answer.headers, &message, now).unwrap_or(now);
                     self.inner.gate.close_until(until).await;

@@ -74,6 +74,9 @@ pub struct Checks {
     pub passed: usize,
     /// Whether some have not ended.
     pub running: bool,
+    /// Whether the rest does not tell that all is well: a kind of them may not be read by this token, or some ended neither
+    /// well nor badly, for example `cancelled`, `stale` or `action_required`.
+    pub unclear: bool,
 }
 
 /// A check that failed.
@@ -130,15 +133,18 @@ impl Remote {
         Ok(comments.into_iter().map(read).collect())
     }
 
-    /// Reads the checks of a commit, up to 1,000 of each kind. A kind that the token may not see counts as none.
+    /// Reads the checks of a commit, up to 1,000 of each kind. A kind that the token may not see makes them unclear.
     pub async fn checks(&self, head: &CommitId) -> Result<Checks, GitHubError> {
         let (runs, statuses) = (format!("commits/{head}/check-runs"), format!("commits/{head}/status"));
         let runs = self.pages("reading checks", &runs, |page: &wire::CheckRuns| page.check_runs.len()).await;
         let of = |page: &wire::CombinedStatus| page.statuses.len();
         let statuses = self.pages("reading statuses", &statuses, of).await;
-        let runs = seen(runs)?.into_iter().flat_map(|page| page.check_runs);
-        let statuses = seen(statuses)?.into_iter().flat_map(|page| page.statuses);
-        Ok(checks(runs.collect(), statuses.collect()))
+        let (runs, statuses) = (seen(runs)?, seen(statuses)?);
+        let unseen = runs.is_none() || statuses.is_none();
+        let runs = runs.into_iter().flatten().flat_map(|page| page.check_runs).collect();
+        let statuses = statuses.into_iter().flatten().flat_map(|page| page.statuses).collect();
+        let read = checks(runs, statuses);
+        Ok(Checks { unclear: read.unclear || unseen, ..read })
     }
 
     /// Tells who the account is, as its comments show it; an App's login is `slug[bot]`. It is asked for once.
@@ -232,24 +238,26 @@ fn threads(comments: Vec<wire::ReviewComment>) -> Vec<ReviewThread> {
     threads
 }
 
-/// What was read, or nothing where the token may not.
-fn seen<T>(read: Result<Vec<T>, GitHubError>) -> Result<Vec<T>, GitHubError> {
+/// What was read; `None` where the token may not.
+fn seen<T>(read: Result<Vec<T>, GitHubError>) -> Result<Option<Vec<T>>, GitHubError> {
     match read {
-        Err(GitHubError::NoPermission { .. } | GitHubError::NotFound { .. }) => Ok(Vec::new()),
-        read => read,
+        Err(GitHubError::NoPermission { .. } | GitHubError::NotFound { .. }) => Ok(None),
+        read => read.map(Some),
     }
 }
 
 fn checks(runs: Vec<wire::CheckRun>, statuses: Vec<wire::CommitStatus>) -> Checks {
     let running = runs.iter().any(|run| run.status != "completed")
         || statuses.iter().any(|status| status.state == "pending");
-    let good = |conclusion: &str| matches!(conclusion, "success" | "neutral" | "skipped");
-    let passed = runs.iter().filter(|run| run.conclusion.as_deref().is_some_and(good)).count()
-        + statuses.iter().filter(|status| status.state == "success").count();
+    let good =
+        |run: &&wire::CheckRun| matches!(run.conclusion.as_deref(), Some("success" | "neutral" | "skipped"));
+    let passed =
+        runs.iter().filter(good).count() + statuses.iter().filter(|status| status.state == "success").count();
     let failed = |run: &wire::CheckRun| {
         run.status == "completed"
             && matches!(run.conclusion.as_deref(), Some("failure" | "timed_out" | "startup_failure"))
     };
+    let unclear = runs.iter().any(|run| run.status == "completed" && !good(&run) && !failed(run));
     let read = |run: wire::CheckRun| {
         let output = run.output.unwrap_or(wire::CheckOutput { title: None, summary: None });
         CheckFailure {
@@ -269,5 +277,5 @@ fn checks(runs: Vec<wire::CheckRun>, statuses: Vec<wire::CommitStatus>) -> Check
     };
     let runs = runs.into_iter().filter(failed).map(read);
     let statuses = statuses.into_iter().filter(|one| matches!(one.state.as_str(), "failure" | "error"));
-    Checks { failures: runs.chain(statuses.map(of_status)).collect(), passed, running }
+    Checks { failures: runs.chain(statuses.map(of_status)).collect(), passed, running, unclear }
 }

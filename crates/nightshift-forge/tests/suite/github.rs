@@ -213,11 +213,13 @@ async fn checks_are_not_judged_before_all_have_ended() {
     bench.site.check("o", "r", check("lint", Some("success")));
     bench.site.check("o", "r", check("test", None));
     let running = bench.remote.checks(&bench.head).await.unwrap();
-    assert_eq!(running, Checks { failures: Vec::new(), passed: 1, running: true });
+    assert_eq!(running, Checks { failures: Vec::new(), passed: 1, running: true, unclear: false });
     bench.site.check("o", "r", check("test", Some("failure")));
-    let Checks { failures, passed, running } = bench.remote.checks(&bench.head).await.unwrap();
-    assert_eq!((failures.len(), passed, running), (1, 1, false));
+    let Checks { failures, passed, running, unclear } = bench.remote.checks(&bench.head).await.unwrap();
+    assert_eq!((failures.len(), passed, running, unclear), (1, 1, false, false));
     assert_eq!((failures[0].name.as_str(), failures[0].summary.as_str()), ("test", "1 test failed"));
+    bench.site.check("o", "r", check("deploy", Some("action_required")));
+    assert!(bench.remote.checks(&bench.head).await.unwrap().unclear, "neither good nor bad");
     assert_eq!(bench.site.breaches(), Vec::<String>::new());
 }
 

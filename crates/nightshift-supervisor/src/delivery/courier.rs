@@ -422,6 +422,13 @@ impl Courier {
         let remote = self.remote().await?;
         let seen = remote.pull_request(number).await?;
         if seen.draft && seen.state == RemoteState::Open {
+            let delivered =
+                self.delivery.received.as_ref().is_some_and(|received| received.head == seen.head);
+            if !delivered {
+                // Its checks are other ones.
+                let why_not = Some("it has another commit than was delivered".to_owned());
+                return Ok(vec![EventBody::PullRequestReadied { why_not }]);
+            }
             remote.mark_ready(&seen).await?;
         }
         Ok(vec![EventBody::PullRequestReadied { why_not: None }])

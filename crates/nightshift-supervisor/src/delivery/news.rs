@@ -101,7 +101,11 @@ pub(crate) enum Decision {
 /// checks.
 pub(crate) fn decide(progress: &DeliveryProgress, run: &RunId, news: News, check_rounds: u32) -> Decision {
     let (pending, said, ready) = match news {
-        News::Shown(shown) => (Vec::new(), unread(progress, &shown), shown.ready),
+        News::Shown(shown) => {
+            // What passed is what was delivered: neither an older commit that the site still shows nor one of somebody else.
+            let delivered = progress.received.as_ref().is_some_and(|received| received.head == shown.head);
+            (Vec::new(), unread(progress, &shown), shown.ready && delivered)
+        }
         News::Asked(said) => (progress.pending.clone(), said, false),
     };
     let first = progress.next_name().trim_start_matches('f').parse::<u32>().unwrap_or(1);
@@ -147,10 +151,11 @@ pub(crate) fn failures_to_tell(checks: Checks, now: OffsetDateTime) -> Option<Ve
     (!checks.running || checks.failures.iter().any(waited)).then_some(checks.failures)
 }
 
-/// Whether a commit's checks have passed: all have ended and at least one was good. Where there is none, nothing has
-/// happened for some time, since checks appear a little after the commit.
+/// Whether a commit's checks have passed: all may be seen, all have ended well, and there is at least one. Where there is
+/// none, nothing has happened for some time, since checks appear a little after the commit.
 pub(crate) fn have_passed(checks: &Checks, quiet: time::Duration) -> bool {
-    checks.failures.is_empty() && !checks.running && (checks.passed > 0 || quiet >= NO_CHECKS)
+    let well = checks.failures.is_empty() && !checks.running && !checks.unclear;
+    well && (checks.passed > 0 || quiet >= NO_CHECKS)
 }
 
 /// What the history does not have yet. Strangers' words are left out: they may ask for nothing here.

@@ -132,6 +132,9 @@ fn who_may_only_read_the_repository_asks_for_nothing() {
 fn a_draft_becomes_ready_when_nothing_is_left_to_be_dealt_with() {
     let mut progress = DeliveryProgress::default();
     let ready = Shown { ready: true, ..nothing(1) };
+    progress.received = Some(Received { head: nothing(2).head, commits: 1 });
+    assert_eq!(look(&progress, &ready), Decision::Nothing, "another commit has passed");
+    progress.received = Some(Received { head: ready.head.clone(), commits: 1 });
     assert_eq!(look(&progress, &ready), Decision::MarkReady);
     let asked = Shown { threads: vec![thread(10, &[(10, Association::Owner, "Why?")])], ..ready.clone() };
     let decision = look(&progress, &asked);
@@ -147,7 +150,10 @@ fn a_draft_becomes_ready_when_nothing_is_left_to_be_dealt_with() {
 fn checks_have_passed_when_all_ended_well_or_there_are_none_for_a_while() {
     let passed = |failed: usize, passed, running, minutes| {
         let failures = (0..failed).flat_map(|_| failing(1, "test").failures.unwrap()).collect();
-        have_passed(&Checks { failures, passed, running }, time::Duration::minutes(minutes))
+        let checks = Checks { failures, passed, running, unclear: false };
+        let quiet = time::Duration::minutes(minutes);
+        assert!(!have_passed(&Checks { unclear: true, ..checks.clone() }, quiet));
+        have_passed(&checks, quiet)
     };
     assert!(passed(0, 1, false, 0) && passed(0, 0, false, 3));
     assert!(!passed(0, 0, false, 2) && !passed(0, 1, true, 9) && !passed(1, 1, false, 9));
@@ -186,14 +192,14 @@ fn failures_wait_for_other_checks_but_not_for_ever() {
     };
     let failures = vec![failure("lint", None), failure("test", Some(begin))];
     let told = |running, minutes: u64| {
-        let checks = Checks { failures: failures.clone(), passed: 1, running };
+        let checks = Checks { failures: failures.clone(), passed: 1, running, unclear: false };
         failures_to_tell(checks, begin + Duration::from_secs(minutes * 60))
     };
     assert_eq!(told(true, 29), None);
     assert_eq!(told(true, 30), Some(failures.clone()));
     assert_eq!(told(false, 0), Some(failures.clone()));
     // One whose end is not known waits for the others.
-    let unknown = Checks { failures: vec![failure("lint", None)], passed: 0, running: true };
+    let unknown = Checks { failures: vec![failure("lint", None)], passed: 0, running: true, unclear: false };
     assert_eq!(failures_to_tell(unknown, begin + Duration::from_secs(1_000_000)), None);
 }
 
