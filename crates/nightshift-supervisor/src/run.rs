@@ -20,7 +20,6 @@ use tokio::sync::{mpsc, oneshot};
 use crate::acts::{Acts, Trouble};
 use crate::admission::{Holder, Room, Use};
 use crate::delivery::news::{News, Said};
-use crate::delivery::{Courier, DeliveryAction};
 use crate::progress::{Action, Finished, Intention, Readiness, RunProgress, Sandbox, next};
 
 use self::refusals::Wished;
@@ -33,6 +32,7 @@ use crate::transition::{Stage, Trigger, transition};
 use crate::trouble;
 
 mod checkpoints;
+mod deliveries;
 mod people;
 mod redaction;
 mod refusals;
@@ -446,48 +446,6 @@ impl Driver {
                 Some(Box::pin(async move { acts.stop_sandbox(sandbox, reason).await }))
             }
         })
-    }
-
-    async fn begin_delivery(&mut self, action: DeliveryAction) -> Result<Option<Effect>, AppendError> {
-        let branch = self.progress.branch.clone();
-        match &action {
-            DeliveryAction::AwaitReview(pull_request) => {
-                self.step_to(Trigger::Open(*pull_request)).await?;
-                return Ok(None);
-            }
-            DeliveryAction::Receive => {
-                let (task, branch, sandbox) = self.task_and_sandbox();
-                self.append(vec![EventBody::DeliveryIntended { branch: branch.clone() }]).await?;
-                let acts = Arc::clone(&self.acts);
-                return Ok(Some(Box::pin(
-                    async move { acts.receive(sandbox.as_ref(), &task, &branch).await },
-                )));
-            }
-            DeliveryAction::Push(head) if !self.progress.delivery.pushed.contains(head) => {
-                self.append(vec![EventBody::PushIntended { branch, head: head.clone() }]).await?;
-            }
-            DeliveryAction::Open(received) if !self.progress.delivery.opening => {
-                self.append(vec![EventBody::PullRequestIntended { head: received.head.clone() }]).await?;
-            }
-            _ => {}
-        }
-        let courier = match Courier::of(&self.shared, &self.progress) {
-            Ok(courier) => courier,
-            Err(error) => {
-                self.suffer(Trouble::Fail(error), &Action::Deliver(action)).await?;
-                return Ok(None);
-            }
-        };
-        if matches!(action, DeliveryAction::Open(_)) {
-            // No wish is taken meanwhile: a pull request that is open must be in the history before the run can be
-            // given up.
-            match courier.perform(action.clone()).await {
-                Ok(bodies) => self.append(bodies).await?,
-                Err(trouble) => self.suffer(trouble, &Action::Deliver(action)).await?,
-            }
-            return Ok(None);
-        }
-        Ok(Some(Box::pin(courier.perform(action))))
     }
 
     async fn begin_step(

@@ -2,6 +2,7 @@ use nightshift_protocol::{EventBody, FeedbackAnswer};
 use proptest::prelude::*;
 
 use super::*;
+use crate::progress::Received;
 
 fn commit(of: u8) -> CommitId {
     format!("{of:040x}").parse().unwrap()
