@@ -386,16 +386,23 @@ impl Connection {
                 };
                 let mut host = match waiting {
                     Some(host) => host,
-                    None => match self.reach_again(&target).await {
-                        Some(host) => host,
-                        None => return,
-                    },
+                    None => {
+                        let again = tokio::select! {
+                            biased;
+                            () = watch.no_longer_allowed() => return,
+                            again = self.reach_again(&target) => again,
+                        };
+                        let Some(host) = again else { return };
+                        host
+                    }
                 };
                 let mut program = Prefixed::new(heard, program);
                 tokio::select! {
+                    biased;
+                    // First: not a byte passes that is no longer allowed.
+                    () = watch.no_longer_allowed() => {}
                     // Why it ended is of no interest; both ends are closed here.
                     _ = tokio::io::copy_bidirectional(&mut program, &mut host) => {}
-                    () = watch.no_longer_allowed() => {}
                 }
             }
             Ok((Inside::Http, heard)) => {
@@ -440,8 +447,9 @@ impl Connection {
         let open = OpenNote { connection: None, target: target.clone(), since: Instant::now() };
         let mut watch = PhaseWatch { policy, target: target.clone(), open };
         tokio::select! {
-            _ = tokio::io::copy_bidirectional(&mut program, &mut host) => {}
+            biased;
             () = watch.no_longer_allowed() => {}
+            _ = tokio::io::copy_bidirectional(&mut program, &mut host) => {}
         }
     }
 

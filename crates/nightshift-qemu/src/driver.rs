@@ -418,9 +418,8 @@ impl Driver for QemuDriver {
     }
 
     async fn find(&self, sandbox: &SandboxId) -> Result<Option<Arc<dyn Machine>>, StartError> {
-        let slot = self.slot(sandbox);
         // Waits while the machine is being started, so that it is not taken for a leftover.
-        let mut machine = slot.lock().await;
+        let mut machine = self.slot(sandbox).lock_owned().await;
         if let Some(machine) = machine.upgrade().filter(|machine| !machine.has_ended()) {
             return Ok(Some(machine));
         }
@@ -430,7 +429,13 @@ impl Driver for QemuDriver {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failure::io("a sandbox's folder could not be opened", &path, error)),
         };
-        Ok(adopt(folder).await?.map(|found| keep(&mut machine, found)))
+        // Carried through whoever stops waiting: QEMU has one connection for whoever looks next.
+        let adopting =
+            tokio::spawn(async move { Ok(adopt(folder).await?.map(|found| keep(&mut machine, found))) });
+        adopting.await.unwrap_or_else(|error| {
+            let stopped = io::Error::other(error);
+            Err(failure::io("looking for a sandbox's machine was given up", &path, stopped))
+        })
     }
 
     async fn list(&self) -> Vec<SandboxId> {

@@ -16,7 +16,7 @@ use nightshift_sandbox::{
     MachineState, RequestDenied, Stall, Template,
 };
 use serde_json::json;
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::{Mutex, MutexGuard, broadcast, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::channel::ChannelSlot;
@@ -54,6 +54,8 @@ pub(crate) struct QemuMachine {
     process: Arc<Process>,
     state: watch::Sender<MachineState>,
     channel: ChannelSlot,
+    /// Held by whoever makes the guest stand still or go on, from looking at it to the end.
+    standing: Mutex<()>,
 }
 
 impl QemuMachine {
@@ -69,7 +71,15 @@ impl QemuMachine {
         let (state, _) = watch::channel(MachineState::Starting);
         // The watcher holds no connection: when the machine is dropped, another owner can connect.
         tokio::spawn(watch_for_end(Arc::clone(&process), status, qmp.events(), folder.log(), state.clone()));
-        Self { record, folder, qmp, process, state, channel: ChannelSlot::default() }
+        Self {
+            record,
+            folder,
+            qmp,
+            process,
+            state,
+            channel: ChannelSlot::default(),
+            standing: Mutex::default(),
+        }
     }
 
     /// What it is.
@@ -236,14 +246,20 @@ impl QemuMachine {
     ///
     /// QEMU stops it when a write found no room, and by itself for no other cause (`-device virtio-blk,werror=enospc`, its
     /// default; qemu(1)).
-    async fn stands_still(&self) -> Option<Option<Hold>> {
-        let answer = self.qmp.execute("query-status", json!({})).await.ok()?;
-        match answer["status"].as_str() {
+    async fn stands_still(&self) -> Result<Option<Option<Hold>>, QmpError> {
+        let answer = self.qmp.execute("query-status", json!({})).await?;
+        Ok(match answer["status"].as_str() {
             Some("io-error") => Some(None),
-            // A guest that stands still for a moment of a checkpoint is not marked.
-            Some("paused") => self.held().map(Some),
+            // A guest that stands still for a moment of a checkpoint is not marked. After all of it was saved by QEMU it
+            // is the second.
+            Some("paused" | "postmigrate") => self.held().map(Some),
             _ => None,
-        }
+        })
+    }
+
+    /// Waits until nobody else makes the guest stand still or go on, and keeps it so until the guard is dropped.
+    pub(crate) async fn lock_standing(&self) -> MutexGuard<'_, ()> {
+        self.standing.lock().await
     }
 
     /// Why it was made to stand still, if it is to.
@@ -332,7 +348,8 @@ impl Machine for QemuMachine {
         let mut events = self.qmp.events();
         // It is asked first: an owner before this one may have heard of it.
         let held = loop {
-            if let Some(held) = self.stands_still().await {
+            // One that does not answer may still tell when it stops.
+            if let Ok(Some(held)) = self.stands_still().await {
                 break held;
             }
             loop {
@@ -352,6 +369,7 @@ impl Machine for QemuMachine {
     }
 
     async fn hold(&self, why: Hold) -> io::Result<()> {
+        let _turn = self.lock_standing().await;
         let runs = matches!(*self.state.borrow(), MachineState::Running | MachineState::Checkpointing { .. });
         if !runs || !matches!(self.record.purpose, Purpose::Work { .. }) {
             return Err(io::Error::other("it is being made or ended"));
@@ -359,13 +377,19 @@ impl Machine for QemuMachine {
         // The mark comes first: whoever sees the guest stand still without it may take it for one that was left half made.
         disk::mark_held(self.folder.path(), why)?;
         let stopped = self.qmp.execute("stop", json!({})).await;
-        stopped.map(drop).map_err(io::Error::other).inspect_err(|_| {
+        if let Err(QmpError::Refused { .. }) = &stopped {
+            // Whether it stands still is not known otherwise, and the mark stays.
             let _mostly_gone = disk::unmark(self.folder.path());
-        })
+        }
+        stopped.map(drop).map_err(io::Error::other)
     }
 
     async fn go_on(&self) -> io::Result<()> {
-        if self.stands_still().await.is_some() {
+        let _turn = self.lock_standing().await;
+        if matches!(*self.state.borrow(), MachineState::Checkpointing { .. }) {
+            return Err(io::Error::other("it is being saved and goes on after that"));
+        }
+        if self.stands_still().await.map_err(io::Error::other)?.is_some() {
             self.qmp.execute("cont", json!({})).await.map_err(io::Error::other)?;
         }
         // Last, so that an owner which dies in between leaves nothing that could not go on.

@@ -237,35 +237,32 @@ pub(crate) async fn adopt(folder: SandboxFolder) -> Result<Option<QemuMachine>, 
     let path = folder.path().to_owned();
     let failed = |what: &str, source| failure::io(what, &path, source);
     let record = folder.read_record();
-    let mut leftovers = Unfinished::default();
-    leftovers.made(&path);
-    if let Ok(Record { purpose: Purpose::Template { staging, .. }, .. }) = &record {
-        leftovers.made(staging);
-    }
-
     let stream = match folder.connect(name::MONITOR) {
         Ok(stream) => stream,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            clear_away(&folder, &record, None);
             return Ok(None);
         }
-        Err(error) => {
-            leftovers.finished();
-            return Err(failed("a machine's socket could not be opened", error));
-        }
+        Err(error) => return Err(failed("a machine's socket could not be opened", error)),
     };
     let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
     match take_hold(&folder, stream, peer).await {
-        Ok((qmp, process, usable)) => {
-            let process = Arc::new(process);
-            leftovers.process = Some(Arc::clone(&process));
-            let (true, Ok(record)) = (usable, record) else { return Ok(None) };
-            let machine = QemuMachine::new(record, folder, qmp, process, None);
-            machine.started();
-            leftovers.finished();
-            Ok(Some(machine))
-        }
+        Ok((qmp, process, usable)) => match record {
+            Ok(record) if usable => {
+                let machine = QemuMachine::new(record, folder, qmp, Arc::new(process), None);
+                machine.started();
+                Ok(Some(machine))
+            }
+            record => {
+                clear_away(&folder, &record, Some(process));
+                Ok(None)
+            }
+        },
         // It ended just now.
-        Err(QmpError::Closed) => Ok(None),
+        Err(QmpError::Closed) => {
+            clear_away(&folder, &record, None);
+            Ok(None)
+        }
         Err(error) => {
             // It lives and does not answer. The kernel says who listens on the socket; if that is whom the file
             // names, it is this QEMU.
@@ -273,15 +270,23 @@ pub(crate) async fn adopt(folder: SandboxFolder) -> Result<Option<QemuMachine>, 
             match id.map(Process::open) {
                 Some(Ok(process)) => {
                     tracing::warn!(folder = %path.display(), %error, "a machine does not answer and is ended");
-                    leftovers.process = Some(Arc::new(process));
+                    clear_away(&folder, &record, Some(process));
                     Ok(None)
                 }
-                Some(Err(_)) | None => {
-                    leftovers.finished();
-                    Err(failure::from_monitor(error))
-                }
+                Some(Err(_)) | None => Err(failure::from_monitor(error)),
             }
         }
+    }
+}
+
+/// Ends and removes all that is left of a machine. It waits for nothing: who looks for a machine may stop at any moment, and
+/// the machine must outlive that.
+fn clear_away(folder: &SandboxFolder, record: &io::Result<Record>, process: Option<Process>) {
+    let mut leftovers = Unfinished::default();
+    leftovers.made(folder.path());
+    leftovers.process = process.map(Arc::new);
+    if let Ok(Record { purpose: Purpose::Template { staging, .. }, .. }) = record {
+        leftovers.made(staging);
     }
 }
 
@@ -306,16 +311,161 @@ async fn take_hold(
             let _mostly_not_there = disk::unmark(folder.path());
             true
         }
-        // It was made to stand still, and goes on doing so.
-        Some("paused") if disk::read_hold(folder.path()).is_some() => {
+        // It was made to stand still, and goes on doing so. The second is what QEMU calls it when it saved all of it since.
+        Some("paused" | "postmigrate") if disk::read_hold(folder.path()).is_some() => {
             let _of_a_checkpoint = checkpoint::take_mark(folder.path());
             true
         }
         // An owner that died while it saved a checkpoint left the guest standing. Nothing is lost by going on.
-        Some("paused" | "save-vm") if checkpoint::take_mark(folder.path()) => {
+        Some("paused" | "save-vm" | "postmigrate") if checkpoint::take_mark(folder.path()) => {
             qmp.execute("cont", serde_json::json!({})).await.is_ok()
         }
         _ => false,
     };
     Ok((qmp, process, usable))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    use nightshift_sandbox::{Hold, MachineSize};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::command_line::{MachinePlan, Processor};
+    use crate::image::Screen;
+
+    /// The folder of a machine that an earlier owner left, with the monitor that its QEMU listens on.
+    struct Left {
+        above: tempfile::TempDir,
+        monitor: UnixListener,
+        qemu: std::process::Child,
+    }
+
+    impl Left {
+        fn new() -> Self {
+            let above = tempfile::tempdir().unwrap();
+            let folder = SandboxFolder::create(above.path().join("sandbox")).unwrap();
+            let plan = MachinePlan {
+                processor: Processor::translated(),
+                size: MachineSize::default(),
+                screen: Screen { width: 1280, height: 800 },
+                kernel_command_line: "quiet".to_owned(),
+            };
+            let purpose = Purpose::Work { hypervisor: "QEMU".to_owned(), below: Vec::new() };
+            folder
+                .write_record(&Record { sandbox: "sandbox-0123456789".parse().unwrap(), plan, purpose })
+                .unwrap();
+            let monitor = folder.listen(name::MONITOR).unwrap();
+            let qemu = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+            folder.write(name::PROCESS_ID, qemu.id().to_string().as_bytes()).unwrap();
+            Self { above, monitor, qemu }
+        }
+
+        fn folder(&self) -> SandboxFolder {
+            SandboxFolder::open(self.path()).unwrap()
+        }
+
+        fn path(&self) -> PathBuf {
+            self.above.path().join("sandbox")
+        }
+
+        /// Answers each command of who connects; the guest's status is `status`.
+        fn answers(&self, status: &'static str) {
+            let monitor = self.monitor.try_clone().unwrap();
+            std::thread::spawn(move || {
+                let stream = monitor.accept().unwrap().0;
+                answer_all(&stream, status);
+            });
+        }
+    }
+
+    impl Drop for Left {
+        fn drop(&mut self) {
+            self.qemu.kill().unwrap();
+            self.qemu.wait().unwrap();
+        }
+    }
+
+    fn answer_all(mut stream: &UnixStream, status: &str) {
+        use std::io::{BufRead, BufReader, Write};
+
+        stream.write_all(b"{\"QMP\": {\"version\": {}, \"capabilities\": []}}\n").unwrap();
+        for line in BufReader::new(stream).lines() {
+            // It hangs up when it has seen enough.
+            let Ok(line) = line else { return };
+            let command: Value = serde_json::from_str(&line).unwrap();
+            let answer = json!({ "return": { "status": status }, "id": command["id"] });
+            if writeln!(stream, "{answer}").is_err() {
+                return;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_machine_outlives_whoever_stops_looking_for_it_before_it_answers() {
+        let mut left = Left::new();
+        let waited = timeout(Duration::from_millis(50), adopt(left.folder())).await;
+        assert!(waited.is_err(), "its monitor says nothing");
+        assert!(left.path().join(name::RECORD).exists());
+        assert_eq!(left.qemu.try_wait().unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_stands_still_is_taken_over_only_if_it_was_made_to() {
+        for status in ["paused", "postmigrate"] {
+            let held = Left::new();
+            let hold = Hold::Quota { written_bytes: 3, quota_bytes: 2 };
+            disk::mark_held(&held.path(), hold).unwrap();
+            held.answers(status);
+            let machine = adopt(held.folder()).await.unwrap().unwrap();
+            assert_eq!(machine.held(), Some(hold), "{status}");
+            let stall = timeout(DEATH_LIMIT, machine.stalled()).await.unwrap();
+            assert_eq!(stall.held, Some(hold), "{status}");
+            machine.go_on().await.unwrap();
+            assert_eq!(machine.held(), None, "{status}");
+
+            let half_made = Left::new();
+            half_made.answers(status);
+            assert!(adopt(half_made.folder()).await.unwrap().is_none(), "{status}");
+            assert!(!half_made.path().exists(), "{status}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_held_guest_keeps_its_mark_while_it_is_saved_and_when_its_state_is_not_known() {
+        use nightshift_sandbox::{AfterSave, MachineEvent};
+
+        let hold = Hold::Quota { written_bytes: 3, quota_bytes: 2 };
+        let left = Left::new();
+        left.answers("paused");
+        disk::mark_held(&left.path(), hold).unwrap();
+        let machine = adopt(left.folder()).await.unwrap().unwrap();
+        machine.apply(MachineEvent::CheckpointRequested { then: AfterSave::GoOn }).unwrap();
+        assert!(machine.go_on().await.is_err());
+        assert_eq!(machine.held(), Some(hold));
+        machine.apply(MachineEvent::StateSaved).unwrap();
+        machine.go_on().await.unwrap();
+        assert_eq!(machine.held(), None);
+
+        let silent = Left::new();
+        disk::mark_held(&silent.path(), hold).unwrap();
+        let monitor = silent.monitor.try_clone().unwrap();
+        let (hang_up, told) = std::sync::mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            let stream = monitor.accept().unwrap().0;
+            let other = stream.try_clone().unwrap();
+            std::thread::spawn(move || {
+                let _dropped = told.recv();
+                other.shutdown(std::net::Shutdown::Both).unwrap();
+            });
+            answer_all(&stream, "paused");
+        });
+        let machine = adopt(silent.folder()).await.unwrap().unwrap();
+        drop(hang_up);
+        while machine.qmp().execute("query-status", json!({})).await.is_ok() {}
+        assert!(machine.go_on().await.is_err());
+        assert_eq!(machine.held(), Some(hold));
+    }
 }

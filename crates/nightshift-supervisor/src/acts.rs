@@ -191,6 +191,7 @@ impl Acts {
         let from = environment.as_ref().map_or_else(|| template.clone(), |one| one.template.clone());
         let from_template = environment.is_none();
         let size = self.shared.templates.size();
+        let _making = self.shared.being_made.begin(&sandbox);
         let request = CloneRequest { sandbox: sandbox.clone(), template: from, size };
         let threads = self.shared.intake.handle();
         let cloned = Desk::clone_template(

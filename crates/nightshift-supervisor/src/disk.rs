@@ -10,7 +10,8 @@
 //! A guest that stands still loses nothing: what it was writing is written when it goes on. It decides only; what it has
 //! seen is passed in with its time, and what it wants done is returned.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nightshift_protocol::SandboxId;
@@ -22,6 +23,8 @@ const RESERVE: u64 = 2 << 30;
 const RESERVE_PART: u64 = 20;
 /// Over which time it is looked how fast a sandbox writes.
 const WINDOW: Duration = Duration::from_secs(10);
+/// Over which time at least, so that one burst is not taken for a pace.
+const LEAST_WINDOW: Duration = Duration::from_secs(1);
 /// Below its reserve, a disk that would be full within this time at the pace at which all write together is in danger. A
 /// sandbox that writes a log or a page of its browser's cache now and then is no danger.
 const DANGER_SECONDS: u64 = 120;
@@ -81,6 +84,41 @@ pub(crate) enum Order {
     GoOn(SandboxId),
 }
 
+/// The sandboxes that are being made. They are not made to stand still: their guests are waited for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct BeingMade(Arc<Mutex<HashSet<SandboxId>>>);
+
+/// Says that a sandbox is being made, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Making {
+    all: BeingMade,
+    sandbox: SandboxId,
+}
+
+impl BeingMade {
+    /// Notes that a sandbox is being made from now on.
+    pub(crate) fn begin(&self, sandbox: &SandboxId) -> Making {
+        self.lock().insert(sandbox.clone());
+        Making { all: self.clone(), sandbox: sandbox.clone() }
+    }
+
+    /// Leaves them out of what is seen.
+    pub(crate) fn leave_out(&self, seen: &mut DiskUse) {
+        let all = self.lock();
+        seen.sandboxes.retain(|one| !all.contains(&one.sandbox));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<SandboxId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        self.all.lock().remove(&self.sandbox);
+    }
+}
+
 /// What is known of how sandboxes write.
 #[derive(Debug, Default)]
 pub(crate) struct Growth(HashMap<SandboxId, Known>);
@@ -112,14 +150,17 @@ impl Known {
         }
     }
 
-    /// Bytes a second, of late.
+    /// Bytes a second, of late; 0 as long as too little was seen of it.
     fn pace(&self) -> u64 {
         let (Some((from, before)), Some((to, now))) = (self.looks.front(), self.looks.back()) else {
             return 0;
         };
-        let took = to.saturating_sub(*from).as_millis();
+        let took = to.saturating_sub(*from);
+        if took < LEAST_WINDOW {
+            return 0;
+        }
         let grown = u128::from(now.saturating_sub(*before)) * 1_000;
-        u64::try_from(grown.checked_div(took).unwrap_or(0)).unwrap_or(u64::MAX)
+        u64::try_from(grown.checked_div(took.as_millis()).unwrap_or(0)).unwrap_or(u64::MAX)
     }
 
     /// Whether it wrote more between the last two looks.

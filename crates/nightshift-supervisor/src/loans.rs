@@ -223,6 +223,7 @@ impl Supervisor {
                 "`nightshift template build` makes them, once; it takes minutes.",
             ));
         };
+        let _making = shared.being_made.begin(&sandbox);
         let request = CloneRequest { sandbox: sandbox.clone(), template, size: shared.templates.size() };
         let threads = shared.intake.handle();
         let cloned = Desk::clone_template(

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::admission::{Bounds, Gauge, Rooms, sandboxes_for};
 use crate::delivery::DeliverySettings;
-use crate::disk::DiskSettings;
+use crate::disk::{BeingMade, DiskSettings};
 use crate::environment::RegistrySettings;
 use crate::images::Images;
 use crate::intake::Intake;
@@ -105,6 +105,8 @@ pub(crate) struct Shared {
     pub(crate) terminals: Terminals,
     /// The sandboxes that no run has.
     pub(crate) loans: Loans,
+    /// The sandboxes that are being made.
+    pub(crate) being_made: BeingMade,
     /// The runs whose mouse and keyboard a person has.
     pub(crate) leases: Mutex<HashSet<RunId>>,
     /// The set-ups that go on in this process.
@@ -161,6 +163,7 @@ impl Shared {
             spares: Spares::default(),
             terminals: Terminals::default(),
             loans: Loans::default(),
+            being_made: BeingMade::default(),
             leases: Mutex::default(),
             set_ups: Mutex::default(),
             intake: Intake::start(),

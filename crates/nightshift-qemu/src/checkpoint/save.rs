@@ -150,6 +150,7 @@ async fn save_running(
 /// Whether the guest runs, and is to run on afterwards. Somebody may have made it stand still before; then it goes on
 /// standing.
 pub(super) async fn goes_on(machine: &QemuMachine) -> Result<bool, CheckpointError> {
+    let _turn = machine.lock_standing().await;
     let status = machine.execute("query-status", json!({})).await?["status"].clone();
     match status.as_str() {
         Some("running") => Ok(true),
@@ -187,7 +188,8 @@ async fn stand_still(
 
 /// Lets the guest go on, if it is to.
 pub(super) async fn go_on(machine: &QemuMachine, goes_on: bool) {
-    // Somebody may have made it stand still meanwhile.
+    // Somebody may have made it stand still meanwhile, but not from here on.
+    let _turn = machine.lock_standing().await;
     let goes_on = goes_on && machine.held().is_none();
     if goes_on && let Err(error) = machine.execute("cont", json!({})).await {
         // It has ended, or will be found standing with the mark below, and be let go on then.

@@ -85,6 +85,38 @@ fn a_disk_that_others_than_sandboxes_fill_is_no_sandbox_s_fault() {
 }
 
 #[test]
+fn a_burst_is_no_pace_until_it_was_looked_at_for_a_second() {
+    let orders = |written: fn(u64) -> u64| {
+        let mut growth = Growth::default();
+        (0..=5)
+            .map(|number| {
+                let at = Duration::from_millis(200 * number);
+                growth.look(&DiskSettings::default(), at, &disk(2_000, vec![wrote('a', written(number))]))
+            })
+            .collect::<Vec<_>>()
+    };
+    let nothing = vec![Vec::new(); 6];
+    assert_eq!(orders(|number| if number == 0 { 0 } else { 5 }), nothing);
+    let mut at_last = nothing;
+    at_last[5] = vec![Order::Hold(id('a'), reserve(25, 2_000))];
+    assert_eq!(orders(|number| 5 * number), at_last);
+}
+
+#[test]
+fn a_sandbox_that_is_being_made_is_not_looked_at_until_it_is_there() {
+    let made = BeingMade::default();
+    let seen = || {
+        let mut seen = disk(2_000, vec![wrote('a', 5), wrote('b', 6)]);
+        made.leave_out(&mut seen);
+        seen.sandboxes
+    };
+    let making = made.begin(&id('b'));
+    assert_eq!(seen(), [wrote('a', 5)]);
+    drop(making);
+    assert_eq!(seen(), [wrote('a', 5), wrote('b', 6)]);
+}
+
+#[test]
 fn as_few_as_are_enough_are_held_the_fastest_first() {
     let mut host = Host::default();
     let orders = host.write(2_000, 1, &[('a', 40), ('b', 50), ('c', 4)]);

@@ -233,6 +233,7 @@ impl SetUp {
             tracing::info!(environment = %id, what = phase.what, phase = phase.phase, "{}/{}", phase.number, phase.of);
         };
         let template = self.shared.templates.ensure(&say).await.map_err(failed)?;
+        let _making = self.shared.being_made.begin(&sandbox);
         let request = CloneRequest { sandbox, template, size: self.shared.templates.size() };
         let (clock, entropy) = (self.shared.clock.as_ref(), self.shared.entropy.as_ref());
         let threads = self.shared.intake.handle();

@@ -30,14 +30,11 @@ pub(super) async fn wait_for_room(
     machine: &Arc<dyn Machine>,
     stall: Stall,
 ) -> Result<(), UserError> {
-    let error = trouble::stalled(&stall);
-    if matches!(stall.held, Some(Hold::Quota { .. })) {
-        let hint = "`nightshift environment retry` lets it write as much again; disk.sandbox_mib in the configuration is \
-                    the limit.";
-        return Err(UserError { hint: hint.to_owned(), ..error });
-    }
-    log.line(&format!("waiting: {error}")).await;
+    refuse_quota(&stall)?;
+    log.line(&format!("waiting: {}", trouble::stalled(&stall))).await;
     while let Some(stall) = standing(machine).await {
+        // It may have gone on meanwhile and have written the rest.
+        refuse_quota(&stall)?;
         // Whoever held it lets it go on; one that stopped at a write waits for this.
         if stall.held.is_none()
             && stall.free_mib.is_some_and(|free| free >= LEAST_FREE_MIB)
@@ -49,4 +46,14 @@ pub(super) async fn wait_for_room(
     }
     log.line("there is room on the disk; it goes on").await;
     Ok(())
+}
+
+/// Fails when no room on the disk lets a machine go on.
+fn refuse_quota(stall: &Stall) -> Result<(), UserError> {
+    if !matches!(stall.held, Some(Hold::Quota { .. })) {
+        return Ok(());
+    }
+    let hint = "`nightshift environment retry` lets it write as much again; disk.sandbox_mib in the configuration is \
+                the limit.";
+    Err(UserError { hint: hint.to_owned(), ..trouble::stalled(stall) })
 }

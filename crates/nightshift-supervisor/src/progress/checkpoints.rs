@@ -40,10 +40,12 @@ pub struct RunCheckpoints {
     last_step: Option<StepId>,
     /// The name that the branch of a fork had when its sandbox was saved.
     branch_in_sandbox: Option<String>,
-    /// The checkpoint the run came back to, until the agent has done something since.
+    /// The newest checkpoint, if the run came back to that one, until the agent has done something since.
     returned: Option<CheckpointId>,
     /// The checkpoint that the sandbox is still like: nothing was done in it since.
     same_as: Option<CheckpointId>,
+    /// Those that led to where the run is, the oldest first: without those that it went back behind.
+    road: Vec<CheckpointId>,
 }
 
 /// A checkpoint with what the run was at that moment.
@@ -67,7 +69,7 @@ impl RunCheckpoints {
     /// The newest one that a run whose sandbox was lost can go back to. One that it came back to just now and lost the
     /// sandbox again is none.
     pub(crate) fn refuge(&self) -> Option<CheckpointId> {
-        let newest = &self.saved.last()?.summary.checkpoint;
+        let newest = self.road.last()?;
         (self.returned.as_ref() != Some(newest)).then(|| newest.clone())
     }
 }
@@ -113,6 +115,7 @@ impl RunProgress {
                 self.checkpoints.open.retain(|(open, _)| open != checkpoint);
                 self.checkpoints.steps = 0;
                 self.checkpoints.same_as = Some(checkpoint.clone());
+                self.checkpoints.road.push(checkpoint.clone());
                 if *cause == CheckpointCause::Suspended
                     && let Some(sandbox) = &mut self.sandbox
                 {
@@ -137,6 +140,7 @@ impl RunProgress {
                 self.checkpoints.rewinding.take_if(|rewinding| rewinding == checkpoint);
                 self.checkpoints.same_as.take_if(|same| same == checkpoint);
                 self.checkpoints.left.retain(|left| left != checkpoint);
+                self.checkpoints.road.retain(|passed| passed != checkpoint);
                 self.lose_suspended(checkpoint);
             }
             EventBody::RewindIntended { checkpoint, .. } => {
@@ -226,7 +230,12 @@ impl RunProgress {
         let mut checkpoints = std::mem::take(&mut self.checkpoints);
         checkpoints.steps = 0;
         checkpoints.last_step = then.checkpoints.last_step;
-        checkpoints.returned = Some(checkpoint.clone());
+        // A person who goes back elsewhere has lost no sandbox there yet.
+        checkpoints.returned = checkpoints.road.last().filter(|newest| *newest == checkpoint).cloned();
+        checkpoints.road.clone_from(&then.checkpoints.road);
+        checkpoints
+            .road
+            .retain(|passed| checkpoints.saved.iter().any(|saved| saved.summary.checkpoint == *passed));
         checkpoints.left.extend(checkpoints.same_as.take());
         checkpoints.left.retain(|left| left != checkpoint);
         checkpoints.same_as = Some(checkpoint.clone());
@@ -422,7 +431,9 @@ impl RunProgress {
     /// Whether what the sandbox is now is in no checkpoint, and can be saved.
     pub(crate) fn has_more_than_its_checkpoints(&self) -> bool {
         let ready = matches!(&self.sandbox, Some(Sandbox { readiness: Readiness::Ready, .. }));
-        ready && self.checkpoints.able && self.conversation_started && self.checkpoints.same_as.is_none()
+        // What is done at this moment is not over, and has told of nothing yet.
+        let changes = self.checkpoints.same_as.is_none() || self.open_step.is_some() || self.taken_over;
+        ready && self.checkpoints.able && self.conversation_started && changes
     }
 
     /// Whether the run can go back to a checkpoint now.

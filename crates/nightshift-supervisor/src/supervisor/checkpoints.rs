@@ -85,6 +85,13 @@ impl Supervisor {
                 EventBody::CheckpointRemoved { checkpoint: gone } if gone == checkpoint => {
                     return Err(missing(checkpoint.as_str()));
                 }
+                EventBody::StateChanged { state } if state.is_final() => {
+                    return Err(UserError::new(
+                        ErrorCode::Conflict,
+                        format!("{run} ended before it went back"),
+                        "Fork it instead: `nightshift checkpoint fork` makes a new run from there.",
+                    ));
+                }
                 _ => {}
             }
         }

@@ -20,8 +20,9 @@ impl Supervisor {
         let (began, mut growth) = (Instant::now(), Growth::default());
         let settings = self.shared.settings.disk;
         loop {
-            let seen = self.shared.driver.disk_use().await;
-            if let Some(seen) = &seen {
+            let mut seen = self.shared.driver.disk_use().await;
+            if let Some(seen) = &mut seen {
+                self.shared.being_made.leave_out(seen);
                 for order in growth.look(&settings, began.elapsed(), seen) {
                     self.obey(order).await;
                 }

@@ -227,6 +227,39 @@ fn a_sandbox_lost_twice_at_the_same_place_has_no_refuge_there() {
 }
 
 #[test]
+fn a_run_that_went_back_and_loses_its_sandbox_stays_behind_what_it_left() {
+    let mut bodies = going_back();
+    bodies.push(saved(2, CheckpointCause::BeforeRewind)[1].clone());
+    bodies.push(EventBody::Rewound { checkpoint: id(1) });
+    assert_eq!(fold(bodies.clone()).checkpoints.refuge(), Some(id(1)));
+    let mut lost = bodies.clone();
+    lost.push(EventBody::Rewound { checkpoint: id(1) });
+    assert_eq!(fold(lost).checkpoints.refuge(), None, "it was lost there already");
+    bodies.extend(turn(3));
+    assert_eq!(fold(bodies.clone()).checkpoints.refuge(), Some(id(1)));
+    bodies.extend(saved(3, CheckpointCause::Steps));
+    assert_eq!(fold(bodies.clone()).checkpoints.refuge(), Some(id(3)));
+    bodies.push(EventBody::CheckpointRemoved { checkpoint: id(3) });
+    assert_eq!(fold(bodies.clone()).checkpoints.refuge(), Some(id(1)));
+    // There again, its sandbox is what it was there.
+    bodies.push(EventBody::Rewound { checkpoint: id(2) });
+    assert_eq!(fold(bodies).checkpoints.refuge(), Some(id(2)));
+}
+
+#[test]
+fn what_is_being_done_in_the_sandbox_is_more_than_its_checkpoints() {
+    let mut bodies = begun_able();
+    bodies.extend(turn(1));
+    bodies.extend(saved(1, CheckpointCause::Steps));
+    assert!(!fold(bodies.clone()).has_more_than_its_checkpoints());
+    let mut by_hand = bodies.clone();
+    by_hand.push(EventBody::TakenOver { screen: None });
+    assert!(fold(by_hand).has_more_than_its_checkpoints());
+    bodies.extend(turn(2).into_iter().take(3));
+    assert!(fold(bodies).has_more_than_its_checkpoints());
+}
+
+#[test]
 fn the_work_of_a_run_that_failed_is_saved_before_its_sandbox_goes() {
     let mut bodies = begun_able();
     bodies.extend(turn(1));
