@@ -104,6 +104,8 @@ pub(crate) struct Acts {
     /// Held while a checkpoint is saved, which goes on when nobody waits for it any more.
     saving: Mutex<()>,
     network: Mutex<Option<Network>>,
+    /// The commit whose lint was tried last, with or without a result.
+    linted: std::sync::Mutex<Option<CommitId>>,
     aside: mpsc::UnboundedSender<EventBody>,
     asides: Arc<Mutex<mpsc::UnboundedReceiver<EventBody>>>,
 }
@@ -121,6 +123,7 @@ impl Acts {
             desk,
             saving: Mutex::new(()),
             network: Mutex::new(None),
+            linted: std::sync::Mutex::default(),
             aside,
             asides: Arc::new(Mutex::new(asides)),
         }
@@ -538,20 +541,11 @@ impl Acts {
         let received = repository.receive(&bundle, &delivery, &ReceiveLimits::default()).await;
         let _removed = tokio::fs::remove_file(&bundle).await;
         let received = received.map_err(|error| Trouble::Fail(trouble::receiving(&error)))?;
-        let head = received.head.clone();
-        // Written down before the lint runs: what that does to branch or machine changes nothing of what is delivered.
-        let _driver = self.aside.send(EventBody::BranchReceived {
+        Ok(vec![EventBody::BranchReceived {
             branch: branch.to_owned(),
             head: received.head,
             commits: received.commits,
-        });
-        match self.lint(&desk, &repository, &folder, branch, &head).await {
-            Ok(linted) => Ok(linted.into_iter().collect()),
-            Err(trouble) => {
-                tracing::warn!(run = %self.run, ?trouble, "the repository's lint is not known");
-                Ok(Vec::new())
-            }
-        }
+        }])
     }
 
     pub(crate) async fn stop_sandbox(

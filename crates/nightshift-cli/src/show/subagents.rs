@@ -75,7 +75,7 @@ mod tests {
             number,
             name: format!("reviewer-{number}"),
             title: "Review\u{1b}[2J the diff".to_owned(),
-            background: number % 2 == 0,
+            background: number.is_multiple_of(2),
             outcome,
             turns: number,
             steps: 0,

@@ -1,14 +1,16 @@
 //! The repository's own lint, run in the sandbox on what is delivered, before a person sees it.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use nightshift_channel::{
     AttachError, Command, GuestUser, Job, JobEvent, JobStatus, OutputMode, StartJobError,
 };
 use nightshift_forge::Repository;
-use nightshift_protocol::{CommitId, EventBody};
+use nightshift_protocol::{CommitId, EventBody, SandboxId, Task};
 
 use super::{Acts, Trouble};
+use crate::delivery;
 use crate::desk::Desk;
 use crate::environment::{Files, lint};
 use crate::repository::{self, TransferError};
@@ -24,11 +26,43 @@ const TAIL: usize = 4 * 1024;
 const NOT_RUN: [i32; 2] = [126, 127];
 
 impl Acts {
+    /// Whether the lint of what is delivered was tried since the owner began.
+    pub(crate) fn has_linted(&self, head: &CommitId) -> bool {
+        self.linted.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(head)
+    }
+
+    /// Runs the lint of what was received. The branch is out already: whatever the lint does to it or to the machine changes
+    /// nothing of what is delivered, and nothing that goes wrong here holds the delivery up.
+    pub(crate) async fn lint_delivered(
+        &self,
+        sandbox: Option<&SandboxId>,
+        task: &Task,
+        branch: &str,
+        head: &CommitId,
+    ) -> Vec<EventBody> {
+        let linted = async {
+            let desk = self.desk(sandbox).await?;
+            let folder = repository::folder(desk.machine.home(), &task.repository);
+            let from =
+                delivery::repository_of(&self.shared.forge, &task.repository).map_err(Trouble::Fail)?;
+            self.lint(&desk, &from, &folder, branch, head).await
+        };
+        let linted = linted.await;
+        *self.linted.lock().unwrap_or_else(PoisonError::into_inner) = Some(head.clone());
+        match linted {
+            Ok(linted) => linted.into_iter().collect(),
+            Err(trouble) => {
+                tracing::warn!(run = %self.run, ?trouble, "the repository's lint is not known");
+                Vec::new()
+            }
+        }
+    }
+
     /// Runs the lint that the repository has at `head`, once for each commit, and puts back what it changed. `None` where
     /// there is none or its program is not installed.
     ///
     /// The guest knows the command by run and commit: one that an owner before this one began is waited for.
-    pub(super) async fn lint(
+    async fn lint(
         &self,
         desk: &Desk,
         from: &Repository,

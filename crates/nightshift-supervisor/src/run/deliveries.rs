@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nightshift_protocol::EventBody;
+use nightshift_protocol::{CommitId, EventBody};
 use nightshift_store::AppendError;
 
 use super::{Driver, Effect};
@@ -12,6 +12,12 @@ use crate::progress::Action;
 use crate::transition::Trigger;
 
 impl Driver {
+    /// Whether the repository's lint was run on a commit, or tried in vain.
+    fn knows_lint(&self, head: &CommitId) -> bool {
+        let recorded = self.progress.delivery.lint.as_ref().is_some_and(|(of, _)| of == head);
+        recorded || self.acts.has_linted(head)
+    }
+
     /// Writes down what a step of the delivery is about to do where a crash would leave that open, and returns what is to
     /// be done.
     pub(super) async fn begin_delivery(
@@ -31,6 +37,13 @@ impl Driver {
                 return Ok(Some(Box::pin(
                     async move { acts.receive(sandbox.as_ref(), &task, &branch).await },
                 )));
+            }
+            DeliveryAction::Check(received) if !self.knows_lint(&received.head) => {
+                let (task, branch, sandbox) = self.task_and_sandbox();
+                let (acts, head) = (Arc::clone(&self.acts), received.head.clone());
+                return Ok(Some(Box::pin(async move {
+                    Ok(acts.lint_delivered(sandbox.as_ref(), &task, &branch, &head).await)
+                })));
             }
             DeliveryAction::Push(head) if !self.progress.delivery.pushed.contains(head) => {
                 self.append(vec![EventBody::PushIntended { branch, head: head.clone() }]).await?;
