@@ -16,6 +16,7 @@ use nightshift_protocol::{
 use nightshift_sandbox::Expendable;
 use nightshift_store::AppendError;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 
 use crate::acts::{Acts, Trouble};
 use crate::admission::{Holder, Room, Use};
@@ -269,18 +270,21 @@ impl Driver {
     }
 
     /// Waits for an effect and meanwhile takes wishes; `None` when a wish interrupted it.
+    ///
+    /// The effect goes on in a task of its own while the driver writes down what happens meanwhile: an effect writes too, and
+    /// one that is not looked at in the middle of that would keep everybody else from writing.
     async fn wait_for(
         &mut self,
         effect: Effect,
     ) -> Result<Option<Result<Vec<EventBody>, Trouble>>, AppendError> {
-        let mut effect =
-            if self.progress.subagents.are_running() { subagents::apart(effect) } else { effect };
+        let mut task = JoinSet::new();
+        task.spawn(effect);
         let asides = self.acts.asides();
         let mut asides = asides.lock().await;
         let acts = Arc::clone(&self.acts);
         let mut stalled = Box::pin(acts.stalled(self.sandbox_at_work()));
         self.begin_beside().await?;
-        loop {
+        let outcome = loop {
             tokio::select! {
                 biased;
                 Some(aside) = asides.recv() => {
@@ -288,28 +292,33 @@ impl Driver {
                 }
                 ended = self.beside.ended() => {
                     if self.take_beside(ended).await? == Flow::Interrupted {
-                        return Ok(None);
+                        break None;
                     }
                 }
-                outcome = &mut effect => {
+                Some(ended) = task.join_next() => {
                     while let Ok(aside) = asides.try_recv() {
                         self.append(vec![aside]).await?;
                     }
-                    return Ok(Some(outcome));
+                    break Some(ended.unwrap_or_else(|error| {
+                        Err(Trouble::Pause(trouble::internal("something that the run did ended", &error)))
+                    }));
                 }
                 Some(request) = self.requests.recv() => {
                     if self.take(request).await? == Flow::Interrupted {
-                        return Ok(None);
+                        break None;
                     }
                     self.begin_beside().await?;
                 }
                 stall = &mut stalled => {
                     let error = trouble::stalled(&stall);
                     self.short_of = Shortage::of(stall);
-                    return Ok(Some(Err(Trouble::Pause(error))));
+                    break Some(Err(Trouble::Pause(error)));
                 }
             }
-        }
+        };
+        // Nothing of it is done any more when something else begins.
+        task.shutdown().await;
+        Ok(outcome)
     }
 
     /// Writes an action's intention down and returns what is to be done, or does what needs no waiting.

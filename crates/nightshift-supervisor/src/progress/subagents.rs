@@ -95,11 +95,6 @@ impl Subagents {
         self.running.iter().find(|subagent| subagent.start.name == name)
     }
 
-    /// Whether any runs.
-    pub(crate) fn are_running(&self) -> bool {
-        !self.running.is_empty()
-    }
-
     /// Whether none is in the midst of a step.
     pub(super) fn are_between_steps(&self) -> bool {
         self.running.iter().all(|subagent| subagent.open_step.is_none())

@@ -77,22 +77,6 @@ fn number_of(action: &Action) -> Option<u32> {
     }
 }
 
-/// Has an effect of the agent go on while the driver begins what subagents want: both may want what is there once, such as the
-/// channel while it is attached to, and one that is not looked at would keep it for ever.
-pub(super) fn apart(effect: Effect) -> Effect {
-    let mut task = JoinSet::new();
-    task.spawn(effect);
-    Box::pin(async move {
-        match task.join_next().await {
-            Some(Ok(outcome)) => outcome,
-            Some(Err(error)) => {
-                Err(Trouble::Pause(trouble::internal("something that the agent did ended", &error)))
-            }
-            None => std::future::pending().await,
-        }
-    })
-}
-
 impl Driver {
     /// Lets go of what subagents do where the run does not work any more, or becomes another one. What they do while a person is
     /// asked or has the mouse comes to its end.
