@@ -164,11 +164,13 @@ impl Screen {
     /// Gestures are done one after the other, each whole: dropping the future does not break one off.
     pub async fn perform(&self, gesture: Gesture) -> Result<(), InputError> {
         let condition = self.condition();
+        if let Condition::Ended(why) = &condition {
+            return Err(Ended { why: why.clone() }.into());
+        }
         for point in gesture.points() {
             match &condition {
                 Condition::Lit(size) => point.on(*size)?,
-                Condition::Dark => return Err(InputError::Dark),
-                Condition::Ended(why) => return Err(Ended { why: why.clone() }.into()),
+                Condition::Dark | Condition::Ended(_) => return Err(InputError::Dark),
             };
         }
         self.player.perform(gesture).await
