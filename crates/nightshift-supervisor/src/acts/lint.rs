@@ -22,6 +22,10 @@ const WITHIN: Duration = Duration::from_secs(900);
 /// The last of what it prints that is kept, in bytes.
 const TAIL: usize = 4 * 1024;
 
+/// The last of what it prints that is looked through for secrets, in bytes: one that is cut in two is known no more, and is
+/// not among what is kept.
+const LOOKED_THROUGH: usize = 64 * 1024;
+
 /// What shells say when a command cannot be run, or is not there (POSIX, "Exit Status for Commands").
 const NOT_RUN: [i32; 2] = [126, 127];
 
@@ -112,6 +116,7 @@ impl Acts {
             tracing::info!(run = %self.run, command = lint.command, "the repository's lint is not installed");
             return Ok(None);
         }
+        let output_tail = last_of(&self.shared.settings.delivery.redactor.redact(&output_tail));
         Ok(Some(EventBody::LintRan { head: head.clone(), command: lint.command, exit_code, output_tail }))
     }
 }
@@ -123,7 +128,7 @@ async fn ended(mut job: Job) -> Result<Option<(Option<i32>, String)>, Trouble> {
         match job.next().await {
             Some(JobEvent::Output { bytes, .. }) => {
                 tail.extend_from_slice(&bytes);
-                let over = tail.len().saturating_sub(TAIL);
+                let over = tail.len().saturating_sub(LOOKED_THROUGH);
                 tail.drain(..over);
             }
             Some(JobEvent::Exited(exit)) => {
@@ -136,5 +141,29 @@ async fn ended(mut job: Job) -> Result<Option<(Option<i32>, String)>, Trouble> {
             }
             None => return Err(Trouble::Cut("the channel was cut while the lint ran".to_owned())),
         }
+    }
+}
+
+/// The end of an output, from the beginning of a line where there is one.
+fn last_of(output: &str) -> String {
+    let Some(over) = output.len().checked_sub(TAIL) else { return output.to_owned() };
+    let from = output.char_indices().map(|(at, _)| at).find(|at| *at >= over).unwrap_or(output.len());
+    let end = output.get(from..).unwrap_or_default();
+    end.split_once('\n').filter(|(_, rest)| !rest.is_empty()).map_or(end, |(_, rest)| rest).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_an_output_begins_with_a_line_and_is_short() {
+        assert_eq!(last_of("2 problems\n"), "2 problems\n");
+        let long = format!("{}\n", "é".repeat(40)).repeat(1_000);
+        let kept = last_of(&long);
+        assert!(kept.len() <= TAIL && kept.len() > TAIL - 100 && kept.starts_with("éé"), "{}", kept.len());
+        assert_eq!(kept.lines().next().map(|line| line.chars().count()), Some(40));
+        let one_line = "é".repeat(TAIL);
+        assert!(last_of(&one_line).len() <= TAIL && one_line.ends_with(&last_of(&one_line)));
     }
 }
