@@ -375,13 +375,7 @@ impl Connection {
             Ok((Inside::Nothing, _)) => {}
             Ok((Inside::Tls, heard)) => {
                 let waiting = match host {
-                    Some(mut host) => {
-                        if has_ended(&mut host).await {
-                            None
-                        } else {
-                            Some(host)
-                        }
-                    }
+                    Some(mut host) => (!has_ended(&mut host).await).then_some(host),
                     None => None,
                 };
                 let mut host = match waiting {

@@ -46,18 +46,24 @@ fn state(night: &Night, events: &[Event]) -> String {
     std::fs::read_to_string(machine.home_folder().join("state")).unwrap().trim().to_owned()
 }
 
-async fn checkpoints(night: &Night, run: &RunId) -> Vec<CheckpointSummary> {
-    night.owner.api.checkpoints(run.as_str()).await.unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_went_back_can_be_taken_to_where_it_was_and_its_work_is_there() {
+/// A run that asks its second question, and the checkpoint of when it asked its first.
+async fn at_the_second_question() -> (Night, RunId, CheckpointSummary) {
     let night = Night::with_checkpoints(script()).await;
     let run = night.submit("Work").await;
     asked(&night, &run, "First?").await;
     let first = night.owner.api.save_checkpoint(run.as_str()).await.unwrap();
     answer(&night, &run).await;
     asked(&night, &run, "Second?").await;
+    (night, run, first)
+}
+
+async fn checkpoints(night: &Night, run: &RunId) -> Vec<CheckpointSummary> {
+    night.owner.api.checkpoints(run.as_str()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_went_back_can_be_taken_to_where_it_was_and_its_work_is_there() {
+    let (night, run, first) = at_the_second_question().await;
     assert_eq!(state(&night, &night.events(&run).await), "two");
 
     go_back(&night, &run, &first, false).await;
@@ -78,12 +84,7 @@ async fn a_run_that_went_back_can_be_taken_to_where_it_was_and_its_work_is_there
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_says_so_gives_up_what_the_run_is_at() {
-    let night = Night::with_checkpoints(script()).await;
-    let run = night.submit("Work").await;
-    asked(&night, &run, "First?").await;
-    let first = night.owner.api.save_checkpoint(run.as_str()).await.unwrap();
-    answer(&night, &run).await;
-    asked(&night, &run, "Second?").await;
+    let (night, run, first) = at_the_second_question().await;
     go_back(&night, &run, &first, true).await;
     asked(&night, &run, "First?").await;
     assert_eq!(checkpoints(&night, &run).await, [first]);
@@ -91,12 +92,7 @@ async fn who_says_so_gives_up_what_the_run_is_at() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_whose_work_cannot_be_saved_stays_where_it_is_and_says_why() {
-    let night = Night::with_checkpoints(script()).await;
-    let run = night.submit("Work").await;
-    asked(&night, &run, "First?").await;
-    let first = night.owner.api.save_checkpoint(run.as_str()).await.unwrap();
-    answer(&night, &run).await;
-    asked(&night, &run, "Second?").await;
+    let (night, run, first) = at_the_second_question().await;
     night.driver.refuse_checkpoints("the disk is full");
     let wish = RewindRun { checkpoint: first.checkpoint.to_string(), discard: false };
     let error = night.owner.api.rewind(run.as_str(), &wish).await.unwrap_err();
