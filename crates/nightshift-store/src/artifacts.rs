@@ -84,7 +84,7 @@ impl Store {
             return Ok(id);
         }
         let mut writer = self.inner.database.writer().await?;
-        let mut transaction = writer.begin().await?;
+        let (mut transaction, _) = writer.begin().await?;
         sqlx::query(
             "INSERT INTO artifacts (id, media_type, size) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING",
         )

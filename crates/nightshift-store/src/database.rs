@@ -21,6 +21,7 @@ use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::RebuildError;
+use crate::heads::Heads;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -91,7 +92,7 @@ pub(crate) fn is_full(error: &sqlx::Error) -> bool {
 #[derive(Debug)]
 pub(crate) struct Database {
     options: SqliteConnectOptions,
-    writer: Mutex<Option<SqliteConnection>>,
+    writer: Mutex<Option<(SqliteConnection, Heads)>>,
     readers: SqlitePool,
 }
 
@@ -118,7 +119,7 @@ impl Database {
             .max_connections(READERS)
             .idle_timeout(READER_IDLE)
             .connect_lazy_with(options.clone().pragma("query_only", "on").pragma("cache_size", READER_CACHE));
-        Ok(Self { options, writer: Mutex::new(Some(connection)), readers })
+        Ok(Self { options, writer: Mutex::new(Some((connection, Heads::default()))), readers })
     }
 
     /// The connections for reading; a write through them fails.
@@ -129,12 +130,12 @@ impl Database {
     /// Waits for its turn to write. Holding the result keeps all other writers out.
     pub(crate) async fn writer(&self) -> Result<Writer<'_>, sqlx::Error> {
         let mut slot = self.writer.lock().await;
-        let connection = match slot.take() {
-            Some(connection) => connection,
+        let (connection, heads) = match slot.take() {
+            Some(open) => open,
             None if self.readers.is_closed() => return Err(sqlx::Error::PoolClosed),
-            None => self.options.connect().await?,
+            None => (self.options.connect().await?, Heads::default()),
         };
-        Ok(Writer { slot, connection, options: &self.options })
+        Ok(Writer { slot, connection, heads, options: &self.options })
     }
 
     pub(crate) async fn check(&self) -> Result<(), CheckError> {
@@ -146,7 +147,7 @@ impl Database {
     pub(crate) async fn close(&self) {
         let mut slot = self.writer.lock().await;
         self.readers.close().await;
-        if let Some(connection) = slot.take()
+        if let Some((connection, _)) = slot.take()
             && let Err(error) = connection.close().await
         {
             tracing::warn!(%error, "the history was not closed in an orderly way; its log is replayed when it is opened");
@@ -159,25 +160,27 @@ impl Database {
 /// Dropped without [`Writer::keep`] it throws its connection away: after a full disk SQLite has undone the
 /// transaction by itself while the connection still believes in it, and the next writer must not inherit that.
 pub(crate) struct Writer<'a> {
-    slot: MutexGuard<'a, Option<SqliteConnection>>,
+    slot: MutexGuard<'a, Option<(SqliteConnection, Heads)>>,
     connection: SqliteConnection,
+    heads: Heads,
     options: &'a SqliteConnectOptions,
 }
 
 impl Writer<'_> {
-    pub(crate) async fn begin(&mut self) -> Result<Transaction<'_, Sqlite>, sqlx::Error> {
-        self.connection.begin_with("BEGIN IMMEDIATE").await
+    pub(crate) async fn begin(&mut self) -> Result<(Transaction<'_, Sqlite>, &mut Heads), sqlx::Error> {
+        Ok((self.connection.begin_with("BEGIN IMMEDIATE").await?, &mut self.heads))
     }
 
     /// Throws the connection away after a failure and goes on with another.
     pub(crate) async fn renew(&mut self) -> Result<(), sqlx::Error> {
+        self.heads.forget();
         self.connection = self.options.connect().await?;
         Ok(())
     }
 
     /// Gives the connection back for the next writer.
     pub(crate) fn keep(mut self) {
-        *self.slot = Some(self.connection);
+        *self.slot = Some((self.connection, self.heads));
     }
 }
 

@@ -17,7 +17,7 @@ impl Store {
     ) -> Result<(), AppendError> {
         let at = at.to_offset(UtcOffset::UTC).format(&Rfc3339).map_err(AppendError::Time)?;
         let mut writer = self.inner.database.writer().await?;
-        let mut transaction = writer.begin().await?;
+        let (mut transaction, _) = writer.begin().await?;
         let mut seq: i64 =
             sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM environment_events WHERE environment = ?")
                 .bind(environment.as_str())

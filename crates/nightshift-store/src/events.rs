@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use nightshift_protocol::{Event, EventBody, OffsetDateTime, RunId, RunSummary};
+use nightshift_protocol::{Event, EventBody, OffsetDateTime, RunId};
 use sqlx::{QueryBuilder, Sqlite, SqlitePool, Transaction};
 use time::UtcOffset;
 use time::format_description::well_known::Rfc3339;
@@ -11,6 +11,7 @@ use tokio::sync::broadcast;
 
 use crate::database::is_full;
 use crate::group::Records;
+use crate::heads::{Head, Heads};
 use crate::runs::{Positions, write_run};
 use crate::search::index;
 use crate::{Misplaced, Store, project};
@@ -171,17 +172,21 @@ const ROWS: usize = 1_000;
 /// Inserts events and brings the run's row up to them, inside the transaction.
 ///
 /// Every statement is a trip to the connection's thread and back, which costs more than what most of them do: so there
-/// is one that reads and one that writes.
+/// is one that writes, and none that reads where `heads` knows the run.
 pub(crate) async fn insert(
     transaction: &mut Transaction<'_, Sqlite>,
+    heads: &mut Heads,
     run: &RunId,
     at: OffsetDateTime,
     records: &Records,
 ) -> Result<Vec<Event>, AppendError> {
     let written_at = at.format(&Rfc3339).map_err(AppendError::Time)?;
-    let Before { last_position, last_seq, row } = before(transaction, run).await?;
-    let first = row.as_ref().map_or(last_position + 1, |(position, _)| *position);
-    let mut summary = row.map(|(_, summary)| summary);
+    let (last_position, head) = heads.take(transaction, run).await?;
+    let first = head.as_ref().map_or(last_position + 1, |head| head.first);
+    let (last_seq, mut summary) = match head {
+        Some(Head { last_seq, summary, .. }) => (last_seq, Some(summary)),
+        None => (0, None),
+    };
     let mut events = Vec::with_capacity(records.len());
     for (number, (body, _)) in (1..).zip(records) {
         let event = Event {
@@ -212,31 +217,8 @@ pub(crate) async fn insert(
         }
         query.build().execute(&mut **transaction).await?;
     }
+    heads.put(last, Head { first, last_seq: newest.seq.cast_signed(), summary });
     Ok(events)
-}
-
-/// What is there before an append.
-struct Before {
-    /// The newest position of all runs; 0 when there is none.
-    last_position: i64,
-    /// The run's newest seq; 0 when it has none.
-    last_seq: i64,
-    /// The position of the run's first event, and the run.
-    row: Option<(i64, RunSummary)>,
-}
-
-async fn before(transaction: &mut Transaction<'_, Sqlite>, run: &RunId) -> Result<Before, AppendError> {
-    let (last_position, last_seq, first, json): (i64, i64, Option<i64>, Option<String>) = sqlx::query_as(
-        "SELECT (SELECT coalesce(max(position), 0) FROM events),
-                (SELECT coalesce(max(seq), 0) FROM events WHERE run = ?1),
-                (SELECT first_position FROM runs WHERE run = ?1), (SELECT json FROM runs WHERE run = ?1)",
-    )
-    .bind(run.as_str())
-    .fetch_one(&mut **transaction)
-    .await?;
-    let read = |(first, json): (i64, String)| Ok((first, serde_json::from_str(&json)?));
-    let row = first.zip(json).map(read).transpose().map_err(AppendError::Json)?;
-    Ok(Before { last_position, last_seq, row })
 }
 
 /// Whose events are read.

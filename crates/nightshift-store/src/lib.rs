@@ -15,6 +15,7 @@ mod environments;
 mod events;
 mod follow;
 mod group;
+mod heads;
 mod overview;
 mod project;
 mod reviewing;

@@ -183,7 +183,8 @@ impl Store {
     pub async fn rebuild(&self) -> Result<(), RebuildError> {
         // Events are read beside the transaction and none can be added while it is held.
         let mut writer = self.inner.database.writer().await?;
-        let mut transaction = writer.begin().await?;
+        let (mut transaction, heads) = writer.begin().await?;
+        heads.forget();
         let mut runs: HashMap<RunId, (Positions, RunSummary)> = HashMap::new();
         sqlx::query("INSERT INTO search (search) VALUES ('delete-all')").execute(&mut *transaction).await?;
         let mut after = 0;
@@ -318,11 +319,11 @@ mod tests {
         let store = Store::open(folder.path()).await.unwrap();
         let mut writer = store.inner.database.writer().await.unwrap();
         // One transaction for all: with one each the test would wait for the disk ten thousand times.
-        let mut transaction = writer.begin().await.unwrap();
+        let (mut transaction, heads) = writer.begin().await.unwrap();
         for number in 0..10_000 {
             let body = submitted(number);
             let json = serde_json::to_string(&body).unwrap();
-            insert(&mut transaction, &run(number), AT, &vec![(body, json)]).await.unwrap();
+            insert(&mut transaction, heads, &run(number), AT, &vec![(body, json)]).await.unwrap();
         }
         transaction.commit().await.unwrap();
         writer.keep();
