@@ -243,6 +243,14 @@ describe('the window', () => {
     assert.equal(await desktop.run('return window.__same'), true);
   });
 
+  test('leaves notifications to the app, and says so where a browser would ask for leave', async () => {
+    assert.deepEqual(await desktop.again('nightshift://settings'), { code: 0, stderr: '' });
+    await desktop.until('the settings', "return document.title.startsWith('Settings') && /The app shows them/.test(document.body.innerText)");
+    assert.equal(await desktop.run("return [...document.querySelectorAll('main button')].some((button) => button.textContent === 'Turn on')"), false);
+    assert.deepEqual(await desktop.again('nightshift://doctor'), { code: 0, stderr: '' });
+    await desktop.until('the doctor', "return location.pathname === '/doctor'");
+  });
+
   test('stays where it is for a link that leads nowhere, which is told to who started it', async () => {
     const { code, stderr } = await desktop.again('nightshift://merge/run-0000000000');
     assert.equal(code, 0);

@@ -120,6 +120,59 @@ test('one person at a time has the mouse, others see it, and it is free again wh
   expect(app.errors).toEqual([]);
 });
 
+test('composed and pasted text goes into the sandbox as text, and F6 leads out of its keyboard', async ({ begin }) => {
+  const { owner, app, context } = await begin(ASKS);
+  await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+  const run = await owner.submit('Wait');
+  await owner.until(run, 'waiting');
+  const { page } = app;
+  const said: { type: string; text?: string; key?: string; down?: boolean }[] = [];
+  page.on('websocket', (socket) => socket.on('framesent', ({ payload }) => typeof payload === 'string' && said.push(JSON.parse(payload) as (typeof said)[number])));
+  await app.goto(`/runs/${run}`);
+  await page.getByRole('button', { name: /Take over/ }).click();
+  await expect(page.getByText('You have mouse and keyboard. The agent waits.')).toBeVisible();
+  // What a dead key, an input method or an emoji picker comes to arrives without a key of its own.
+  await page.keyboard.insertText('à bientôt');
+  const composing = await context.newCDPSession(page);
+  await composing.send('Input.imeSetComposition', { text: 'にほ', selectionStart: 2, selectionEnd: 2 });
+  await composing.send('Input.insertText', { text: '日本' });
+  await expect.poll(() => said.filter(({ type }) => type === 'text').map(({ text }) => text)).toEqual(['à bientôt', '日本']);
+  await page.evaluate(() => navigator.clipboard.writeText('pasted'));
+  await page.keyboard.press('Control+v');
+  await expect.poll(() => said.findLast(({ type }) => type === 'key')).toMatchObject({ key: 'Control', down: false });
+  const around = said.filter(({ type }) => type === 'key' || type === 'setClipboard');
+  expect(around.map(({ type, text, key, down }) => (type === 'key' ? `${key} ${down === true ? 'down' : 'up'}` : `${type} ${text}`))).toEqual(['Control down', 'setClipboard pasted', 'v down', 'v up', 'Control up']);
+  // A click in the sandbox keeps the keyboard there; F6 leads to what is said when handing back.
+  const there = await placeOf(page, 206, 156);
+  await page.mouse.click(there.x, there.y);
+  await page.keyboard.press('x');
+  await expect.poll(() => said.some(({ type, key }) => type === 'key' && key === 'x')).toBe(true);
+  await page.keyboard.press('F6');
+  await page.keyboard.type('done');
+  await page.keyboard.press('Enter');
+  await expect(page.getByText('You watch. The agent has mouse and keyboard.')).toBeVisible();
+  const events = await owner.ask<{ type: string; summary?: string }[]>(`/runs/${run}/events?after=0`);
+  expect(events.find((event) => event.type === 'handedBack')?.summary).toMatch(/1 click, 5 keys.*They say: done/s);
+  expect(app.errors).toEqual([]);
+});
+
+test('what an agent does is interrupted, and it reads at once what was written with it', async ({ begin }) => {
+  const { owner, app } = await begin([call('shell', { command: 'sleep 300' }), ...ASKS]);
+  const run = await owner.submit('Wait');
+  await owner.until(run, 'working');
+  const { page } = app;
+  await app.goto(`/runs/${run}`);
+  await expect(page.getByRole('list', { name: 'Timeline' }).getByText('sleep 300')).toBeVisible();
+  await page.keyboard.press('m');
+  await page.keyboard.type('That takes too long.');
+  await page.keyboard.press('Control+Enter');
+  await expect(page.getByRole('log').getByText('That takes too long.')).toHaveCount(1);
+  await expect(page.getByRole('log').getByText('Which port?')).toBeVisible();
+  const events = await owner.ask<{ type: string; step?: string; outcome?: string }[]>(`/runs/${run}/events?after=0`);
+  expect(events.filter((event) => event.type === 'interrupted')).toHaveLength(1);
+  expect(app.errors).toEqual([]);
+});
+
 test('a shell of one’s own runs commands, keeps its history over another view, and ends when it is left', async ({ begin }) => {
   const { owner, app } = await begin(ASKS);
   const run = await owner.submit('Wait');

@@ -54,3 +54,43 @@ for (const scheme of ['dark', 'light'] as const) {
     });
   }
 }
+
+for (const width of [800, 1024]) {
+  test(`every place has everything in reach in a window ${width} wide`, async ({ owner, browser }) => {
+    test.setTimeout(120_000);
+    mkdirSync(OUTPUT, { recursive: true });
+    const { app, context } = await letIn(owner, browser, { viewport: { width, height: 720 }, colorScheme: 'dark', reducedMotion: 'reduce' });
+    const { page } = app;
+    const found: string[] = [];
+    for (const [name, path] of Object.entries(PLACES)) {
+      await app.goto(path);
+      await page.locator('main h1').filter({ hasText: /\S/ }).first().waitFor();
+      await expect(page.getByRole('status', { name: 'Loading' })).toHaveCount(0);
+      await page.screenshot({ path: join(OUTPUT, `${name}-narrow-${width}.png`) });
+      // What can be pressed or typed into is inside the window, or inside something that scrolls sideways on purpose.
+      const outside = await page.evaluate(() => {
+        const scrolls = (element: Element | null): boolean => element !== null && (['auto', 'scroll'].includes(getComputedStyle(element).overflowX) ? element.scrollWidth > element.clientWidth : scrolls(element.parentElement));
+        return [...document.querySelectorAll<HTMLElement>('main button, main a, main input, main select, main textarea')]
+          .filter((element) => element.checkVisibility({ visibilityProperty: true, opacityProperty: true }))
+          .filter((element) => {
+            const box = element.getBoundingClientRect();
+            return box.width > 0 && (box.right > innerWidth + 1 || box.left < -1) && !scrolls(element);
+          })
+          .map((element) => element.getAttribute('aria-label') ?? element.textContent?.slice(0, 60) ?? element.tagName);
+      });
+      found.push(...outside.map((each) => `${name}: ${each}`));
+      if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) found.push(`${name}: the page scrolls sideways`);
+    }
+    expect(found).toEqual([]);
+    // Steering and the plan share one column of a run.
+    await app.goto(`/runs/${RUNS.works}`);
+    await page.getByRole('radio', { name: 'Chat' }).check();
+    await expect(page.getByRole('log')).toContainText('Please keep the public function');
+    await page.getByRole('radio', { name: 'Timeline' }).check();
+    await expect(page.getByRole('region', { name: 'Plan' })).toBeVisible();
+    await page.keyboard.press('m');
+    await expect(page.getByRole('textbox', { name: 'Steer the agent' })).toBeFocused();
+    expect(app.errors).toEqual([]);
+    await context.close();
+  });
+}

@@ -104,7 +104,7 @@ export class Night {
     await limited.turn('The module has three branches without a test.', [{ tool: 'shell', input: {} }]);
     await limited.plan(['Measure coverage', 'Test overdue invoices', 'Test credit notes', 'Test rounding', 'Run everything'], 3);
     await limited.shell('npm run coverage', 'src/invoice.ts | 71.4 | 62.5 | 80 | 71.4 |', 0, 9);
-    await limited.pass(1_900).state({ type: 'paused', reason: { type: 'limit', limit: '3 US dollars; 2.94 are spent' } });
+    await limited.pass(1_900).state({ type: 'paused', reason: { type: 'limit', limit: '$3.00: $2.94 are spent and the next call may cost $0.11. Raise it with --budget to go on.' } });
     await limited.stops('the run is paused');
 
     const troubled = await (await this.#run('key', at(trailhead, 'Show trail names on the printed list'), 150 * MINUTE).submitted()).begins();
@@ -243,7 +243,7 @@ export class Night {
   }
 
   async #hostile(place: Place, facts: TaskFacts): Promise<void> {
-    const run = await (await this.#run('harm', facts, 100 * MINUTE).submitted()).begins();
+    const run = await (await this.#run('harm', facts, 9.4 * HOUR).submitted()).begins();
     const clone = cloneFor(place.folder, join(this.#folder, 'evil-clone'), run.branch);
     await run.turn(`${HOSTILE}\n\n[a link](javascript:window.harmed=1) ![x](https://evil.example/x.png)\n\n${'W'.repeat(4_000)}`, [{ tool: 'shell', input: {} }]);
     const step = await run.shell(`echo '${HOSTILE}'`, `\u001b]0;${HOSTILE}\u0007\u001b[31m${HOSTILE}\u001b[0m\r\noverwritten\rshown ${'x'.repeat(20_000)}`);

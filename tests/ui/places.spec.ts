@@ -13,7 +13,7 @@ test('home shows what waits first, what runs, the queue with its reason, and wha
   const sections = page.locator('section h2');
   await expect(sections.first()).toHaveText('Waits for you');
   await expect(page.getByText('Two of the error texts address the reader.')).toBeVisible();
-  await expect(page.getByText('3 US dollars; 2.94 are spent')).toBeVisible();
+  await expect(page.getByText('A limit of the task is reached ($3.00: $2.94 are spent and the next call may cost $0.11). Nothing is lost.')).toBeVisible();
   await expect(page.getByText('Set another one in the settings, then continue the run.')).toBeVisible();
   await expect(page.getByRole('link', { name: /2 of 4 steps done Mark overdue invoices in the list/ })).toBeVisible();
   await expect(page.getByText('3 sandboxes run already').first()).toBeVisible();
@@ -42,6 +42,11 @@ test('the way by keyboard: every place by its keys, lists by j and k, the palett
   await page.keyboard.type('dark mode toggle');
   await page.keyboard.press('Enter');
   await expect(page).toHaveURL(new RegExp(`/review/${RUNS.dark}`));
+  // What no place and no run is called is searched for in everything.
+  await page.keyboard.press('Control+k');
+  await page.keyboard.type('printer driver');
+  await page.keyboard.press('Enter');
+  await expect(page.getByRole('list', { name: 'Finds' }).getByText('Print invoices on A5 paper')).toBeVisible();
   const theme = () => page.evaluate(() => document.documentElement.dataset['theme']);
   expect(await theme()).toBe('dark');
   await page.keyboard.press('t');

@@ -3,7 +3,7 @@ import { HOSTILE } from './night';
 
 test('hostile text is shown as text: nothing runs and nothing breaks out', async ({ app }) => {
   const { page } = app;
-  for (const path of ['/', '/history', `/runs/${RUNS.harm}`, `/runs/${RUNS.harm}?view=terminal`, `/review/${RUNS.harm}`]) {
+  for (const path of ['/', '/history', '/history?q=onerror', '/review', `/runs/${RUNS.harm}`, `/runs/${RUNS.harm}?view=terminal`, `/review/${RUNS.harm}`]) {
     await app.goto(path);
     await expect(page.getByText('<img src=x onerror="window.harmed=1">').first()).toBeVisible();
     expect(await page.evaluate(() => (window as { harmed?: number }).harmed), path).toBe(undefined);
@@ -23,6 +23,13 @@ test('unknown ids and addresses say so and lead on', async ({ app }) => {
   await expect(page.getByText('There is no such run')).toBeVisible();
   await app.goto('/review/run-zzzzzzzzzz');
   await expect(page.getByText('There is no such pull request')).toBeVisible();
+  await app.goto('/environments/env-zzzzzzzzzz');
+  await expect(page.getByText('There is no such environment')).toBeVisible();
+  // A moment, a step and a view that there are not: the run is shown all the same.
+  for (const query of ['at=987654321', 'at=-3', 'step=99.9', 'view=nonsense&at=x']) {
+    await app.goto(`/runs/${RUNS.dark}?${query}`);
+    await expect(page.getByRole('img', { name: /^The screen at/ })).toBeVisible();
+  }
   await app.goto('/nowhere/at/all');
   await expect(page.getByText('There is nothing here')).toBeVisible();
   expect(app.errors).toEqual([]);
@@ -54,12 +61,49 @@ test('a session that ends asks for a new one', async ({ app }) => {
   await expect(app.page.getByRole('heading', { name: 'This window has no session' })).toBeVisible();
 });
 
+test('a session that has ended elsewhere loses no words, and says what to do', async ({ app }) => {
+  const { page } = app;
+  await app.goto(`/runs/${RUNS.works}`);
+  await expect(page.getByRole('log')).toContainText('Please keep the public function');
+  await page.context().clearCookies();
+  const box = page.getByRole('textbox', { name: 'Steer the agent' });
+  await box.fill('Keep this.');
+  await page.keyboard.press('Enter');
+  await expect(page.getByRole('alert')).toContainText('nightshift open');
+  await expect(box).toHaveValue('Keep this.');
+  // Another window of the same browser lets this one in too.
+  const other = await page.context().newPage();
+  await other.goto(await app.owner.window());
+  await box.press('Enter');
+  await expect(page.getByRole('log').getByText('Keep this.')).toHaveCount(1);
+  expect(app.errors).toEqual([]);
+});
+
+test('a connection that is cut is opened again: no gap, nothing twice, no reload', async ({ app }) => {
+  const { page } = app;
+  await app.goto(`/runs/${RUNS.works}`);
+  const log = page.getByRole('log');
+  await expect(log).toContainText('Please keep the public function');
+  await page.evaluate(() => Object.assign(window, { sameWindow: true }));
+  const before = await log.locator('article').count();
+  await page.context().setOffline(true);
+  for (const text of ['While you were cut off, one.', 'While you were cut off, two.']) await app.owner.ask(`/runs/${RUNS.works}/messages`, { method: 'POST', body: JSON.stringify({ text }) });
+  await page.context().setOffline(false);
+  await expect(log.getByText('While you were cut off, one.')).toHaveCount(1);
+  await expect(log.getByText('While you were cut off, two.')).toHaveCount(1);
+  expect(await log.locator('article').count()).toBe(before + 2);
+  await expect(page.getByText('The owner is away')).toHaveCount(0);
+  expect(await page.evaluate(() => (window as { sameWindow?: boolean }).sameWindow)).toBe(true);
+  expect(app.errors).toEqual([]);
+});
+
 test('a diff of ten megabytes is read, folded and unfolded without a pause', async ({ app }) => {
   const { page } = app;
   const began = Date.now();
   await app.goto(`/review/${RUNS.mega}`);
   await expect(page.getByText('+144000')).toBeVisible();
   expect(Date.now() - began).toBeLessThan(12_000);
+  await expect(page.getByText('large, so it begins folded').first()).toBeVisible();
   await page.getByRole('button', { name: 'Unfold generated/1.sql' }).click();
   await expect(page.getByText("'Street 12'").first()).toBeVisible();
   expect(await page.locator('[data-index]').count()).toBeLessThan(400);

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { expect, RUNS, test } from './bench';
 
 test('a task is submitted and waits in the queue with its reason', async ({ app }) => {
@@ -59,16 +60,45 @@ test('a comment on a line goes to the agent, and is kept until it is sent', asyn
   expect(app.errors).toEqual([]);
 });
 
-test('approving merges into the base branch, once, and says how to take the work', async ({ app }) => {
+test('approving merges into the base branch, once, also from two windows, and says how to take the work', async ({ app }) => {
   const { page } = app;
-  await app.goto(`/review/${RUNS.dark}`);
-  await page.getByRole('button', { name: 'Approve and merge' }).click();
-  await expect(page.getByRole('dialog')).toContainText('git pull');
-  await page.getByRole('button', { name: 'Merge', exact: true }).click();
+  const [other, third] = [await page.context().newPage(), await page.context().newPage()];
+  for (const window of [page, other, third]) await window.goto(`${app.owner.address.url}/review/${RUNS.dark}`);
+  for (const window of [page, other]) {
+    await window.getByRole('button', { name: 'Approve and merge' }).click();
+    await expect(window.getByRole('dialog')).toContainText('git pull');
+  }
+  await Promise.all([page, other].map((window) => window.getByRole('button', { name: 'Merge', exact: true }).click()));
   await expect(page.getByText(/Merged into main as [0-9a-f]{8}/)).toBeVisible();
-  await expect(page.getByRole('button', { name: 'Approve and merge' })).toHaveCount(0);
-  const { state } = await app.owner.ask<{ state: { type: string } }>(`/runs/${RUNS.dark}`).then((detail) => (detail as unknown as { summary: { state: { type: string } } }).summary);
-  expect(state.type).toBe('merged');
+  // All three are told, the one that only looked too.
+  for (const window of [page, other, third]) await expect(window.getByRole('button', { name: 'Approve and merge' })).toHaveCount(0);
+  const events = await app.owner.ask<{ type: string; state?: { type: string } }[]>(`/runs/${RUNS.dark}/events?after=0`);
+  expect(events.filter((event) => event.type === 'stateChanged' && event.state?.type === 'merged')).toHaveLength(1);
+  const { bareRepository } = await app.owner.ask<{ bareRepository: string }>(`/pull-requests/${RUNS.dark}`);
+  expect(execFileSync('git', ['-C', bareRepository, 'rev-list', '--merges', '--count', 'main'], { encoding: 'utf8' }).trim()).toBe('1');
+  expect(app.errors).toEqual([]);
+});
+
+test('a run at its limit is given more where it waits, and goes on', async ({ app }) => {
+  const { page } = app;
+  await app.goto('/');
+  const waiting = page.locator('section').filter({ has: page.getByRole('heading', { name: 'Waits for you' }) });
+  const row = waiting.getByRole('listitem').filter({ hasText: 'Raise coverage of the invoice module' });
+  const raised = row.getByRole('textbox', { name: 'Budget from now on, in US dollars' });
+  await raised.fill('3');
+  await expect(row.getByRole('button', { name: 'Raise and continue' })).toBeDisabled();
+  await raised.fill('12.5');
+  // The run has the same in its own place, with the reason.
+  const other = await page.context().newPage();
+  await other.goto(`${app.owner.address.url}/runs/${RUNS.limit}`);
+  await expect(other.getByText('A limit of the task is reached ($3.00: $2.94 are spent and the next call may cost $0.11).')).toBeVisible();
+  await row.getByRole('button', { name: 'Raise and continue' }).click();
+  await expect(row).toHaveCount(0);
+  await expect(other.getByText('A limit of the task is reached')).toHaveCount(0);
+  const events = await app.owner.ask<{ type: string; limits?: { costMicrodollars: number }; state?: { type: string } }[]>(`/runs/${RUNS.limit}/events?after=0`);
+  const after = events.slice(events.findIndex((event) => event.type === 'limitsRaised'));
+  expect(after[0]?.limits?.costMicrodollars).toBe(12_500_000);
+  expect(after.find((event) => event.type === 'stateChanged')?.state?.type).toBe('queued');
   expect(app.errors).toEqual([]);
 });
 

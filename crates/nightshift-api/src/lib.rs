@@ -14,11 +14,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use nightshift_forge::{Forge, PullRequest, PullRequestFilter};
+use nightshift_forge::{Forge, PullRequest, StateFilter};
 use nightshift_protocol::{
-    ArtifactId, AskForChanges, AskStatistics, ChangedFile, ChangedFiles, CheckpointSummary, CommitId,
-    DecideApproval, DoctorReport, ErrorCode, Event, ExampleTask, ForkReply, ForkRun, ListRuns, Live,
-    MergeReply, ModelList, NewComment, Overview, Prune, PruneReport, PullRequestDetail, PullRequestState,
+    ArtifactId, AskForChanges, AskPullRequests, AskStatistics, ChangedFile, ChangedFiles, CheckpointSummary,
+    CommitId, DecideApproval, DoctorReport, ErrorCode, Event, ExampleTask, ForkReply, ForkRun, ListRuns,
+    Live, MergeReply, ModelList, NewComment, Overview, Prune, PruneReport, PullRequestDetail,
     PullRequestSummary, RaiseLimits, ResumeRun, ReviewQueue, RewindRun, RunDetail, RunId, RunList, RunState,
     RunSummary, SayToRun, SearchFor, SearchReply, Statistics, SubmitReply, SubmitTask, TerminalSize, Tree,
     UserError,
@@ -302,24 +302,25 @@ impl Api {
     }
 
     /// Lists pull requests of all repositories, the newest first.
-    pub async fn pull_requests(&self) -> Result<Vec<PullRequestSummary>, UserError> {
+    pub async fn pull_requests(&self, ask: &AskPullRequests) -> Result<Vec<PullRequestSummary>, UserError> {
         let repositories = self.forge.repositories().map_err(|error| trouble::forge(&error))?;
+        let state = if ask.decided { StateFilter::Decided } else { StateFilter::All };
+        let most = ask.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let mut list = Vec::new();
         for repository in repositories {
-            let found = repository.pull_requests(&PullRequestFilter::default()).await;
+            let found = repository.newest_pull_requests(state, most).await;
             let found = found.map_err(|error| trouble::ledger(&error))?;
             let source = repository.source().to_string();
             list.extend(found.iter().map(|pull_request| pull_request.summary(&source)));
         }
         list.sort_by_key(|pull_request: &PullRequestSummary| std::cmp::Reverse(pull_request.created_at));
+        list.truncate(most);
         Ok(list)
     }
 
     /// The open pull requests in the order in which they are to be reviewed, and how many more may wait.
     pub async fn review_queue(&self) -> Result<ReviewQueue, UserError> {
-        let mut open = self.pull_requests().await?;
-        open.retain(|pull_request| pull_request.state == PullRequestState::Open);
-        self.supervisor.review_queue(open).await
+        self.supervisor.review_queue().await
     }
 
     /// Sums up what runs and their reviews came to.
@@ -508,7 +509,7 @@ impl Api {
     ) -> Result<(PullRequest, nightshift_forge::Repository), UserError> {
         let summary = self.find(named).await?;
         let run: RunId = summary.run;
-        let Some(number) = self.supervisor.progress(&run).await?.delivery.pull_request else {
+        let Some(number) = summary.reviewing.pull_request else {
             return Err(UserError::new(
                 ErrorCode::NotFound,
                 format!("{run} has no pull request yet"),

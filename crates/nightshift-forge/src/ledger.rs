@@ -42,23 +42,46 @@ impl From<io::Error> for LedgerError {
 
 /// All records in a folder, ordered by number; none where there is no folder.
 pub(crate) async fn read_all(folder: PathBuf) -> Result<Vec<PullRequest>, LedgerError> {
+    let mut all = read_newest(folder, usize::MAX, |_| true).await?;
+    all.reverse();
+    Ok(all)
+}
+
+/// The records in a folder that fit, from the highest number down, at most `most`; what comes after them is not read.
+pub(crate) async fn read_newest(
+    folder: PathBuf,
+    most: usize,
+    fits: impl Fn(&PullRequest) -> bool + Send + 'static,
+) -> Result<Vec<PullRequest>, LedgerError> {
     in_background(move || {
-        let entries = match fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error.into()),
-        };
-        let mut all = Vec::new();
-        for entry in entries {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "json") {
-                all.extend(read_file(&path)?);
+        let mut newest = Vec::new();
+        for number in numbers(&folder)?.into_iter().rev() {
+            if newest.len() >= most {
+                break;
             }
+            newest.extend(read_file(&folder.join(format!("{number}.json")))?.filter(&fits));
         }
-        all.sort_by_key(|pull_request| pull_request.id.0);
-        Ok(all)
+        Ok(newest)
     })
     .await
+}
+
+/// The numbers of a folder's records, in order.
+fn numbers(folder: &Path) -> Result<Vec<u64>, LedgerError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut numbers = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name();
+        // What has another name is none of ours: a half-written file, or somebody's copy.
+        let number = name.to_str().and_then(|name| name.strip_suffix(".json")?.parse().ok());
+        numbers.extend(number.filter(|number: &u64| name.to_str() == Some(&format!("{number}.json"))));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
 }
 
 pub(crate) async fn read(folder: PathBuf, id: PullRequestId) -> Result<Option<PullRequest>, LedgerError> {

@@ -218,17 +218,25 @@ pub enum StateFilter {
     Merged,
     /// Those that were closed.
     Closed,
+    /// Those that are merged or closed.
+    Decided,
+}
+
+impl StateFilter {
+    fn admits(self, state: &PullRequestState) -> bool {
+        match self {
+            Self::All => true,
+            Self::Open => matches!(state, PullRequestState::Open),
+            Self::Merged => matches!(state, PullRequestState::Merged { .. }),
+            Self::Closed => matches!(state, PullRequestState::Closed { .. }),
+            Self::Decided => !matches!(state, PullRequestState::Open),
+        }
+    }
 }
 
 impl PullRequestFilter {
     fn admits(&self, pull_request: &PullRequest) -> bool {
-        let state = match self.state {
-            StateFilter::All => true,
-            StateFilter::Open => matches!(pull_request.state, PullRequestState::Open),
-            StateFilter::Merged => matches!(pull_request.state, PullRequestState::Merged { .. }),
-            StateFilter::Closed => matches!(pull_request.state, PullRequestState::Closed { .. }),
-        };
-        state && self.run.as_ref().is_none_or(|run| *run == pull_request.run)
+        self.state.admits(&pull_request.state) && self.run.as_ref().is_none_or(|run| *run == pull_request.run)
     }
 }
 
@@ -317,6 +325,16 @@ impl Repository {
         all.retain(|pull_request| filter.admits(pull_request));
         all.reverse();
         Ok(all)
+    }
+
+    /// The pull requests with the highest numbers that are in a state, at most `most`, the newest first. Others are not
+    /// read: a repository may have thousands.
+    pub async fn newest_pull_requests(
+        &self,
+        state: StateFilter,
+        most: usize,
+    ) -> Result<Vec<PullRequest>, LedgerError> {
+        ledger::read_newest(self.pulls(), most, move |pull_request| state.admits(&pull_request.state)).await
     }
 
     /// Closes an open pull request without merging. Its branch stays.

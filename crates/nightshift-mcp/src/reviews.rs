@@ -1,8 +1,6 @@
 //! Tools over pull requests.
 
-use nightshift_protocol::{
-    ChangedFiles, MergeReply, PullRequestDetail, PullRequestState, PullRequestSummary,
-};
+use nightshift_protocol::{ChangedFiles, MergeReply, PullRequestDetail, PullRequestSummary, ReviewQueue};
 use rmcp::handler::server::wrapper::Parameters;
 use rmcp::{tool, tool_router};
 use serde_json::json;
@@ -17,11 +15,12 @@ const LONGEST_DIFF: usize = 100_000;
 
 #[tool_router(router = review_tools, vis = "pub(crate)")]
 impl Nightshift {
-    /// List the pull requests that wait for a review.
+    /// List the pull requests that wait for a review, the one to take first at the beginning.
     #[tool(annotations(title = "List reviews", read_only_hint = true))]
     async fn review_list(&self) -> Reply {
-        let mut list: Vec<PullRequestSummary> = read(&self.owner.get("/pull-requests").await?)?;
-        list.retain(|pull_request| pull_request.state == PullRequestState::Open);
+        let queue: ReviewQueue = read(&self.owner.get("/reviews").await?)?;
+        let list: Vec<PullRequestSummary> =
+            queue.entries.into_iter().map(|entry| entry.pull_request).collect();
         object(&json!({"pull_requests": list}))
     }
 

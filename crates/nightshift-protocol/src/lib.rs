@@ -78,8 +78,8 @@ pub use plan::{Plan, PlanStep, PlanStepState};
 pub use prune::{BuildKind, KeptBecause, Prune, PruneReport, PrunedBuild};
 pub use review::{ChangedFile, ChangedFiles, Tree, TreeEntry, TreeEntryKind};
 pub use reviewing::{
-    AskStatistics, DeliveryMeasure, ReviewEntry, ReviewQueue, ReviewSize, Reviewing, Statistics,
-    StatisticsBy, StatisticsRow,
+    AskPullRequests, AskStatistics, DeliveryMeasure, ReviewEntry, ReviewQueue, ReviewSize, Reviewing,
+    Statistics, StatisticsBy, StatisticsRow,
 };
 pub use run::{FailureReason, Glance, PauseReason, PreparingPhase, QueueReason, RunState, RunSummary};
 pub use screen::{LeaseHolder, PointerButton, ScreenMessage, ViewerMessage};

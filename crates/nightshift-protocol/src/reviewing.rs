@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::{PreReviewKind, PullRequestSummary, RunState};
+use crate::{PreReviewKind, PullRequestId, PullRequestSummary, RunState};
 
 /// How large a delivery is, and what it leaves open.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -44,6 +44,9 @@ pub struct Reviewing {
     /// The newest delivery; absent before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivered: Option<DeliveryMeasure>,
+    /// The number of its pull request; absent before it is opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_request: Option<PullRequestId>,
     /// What rules found in the newest delivery.
     #[serde(default)]
     pub findings: Vec<PreReviewKind>,
@@ -64,6 +67,7 @@ impl Default for Reviewing {
         Self {
             since: OffsetDateTime::UNIX_EPOCH,
             delivered: None,
+            pull_request: None,
             findings: Vec::new(),
             rounds: 0,
             review_ms: 0,
@@ -145,6 +149,17 @@ impl ReviewSize {
             Self::Large => "large",
         }
     }
+}
+
+/// Which pull requests are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct AskPullRequests {
+    /// Only those that are merged or closed; those that wait are in the review queue too.
+    pub decided: bool,
+    /// How many at most, the newest first; all if absent.
+    pub limit: Option<u32>,
 }
 
 /// Which statistics are wanted.

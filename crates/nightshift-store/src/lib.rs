@@ -21,6 +21,7 @@ mod project;
 mod reviewing;
 mod runs;
 mod search;
+mod statistics;
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;

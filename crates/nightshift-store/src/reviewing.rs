@@ -1,4 +1,5 @@
-//! What reviewing a run came to, folded beside its state: times, rounds, and the newest delivery.
+//! What reviewing a run came to, folded beside its state: times, rounds, the newest delivery
+//! and the pull request.
 
 use nightshift_protocol::{Event, EventBody, OffsetDateTime, RunState, RunSummary};
 
@@ -24,6 +25,7 @@ pub(crate) fn review(run: &mut RunSummary, event: &Event) {
             run.reviewing.findings = findings.iter().map(|finding| finding.kind).collect();
             run.reviewing.delivered = Some(measure.clone());
         }
+        EventBody::PullRequestOpened { pull_request, .. } => run.reviewing.pull_request = Some(*pull_request),
         EventBody::FeedbackReceived { .. } => {
             run.reviewing.rounds = run.reviewing.rounds.saturating_add(1);
         }

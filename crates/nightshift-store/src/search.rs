@@ -69,7 +69,10 @@ impl SearchWords {
     fn excerpt(&self, text: &str) -> Vec<ExcerptPart> {
         let first = words(text).find(|(_, word)| self.matches(word)).map_or(0, |(at, _)| at);
         let from = text[..first].char_indices().rev().nth(BEFORE).map_or(0, |(at, _)| at);
-        let piece = &text[from..];
+        // Half a word at the beginning says nothing: the next whole one is the first.
+        let half = if text[..from].ends_with(char::is_alphanumeric) { &text[from..first] } else { "" };
+        let from = from + half.find(|character: char| !character.is_alphanumeric()).unwrap_or(0);
+        let piece = text[from..].trim_start();
         let piece = piece.char_indices().nth(EXCERPT).map_or(piece, |(end, _)| &piece[..end]);
         let mut parts = Vec::new();
         let mut push = |text: &str, is_match: bool| {

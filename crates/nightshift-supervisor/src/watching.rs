@@ -147,7 +147,7 @@ impl Supervisor {
             None => {
                 let found = self.shared().driver.find(&sandbox).await;
                 let Some(machine) = found.map_err(|error| UserError::from(DeskError::from(error)))? else {
-                    return none("the sandbox's virtual machine does not run now".to_owned());
+                    return none("the sandbox does not run now".to_owned());
                 };
                 let attached = Desk::attach(
                     machine,

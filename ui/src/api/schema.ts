@@ -2871,6 +2871,7 @@ export type components = {
             readonly delivered?: components["schemas"]["DeliveryMeasure"] | null;
             /** @description What rules found in the newest delivery. */
             readonly findings?: readonly components["schemas"]["PreReviewKind"][];
+            readonly pullRequest?: components["schemas"]["PullRequestId"] | null;
             /**
              * Format: int64
              * @description Milliseconds that its pull request was open for a decision, until each decision; what the agent did in between, and
@@ -4725,7 +4726,12 @@ export interface operations {
     };
     readonly pull_requests: {
         readonly parameters: {
-            readonly query?: never;
+            readonly query?: {
+                /** @description Only those that are merged or closed; those that wait are in the review queue too. */
+                readonly decided?: boolean;
+                /** @description How many at most, the newest first; all if absent. */
+                readonly limit?: number;
+            };
             readonly header?: never;
             readonly path?: never;
             readonly cookie?: never;

@@ -1,5 +1,7 @@
 import clsx from 'clsx';
+import { X } from 'lucide-react';
 import { type ReactNode, useEffect, useId, useRef } from 'react';
+import { Button } from './button';
 
 /** A modal dialog on the browser's own element: it keeps the focus inside, closes on Escape and gives the focus back. */
 export function Dialog({
@@ -42,9 +44,18 @@ export function Dialog({
     >
       {open && (
         <div className="flex max-h-[85dvh] flex-col">
-          <h2 id={heading} className={hideTitle ? 'sr-only' : 'px-5 pt-4 pb-1 text-large font-semibold'}>
-            {title}
-          </h2>
+          {hideTitle ? (
+            <h2 id={heading} className="sr-only">
+              {title}
+            </h2>
+          ) : (
+            <div className="flex items-start gap-3 pt-3.5 pr-3 pb-1 pl-5">
+              <h2 id={heading} className="foreign min-w-0 flex-1 pt-0.5 text-large font-semibold">
+                {title}
+              </h2>
+              <Button look="quiet" aria-label="Close the dialog" icon={<X aria-hidden className="size-4" />} onClick={onClose} />
+            </div>
+          )}
           {children}
         </div>
       )}

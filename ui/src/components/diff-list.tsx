@@ -7,7 +7,7 @@ import { visible } from '@/text/visible';
 import { type DiffRow, LARGE_FILE, lineKey, type Mark, rowsOf } from '@/diff/rows';
 
 const LINE = 20;
-const HEIGHTS: Record<DiffRow['type'], number> = { file: 38, hunk: 26, line: LINE, pair: LINE, comments: 120, binary: 44, large: 44 };
+const HEIGHTS: Record<DiffRow['type'], number> = { file: 38, hunk: 26, line: LINE, pair: LINE, comments: 120, binary: 44 };
 
 /** A line longer than this is cut: a minified file is one line of a megabyte. */
 const LONGEST_LINE = 1_000;
@@ -113,8 +113,6 @@ function Row({ row, file, folded, onToggle, below, onComment }: { row: DiffRow; 
     }
     case 'binary':
       return <p className="px-4 py-3 font-sans text-faint">A binary file: there are no lines to compare.</p>;
-    case 'large':
-      return null;
     case 'comments':
       return <div className="font-sans text-base">{below?.render(row.at, file, row.line)}</div>;
     case 'line':
@@ -147,7 +145,8 @@ function FileHead({ file, folded, onToggle, stuck = false }: { file: FileDiff; f
         {file.from !== null && <span className="text-faint">{file.from} → </span>}
         {file.path}
       </span>
-      {CHANGES[file.change] !== '' && <span className="rounded-full bg-hover px-2 text-tiny text-soft">{CHANGES[file.change]}</span>}
+      {CHANGES[file.change] !== '' && <span className="shrink-0 rounded-full bg-hover px-2 text-tiny text-soft">{CHANGES[file.change]}</span>}
+      {folded && file.added + file.removed > LARGE_FILE && <span className="shrink-0 text-tiny text-faint">large, so it begins folded</span>}
       <Counts file={file} />
     </div>
   );
@@ -213,7 +212,7 @@ function Code({ line, mark }: { line: DiffLine; mark: Mark | null }) {
   const shifted = text !== cut;
   const strong = line.kind === 'add' ? 'bg-add-strong' : 'bg-remove-strong';
   return (
-    <span className={clsx('min-w-0 flex-1 pr-3 wrap-anywhere whitespace-pre-wrap', line.kind === 'note' && 'text-faint italic')}>
+    <span className={clsx('min-w-0 flex-1 pr-3 pl-1 wrap-anywhere whitespace-pre-wrap', line.kind === 'note' && 'text-faint italic')}>
       {mark === null || shifted || mark.end > LONGEST_LINE ? (
         text
       ) : (

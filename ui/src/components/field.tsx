@@ -36,7 +36,7 @@ export function TextArea({ className, rows = 2, value, ...rest }: TextareaHTMLAt
     element.style.height = 'auto';
     element.style.height = `${Math.min(element.scrollHeight + 2, 420)}px`;
   }, [value]);
-  return <textarea ref={area} rows={rows} value={value} className={clsx(BOX, 'resize-none py-1.5 leading-5', className)} {...rest} />;
+  return <textarea ref={area} rows={rows} value={value} className={clsx(BOX, 'block resize-none py-1.5 leading-5', className)} {...rest} />;
 }
 
 export function Select({ className, children, ...rest }: SelectHTMLAttributes<HTMLSelectElement>) {

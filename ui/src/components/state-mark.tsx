@@ -1,5 +1,6 @@
 import clsx from 'clsx';
 import type { RunState, StateName } from '@/backend/types';
+import { limitWords } from '@/text/limits';
 
 interface Words {
   name: string;
@@ -104,7 +105,7 @@ export function stateReason(state: RunState): string {
     case 'paused':
       switch (state.reason.type) {
         case 'limit':
-          return `limit reached: ${state.reason.limit}`;
+          return `limit reached: ${limitWords(state.reason.limit)}`;
         case 'trouble':
           return state.reason.error.message;
         default:

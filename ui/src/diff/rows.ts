@@ -15,8 +15,7 @@ export type DiffRow =
   | { type: 'line'; file: number; line: DiffLine; mark: Mark | null }
   | { type: 'pair'; file: number; left: DiffLine | null; right: DiffLine | null; leftMark: Mark | null; rightMark: Mark | null }
   | { type: 'comments'; file: number; line: DiffLine; at: string }
-  | { type: 'binary'; file: number }
-  | { type: 'large'; file: number; lines: number };
+  | { type: 'binary'; file: number };
 
 /** Names a line of a file for comments: the side and its number. */
 export function lineKey(file: FileDiff, line: DiffLine): string {

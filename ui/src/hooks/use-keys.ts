@@ -8,7 +8,7 @@ let pending = { key: '', at: 0 };
 /** Whether what has the focus takes letters itself. */
 export function isTyping(target: EventTarget | null): boolean {
   if (!(target instanceof HTMLElement)) return false;
-  return target.isContentEditable || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement || (target instanceof HTMLInputElement && !['checkbox', 'radio', 'range', 'button'].includes(target.type)) || target.dataset['takesKeys'] !== undefined;
+  return target.isContentEditable || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement || (target instanceof HTMLInputElement && !['checkbox', 'radio', 'range', 'button'].includes(target.type));
 }
 
 /** The name of a key press: `j`, `?`, `ctrl+k`, `shift+arrowleft`. */

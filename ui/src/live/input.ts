@@ -1,4 +1,5 @@
-// What a person does on the canvas while they have mouse and keyboard, as messages of the live screen.
+// What a person does while they have mouse and keyboard, as messages of the live screen. The keyboard is taken by a text
+// field that nobody sees: only into one does a browser put what a dead key, an input method or a paste comes to.
 
 import type { ScreenViewer } from './viewer';
 
@@ -31,8 +32,14 @@ export function pixelAt(canvas: Pick<HTMLCanvasElement, 'width' | 'height' | 'ge
   };
 }
 
-/** Sends input until the returned function is called, which lets go of everything that is held. */
-export function sendInput(canvas: HTMLCanvasElement, viewer: ScreenViewer): () => void {
+/** Keys that change what another means and are nothing by themselves. */
+const MODIFIERS = new Set(['Shift', 'Control', 'Alt', 'AltGraph', 'Meta', 'CapsLock']);
+
+/** How long a paste may take to come after its keys; a browser that has nothing to paste sends none. */
+const PASTE_MS = 100;
+
+/** Sends input until the returned function is called, which lets go of everything that is held. F6 leads out, to `leave`. */
+export function sendInput(canvas: HTMLCanvasElement, keyboard: HTMLTextAreaElement, viewer: Pick<ScreenViewer, 'say'>, leave: () => void): () => void {
   const stop = new AbortController();
   const { signal } = stop;
   const wheel = new Wheel();
@@ -51,9 +58,8 @@ export function sendInput(canvas: HTMLCanvasElement, viewer: ScreenViewer): () =
   const button = (event: PointerEvent, down: boolean) => {
     const name = BUTTONS[event.button];
     if (name === undefined) return;
-    event.preventDefault();
     if (down) {
-      canvas.focus();
+      keyboard.focus({ preventScroll: true });
       canvas.setPointerCapture(event.pointerId);
       heldButtons.add(name);
     } else heldButtons.delete(name);
@@ -69,48 +75,81 @@ export function sendInput(canvas: HTMLCanvasElement, viewer: ScreenViewer): () =
   }, { signal });
   canvas.addEventListener('pointerdown', (event) => button(event, true), { signal });
   canvas.addEventListener('pointerup', (event) => button(event, false), { signal });
-  canvas.addEventListener('contextmenu', (event) => event.preventDefault(), { signal });
+  // The focus stays with the keyboard, nothing scrolls by itself, and no button goes back in this window's history.
+  for (const name of ['mousedown', 'mouseup', 'auxclick', 'contextmenu'] as const) canvas.addEventListener(name, (event) => event.preventDefault(), { signal });
   canvas.addEventListener('wheel', (event) => {
     event.preventDefault();
     const { right, down } = wheel.turn(event);
     if (right !== 0 || down !== 0) viewer.say({ type: 'wheel', ...at(event), right, down });
   }, { signal, passive: false });
-  canvas.addEventListener('keydown', (event) => {
-    event.stopPropagation();
-    // The way out has to be the browser's own: leaving full screen, or Tab with Ctrl and Shift to the next control.
-    if (event.isComposing || event.key === 'Process' || event.key === 'Dead' || event.repeat) return event.preventDefault();
-    event.preventDefault();
-    if ((event.ctrlKey || event.metaKey) && event.code === 'KeyV') {
-      void navigator.clipboard
-        ?.readText()
-        .then((text) => viewer.say({ type: 'setClipboard', text }))
-        .catch(() => undefined)
-        .finally(() => press(event, true));
-      return;
-    }
-    press(event, true);
-  }, { signal });
   const press = (event: KeyboardEvent, down: boolean) => {
     if (down) heldKeys.set(event.code, event.key);
     else heldKeys.delete(event.code);
     viewer.say({ type: 'key', code: event.code, key: event.key, down });
   };
-  canvas.addEventListener('keyup', (event) => {
+  // A dead key was pressed: what the next one makes of it is the browser's to know.
+  let dead = false;
+  // The keys of a paste, until what is pasted is known: the sandbox's clipboard has to have it when they arrive.
+  let pasting: { keys: KeyboardEvent; timer: ReturnType<typeof setTimeout> } | null = null;
+  const pasted = (text: string) => {
+    if (pasting === null) return;
+    clearTimeout(pasting.timer);
+    if (text !== '') viewer.say({ type: 'setClipboard', text });
+    press(pasting.keys, true);
+    press(pasting.keys, false);
+    pasting = null;
+  };
+  const typed = () => {
+    const text = keyboard.value;
+    keyboard.value = '';
+    if (text !== '') viewer.say({ type: 'text', text });
+  };
+  keyboard.addEventListener('keydown', (event) => {
+    event.stopPropagation();
+    if (event.key === 'F6') {
+      event.preventDefault();
+      return leave();
+    }
+    if (event.key === 'Dead') dead = true;
+    if (event.isComposing || event.key === 'Process' || event.key === 'Dead') return;
+    if (dead && !MODIFIERS.has(event.key)) {
+      dead = false;
+      if ([...event.key].length === 1) return;
+    }
+    if ((event.ctrlKey || event.metaKey) && event.code === 'KeyV' && !event.repeat) {
+      pasting = { keys: event, timer: setTimeout(() => pasted(''), PASTE_MS) };
+      return;
+    }
+    event.preventDefault();
+    // A held key is repeated by the guest itself.
+    if (!event.repeat) press(event, true);
+  }, { signal });
+  keyboard.addEventListener('keyup', (event) => {
     event.preventDefault();
     event.stopPropagation();
+    // Nothing was pasted, and what is let go now was held with it.
+    if (pasting !== null) pasted('');
     if (heldKeys.has(event.code)) press(event, false);
   }, { signal });
-  canvas.addEventListener('compositionend', (event) => {
-    if (event.data !== '') viewer.say({ type: 'text', text: event.data });
+  keyboard.addEventListener('paste', (event) => {
+    event.preventDefault();
+    pasted(event.clipboardData?.getData('text/plain') ?? '');
   }, { signal });
+  keyboard.addEventListener('input', (event) => {
+    if (!(event as InputEvent).isComposing) typed();
+  }, { signal });
+  // Some browsers put the text in before they say so, and some after it.
+  keyboard.addEventListener('compositionend', () => setTimeout(typed, 0), { signal });
   const release = () => {
     for (const [code, key] of heldKeys) viewer.say({ type: 'key', code, key, down: false });
     for (const name of heldButtons) viewer.say({ type: 'button', ...last, button: name, down: false });
     heldKeys.clear();
     heldButtons.clear();
+    dead = false;
   };
-  canvas.addEventListener('blur', release, { signal });
+  keyboard.addEventListener('blur', release, { signal });
   return () => {
+    if (pasting !== null) clearTimeout(pasting.timer);
     release();
     stop.abort();
   };

@@ -19,6 +19,8 @@ export function LiveScreen({ run, takes, last, ref }: { run: string; takes: bool
   const [viewer] = useState(() => new ScreenViewer(run));
   const state = useSyncExternalStore(viewer.subscribe, viewer.snapshot);
   const canvas = useRef<HTMLCanvasElement>(null);
+  const keyboard = useRef<HTMLTextAreaElement>(null);
+  const words = useRef<HTMLInputElement>(null);
   const [note, setNote] = useState('');
   useEffect(() => {
     const element = canvas.current;
@@ -28,10 +30,10 @@ export function LiveScreen({ run, takes, last, ref }: { run: string; takes: bool
   }, [viewer]);
   const mine = state.holder === 'you';
   useEffect(() => {
-    const element = canvas.current;
-    if (!mine || element === null) return undefined;
-    element.focus();
-    return sendInput(element, viewer);
+    const [screen, keys] = [canvas.current, keyboard.current];
+    if (!mine || screen === null || keys === null) return undefined;
+    keys.focus({ preventScroll: true });
+    return sendInput(screen, keys, viewer, () => words.current?.focus());
   }, [mine, viewer]);
   const handBack = () => {
     viewer.handBack(note);
@@ -53,7 +55,8 @@ export function LiveScreen({ run, takes, last, ref }: { run: string; takes: bool
     <div className="flex h-full min-h-0 flex-col">
       <div className="relative flex min-h-0 flex-1 items-center justify-center p-3">
         <div className={clsx('max-h-full max-w-full overflow-hidden rounded-md ring-1', mine ? 'ring-2 ring-lamp' : 'ring-line', live ? 'relative' : 'invisible absolute')} style={{ aspectRatio: size === null ? '16 / 10' : `${size.width} / ${size.height}`, height: `min(100%, calc((100cqw - 24px) / ${size === null ? 1.6 : size.width / size.height}))` }}>
-          <canvas ref={canvas} tabIndex={mine ? 0 : -1} data-takes-keys={mine ? '' : undefined} aria-label={mine ? 'The sandbox’s screen; your keyboard and mouse go there' : 'The sandbox’s screen, live'} role="img" className={clsx('size-full', mine ? 'cursor-crosshair outline-none' : 'pointer-events-none')} />
+          {mine && <textarea ref={keyboard} aria-label="The sandbox’s keyboard; F6 leads out of it" autoComplete="off" autoCorrect="off" autoCapitalize="off" spellCheck={false} className="pointer-events-none absolute inset-0 resize-none opacity-0" />}
+          <canvas ref={canvas} aria-label={mine ? 'The sandbox’s screen; your keyboard and mouse go there' : 'The sandbox’s screen, live'} role="img" className={clsx('size-full', mine ? 'cursor-crosshair' : 'pointer-events-none')} />
           {size !== null && state.pointer !== null && !mine && <Pointer x={state.pointer.x / size.width} y={state.pointer.y / size.height} />}
           {size !== null && state.press !== null && <Press key={state.press.at} x={state.press.x / size.width} y={state.press.y / size.height} />}
         </div>
@@ -68,11 +71,11 @@ export function LiveScreen({ run, takes, last, ref }: { run: string; takes: bool
         )}
       </div>
       {takes && (live || mine) && (
-        <div className={clsx('flex h-10 shrink-0 items-center gap-2.5 border-t px-3', mine ? 'border-lamp/40 bg-lamp-soft' : 'border-line')}>
+        <div className={clsx('flex min-h-10 shrink-0 flex-wrap items-center gap-x-2.5 gap-y-1 border-t px-3 py-1', mine ? 'border-lamp/40 bg-lamp-soft' : 'border-line')}>
           {mine ? (
             <>
               <span className="shrink-0 font-medium text-lamp-text">You have mouse and keyboard. The agent waits.</span>
-              <TextInput aria-label="What the agent should know" placeholder="What the agent should know" value={note} onChange={(event) => setNote(event.target.value)} onKeyDown={(event) => event.key === 'Enter' && handBack()} className="h-7! min-w-0 flex-1" />
+              <TextInput ref={words} aria-label="What the agent should know" placeholder="What the agent should know" value={note} onChange={(event) => setNote(event.target.value)} onKeyDown={(event) => event.key === 'Enter' && handBack()} className="h-7! min-w-32 flex-1" />
               <Button size="small" aria-label="Copy the sandbox’s clipboard" icon={<ClipboardCopy aria-hidden className="size-3.5" />} onClick={() => void copy()} />
               <Button look="main" icon={<Undo2 aria-hidden className="size-3.5" />} onClick={handBack}>
                 Hand back

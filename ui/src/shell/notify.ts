@@ -4,6 +4,7 @@ import { waitsForYou } from '@/components/state-mark';
 import { currentPreferences } from '@/hooks/use-settings';
 import { watchRuns } from '@/hooks/use-runs';
 import { titleOf } from '@/text/format';
+import { inDesktopWindow } from './desktop';
 
 /** What a change of a run is worth telling: it needs you, is finished, or failed; nothing else. */
 export function newsOf(before: RunSummary | undefined, after: RunSummary): { title: string; href: string } | null {
@@ -16,11 +17,11 @@ export function newsOf(before: RunSummary | undefined, after: RunSummary): { tit
   return null;
 }
 
-/** Shows the system's notifications where a person allowed them and does not look at the app. */
+/** Shows the system's notifications where a person allowed them and does not look at the app. The desktop window has its own. */
 export function useNotifications(go: (href: string) => void): void {
   useEffect(
     () =>
-      watchRuns((before, after) => {
+      inDesktopWindow ? undefined : watchRuns((before, after) => {
         const news = newsOf(before, after);
         if (news === null || !currentPreferences().notifications || document.hasFocus()) return;
         if (!('Notification' in window) || Notification.permission !== 'granted') return;

@@ -1,6 +1,6 @@
 import { Command } from 'cmdk';
 import type { ReactNode } from 'react';
-import { Blocks, ChartNoAxesColumn, GitPullRequest, History, House, Moon, Plus, Settings, Stethoscope } from 'lucide-react';
+import { Blocks, ChartNoAxesColumn, GitPullRequest, History, House, Moon, Plus, Search, Settings, Stethoscope } from 'lucide-react';
 import { useEffect, useState } from 'react';
 import { useLocation } from 'wouter';
 import type { RunSummary } from '@/backend/types';
@@ -52,7 +52,6 @@ export function Palette({ open, onClose, runs }: { open: boolean; onClose: () =>
           className="h-11 w-full border-b border-line bg-transparent px-4 text-large outline-none placeholder:text-faint"
         />
         <Command.List className="max-h-[24rem] overflow-y-auto p-1.5">
-          <Command.Empty className="px-3 py-8 text-center text-faint">Nothing is called that.</Command.Empty>
           {actions.length > 0 && (
             <Command.Group heading="Here" className={GROUP}>
               {actions.map((action) => (
@@ -96,6 +95,14 @@ export function Palette({ open, onClose, runs }: { open: boolean; onClose: () =>
                   <span className="shrink-0 text-small text-faint">{repositoryName(run.task.repository)}</span>
                 </Command.Item>
               ))}
+            </Command.Group>
+          )}
+          {search.trim() !== '' && (
+            <Command.Group heading="History" className={GROUP} forceMount>
+              <Command.Item value="search the history" forceMount onSelect={act(() => go(`/history?q=${encodeURIComponent(search.trim())}`))} className={ITEM}>
+                <Search aria-hidden />
+                <span className="foreign min-w-0 flex-1 truncate">Search everything for “{search.trim()}”</span>
+              </Command.Item>
             </Command.Group>
           )}
         </Command.List>

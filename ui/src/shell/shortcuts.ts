@@ -45,9 +45,11 @@ export const SHORTCUTS: readonly { where: string; list: readonly Shortcut[] }[] 
       { keys: 'r', does: 'Play the recording' },
       { keys: 'l', does: 'Back to now' },
       { keys: 'm', does: 'Write to the agent' },
+      { keys: 'ctrl+enter', does: 'Interrupt, with what you wrote' },
       { keys: 'p', does: 'Pause or continue' },
       { keys: 'o', does: 'Take over or hand back' },
       { keys: 'f', does: 'Full screen' },
+      { keys: 'f6', does: 'Out of the screen or shell you type in' },
     ],
   },
   {

@@ -232,3 +232,33 @@ async fn pull_requests_are_listed_newest_first_by_state_and_run() {
     let run = "run-0000000004".parse().ok();
     assert_eq!(numbers(PullRequestFilter { state: StateFilter::All, run }).await, [4]);
 }
+
+#[tokio::test]
+async fn the_newest_are_read_and_older_ones_are_not_even_opened() {
+    let bench = Bench::new().await;
+    let (repository, _) = opened(&bench, 1, "a.txt", "a").await;
+    for run in 2..=12 {
+        repository
+            .open_pull_request(
+                bench.new_pull_request(&branch(run), &bench.person.head(), run),
+                at(run.into()),
+            )
+            .await
+            .unwrap();
+    }
+    repository.close(PullRequestId(10), at(20)).await.unwrap();
+    repository.close(PullRequestId(9), at(20)).await.unwrap();
+    let records = repository.bare_repository().with_extension("pulls");
+    // Ten comes after nine, although it does not by name; what is damaged further down is not looked at.
+    fs::write(records.join("8.json"), "{").unwrap();
+    fs::write(records.join("copy of 12.json"), "{").unwrap();
+    fs::write(records.join("012.json"), "{").unwrap();
+    let newest = async |state, most| -> Vec<u64> {
+        let found = repository.newest_pull_requests(state, most).await.unwrap();
+        found.iter().map(|found| found.id.0).collect()
+    };
+    assert_eq!(newest(StateFilter::All, 4).await, [12, 11, 10, 9]);
+    assert_eq!(newest(StateFilter::Decided, 2).await, [10, 9]);
+    assert_eq!(newest(StateFilter::All, 0).await, [0; 0]);
+    assert!(repository.newest_pull_requests(StateFilter::Decided, 3).await.is_err(), "8 had to be read");
+}

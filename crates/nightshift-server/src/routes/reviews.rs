@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use nightshift_protocol::{
-    Approve, AskForChanges, AskStatistics, ChangedFiles, MergeReply, NewComment, PullRequestDetail,
-    PullRequestSummary, ReviewQueue, Statistics, UserError,
+    Approve, AskForChanges, AskPullRequests, AskStatistics, ChangedFiles, MergeReply, NewComment,
+    PullRequestDetail, PullRequestSummary, ReviewQueue, Statistics, UserError,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -63,10 +63,14 @@ pub(super) async fn statistics(
 /// Lists pull requests of all repositories, the newest first.
 #[utoipa::path(
     get, path = "/pull-requests", tag = "review",
+    params(AskPullRequests),
     responses((status = 200, body = Vec<PullRequestSummary>)),
 )]
-pub(super) async fn pull_requests(State(api): Shared) -> Answer<Vec<PullRequestSummary>> {
-    answer(api.pull_requests()).await
+pub(super) async fn pull_requests(
+    State(api): Shared,
+    Parameters(ask): Parameters<AskPullRequests>,
+) -> Answer<Vec<PullRequestSummary>> {
+    answer(api.pull_requests(&ask)).await
 }
 
 /// Shows a run's pull request.

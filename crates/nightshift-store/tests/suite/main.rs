@@ -4,4 +4,5 @@ mod crash;
 mod history;
 mod lists;
 mod projection;
+mod statistics;
 mod support;

@@ -308,6 +308,15 @@ fn the_newest_delivery_is_told_and_rounds_are_counted() {
 }
 
 #[test]
+fn the_pull_request_is_told_from_when_it_is_opened_on() {
+    let opened = EventBody::PullRequestOpened { pull_request: PullRequestId(7), url: None };
+    let told = |bodies: &[EventBody]| run_after(bodies).reviewing.pull_request;
+    assert_eq!(told(&[changed(RunState::Delivering)]), None);
+    let again = EventBody::FeedbackReceived { round: 1, items: Vec::new() };
+    assert_eq!(told(&[opened, again, changed(RunState::Working)]), Some(PullRequestId(7)));
+}
+
+#[test]
 fn a_clock_that_was_set_back_makes_no_time() {
     let run = run_at(&[(100, changed(RunState::Working)), (50, changed(RunState::Delivering))]);
     assert_eq!(run.reviewing.agent_ms, 0);

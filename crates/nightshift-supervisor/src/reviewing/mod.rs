@@ -1,13 +1,13 @@
-//! Reviewing: which pull request comes first, how many may wait, and what reviews came to. Pure decisions over runs as
-//! lists show them.
+//! Reviewing: which pull request comes first, how many may wait, and since when reviews are summed up. Pure decisions over
+//! runs as lists show them.
 
 mod measure;
 mod queue;
-mod statistics;
+mod since;
 
 pub(crate) use measure::measure;
 pub use queue::queue;
-pub use statistics::{since, statistics};
+pub use since::since;
 
 #[cfg(test)]
 mod tests;

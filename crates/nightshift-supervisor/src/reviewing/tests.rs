@@ -2,7 +2,7 @@ use nightshift_forge::{FileChange, LineCounts};
 use nightshift_protocol::{
     Approval, DeliveryMeasure, ErrorCode, Evidence, EvidenceSource, Glance, Limits, OffsetDateTime,
     PreReviewKind, PullRequestId, PullRequestState, PullRequestSummary, QueueReason, ReviewQueue, Reviewing,
-    RunState, RunSummary, SelfReview, SelfReviewOutcome, StatisticsBy, StatisticsRow, Task, Usage,
+    RunState, RunSummary, SelfReview, SelfReviewOutcome, Task, Usage,
 };
 use proptest::prelude::*;
 use time::macros::datetime;
@@ -202,93 +202,6 @@ fn a_delivery_is_disputed_where_the_last_critic_found_something_and_no_round_was
     assert!(disputed(&[back.clone(), disagreed]));
     assert!(!disputed(&[back, passed]));
     assert!(!disputed(&[]));
-}
-
-fn over(number: u32, state: RunState, review_ms: u64, reworked_percent: u8) -> RunSummary {
-    let mut run = run(number, state);
-    let delivered = DeliveryMeasure { files: 1, added: 10, reworked_percent, ..DeliveryMeasure::default() };
-    run.reviewing = Reviewing {
-        since: NOW,
-        delivered: Some(delivered),
-        review_ms,
-        agent_ms: 60_999,
-        rounds: 1,
-        findings: vec![],
-    };
-    run
-}
-
-fn merged(number: u32, review_ms: u64, reworked_percent: u8) -> RunSummary {
-    over(number, RunState::Merged { pull_request: PullRequestId(1) }, review_ms, reworked_percent)
-}
-
-#[test]
-fn runs_are_summed_up_by_what_they_have_in_common_and_all_together() {
-    let mut elsewhere = over(3, RunState::Closed { pull_request: PullRequestId(1) }, 90_000, 0);
-    elsewhere.task.repository = "/src/other".to_owned();
-    let runs = [merged(1, 10_000, 9), merged(2, 30_000, 10), elsewhere, run(4, RunState::Cancelled)];
-    let sums = statistics(&runs, StatisticsBy::Repository, None);
-    let app = StatisticsRow {
-        name: "/src/app".to_owned(),
-        runs: 3,
-        delivered: 2,
-        merged: 2,
-        merged_unchanged: 1,
-        closed: 0,
-        given_up: 1,
-        rounds: 2,
-        review_seconds: Some(10),
-        agent_seconds: Some(60),
-        cost_microdollars: 15,
-    };
-    assert_eq!(sums.rows[0], app);
-    assert_eq!((sums.rows.len(), sums.rows[1].name.as_str(), sums.rows[1].closed), (2, "/src/other", 1));
-    assert_eq!((sums.total.runs, sums.total.review_seconds, sums.total.cost_microdollars), (4, Some(30), 20));
-}
-
-#[test]
-fn nothing_sums_up_to_nothing() {
-    let sums = statistics(&[], StatisticsBy::Model, None);
-    assert_eq!(
-        (sums.rows, sums.total),
-        (vec![], StatisticsRow { name: "all".to_owned(), ..StatisticsRow::default() })
-    );
-}
-
-#[test]
-fn weeks_are_in_order_and_the_first_day_of_a_year_may_be_in_the_last_year_s_week() {
-    let at = |number, created_at| {
-        let mut run = merged(number, 1_000, 0);
-        run.task.created_at = created_at;
-        run
-    };
-    let runs = [
-        at(1, datetime!(2027-01-04 00:00 UTC)),
-        at(2, datetime!(2027-01-01 12:00 UTC)),
-        at(3, datetime!(2027-01-04 00:30 +1)),
-    ];
-    let weeks = statistics(&runs, StatisticsBy::Week, None);
-    let named: Vec<_> = weeks.rows.iter().map(|row| (row.name.as_str(), row.runs)).collect();
-    assert_eq!(named, [("2026-W53", 2), ("2027-W01", 1)]);
-}
-
-#[test]
-fn blueprints_have_one_row_and_models_one_each() {
-    let mut other = merged(2, 1_000, 0);
-    other.task.model = "n".to_owned();
-    let runs = [merged(1, 1_000, 0), other];
-    let names =
-        |by| -> Vec<String> { statistics(&runs, by, None).rows.into_iter().map(|row| row.name).collect() };
-    assert_eq!(names(StatisticsBy::Blueprint), ["default"]);
-    assert_eq!(names(StatisticsBy::Model), ["m", "n"]);
-}
-
-#[test]
-fn only_tasks_given_since_then_are_counted() {
-    let mut early = merged(1, 1_000, 0);
-    early.task.created_at = NOW - time::Duration::days(3);
-    let sums = statistics(&[early, merged(2, 1_000, 0)], StatisticsBy::Model, Some(NOW));
-    assert_eq!((sums.total.runs, sums.since), (1, Some(NOW)));
 }
 
 #[test]

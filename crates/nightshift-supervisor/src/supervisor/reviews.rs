@@ -1,11 +1,10 @@
 //! What people ask of a run's pull request, on this machine.
 
-use nightshift_forge::{BrowseError, Mergeable};
+use nightshift_forge::{BrowseError, Mergeable, PullRequestError, PullRequestState};
 use nightshift_protocol::{
-    AskForChanges, AskStatistics, CommitId, DiffSide, ErrorCode, FeedbackSource, NewComment,
-    PullRequestSummary, ReviewQueue, RunId, Statistics, UserError,
+    AskForChanges, AskStatistics, CommitId, DiffSide, ErrorCode, FeedbackSource, NewComment, ReviewQueue,
+    RunId, Statistics, UserError,
 };
-use nightshift_store::RunFilter;
 
 use super::Supervisor;
 use crate::delivery::news::{self, LONGEST, News, Said};
@@ -65,21 +64,33 @@ impl Supervisor {
         self.wish(run, Wish::Feedback(News::Asked(said))).await
     }
 
-    /// Puts these open pull requests in the order in which they are to be reviewed.
-    pub async fn review_queue(&self, open: Vec<PullRequestSummary>) -> Result<ReviewQueue, UserError> {
+    /// The open pull requests in the order in which they are to be reviewed. Only those of runs that are not over are read:
+    /// no other can be open.
+    pub async fn review_queue(&self) -> Result<ReviewQueue, UserError> {
         let unfinished = self.unfinished().await?;
-        let run =
-            |request: &PullRequestSummary| unfinished.iter().find(|run| run.run == request.run).cloned();
-        let open = open.into_iter().filter_map(|request| run(&request).map(|run| (request, run)));
-        Ok(reviewing::queue(open.collect(), &unfinished, self.shared.settings.delivery.review_limit))
+        let mut open = Vec::new();
+        for run in &unfinished {
+            let Some(number) = run.reviewing.pull_request else { continue };
+            let repository = crate::delivery::repository_of(&self.shared.forge, &run.task.repository)?;
+            let pull_request = match repository.pull_request(number).await {
+                Ok(pull_request) => pull_request,
+                // One whose record is gone must not hide the others.
+                Err(PullRequestError::NotFound(_)) => continue,
+                Err(error) => return Err(crate::trouble::pull_request(&error)),
+            };
+            if matches!(pull_request.state, PullRequestState::Open) {
+                open.push((pull_request.summary(&repository.source().to_string()), run.clone()));
+            }
+        }
+        Ok(reviewing::queue(open, &unfinished, self.shared.settings.delivery.review_limit))
     }
 
     /// Sums up what runs and their reviews came to.
     pub async fn statistics(&self, ask: &AskStatistics) -> Result<Statistics, UserError> {
         let now = self.shared.clock.now();
         let since = ask.since.as_deref().map(|text| reviewing::since(text, now)).transpose()?;
-        let runs = self.all_runs(&RunFilter::default()).await?;
-        Ok(reviewing::statistics(&runs, ask.by, since))
+        let summed = self.shared.store.statistics(ask.by, since).await;
+        summed.map_err(|error| crate::trouble::reading(&error))
     }
 
     /// Notes that a person found the work of a run good.

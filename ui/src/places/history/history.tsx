@@ -108,8 +108,8 @@ function RunTable({ state, repository }: { state: string; repository: string }) 
         <span />
         <span>Task</span>
         <span>Repository</span>
-        <span className="text-right">Steps</span>
-        <span className="text-right">Cost</span>
+        <span className={`text-right ${WIDE}`}>Steps</span>
+        <span className={`text-right ${WIDE}`}>Cost</span>
         <span className="text-right">Submitted</span>
       </div>
       <div ref={list} tabIndex={-1} className="min-h-0 flex-1 overflow-y-auto">
@@ -132,7 +132,9 @@ function RunTable({ state, repository }: { state: string; repository: string }) 
   );
 }
 
-const COLUMNS = 'grid grid-cols-[92px_minmax(0,1fr)_160px_56px_72px_92px] items-center gap-4';
+const COLUMNS = 'grid grid-cols-[92px_minmax(0,1fr)_160px_56px_72px_92px] items-center gap-4 max-[1000px]:grid-cols-[92px_minmax(0,1fr)_120px_92px]';
+/** What a narrow window has no room for. */
+const WIDE = 'max-[1000px]:hidden';
 
 function RunRow({ run }: { run: RunSummary }) {
   const now = useCoarseNow();
@@ -146,8 +148,8 @@ function RunRow({ run }: { run: RunSummary }) {
       </span>
       <span className="foreign truncate">{titleOf(run.task.description)}</span>
       <span className="foreign truncate text-small text-soft">{repositoryName(run.task.repository)}</span>
-      <span className="figures text-right text-small text-faint">{count(run.steps)}</span>
-      <span className="figures text-right text-small text-faint">{money(run.usage.costMicrodollars)}</span>
+      <span className={`figures text-right text-small text-faint ${WIDE}`}>{count(run.steps)}</span>
+      <span className={`figures text-right text-small text-faint ${WIDE}`}>{money(run.usage.costMicrodollars)}</span>
       <span className="figures text-right text-small text-faint">{ago(Date.parse(run.task.createdAt), now)}</span>
     </Link>
   );

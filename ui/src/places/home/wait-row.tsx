@@ -8,9 +8,11 @@ import { ApprovalForm } from '@/components/approval';
 import { Button } from '@/components/button';
 import { TextInput } from '@/components/field';
 import { ProblemBox } from '@/components/problem-box';
+import { RaiseLimit } from '@/components/raise-limit';
 import { StateChip } from '@/components/state-mark';
 import { useCoarseNow } from '@/hooks/use-now';
 import { ago, repositoryName, titleOf } from '@/text/format';
+import { limitWords } from '@/text/limits';
 
 /** One thing that waits for a person, with what can be done about it right here. */
 export function WaitRow({ run }: { run: RunSummary }) {
@@ -57,7 +59,7 @@ export function WaitRow({ run }: { run: RunSummary }) {
               Look
             </Button>
           )}
-          {run.state.type === 'paused' && (
+          {run.state.type === 'paused' && run.state.reason.type !== 'limit' && (
             <Button busy={busy} icon={<Play aria-hidden className="size-3" />} onClick={() => void act(() => backend.continueRun(run.run))} className="w-full">
               Continue
             </Button>
@@ -69,6 +71,11 @@ export function WaitRow({ run }: { run: RunSummary }) {
         {run.state.type === 'waiting' && run.state.approval != null && (
           <div className="mt-2">
             <ApprovalForm run={run.run} step={run.state.approval} />
+          </div>
+        )}
+        {run.state.type === 'paused' && run.state.reason.type === 'limit' && (
+          <div className="mt-2">
+            <RaiseLimit run={run} />
           </div>
         )}
         {run.state.type === 'waiting' && run.state.approval == null && <Answer busy={busy} onAnswer={(text) => act(() => backend.say(run.run, text))} />}
@@ -85,7 +92,7 @@ export function WaitRow({ run }: { run: RunSummary }) {
 function Why({ run: { state } }: { run: RunSummary }) {
   if (state.type === 'waiting') return <p className="foreign mt-1 line-clamp-3 max-w-[90ch] whitespace-pre-line">{state.question}</p>;
   if (state.type !== 'paused') return null;
-  if (state.reason.type === 'limit') return <p className="foreign mt-0.5 text-soft">A limit of the task is reached: {state.reason.limit}. Nothing is lost.</p>;
+  if (state.reason.type === 'limit') return <p className="foreign mt-0.5 text-soft">A limit of the task is reached ({limitWords(state.reason.limit)}). Nothing is lost.</p>;
   if (state.reason.type === 'trouble') {
     const { message, hint } = state.reason.error;
     return (

@@ -77,7 +77,7 @@ function PickPicture({ label, pictures, value, onPick }: { label: string; pictur
 function Slider({ one, other }: { one: Picture; other: Picture }) {
   const [at, setAt] = useState(50);
   return (
-    <div className="relative mx-auto max-w-[1280px] overflow-hidden rounded-sm" style={{ aspectRatio: `${other.image.width} / ${other.image.height}` }}>
+    <div className="relative mx-auto max-w-[1280px] overflow-hidden rounded-sm has-focus-visible:outline-2 has-focus-visible:outline-offset-2 has-focus-visible:outline-lamp" style={{ aspectRatio: `${other.image.width} / ${other.image.height}` }}>
       <ArtifactImage id={other.image.artifact} alt={`After: ${other.label}`} className="absolute inset-0 size-full object-contain" />
       <div className="absolute inset-0" style={{ clipPath: `inset(0 ${100 - at}% 0 0)` }}>
         <ArtifactImage id={one.image.artifact} alt={`Before: ${one.label}`} className="size-full object-contain" />

@@ -17,12 +17,12 @@ const DECIDED_SHOWN = 30;
 
 /** All pull requests: those that wait, the one to take first at the top and why, then those that are decided. */
 export function ReviewList() {
-  const { data, error, refetch } = useQuery({ queryKey: ['pull-requests'], queryFn: ({ signal }) => backend.pullRequests(signal) });
-  // Under the same key as the list, so that what makes the list stale makes the queue stale.
+  // Under the beginning of one key, so that what makes the one stale makes the other stale. One more tells whether there are more.
+  const { data: decided, error, refetch } = useQuery({ queryKey: ['pull-requests', 'decided'], queryFn: ({ signal }) => backend.decidedPullRequests(DECIDED_SHOWN + 1, signal) });
   const queue = useQuery({ queryKey: ['pull-requests', 'queue'], queryFn: ({ signal }) => backend.reviewQueue(signal) });
   const list = useListKeys<HTMLDivElement>();
   const open = queue.data?.entries ?? [];
-  const decided = (data ?? []).filter((each) => each.state.type !== 'open');
+  const loaded = decided !== undefined && queue.data !== undefined;
   return (
     <Place
       title="Review"
@@ -37,8 +37,8 @@ export function ReviewList() {
       <div ref={list} className="mx-auto max-w-[1100px] space-y-7 px-5 pt-5 pb-10">
         {error !== null && <ProblemBox problem={problemOf(error)} retry={() => void refetch()} />}
         {queue.error !== null && error === null && <ProblemBox problem={problemOf(queue.error)} retry={() => void queue.refetch()} />}
-        {(data === undefined || queue.data === undefined) && error === null && queue.error === null && <Waiting rows={5} />}
-        {data !== undefined && data.length === 0 && (
+        {!loaded && error === null && queue.error === null && <Waiting rows={5} />}
+        {loaded && open.length === 0 && decided.length === 0 && (
           <Empty icon={<GitPullRequest />} title="No pull request yet">
             A finished task becomes a pull request, with its evidence. It waits here for your decision.
           </Empty>
@@ -52,9 +52,9 @@ export function ReviewList() {
             </ul>
           </Section>
         )}
-        {queue.data !== undefined && data !== undefined && data.length > 0 && open.length === 0 && <p className="rounded-lg border border-dashed border-line px-4 py-3 text-faint">Nothing waits for a review.</p>}
-        {decided.length > 0 && (
-          <Section title="Decided" count={decided.length} aside={decided.length > DECIDED_SHOWN && <Link href="/history?state=merged" className="hover:text-ink">All in History</Link>}>
+        {loaded && open.length === 0 && decided.length > 0 && <p className="rounded-lg border border-dashed border-line px-4 py-3 text-faint">Nothing waits for a review.</p>}
+        {decided !== undefined && decided.length > 0 && (
+          <Section title="Decided" {...(decided.length > DECIDED_SHOWN ? {} : { count: decided.length })} aside={decided.length > DECIDED_SHOWN && <Link href="/history?state=merged" className="hover:text-ink">All in History</Link>}>
             <ul className="divide-y divide-line/70 overflow-hidden rounded-lg border border-line">
               {decided.slice(0, DECIDED_SHOWN).map((each) => (
                 <DecidedRow key={each.run} pullRequest={each} />

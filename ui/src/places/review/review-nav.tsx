@@ -14,7 +14,7 @@ export function ReviewNav({ files, loading, current, evidence, comments, onTop, 
   const scroller = useRef<HTMLUListElement>(null);
   const list = useVirtualizer({ count: files.length, getScrollElement: () => scroller.current, estimateSize: () => 28, overscan: 12 });
   return (
-    <nav aria-label="Parts of the review" className="flex w-[248px] shrink-0 flex-col border-r border-line pt-2 2xl:w-[300px]">
+    <nav aria-label="Parts of the review" className="flex w-[248px] shrink-0 max-[1000px]:w-[196px] flex-col border-r border-line pt-2 2xl:w-[300px]">
       <div className="px-2">
         <button type="button" onClick={onTop} className="flex h-7 w-full items-center gap-2 rounded-md px-2 text-left hover:bg-hover">
           <ShieldCheck aria-hidden className="size-3.5 text-faint" />

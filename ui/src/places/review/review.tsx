@@ -137,7 +137,7 @@ export function ReviewPlace({ run }: { run: string }) {
             {upright(summary?.title ?? '')}
           </h1>
           {summary !== undefined && (
-            <Link href={`/runs/${run}`} className="foreign max-w-48 shrink-0 truncate rounded-sm text-small text-faint hover:text-ink">
+            <Link href={`/runs/${run}`} className="foreign max-w-48 shrink-0 truncate rounded-sm text-small text-faint hover:text-ink max-[1000px]:hidden">
               {repositoryName(summary.repository)} #{summary.number}
             </Link>
           )}

@@ -1,6 +1,6 @@
 import clsx from 'clsx';
-import { ArrowUp } from 'lucide-react';
-import { type KeyboardEvent, type Ref, useEffect, useImperativeHandle, useRef, useState } from 'react';
+import { ArrowUp, Square } from 'lucide-react';
+import { type KeyboardEvent, type ReactNode, type Ref, useEffect, useImperativeHandle, useRef, useState } from 'react';
 import { backend } from '@/backend/backend';
 import { type Problem, problemOf } from '@/backend/problem';
 import type { RunState } from '@/backend/types';
@@ -10,6 +10,7 @@ import { TextArea } from '@/components/field';
 import { Markdown } from '@/components/markdown';
 import { ProblemBox } from '@/components/problem-box';
 import { isFinal, stateWords } from '@/components/state-mark';
+import { Tip } from '@/components/tip';
 import type { Said } from '@/story/story';
 import { timeOfDay } from '@/text/format';
 
@@ -25,11 +26,13 @@ interface Props {
   state: RunState | null;
   moment: number | null;
   onMoment: (seq: number) => void;
+  /** What leads to another column where there is room for one only. */
+  top?: ReactNode;
   ref?: Ref<ChatHandle>;
 }
 
 /** What was said, and a line to steer with. */
-export function Chat({ run, said, words, state, moment, onMoment, ref }: Props) {
+export function Chat({ run, said, words, state, moment, onMoment, top = null, ref }: Props) {
   const scroller = useRef<HTMLDivElement>(null);
   const atEnd = useRef(true);
   useEffect(() => {
@@ -37,7 +40,8 @@ export function Chat({ run, said, words, state, moment, onMoment, ref }: Props) 
     if (element !== null && atEnd.current) element.scrollTop = element.scrollHeight;
   }, [said.length, words]);
   return (
-    <aside aria-label="Chat with the agent" className="flex h-full w-[320px] shrink-0 flex-col border-l border-line 2xl:w-[380px]">
+    <aside aria-label="Chat with the agent" className={clsx('flex h-full shrink-0 flex-col border-line', top === null ? 'w-[320px] border-l 2xl:w-[380px]' : 'w-[272px] border-r')}>
+      {top}
       <div
         ref={scroller}
         tabIndex={0}
@@ -98,12 +102,13 @@ function Composer({ run, state, handle }: { run: string; state: RunState | null;
   const box = useRef<HTMLDivElement>(null);
   useImperativeHandle(handle, () => ({ focus: () => box.current?.querySelector('textarea')?.focus() }));
   const { label, help, possible } = role(state);
-  const send = async () => {
-    if (text.trim() === '' || busy) return;
+  const works = state?.type === 'working';
+  const send = async (delivery: 'steer' | 'interrupt' = 'steer') => {
+    if (busy || (text.trim() === '' && delivery === 'steer')) return;
     setBusy(true);
     setProblem(null);
     try {
-      await backend.say(run, text);
+      await (text.trim() === '' ? backend.interrupt(run) : backend.say(run, text, delivery));
       setText('');
     } catch (thrown) {
       // The words stay where they are: nothing that was typed is lost.
@@ -115,7 +120,7 @@ function Composer({ run, state, handle }: { run: string; state: RunState | null;
   const keys = (event: KeyboardEvent) => {
     if (event.key === 'Enter' && !event.shiftKey && !event.nativeEvent.isComposing) {
       event.preventDefault();
-      void send();
+      void send(works && (event.ctrlKey || event.metaKey) ? 'interrupt' : 'steer');
     }
     if (event.key === 'Escape') (event.target as HTMLElement).blur();
   };
@@ -129,7 +134,16 @@ function Composer({ run, state, handle }: { run: string; state: RunState | null;
         <TextArea aria-label={label} placeholder={possible ? label : ''} rows={2} value={text} disabled={!possible} onChange={(event) => setText(event.target.value)} onKeyDown={keys} className="pr-10!" />
         <Button look="main" size="small" aria-label="Send" busy={busy} disabled={!possible || text.trim() === ''} onClick={() => void send()} icon={<ArrowUp aria-hidden className="size-3.5 stroke-[2.2]" />} className="absolute right-1.5 bottom-1.5" />
       </div>
-      <p className="min-h-[18px] text-small text-faint">{help}</p>
+      <div className="flex min-h-6 items-start gap-2">
+        <p className="min-w-0 flex-1 text-small text-faint">{help}</p>
+        {works && (
+          <Tip text={text.trim() === '' ? 'Stop what it does now; it goes on from there' : 'Stop what it does now, and have it read this at once'} shortcut="ctrl+enter" side="top">
+            <Button look="quiet" size="small" busy={busy} icon={<Square aria-hidden className="size-3 stroke-[2.2]" />} onClick={() => void send('interrupt')}>
+              Interrupt
+            </Button>
+          </Tip>
+        )}
+      </div>
     </div>
   );
 }

@@ -21,7 +21,7 @@ export function FilesView({ run, steps, moment, version, repository }: { run: st
   const current = shown?.type === 'written' ? (written.find((file) => insideOf(file.path, repository) === shown.path)?.after ?? shown.artifact) : null;
   return (
     <div className="flex h-full min-h-0">
-      <nav aria-label="Files" className="w-64 shrink-0 overflow-y-auto border-r border-line py-2">
+      <nav aria-label="Files" className="w-64 shrink-0 overflow-y-auto border-r border-line py-2 @max-[520px]:w-44">
         {written.length > 0 && (
           <>
             <h3 className="px-3 pb-1 text-small font-medium text-faint">Written by the agent</h3>

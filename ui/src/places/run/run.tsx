@@ -1,20 +1,21 @@
 import { useQuery } from '@tanstack/react-query';
 import clsx from 'clsx';
-import { FileDiff as FileDiffIcon, FolderTree, GitPullRequest, Maximize2, MessageSquare, Monitor, Pause, Play, SquareTerminal, X } from 'lucide-react';
+import { FileDiff as FileDiffIcon, FolderTree, GitPullRequest, Hand, Maximize2, MessageSquare, Monitor, Pause, Play, Save, SquareTerminal, X } from 'lucide-react';
 import { type ReactNode, useEffect, useMemo, useRef, useState } from 'react';
 import { Link, useLocation, useSearch } from 'wouter';
 import { backend } from '@/backend/backend';
 import { problemOf } from '@/backend/problem';
 import { Button } from '@/components/button';
 import { Confirm } from '@/components/confirm';
-import { Empty, Waiting } from '@/components/empty';
+import { Empty } from '@/components/empty';
 import { Place } from '@/components/place';
+import { Choices } from '@/components/field';
 import { ProblemBox } from '@/components/problem-box';
-import { SelfReviewList } from '@/components/self-review';
 import { isFinal, isRunning, StateChip, stateReason } from '@/components/state-mark';
 import { Tip } from '@/components/tip';
-import { tellProblem } from '@/components/toasts';
+import { tellDone, tellProblem } from '@/components/toasts';
 import { useKeys } from '@/hooks/use-keys';
+import { useNarrow } from '@/hooks/use-narrow';
 import { useStory } from '@/hooks/use-story';
 import { useOffer } from '@/shell/actions';
 import { nextShot, timeOf } from '@/story/replay';
@@ -25,13 +26,14 @@ import { Chat, type ChatHandle } from './chat';
 import { DiffView } from './diff-view';
 import { FilesView } from './files-view';
 import { GoFrom } from './go-from';
-import { PlanPanel } from './plan-panel';
 import { RunFacts } from './run-facts';
 import { LiveScreen, type LiveHandle } from '@/live/live-screen';
 import { RecordedScreen } from './screen-view';
 import { Scrubber } from './scrubber';
+import { Standstill } from './standstill';
+import { StepsColumn } from './steps-column';
 import { TerminalPlace } from './terminal-place';
-import { endOf, Timeline } from './timeline';
+import { endOf } from './timeline';
 import { usePlaying } from './use-playing';
 
 type View = 'screen' | 'terminal' | 'diff' | 'files';
@@ -73,6 +75,9 @@ export function RunPlace({ run }: { run: string }) {
   const [, go] = useLocation();
   const [cancelling, setCancelling] = useState(false);
   const [busy, setBusy] = useState(false);
+  const narrow = useNarrow();
+  // One column beside the middle where there is room for no more: what happened, or what was said.
+  const [side, setSide] = useState<'steps' | 'chat'>('steps');
   const chat = useRef<ChatHandle>(null);
   const live = useRef<LiveHandle>(null);
   const centre = useRef<HTMLDivElement>(null);
@@ -116,13 +121,24 @@ export function RunPlace({ run }: { run: string }) {
   const continues = state?.type === 'paused';
   const cancels = state !== null && !isFinal(state) && state.type !== 'inReview';
   const reviews = story.pullRequest !== null;
+  const takes = isLive && (state?.type === 'working' || state?.type === 'waiting');
   const toggle = () => {
     if (pauses) void act(() => backend.pause(run));
-    else if (continues) void act(() => backend.continueRun(run));
+    // At a limit it would only stop again: the limit is raised where the reason stands.
+    else if (continues && state.reason.type !== 'limit') void act(() => backend.continueRun(run));
+  };
+  const save = async () => {
+    await backend.saveCheckpoint(run);
+    tellDone('Saved: a fork or a way back can begin here');
   };
   const fullScreen = () => {
     if (document.fullscreenElement === null) void centre.current?.requestFullscreen();
     else void document.exitFullscreen();
+  };
+  const write = () => {
+    setSide('chat');
+    // It may have to be there first.
+    requestAnimationFrame(() => chat.current?.focus());
   };
   useKeys({
     '1': () => show({ view: 'screen' }),
@@ -135,16 +151,21 @@ export function RunPlace({ run }: { run: string }) {
     ',': () => picture(-1),
     '.': () => picture(1),
     r: play.toggle,
-    m: () => chat.current?.focus(),
+    m: write,
     p: toggle,
     o: () => live.current?.toggle(),
     f: fullScreen,
   });
-  useOffer(`${run} ${state?.type ?? ''} ${String(reviews)}`, [
+  useOffer(`${run} ${state?.type ?? ''} ${String(reviews)} ${String(takes)} ${view}`, [
     ...(pauses ? [{ name: 'Pause this run', icon: <Pause aria-hidden />, keys: 'p', act: toggle }] : []),
     ...(continues ? [{ name: 'Continue this run', icon: <Play aria-hidden />, keys: 'p', act: toggle }] : []),
     ...(reviews ? [{ name: 'Review its pull request', icon: <GitPullRequest aria-hidden />, act: () => go(`/review/${run}`) }] : []),
-    { name: 'Write to the agent', icon: <MessageSquare aria-hidden />, keys: 'm', act: () => chat.current?.focus() },
+    { name: 'Write to the agent', icon: <MessageSquare aria-hidden />, keys: 'm', act: write },
+    ...(takes && view === 'screen' ? [{ name: 'Take over, or hand back', icon: <Hand aria-hidden />, keys: 'o', act: () => live.current?.toggle() }] : []),
+    ...VIEWS.map((each) => ({ name: `Show its ${each.name.toLowerCase()}`, icon: each.icon, keys: each.key, act: () => show({ view: each.view }) })),
+    { name: 'Play the recording', icon: <Play aria-hidden />, keys: 'r', act: play.toggle },
+    ...(takes ? [{ name: 'Save a checkpoint', icon: <Save aria-hidden />, act: () => void act(save) }] : []),
+    { name: 'Full screen', icon: <Maximize2 aria-hidden />, keys: 'f', act: fullScreen },
     ...(cancels ? [{ name: 'Cancel this run', icon: <X aria-hidden />, act: () => setCancelling(true) }] : []),
   ]);
   const checkpoint = asOf(story.checkpoints, moment);
@@ -173,8 +194,16 @@ export function RunPlace({ run }: { run: string }) {
       </Place>
     );
   }
+  const asks = state?.type === 'waiting';
+  const criteria = story.task?.criteria?.length ? story.task.criteria : criteriaIn(story.task?.description ?? '');
   const title = story.task === null ? '' : titleOf(story.task.description);
-  const why = state === null ? '' : state.type === 'queued' || state.type === 'preparing' || state.type === 'paused' || state.type === 'failed' ? stateReason(state) : '';
+  const why = state === null ? '' : state.type === 'queued' || state.type === 'preparing' || (state.type === 'paused' && state.reason.type === 'person') ? stateReason(state) : '';
+  const switcher = (
+    <div className="shrink-0 px-3 pt-2.5">
+      <Choices label="Beside the screen" value={side} onChange={setSide} options={[{ value: 'steps', name: 'Timeline' }, { value: 'chat', name: asks ? 'Chat: it asks' : 'Chat' }]} />
+    </div>
+  );
+  const said = <Chat ref={chat} run={run} said={story.said} words={passing.words} state={state ?? detail?.summary.state ?? null} moment={moment} onMoment={pick} top={narrow ? switcher : null} />;
   return (
     <Place
       name={title || 'Run'}
@@ -200,7 +229,7 @@ export function RunPlace({ run }: { run: string }) {
               <Button aria-label="Pause" busy={busy} icon={<Pause aria-hidden className="size-3.5" />} onClick={toggle} />
             </Tip>
           )}
-          {continues && (
+          {continues && state.reason.type !== 'limit' && (
             <Button look="main" busy={busy} icon={<Play aria-hidden className="size-3.5" />} onClick={toggle} shortcut="p">
               Continue
             </Button>
@@ -219,22 +248,8 @@ export function RunPlace({ run }: { run: string }) {
       }
     >
       <div className="flex h-full min-h-0">
-        <aside aria-label="Plan and timeline" className="flex w-[272px] shrink-0 flex-col border-r border-line 2xl:w-[320px]">
-          <h2 className="px-4 pt-3 pb-1 font-semibold">Plan</h2>
-          <div className="max-h-[34%] shrink-0 overflow-y-auto" tabIndex={0} role="region" aria-label="Plan">
-            <PlanPanel plan={plan} />
-          </div>
-          {selfReview !== null && (
-            <>
-              <h2 className="border-t border-line px-4 pt-2.5 pb-1 font-semibold">Self-review</h2>
-              <div className="max-h-[30%] shrink-0 overflow-y-auto px-4 pb-2" tabIndex={0} role="region" aria-label="Self-review">
-                <SelfReviewList run={run} criteria={story.task?.criteria?.length ? story.task.criteria : criteriaIn(story.task?.description ?? '')} review={selfReview} />
-              </div>
-            </>
-          )}
-          <h2 className="border-t border-line px-4 pt-2.5 pb-1 font-semibold">Timeline</h2>
-          {!caughtUp && rows.length === 0 ? <Waiting rows={6} /> : <Timeline rows={rows} version={version} moment={moment} onMoment={pick} />}
-        </aside>
+        {(!narrow || side === 'steps') && <StepsColumn run={run} plan={plan} selfReview={selfReview} criteria={criteria} rows={rows} version={version} caughtUp={caughtUp} moment={moment} onMoment={pick} top={narrow ? switcher : null} />}
+        {narrow && side === 'chat' && said}
         <section aria-label="What the agent sees and does" className="flex min-w-0 flex-1 flex-col">
           <div className="flex h-9 shrink-0 items-center gap-1 border-b border-line px-2">
             <div role="tablist" aria-label="View" className="flex gap-0.5">
@@ -261,17 +276,18 @@ export function RunPlace({ run }: { run: string }) {
               <Button look="quiet" size="small" aria-label="Full screen" icon={<Maximize2 aria-hidden className="size-3.5" />} onClick={fullScreen} />
             </Tip>
           </div>
+          {moment === null && <Standstill state={state} summary={detail?.summary ?? null} />}
           <div ref={centre} id="view" role="tabpanel" aria-labelledby={`tab-${view}`} className="@container min-h-0 flex-1 bg-page">
-            {view === 'screen' && (isLive ? <LiveScreen ref={live} run={run} takes={state?.type === 'working' || state?.type === 'waiting'} last={story.shots.length === 0 ? null : <RecordedScreen shots={story.shots} steps={story.steps} moment={null} faded />} /> : <RecordedScreen shots={story.shots} steps={story.steps} moment={moment} at={shownRow === undefined ? null : timeOf(shownRow)} />)}
+            {view === 'screen' && (isLive ? <LiveScreen ref={live} run={run} takes={takes} last={story.shots.length === 0 ? null : <RecordedScreen shots={story.shots} steps={story.steps} moment={null} faded />} /> : <RecordedScreen shots={story.shots} steps={story.steps} moment={moment} at={shownRow === undefined ? null : timeOf(shownRow)} />)}
             {view === 'terminal' && <TerminalPlace run={run} shell={isLive} steps={story.steps} moment={moment} output={passing.output} version={version} />}
             {view === 'diff' && <DiffView steps={story.steps} moment={moment} version={version} repository={story.task?.repository ?? ''} />}
             {view === 'files' && <FilesView run={run} steps={story.steps} moment={moment} version={version} repository={story.task?.repository ?? ''} />}
           </div>
-          <Scrubber rows={rows} shots={story.shots} moment={moment} live={state !== null && isRunning(state)} playing={play.playing} onPlay={play.toggle} onMoment={pick} onStep={step} checkpoints={story.checkpoints}>
+          <Scrubber rows={rows} shots={story.shots} moment={moment} live={state !== null && (isRunning(state) || (hasSandbox && !isFinal(state)))} playing={play.playing} onPlay={play.toggle} onMoment={pick} onStep={step} checkpoints={story.checkpoints}>
             {checkpoint !== null && (moment !== null || !isLive) && <GoFrom run={run} checkpoint={checkpoint} rewinds={state !== null && !isFinal(state) && state.type !== 'inReview'} onRewound={() => show({ moment: null })} />}
           </Scrubber>
         </section>
-        <Chat ref={chat} run={run} said={story.said} words={passing.words} state={state ?? detail?.summary.state ?? null} moment={moment} onMoment={pick} />
+        {!narrow && said}
       </div>
       <Confirm open={cancelling} onClose={() => setCancelling(false)} title="Cancel this run?" action="Cancel the run" danger act={() => backend.cancel(run)}>
         The agent stops and its sandbox is removed, with everything in it that was not delivered. Its history is kept. To stop it for now, pause it instead.

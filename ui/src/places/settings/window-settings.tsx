@@ -2,6 +2,7 @@ import { useState } from 'react';
 import { Button } from '@/components/button';
 import { Choices } from '@/components/field';
 import { Section } from '@/components/place';
+import { inDesktopWindow } from '@/shell/desktop';
 import { prefer, usePreferences } from '@/hooks/use-settings';
 import { Line, Lines } from './line';
 
@@ -41,9 +42,13 @@ export function WindowSettings() {
             ]}
           />
         </Line>
-        <Line name="Notifications" help={refused ? 'The browser refuses them for this address; its site settings can allow them.' : 'Only when something needs you, is ready for review, or failed.'}>
-          <Button onClick={() => void notify()}>{notifications ? 'Turn off' : 'Turn on'}</Button>
-        </Line>
+        {inDesktopWindow ? (
+          <Line name="Notifications" help="The app shows them: only when something needs you, is ready for review, or failed. The menu of its icon in the tray turns them off." />
+        ) : (
+          <Line name="Notifications" help={refused ? 'The browser refuses them for this address; its site settings can allow them.' : 'Only when something needs you, is ready for review, or failed.'}>
+            <Button onClick={() => void notify()}>{notifications ? 'Turn off' : 'Turn on'}</Button>
+          </Line>
+        )}
       </Lines>
     </Section>
   );

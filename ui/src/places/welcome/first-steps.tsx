@@ -51,7 +51,7 @@ export function FirstSteps() {
       )}
       <ol className="mt-8 space-y-1">
         <Step number={1} done={good(machine)} title="This machine" busy={!loaded}>
-          {good(machine) ? <p>It can run sandboxes.{machine.some((check) => check.outcome.type === 'weak') && ' Something could be better; '} <Link href="/doctor" className="text-work hover:underline">Doctor</Link></p> : <Bad checks={machine} />}
+          {good(machine) ? <p>It can run sandboxes. <Link href="/doctor" className="text-work hover:underline">{machine.some((check) => check.outcome.type === 'weak') ? 'What could be better' : 'What was looked at'}</Link></p> : <Bad checks={machine} />}
         </Step>
         <Step number={2} done={good(model)} title="A model" busy={!loaded}>
           {good(model) ? <p>The provider's key is there.</p> : <Bad checks={model} />}
@@ -94,8 +94,8 @@ export function FirstSteps() {
 
 function Step({ number, done, title, busy = false, children }: { number: number; done: boolean; title: string; busy?: boolean; children: ReactNode }) {
   return (
-    <li className="relative flex gap-4 pb-6">
-      <span aria-hidden className="absolute top-8 bottom-0 left-[13px] w-px bg-line" />
+    <li className="group relative flex gap-4 pb-6">
+      <span aria-hidden className="absolute top-8 bottom-0 left-[13px] w-px bg-line group-last:hidden" />
       <span className={clsx('figures flex size-[27px] shrink-0 items-center justify-center rounded-full border text-small font-semibold', done ? 'border-transparent bg-good-soft text-good' : 'border-line-strong text-soft', busy && 'animate-breathe')}>{done ? <Check aria-label="Done" className="size-3.5 stroke-[2.6]" /> : number}</span>
       <div className="min-w-0 flex-1 space-y-2 pt-[3px] text-soft">
         <h3 className="text-large font-semibold text-ink">{title}</h3>
