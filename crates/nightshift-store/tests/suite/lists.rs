@@ -242,3 +242,21 @@ async fn a_closed_store_refuses_and_does_not_open_itself_again() {
     assert!(other.replay(&run(1)).await.is_err());
     assert!(other.put(&b"x"[..], "text/plain").await.is_err());
 }
+
+#[tokio::test]
+async fn an_excerpt_begins_with_a_whole_word() {
+    let (_folder, store) = opened().await;
+    let before = "unmistakable ".repeat(9);
+    store.append(&run(1), at(1), &[submitted(1, "/src/app"), said(format!("{before}apple"))]).await.unwrap();
+    // One word that is longer than what is shown before a match has no beginning to begin with.
+    store
+        .append(&run(2), at(2), &[submitted(2, "/src/app"), said(format!("{}-pear", "long".repeat(99)))])
+        .await
+        .unwrap();
+    let begins = async |word| {
+        let hits = found(&store, word).await;
+        hits[0].excerpt.iter().map(|part| part.text.clone()).collect::<String>()
+    };
+    assert_eq!(begins("apple").await, format!("{}apple", "unmistakable ".repeat(4)));
+    assert_eq!(begins("pear").await, "-pear");
+}

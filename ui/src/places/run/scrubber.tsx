@@ -4,6 +4,7 @@ import { type KeyboardEvent, type PointerEvent, type ReactNode, useMemo, useStat
 import { Button } from '@/components/button';
 import { ArtifactImage } from '@/components/artifact-image';
 import { Tip } from '@/components/tip';
+import { useNarrow } from '@/hooks/use-narrow';
 import { axisOf, rowAt, timeOf } from '@/story/replay';
 import { firstLine } from '@/story/step';
 import { asOf, type Checkpoint, lastAt, type Row, type Shot } from '@/story/story';
@@ -51,6 +52,7 @@ export function Scrubber({ rows, shots, moment, live, playing, onPlay, onMoment,
   const index = moment === null ? last : Math.max(0, lastAt(rows, moment));
   const row = rows[index];
   const [over, setOver] = useState<number | null>(null);
+  const narrow = useNarrow();
   // `rows` is changed in place; its length and the end of the last step tell when.
   const axis = useMemo(() => axisOf(rows), [rows, rows.length, rows.at(-1)]);
   const ticks = useMemo(() => {
@@ -98,7 +100,7 @@ export function Scrubber({ rows, shots, moment, live, playing, onPlay, onMoment,
           {checkpoints.map((checkpoint) => (
             <span key={checkpoint.id} className="absolute top-[21px] size-[5px] -translate-x-1/2 rotate-45 bg-lamp" style={{ left: percent(axis.places[Math.max(0, lastAt(rows, checkpoint.seq))]) }} />
           ))}
-          {axis.marks.map((mark, at) => (
+          {axis.marks.filter((_, at) => !narrow || at % 2 === 0).map((mark, at) => (
             <span key={mark.place} className={clsx('figures absolute bottom-0 text-tiny leading-3 text-faint', at > 0 && '-translate-x-1/2')} style={{ left: percent(mark.place) }}>
               {timeOfDay(mark.at)}
             </span>
