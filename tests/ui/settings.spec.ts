@@ -14,6 +14,8 @@ const VALUES: SettingsValues = {
   memoryMib: 2_048,
   processors: 2,
   spare: true,
+  diskReserveMib: null,
+  diskSandboxMib: 12_288,
   hosts: [],
   egressAllow: ['example.org'],
   egressSetUp: [],
@@ -39,6 +41,15 @@ test('what is no value says what would be one, and everything else is read all t
   expect(Object.keys(errors).sort()).toEqual(['dollars', 'hosts', 'memoryMib', 'minutes', 'model', 'sandboxes']);
   expect(errors.sandboxes).toBe('A whole number from 1 to 1,000');
   expect(values.processors).toBe(2);
+});
+
+test('a sandbox may write any amount or at least what it comes up with, and what stays free may be nothing', () => {
+  const of = (diskSandboxMib: string, diskReserveMib: string) => valuesOf({ ...draftOf(VALUES), diskSandboxMib, diskReserveMib }, VALUES);
+  const any = of(' 0 ', '0');
+  expect([any.values.diskSandboxMib, any.values.diskReserveMib, any.errors]).toEqual([0, 0, {}]);
+  expect([of('256', '').values.diskSandboxMib, of('256', '').values.diskReserveMib]).toEqual([256, null]);
+  expect(of('255', '-1').errors).toEqual({ diskSandboxMib: 'A whole number from 256 to 1,000,000,000', diskReserveMib: 'A whole number from 0 to 1,000,000,000' });
+  expect(changesOf({ ...draftOf(VALUES), diskSandboxMib: '4096' }, VALUES)).toEqual(['diskSandboxMib']);
 });
 
 test('hosts are parted by lines, blanks and commas, each once', () => {

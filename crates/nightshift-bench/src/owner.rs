@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use nightshift_protocol::OwnerAddress;
+use nightshift_protocol::{OwnerAddress, RunId, RunState, RunSummary, SubmitReply};
+use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -77,6 +78,49 @@ impl Owner {
     pub(crate) async fn post(&self, path: &str, body: &impl serde::Serialize) -> Result<Vec<u8>, BenchError> {
         let body = serde_json::to_value(body).map_err(BenchError::during("writing a request"))?;
         self.ask(path, reqwest::Method::POST, Some(body)).await
+    }
+
+    /// Takes something back.
+    pub(crate) async fn delete(&self, path: &str) -> Result<(), BenchError> {
+        self.ask(path, reqwest::Method::DELETE, None).await.map(drop)
+    }
+
+    /// Gives it a task.
+    pub(crate) async fn submit(&self, description: &str, repository: &Path) -> Result<RunId, BenchError> {
+        let task = json!({ "description": description, "repository": repository.to_string_lossy() });
+        let answer = self.post("/tasks", &task).await?;
+        let reply: SubmitReply =
+            serde_json::from_slice(&answer).map_err(BenchError::during("reading the run"))?;
+        Ok(reply.run)
+    }
+
+    /// Waits until the run is as wanted; one that failed never will be.
+    pub(crate) async fn until(
+        &self,
+        run: &RunId,
+        within: Duration,
+        wanted: impl Fn(&RunSummary) -> bool,
+    ) -> Result<RunSummary, BenchError> {
+        #[derive(serde::Deserialize)]
+        struct Detail {
+            summary: RunSummary,
+        }
+        let deadline = tokio::time::Instant::now() + within;
+        loop {
+            let answer = self.get(&format!("/runs/{run}")).await?;
+            let detail: Detail =
+                serde_json::from_slice(&answer).map_err(BenchError::during("reading the run's state"))?;
+            if wanted(&detail.summary) {
+                return Ok(detail.summary);
+            }
+            if let RunState::Failed { reason, .. } = &detail.summary.state {
+                return Err(BenchError::Unexpected(format!("the run failed: {reason:?}")));
+            }
+            if tokio::time::Instant::now() > deadline {
+                return Err(BenchError::Unexpected("the run is not where it should be".to_owned()));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// Opens a WebSocket.

@@ -83,9 +83,10 @@ impl Checkpoints for LibvirtDriver {
             what: format!("the checkpoint {checkpoint} is missing or damaged"),
             remedy: Remedy("Go back to another one, or submit the task again.".to_owned()),
         })?;
-        let host = Arc::clone(self.host(&saved.host)?);
         let slot = self.slot(&sandbox);
         let mut slot = slot.lock().await;
+        let _placing = self.placing.lock().await;
+        let host = self.require_room(&saved).await?;
         let made = self.bring_back(&host, &sandbox, saved).await;
         self.settle(&mut slot, &host, sandbox, made).await
     }

@@ -1,6 +1,7 @@
 //! The driver: where a wish becomes a host, files in its storage pool, and a machine.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use async_trait::async_trait;
 use nightshift_image as image;
 use nightshift_protocol::SandboxId;
 use nightshift_sandbox::{
-    Acceleration, BootRequest, CheckpointMemory, Checkpoints, CloneRequest, Driver, DriverReport,
+    Acceleration, AfterSave, BootRequest, CheckpointMemory, Checkpoints, CloneRequest, Driver, DriverReport,
     FreezeError, Image, Machine, MachineEvent, MachineSize, Remedy, StartError, Template, TemplateKey,
 };
 use sha2::{Digest, Sha256};
@@ -30,6 +31,9 @@ const FORM: &str = "libvirt-1";
 /// How long a host may take to start a machine or to write or read its memory.
 const START_WITHIN: Duration = Duration::from_secs(300);
 
+/// Templates that are kept: going back to the version before costs nothing then.
+const TEMPLATES_KEPT: usize = 2;
+
 /// What the driver is told by the program that uses it.
 #[derive(Debug, Clone)]
 pub struct LibvirtSettings {
@@ -49,7 +53,7 @@ pub struct LibvirtDriver {
     pub(crate) records: Records,
     facts: tokio::sync::Mutex<HashMap<String, HostFacts>>,
     /// Held from the choice of a host until the machine runs there, so that room is given once.
-    placing: tokio::sync::Mutex<()>,
+    pub(crate) placing: tokio::sync::Mutex<()>,
     machines: Mutex<HashMap<SandboxId, Arc<Slot>>>,
 }
 
@@ -137,7 +141,7 @@ impl LibvirtDriver {
     async fn choose(&self, volumes: &ImageVolumes, size: MachineSize) -> Result<Arc<Host>, StartError> {
         let (mut rooms, mut silent) = (Vec::new(), None);
         for host in &self.hosts {
-            match self.room(host, volumes).await {
+            match self.room(host, Some(volumes)).await {
                 Ok(room) => rooms.push(room),
                 Err(error) => {
                     tracing::warn!(host = %host.settings, %error, "a host is passed over");
@@ -152,13 +156,25 @@ impl LibvirtDriver {
         }
     }
 
-    async fn room(&self, host: &Arc<Host>, volumes: &ImageVolumes) -> Result<HostRoom, HostError> {
-        let (settings, volumes) = (host.settings.clone(), volumes.clone());
+    /// The host of what was saved, if it has room for the machine.
+    pub(crate) async fn require_room(&self, saved: &SavedRecord) -> Result<Arc<Host>, StartError> {
+        let host = Arc::clone(self.host(&saved.host)?);
+        let room = self.room(&host, None).await?;
+        place(&[room], saved.plan.size).map_err(|refusals| no_room(&refusals))?;
+        Ok(host)
+    }
+
+    /// What a host says of itself; `bring` is what must be there first, unless it is.
+    async fn room(&self, host: &Arc<Host>, bring: Option<&ImageVolumes>) -> Result<HostRoom, HostError> {
+        let (settings, bring) = (host.settings.clone(), bring.cloned());
         let ours = self.records.names(Kind::Machines);
         host.call(ANSWER_WITHIN, move |connection| {
             let running = connection.running()?;
             let pool = connection.pool(&settings.pool)?;
-            let missing = !pool.has(&volumes.disk)?;
+            let missing = match bring {
+                Some(volumes) if !pool.has(&volumes.disk)? => volumes.disk_bytes >> 20,
+                Some(_) | None => 0,
+            };
             Ok(HostRoom {
                 name: settings.name,
                 memory_mib: connection.memory_mib()?,
@@ -170,7 +186,7 @@ impl LibvirtDriver {
                     .sum(),
                 limit_mib: settings.memory_mib,
                 disk_mib: pool.free_mib()?,
-                missing_mib: if missing { volumes.disk_bytes >> 20 } else { 0 },
+                missing_mib: missing,
             })
         })
         .await
@@ -183,7 +199,7 @@ impl LibvirtDriver {
         sandbox: &SandboxId,
         volumes: ImageVolumes,
         size: MachineSize,
-        becomes: Option<(TemplateKey, PathBuf)>,
+        becomes: Option<TemplateKey>,
     ) -> Result<MachineRecord, HostError> {
         let acceleration = self.facts(host).await?.acceleration;
         let (pool, sent) = (host.settings.pool.clone(), volumes.clone());
@@ -206,6 +222,7 @@ impl LibvirtDriver {
             },
             layers: vec![layer],
             booted: true,
+            image: volumes.folder,
             becomes,
         };
         self.write(host, sandbox, &record)?;
@@ -230,8 +247,8 @@ impl LibvirtDriver {
         let mut plan =
             DomainPlan { name: sandbox.to_string(), uuid: uuid(sandbox.as_str()), ..from.plan.clone() };
         plan.files.disk = String::new();
-        let mut record =
-            MachineRecord { host: from.host.clone(), plan, layers, booted: false, becomes: None };
+        let (host_name, image) = (from.host.clone(), from.image.clone());
+        let mut record = MachineRecord { host: host_name, plan, layers, booted: false, image, becomes: None };
         self.write(host, sandbox, &record)?;
         let (pool, name, new) = (host.settings.pool.clone(), sandbox.to_string(), record.plan.clone());
         record.plan.files.disk = host
@@ -306,7 +323,8 @@ impl LibvirtDriver {
             plan,
             layers: record.layers.clone(),
             memory,
-            image: record.becomes.as_ref().map(|(_, image)| image.clone()),
+            image: record.image.clone(),
+            moved_on: record.becomes.is_none(),
             written_bytes: written,
             paused_ms: milliseconds(if guest == Guest::StandsStill { took } else { paused.unwrap_or(took) }),
             took_ms: milliseconds(took),
@@ -315,6 +333,43 @@ impl LibvirtDriver {
         record.plan.files.disk = disk;
         self.write(host, &machine.sandbox, &record)?;
         Ok(saved)
+    }
+
+    /// Saves a machine as the template with that key. Its volumes are named by the machine, for two owners may use one pool.
+    async fn keep_template(
+        &self,
+        machine: &LibvirtMachine,
+        key: &TemplateKey,
+        guest: Guest,
+    ) -> Result<(), String> {
+        let memory = format!("{}.template.memory", machine.sandbox);
+        let saved = self.save_memory(machine, &memory, guest).await;
+        let kept = saved.map_err(|error| error.to_string()).and_then(|saved| {
+            self.records.write(Kind::Templates, &key.0, &saved).map_err(|error| error.to_string())
+        });
+        let event = match &kept {
+            Ok(()) => MachineEvent::StateSaved,
+            Err(what) => MachineEvent::SaveFailed { what: what.clone() },
+        };
+        // What is observed is never denied.
+        let _ = machine.apply(event);
+        kept
+    }
+
+    /// Removes the templates that a newer one has taken the place of, but for the newest before it. Those of environments go
+    /// with their environments.
+    async fn retire_templates(&self) {
+        // Nobody is being cloned meanwhile.
+        let _placing = self.placing.lock().await;
+        let names = self.records.newest_first(Kind::Templates).into_iter();
+        let plain = names.filter(|name| {
+            self.records.read::<SavedRecord>(Kind::Templates, name).is_some_and(|saved| !saved.moved_on)
+        });
+        for name in plain.skip(TEMPLATES_KEPT) {
+            if let Err(error) = self.remove_template(&TemplateKey(name)).await {
+                tracing::warn!(%error, "an old template could not be removed");
+            }
+        }
     }
 
     fn new_layer(&self, sandbox: &SandboxId) -> String {
@@ -441,13 +496,12 @@ impl Driver for LibvirtDriver {
 
     async fn boot(&self, request: BootRequest) -> Result<Arc<dyn Machine>, StartError> {
         let BootRequest { sandbox, image, key, size } = request;
-        let becomes = Some((key, image.folder.clone()));
         let volumes = self.volumes(image).await?;
         let slot = self.slot(&sandbox);
         let mut slot = slot.lock().await;
         let _placing = self.placing.lock().await;
         let host = self.choose(&volumes, size).await?;
-        let made = self.boot_on(&host, &sandbox, volumes, size, becomes).await;
+        let made = self.boot_on(&host, &sandbox, volumes, size, Some(key)).await;
         self.settle(&mut slot, &host, sandbox, made).await
     }
 
@@ -455,22 +509,36 @@ impl Driver for LibvirtDriver {
         let not_freezable = || FreezeError::NotFreezable { sandbox: machine.sandbox().clone() };
         let own = self.own(&machine).await.ok_or_else(not_freezable)?;
         let becomes = own.record.lock().await.becomes.clone();
-        let (key, _) = becomes.ok_or_else(not_freezable)?;
+        let key = becomes.ok_or_else(not_freezable)?;
         own.apply(MachineEvent::FreezeRequested).map_err(|_| not_freezable())?;
-        let memory = format!("nightshift-{}.memory", key.0);
-        let saved = self.save_memory(&own, &memory, Guest::StandsStill).await;
-        let kept = saved.map_err(|error| error.to_string()).and_then(|saved| {
-            self.records.write(Kind::Templates, &key.0, &saved).map_err(|error| error.to_string())
-        });
-        let event = match &kept {
-            Ok(()) => MachineEvent::StateSaved,
-            Err(what) => MachineEvent::SaveFailed { what: what.clone() },
-        };
-        // What is observed is never denied.
-        let _ = own.apply(event);
+        let kept = self.keep_template(&own, &key, Guest::StandsStill).await;
         let removed = own.remove().await.map_err(|error| error.to_string());
         kept.and(removed).map_err(|what| FreezeError::Refused { what })?;
+        self.retire_templates().await;
         Ok(Template { key, folder: self.records.folder(Kind::Templates) })
+    }
+
+    async fn freeze_clone(
+        &self,
+        machine: Arc<dyn Machine>,
+        key: TemplateKey,
+    ) -> Result<Template, FreezeError> {
+        let not_freezable = || FreezeError::NotFreezable { sandbox: machine.sandbox().clone() };
+        let own = self.own(&machine).await.ok_or_else(not_freezable)?;
+        own.apply(MachineEvent::CheckpointRequested { then: AfterSave::GoOn })
+            .map_err(|_| not_freezable())?;
+        // Taken while it runs, so that it runs on when that fails: what it does between this and its end is nobody's.
+        let kept = self.keep_template(&own, &key, Guest::GoesOn).await;
+        kept.map_err(|what| FreezeError::Refused { what })?;
+        own.remove().await.map_err(|error| FreezeError::Refused { what: error.to_string() })?;
+        Ok(Template { key, folder: self.records.folder(Kind::Templates) })
+    }
+
+    async fn remove_template(&self, key: &TemplateKey) -> io::Result<()> {
+        let Some(saved) = self.records.read::<SavedRecord>(Kind::Templates, &key.0) else { return Ok(()) };
+        let host = Arc::clone(self.host(&saved.host).map_err(io::Error::other)?);
+        let removed = forget(&host, &self.records, Kind::Templates, &key.0, &saved).await;
+        removed.map_err(io::Error::other)
     }
 
     async fn clone_template(&self, request: CloneRequest) -> Result<Arc<dyn Machine>, StartError> {
@@ -484,19 +552,25 @@ impl Driver for LibvirtDriver {
         if saved.plan.size != size {
             return Err(unusable("has another size than the machine asked for"));
         }
-        let folder = saved.image.clone().ok_or_else(|| unusable("does not say what it was made of"))?;
-        let (image, _) =
-            image::read_image(&folder).map_err(|error| unusable(&format!("has lost its image: {error}")))?;
+        let (image, _) = image::read_image(&saved.image)
+            .map_err(|error| unusable(&format!("has lost its image: {error}")))?;
         let volumes = self.volumes(image).await?;
         let slot = self.slot(&sandbox);
         let mut slot = slot.lock().await;
         let _placing = self.placing.lock().await;
-        let host = self.choose(&volumes, size).await?;
+        let host = if saved.moved_on {
+            // What was worked in it is nowhere else.
+            self.require_room(&saved).await?
+        } else {
+            self.choose(&volumes, size).await?
+        };
         let (pool, memory) = (host.settings.pool.clone(), saved.memory.clone());
         let there = saved.host == host.settings.name
             && host.call(ANSWER_WITHIN, move |connection| connection.pool(&pool)?.has(&memory)).await?;
         let made = if there {
             self.bring_back(&host, &sandbox, saved).await
+        } else if saved.moved_on {
+            return Err(unusable(&format!("has lost its memory on {host}", host = host.settings)));
         } else {
             self.boot_on(&host, &sandbox, volumes, size, None).await
         };

@@ -28,8 +28,10 @@ pub struct MachineRecord {
     pub layers: Vec<String>,
     /// Whether it began by booting, and not as it was saved.
     pub booted: bool,
-    /// The template it is to become, if it is to become one, and the folder of the image it is made of, here.
-    pub becomes: Option<(TemplateKey, PathBuf)>,
+    /// The folder of the image it is made of, here.
+    pub image: PathBuf,
+    /// The template it is to become, if it is to become one.
+    pub becomes: Option<TemplateKey>,
 }
 
 /// A machine's memory and disk at one moment, on a host.
@@ -46,8 +48,10 @@ pub struct SavedRecord {
     pub layers: Vec<String>,
     /// The volume with its memory.
     pub memory: String,
-    /// The folder of the image it was made of, here; only a template has one.
-    pub image: Option<PathBuf>,
+    /// The folder of the image it was made of, here.
+    pub image: PathBuf,
+    /// Whether a machine that boots is no substitute for a clone of it: somebody has worked in it.
+    pub moved_on: bool,
     /// What was written for it, in bytes.
     pub written_bytes: u64,
     /// How long its guest stood still, in milliseconds.
@@ -182,6 +186,15 @@ impl Records {
         names
     }
 
+    /// The names of all records of a kind, the one written last first.
+    pub fn newest_first(&self, kind: Kind) -> Vec<String> {
+        let written =
+            |name: &String| fs::metadata(self.file(kind, name)).and_then(|file| file.modified()).ok();
+        let mut names = self.names(kind);
+        names.sort_by_key(|name| std::cmp::Reverse(written(name)));
+        names
+    }
+
     /// The records of that kind and name; those that are gone or damaged are left out.
     pub fn of(&self, wanted: &[(Kind, String)]) -> Vec<Box<dyn Volumes + Send + Sync>> {
         let read = |(kind, name): &(Kind, String)| -> Option<Box<dyn Volumes + Send + Sync>> {
@@ -227,6 +240,7 @@ mod tests {
             },
             layers: layers.iter().map(|layer| (*layer).to_owned()).collect(),
             booted: true,
+            image: "/image".into(),
             becomes: None,
         }
     }
@@ -239,7 +253,8 @@ mod tests {
             plan,
             layers,
             memory: memory.to_owned(),
-            image: None,
+            image: "/image".into(),
+            moved_on: false,
             written_bytes: 1,
             paused_ms: 2,
             took_ms: 3,
@@ -284,6 +299,23 @@ mod tests {
         records.remove(Kind::Machines, "one").unwrap();
         records.remove(Kind::Machines, "one").unwrap();
         assert_eq!(records.names(Kind::Machines), ["four"]);
+    }
+
+    #[test]
+    fn what_was_written_last_comes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let records = Records::new(folder.path().join("libvirt"));
+        for (name, seconds) in [("b", 30), ("c", 10), ("a", 20)] {
+            records.write(Kind::Templates, name, &saved("a", &["0"], "m")).unwrap();
+            let at = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+            fs::File::options()
+                .write(true)
+                .open(records.file(Kind::Templates, name))
+                .unwrap()
+                .set_modified(at)
+                .unwrap();
+        }
+        assert_eq!(records.newest_first(Kind::Templates), ["b", "a", "c"]);
     }
 
     #[test]

@@ -165,7 +165,7 @@ impl From<HostError> for StartError {
 /// Says that no host has room, and why each has none.
 pub fn no_room(refusals: &[NoRoom]) -> StartError {
     let why: Vec<String> = refusals.iter().map(ToString::to_string).collect();
-    StartError::Unsuitable {
+    StartError::NoRoom {
         what: format!("no host has room for another sandbox: {}", why.join("; ")),
         remedy: Remedy(
             "Wait until one ends, raise memory_mib of a host in config.toml, or add a host.".to_owned(),

@@ -15,7 +15,7 @@ use crate::domain::Uuid;
 /// An image as volumes.
 #[derive(Debug, Clone)]
 pub(crate) struct ImageVolumes {
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     pub(crate) manifest: ImageManifest,
     pub(crate) disk: String,
     kernel: String,

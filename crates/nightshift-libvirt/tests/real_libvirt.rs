@@ -11,12 +11,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bench::{Libvirtd, driver};
+use bench::{driver, host};
+use hosts::Libvirtd;
 use nightshift_channel::{Channel, Command, GuestUser, JobId};
 use nightshift_image::read_image;
 use nightshift_sandbox::{
     AfterSave, BootRequest, CloneRequest, DisplayEndpoint, Driver, Generation, Machine, MachineSize,
-    RestoreRequest, SaveRequest,
+    RestoreRequest, SaveRequest, TemplateKey,
 };
 use nightshift_screen::Screen;
 
@@ -63,7 +64,7 @@ async fn a_guest_boots_on_the_host_with_room_answers_shows_itself_and_is_cloned_
     let image = read_image(&image).unwrap().0;
     let folder = tempfile::tempdir().unwrap();
     let (full, roomy) = (Libvirtd::start(), Libvirtd::start());
-    let hosts = || vec![full.host("full", Some(600)), roomy.host("roomy", None)];
+    let hosts = || vec![host("full", &full.uri(), Some(600)), host("roomy", &roomy.uri(), None)];
     let driver_of = || driver(hosts(), folder.path(), &guest);
     let driver = driver_of();
     let id = |letter: char| format!("sandbox-000000000{letter}").parse().unwrap();
@@ -143,12 +144,24 @@ async fn a_guest_boots_on_the_host_with_room_answers_shows_itself_and_is_cloned_
     assert!(ended.contains("its virtual machine ended"), "{ended}");
     assert!(driver.find(&id('c')).await.unwrap().is_none());
 
+    // Worked in, it becomes a template of its own, and what clones of it begin with is there and nowhere else.
+    let key = TemplateKey("e".repeat(32));
+    let environment = later.freeze_clone(resumed, key.clone()).await.unwrap();
+    assert_eq!(later.template(&key).await.as_ref(), Some(&environment));
+    let of_it = || CloneRequest { sandbox: id('d'), template: environment.clone(), size: SIZE };
+    let clone = later.clone_template(of_it()).await.unwrap();
+    let talking = channel(&clone, 6).await;
+    assert_eq!(said(&talking, "environment", "cat /run/own /root/own").await, "second\nsecond");
+    drop(talking);
+    later.remove_template(&key).await.unwrap();
+    clone.stop().await.unwrap();
+    assert_eq!(later.template(&key).await, None);
+
     // Nothing stays but the image and the template.
-    resumed.stop().await.unwrap();
     assert!(checkpoints.find_checkpoint(&one).await.is_some());
     for checkpoint in [one, two] {
         checkpoints.remove_checkpoint(&checkpoint).await.unwrap();
     }
     assert_eq!(roomy.machines(), Vec::<String>::new());
-    assert_eq!(roomy.files(), ["sandbox-000000000a.0.qcow2"]);
+    assert_eq!(roomy.files(), ["sandbox-000000000a.0.qcow2", "sandbox-000000000a.template.memory"]);
 }

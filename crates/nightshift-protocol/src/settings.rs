@@ -26,6 +26,11 @@ pub struct SettingsValues {
     pub processors: u32,
     /// Whether a clone waits for the next task.
     pub spare: bool,
+    /// What of the disk stays free of what sandboxes write, in MiB; 2,048 if absent, or a twentieth of a disk of less than
+    /// 40 GiB. 0 for nothing.
+    pub disk_reserve_mib: Option<u64>,
+    /// What one sandbox may write, in MiB, at least 256; 0 for any amount.
+    pub disk_sandbox_mib: u64,
     /// The libvirt hosts that sandboxes are on; none means this machine.
     pub hosts: Vec<HostSetting>,
     /// Hosts on the network that every sandbox may reach.

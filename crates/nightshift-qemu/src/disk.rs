@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nightshift_protocol::SandboxId;
 use nightshift_sandbox::{DiskUse, Hold, Written};
+use serde::{Deserialize, Serialize};
 
 use crate::folder::name;
 
@@ -22,10 +23,11 @@ pub(crate) fn disk_use(sandboxes: &Path, spare: Option<&SandboxId>) -> io::Resul
             continue;
         };
         // One that goes meanwhile has written nothing.
+        let folder = entry.path();
         if Some(&sandbox) != spare
-            && let Ok(bytes) = bytes_written(&entry.path())
+            && let Ok(Account { bytes, let_go }) = account(&folder)
         {
-            written.push(Written { sandbox, bytes, held: read_hold(&entry.path()) });
+            written.push(Written { sandbox, bytes, held: read_hold(&folder), let_go });
         }
     }
     written.sort_by(|one, other| one.sandbox.cmp(&other.sandbox));
@@ -34,6 +36,63 @@ pub(crate) fn disk_use(sandboxes: &Path, spare: Option<&SandboxId>) -> io::Resul
         free_bytes: disk.f_bavail.saturating_mul(disk.f_frsize),
         total_bytes: disk.f_blocks.saturating_mul(disk.f_frsize),
         sandboxes: written,
+    })
+}
+
+/// What is known of how much a sandbox wrote: it goes with it into checkpoints, and comes back with it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Account {
+    /// What it has written, in bytes.
+    bytes: u64,
+    /// The last reason to stand still in spite of which a person let it go on.
+    let_go: Option<Hold>,
+}
+
+impl Account {
+    /// Whether there is anything to remember of it.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The content of its file in a sandbox's folder.
+    pub(crate) fn to_file(self) -> io::Result<Vec<u8>> {
+        Ok(serde_json::to_vec(&self)?)
+    }
+}
+
+/// What a sandbox has written now, and what it had written before it was brought back.
+pub(crate) fn account(folder: &Path) -> io::Result<Account> {
+    let own = bytes_written(folder)?;
+    let Account { bytes, let_go } = brought_along(folder);
+    // Merged, its own layers have what those have that it began with.
+    let before = if folder.join(name::MERGED).exists() { 0 } else { bytes };
+    Ok(Account { bytes: own.saturating_add(before), let_go })
+}
+
+/// What a sandbox that is saved now comes back with. Whoever brings one back that stands still lets it go on with that.
+pub(crate) fn to_take_along(folder: &Path) -> io::Result<Account> {
+    let now = account(folder)?;
+    Ok(Account { let_go: read_hold(folder).or(now.let_go), ..now })
+}
+
+/// What it had when it was brought back; nothing for one that was not, or whose file is damaged.
+fn brought_along(folder: &Path) -> Account {
+    let file = fs::read(folder.join(name::ACCOUNT)).ok();
+    file.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+}
+
+/// Remembers that a person let a sandbox go on in spite of `hold`.
+pub(crate) fn remember(folder: &Path, hold: Hold) -> io::Result<()> {
+    let account = Account { let_go: Some(hold), ..brought_along(folder) };
+    write_whole(folder, name::ACCOUNT, &account.to_file()?)
+}
+
+/// Writes a file whole or not at all.
+fn write_whole(folder: &Path, name: &str, text: &[u8]) -> io::Result<()> {
+    let new = folder.join(format!("{name}.new"));
+    fs::write(&new, text).and_then(|()| fs::rename(&new, folder.join(name))).inspect_err(|_| {
+        let _mostly_not_there = fs::remove_file(&new);
     })
 }
 
@@ -53,12 +112,8 @@ fn mark(folder: &Path) -> PathBuf {
 /// Marks a machine as one that stands still for its disk. An owner that comes after must not take it for one that was
 /// left half made.
 pub(crate) fn mark_held(folder: &Path, hold: Hold) -> io::Result<()> {
-    let text = serde_json::to_vec(&hold)?;
-    let new = folder.join("held.new");
     // What is half written when a disk is full names no reason.
-    fs::write(&new, text).and_then(|()| fs::rename(&new, mark(folder))).inspect_err(|_| {
-        let _mostly_not_there = fs::remove_file(&new);
-    })
+    write_whole(folder, name::HELD, &serde_json::to_vec(&hold)?)
 }
 
 /// Why a machine stands still, if it is marked.
@@ -145,6 +200,32 @@ mod tests {
         unmark(&place).unwrap();
         assert_eq!(read_hold(&place), None);
         unmark(&place).unwrap();
+    }
+
+    #[test]
+    fn what_a_sandbox_wrote_before_it_was_brought_back_counts_unless_its_own_layers_have_it_now() {
+        let folder = sandboxes(&[('a', &[("disk.qcow2", 64)])]);
+        let place = folder.path().join(id('a').as_str());
+        let before = Account { bytes: 96 << 10, let_go: None };
+        fs::write(place.join(name::ACCOUNT), before.to_file().unwrap()).unwrap();
+        assert_eq!(written(&disk_use(folder.path(), None).unwrap()), [(id('a'), 160)]);
+        fs::write(place.join(name::MERGED), "").unwrap();
+        assert_eq!(account(&place).unwrap().bytes, 64 << 10);
+    }
+
+    #[test]
+    fn what_a_person_let_go_on_is_remembered_beside_what_was_written_before() {
+        let folder = sandboxes(&[('a', &[])]);
+        let place = folder.path().join(id('a').as_str());
+        let seen = || disk_use(folder.path(), None).unwrap().sandboxes[0].clone();
+        assert_eq!((seen().let_go, account(&place).unwrap().is_empty()), (None, true));
+        let before = Account { bytes: 7, let_go: None };
+        fs::write(place.join(name::ACCOUNT), before.to_file().unwrap()).unwrap();
+        let hold = Hold::Quota { written_bytes: 3, quota_bytes: 2 };
+        remember(&place, hold).unwrap();
+        assert_eq!((seen().let_go, seen().bytes), (Some(hold), 7));
+        fs::write(place.join(name::ACCOUNT), "{").unwrap();
+        assert!(account(&place).unwrap().is_empty(), "what is damaged is forgotten");
     }
 
     #[test]

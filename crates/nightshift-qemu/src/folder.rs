@@ -36,6 +36,10 @@ pub(crate) mod name {
     pub(crate) const CHECKPOINTING: &str = "checkpointing";
     /// Says why the guest was made to stand still, while it is to.
     pub(crate) const HELD: &str = "held";
+    /// What it wrote before it was brought back, and what a person allowed it to write.
+    pub(crate) const ACCOUNT: &str = "account";
+    /// Says that of the layers it began with all but the lowest were merged into one of its own.
+    pub(crate) const MERGED: &str = "merged";
     /// The kernel.
     pub(crate) const KERNEL: &str = "kernel";
     /// The kernel's first root file system, with the guest program.

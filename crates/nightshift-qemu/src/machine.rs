@@ -267,6 +267,18 @@ impl QemuMachine {
         disk::read_hold(self.folder.path())
     }
 
+    /// Writes down, for an owner that comes after, that a person lets it go on while its disk is as it was.
+    fn remember_who_let_it_go_on(&self) {
+        let folder = self.folder.path();
+        let free = rustix::fs::statvfs(folder).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+        let overruled = self.held().filter(|hold| free.is_ok_and(|free| hold.is_overruled(free)));
+        if let Some(hold) = overruled
+            && let Err(error) = disk::remember(folder, hold)
+        {
+            tracing::warn!(sandbox = %self.record.sandbox, %error, "what a person allowed ends with this owner");
+        }
+    }
+
     /// Whether it is no more.
     pub(crate) fn has_ended(&self) -> bool {
         matches!(*self.state.borrow(), MachineState::Ended { .. })
@@ -390,6 +402,7 @@ impl Machine for QemuMachine {
             return Err(io::Error::other("it is being saved and goes on after that"));
         }
         if self.stands_still().await.map_err(io::Error::other)?.is_some() {
+            self.remember_who_let_it_go_on();
             self.qmp.execute("cont", json!({})).await.map_err(io::Error::other)?;
         }
         // Last, so that an owner which dies in between leaves nothing that could not go on.

@@ -394,3 +394,40 @@ async fn a_machine_that_is_held_is_saved_as_it_stands_and_stands_still_afterward
     assert_eq!(driver.memory_hash(&machine).await.unwrap(), before);
     machine.stop().await.unwrap();
 }
+
+/// What a sandbox has written in MiB, and in spite of what a person let it go on.
+async fn account(driver: &QemuDriver, sandbox: char) -> (u64, Option<Hold>) {
+    let seen = driver.disk_use().await.unwrap();
+    let one = seen.sandboxes.into_iter().find(|one| one.sandbox == id(sandbox)).unwrap();
+    assert_eq!(one.held, None);
+    (one.bytes >> 20, one.let_go)
+}
+
+#[tokio::test]
+async fn what_a_machine_wrote_and_may_write_comes_back_with_it_and_goes_into_no_template_made_of_it() {
+    let bench = Bench::new();
+    let driver = bench.driver();
+    let machine = a_clone(&bench, &driver).await;
+    let layer = bench.path("sandboxes").join(id('a').as_str()).join("disk-written.qcow2");
+    fs::write(layer, vec![1; 5 << 20]).unwrap();
+    let why = Hold::Quota { written_bytes: 5 << 20, quota_bytes: 5 << 20 };
+    machine.hold(why).await.unwrap();
+    machine.go_on().await.unwrap();
+    assert_eq!(account(&driver, 'a').await, (5, Some(why)));
+
+    save(&driver, &machine, 'a', AfterSave::End).await.unwrap();
+    let machine = driver.restore(restore('a', 'a', Generation::Kept)).await.unwrap();
+    assert_eq!(account(&driver, 'a').await, (5, Some(why)));
+    // It stands still while it is saved, and whoever brings it back wants it to go on.
+    let again = Hold::Quota { written_bytes: 10 << 20, quota_bytes: 5 << 20 };
+    machine.hold(again).await.unwrap();
+    save(&driver, &machine, 'b', AfterSave::End).await.unwrap();
+    let machine = driver.restore(restore('a', 'b', Generation::Kept)).await.unwrap();
+    assert_eq!(account(&driver, 'a').await, (5, Some(again)));
+    assert!(counts(&driver, &machine).await);
+
+    let template = driver.freeze_clone(machine, key('e')).await.unwrap();
+    let machine = driver.clone_template(clone_request(&id('b'), &template)).await.unwrap();
+    assert_eq!(account(&driver, 'b').await, (0, None));
+    machine.stop().await.unwrap();
+}

@@ -28,6 +28,8 @@ pub struct Written {
     pub bytes: u64,
     /// Why it stands still, if it was made to.
     pub held: Option<Hold>,
+    /// The last reason to stand still in spite of which a person let it go on: it may use what that allows.
+    pub let_go: Option<Hold>,
 }
 
 /// Why a guest was made to stand still while the disk below it still had room.
@@ -52,6 +54,17 @@ pub enum Hold {
     },
 }
 
+impl Hold {
+    /// Whether only a person can have let a machine go on that stood still for this, with so many bytes free on its disk:
+    /// nothing else does before there is room.
+    pub fn is_overruled(&self, free_bytes: u64) -> bool {
+        match self {
+            Self::Reserve { enough_bytes, .. } => free_bytes < *enough_bytes,
+            Self::Quota { .. } => true,
+        }
+    }
+}
+
 /// A machine that stands still because of the disk below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stall {
@@ -61,4 +74,17 @@ pub struct Stall {
     pub free_mib: Option<u64>,
     /// Why it was made to stand still; `None` where it stopped by itself at a write for which there was no room.
     pub held: Option<Hold>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_on_the_disk_lets_go_on_what_was_held_for_it_and_a_quota_only_a_person_overrules() {
+        let reserve = Hold::Reserve { written_bytes: 9, free_bytes: 3, enough_bytes: 5 };
+        let quota = Hold::Quota { written_bytes: 9, quota_bytes: 8 };
+        let overruled = |free| [reserve, quota].map(|hold| hold.is_overruled(free));
+        assert_eq!([4, 5, u64::MAX].map(overruled), [[true, true], [false, true], [false, true]]);
+    }
 }

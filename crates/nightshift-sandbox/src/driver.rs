@@ -338,6 +338,14 @@ pub enum StartError {
         /// The folder that was written to.
         folder: PathBuf,
     },
+    /// None of the hosts has room for another machine now; one may when others have ended.
+    #[error("{what}")]
+    NoRoom {
+        /// What each of them lacks.
+        what: String,
+        /// How to have more.
+        remedy: Remedy,
+    },
     /// The hypervisor started and ended, or refused what it was told.
     #[error("the virtual machine did not start: {what}")]
     Refused {

@@ -32,6 +32,7 @@ use crate::watching::Slot;
 
 mod checkpoints;
 mod lint;
+mod room;
 mod self_review;
 mod subagents;
 
@@ -187,7 +188,7 @@ impl Acts {
         let templates = Arc::clone(&self.shared.templates);
         let made = to_its_end(async move { templates.ensure(&say).await }).await;
         let template = made.map_err(|error| match error.code {
-            ErrorCode::DiskFull => Trouble::Pause(error),
+            ErrorCode::DiskFull | ErrorCode::OutOfMemory => Trouble::Pause(error),
             _ => Trouble::Fail(error),
         })?;
         let environment = environment::serving(&self.shared, &self.repository, &self.base).await;
@@ -196,15 +197,7 @@ impl Acts {
         let size = self.shared.templates.size();
         let _making = self.shared.being_made.begin(&sandbox);
         let request = CloneRequest { sandbox: sandbox.clone(), template: from, size };
-        let threads = self.shared.intake.handle();
-        let cloned = Desk::clone_template(
-            self.shared.driver.as_ref(),
-            request,
-            self.shared.clock.as_ref(),
-            self.shared.entropy.as_ref(),
-            &threads,
-        );
-        match cloned.await {
+        match self.clone_when_there_is_room(&request).await {
             Ok((desk, mut facts)) => {
                 facts.environment = environment.map(|environment| environment.id);
                 let plan = self.open_network(&desk).await;

@@ -268,6 +268,9 @@ impl From<DeskError> for UserError {
             DeskError::Start(
                 StartError::ProgramMissing { remedy, .. } | StartError::Unsuitable { remedy, .. },
             ) => Self::new(ErrorCode::QemuMissing, error.to_string(), remedy.0.clone()),
+            DeskError::Start(StartError::NoRoom { remedy, .. }) => {
+                Self::new(ErrorCode::OutOfMemory, error.to_string(), remedy.0.clone())
+            }
             DeskError::Start(StartError::DiskFull { .. }) => Self::new(
                 ErrorCode::DiskFull,
                 error.to_string(),

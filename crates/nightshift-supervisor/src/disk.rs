@@ -195,15 +195,21 @@ impl Growth {
     }
 
     fn take_in(&mut self, one: &Written, at: Duration, free: u64, enough: u64) {
+        let unknown = !self.0.contains_key(&one.sandbox);
         let known = self.0.entry(one.sandbox.clone()).or_default();
         if free >= enough {
             known.allowed.down_to = None;
         }
-        // It was let go on. With its disk as it was that was a person's word, and the person wants to see it get on.
-        match known.held.filter(|_| one.held.is_none()) {
-            Some(Hold::Reserve { .. }) if free < enough => known.allowed.down_to = Some(free / 2),
-            Some(Hold::Quota { quota_bytes, .. }) => {
-                known.allowed.up_to = Some(one.bytes.saturating_add(quota_bytes));
+        // It was let go on. With its disk as it was that was a person's word, and the person wants to see it get on. What one
+        // said to an owner before this one, or before the sandbox was brought back, is with the sandbox.
+        let before = if unknown { one.let_go } else { known.held.filter(|_| one.held.is_none()) };
+        match before {
+            Some(Hold::Reserve { free_bytes, .. }) if free < enough => {
+                known.allowed.down_to = Some(if unknown { free_bytes } else { free } / 2);
+            }
+            Some(Hold::Quota { quota_bytes, written_bytes }) => {
+                let then = if unknown { written_bytes } else { one.bytes };
+                known.allowed.up_to = Some(then.saturating_add(quota_bytes));
             }
             Some(Hold::Reserve { .. }) | None => {}
         }

@@ -96,10 +96,7 @@ impl Lease {
                     return Err(too_long());
                 }
                 self.did.keys += 1;
-                match Gesture::text(text) {
-                    Ok(gesture) => self.perform(gesture).await,
-                    Err(_) => self.screen.type_text(text).await,
-                }
+                self.screen.type_text(text).await
             }
             ViewerMessage::SetClipboard { text } if text.len() > LONGEST_TEXT * 10 => Err(too_long()),
             ViewerMessage::SetClipboard { text } => self.screen.set_clipboard(text).await,
@@ -175,7 +172,7 @@ impl Lease {
             match action {
                 KeyAction::Down(key) => self.perform(Gesture::key_down(key)).await?,
                 KeyAction::Up(key) => self.perform(Gesture::key_up(key)).await?,
-                KeyAction::Type(character) => self.screen.type_text(&character.to_string()).await?,
+                KeyAction::Type(character) => self.screen.type_character(character).await?,
             }
         }
         Ok(())

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use nightshift_channel::{Channel, Command, GuestUser, Input, JobStatus};
 use nightshift_protocol::{ErrorCode, Image, RunId, UserError};
-use nightshift_screen::{Condition, Screen};
+use nightshift_screen::{Condition, Gesture, Screen};
 
 use crate::desk::{Desk, DeskError};
 use crate::shared::Shared;
 use crate::supervisor::Supervisor;
-use crate::tools::job_id;
+use crate::tools::{computer, job_id};
 use crate::trouble;
 
 /// How long a guest that runs already may take to answer a viewer.
@@ -90,19 +90,28 @@ impl RunScreen {
         self.clipboard("xclip -selection clipboard -o 2>/dev/null || true", "").await
     }
 
-    /// Types text for which the keyboard has no keys.
+    /// Types a text of any length: by keys, or, if one of its characters has none, as it would be pasted. What the clipboard
+    /// held is there again afterwards.
     pub(crate) async fn type_text(&self, text: &str) -> Result<(), UserError> {
-        self.clipboard("exec xdotool type --delay 12 --file -", text).await.map(drop)
+        let refused = |refused: computer::Refused| not_taken(&refused.to_string());
+        let Ok(gesture) = Gesture::text(text) else {
+            let before = self.clipboard_text().await?;
+            let job = job_id(&format!("{}-person-paste", self.run));
+            computer::paste_whole(&self.desk, job, text).await.map_err(refused)?;
+            let whole = !before.is_empty() && before.len() < LONGEST_CLIPBOARD;
+            return if whole { self.set_clipboard(&before).await } else { Ok(()) };
+        };
+        self.desk.screen.perform(gesture).await.map_err(|error| refused(error.into()))
+    }
+
+    /// Types one character for which the keyboard has no key, and leaves the clipboard as it is: a person who types in
+    /// between may have put something there.
+    pub(crate) async fn type_character(&self, character: char) -> Result<(), UserError> {
+        self.clipboard("exec xdotool type --delay 12 --file -", &character.to_string()).await.map(drop)
     }
 
     async fn clipboard(&self, script: &str, input: &str) -> Result<String, UserError> {
-        let failed = |what: String| {
-            UserError::new(
-                ErrorCode::SandboxFailed,
-                format!("the sandbox did not take it: {what}"),
-                "Try again; the screen itself is not affected.",
-            )
-        };
+        let failed = |what: String| not_taken(&what);
         let job = job_id(&format!("{}-person", self.run));
         let command = Command::shell(job.clone(), script)
             .user(GuestUser::Agent)
@@ -116,6 +125,14 @@ impl RunScreen {
         }
         Ok(String::from_utf8_lossy(&ended.stdout).into_owned())
     }
+}
+
+fn not_taken(what: &str) -> UserError {
+    UserError::new(
+        ErrorCode::SandboxFailed,
+        format!("the sandbox did not take it: {what}"),
+        "Try again; the screen itself is not affected.",
+    )
 }
 
 impl Supervisor {

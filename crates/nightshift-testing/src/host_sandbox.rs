@@ -20,7 +20,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -28,8 +28,8 @@ use nightshift_guest::{Account, Guest, Kernel, Settings};
 use nightshift_protocol::SandboxId;
 use nightshift_sandbox::{
     Acceleration, BootRequest, ByteStream, Checkpoints, CloneRequest, DiskUse, DisplayEndpoint, Driver,
-    DriverReport, Expendable, FreezeError, Hold, Image, Machine, MachineSize, Stall, StartError, Template,
-    TemplateKey, Written,
+    DriverReport, Expendable, FreezeError, Hold, Image, Machine, MachineSize, Remedy, Stall, StartError,
+    Template, TemplateKey, Written,
 };
 use tokio::sync::watch;
 
@@ -49,6 +49,8 @@ pub struct HostDriver {
     disk: Mutex<Option<(u64, u64)>>,
     /// Why no sandbox can be saved, if none can.
     unsaved: Mutex<Option<String>>,
+    /// How many sandboxes there is room for.
+    room: AtomicUsize,
     /// Whether a clone is said to wait for whoever asks next.
     spare: AtomicBool,
     machines: Mutex<HashMap<SandboxId, Arc<HostMachine>>>,
@@ -64,6 +66,7 @@ impl HostDriver {
             checkpoints: false,
             disk: Mutex::default(),
             unsaved: Mutex::default(),
+            room: AtomicUsize::new(usize::MAX),
             spare: AtomicBool::new(false),
             machines: Mutex::default(),
         }
@@ -88,6 +91,11 @@ impl HostDriver {
         *self.disk.lock().unwrap_or_else(PoisonError::into_inner) = Some((free, total));
     }
 
+    /// Says how many sandboxes there is room for from now on, as hosts do that others use too.
+    pub fn has_room_for(&self, sandboxes: usize) {
+        self.room.store(sandboxes, Ordering::Relaxed);
+    }
+
     /// Lets every attempt to save a sandbox fail for that reason from now on.
     pub fn refuse_checkpoints(&self, why: &str) {
         *self.unsaved.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_owned());
@@ -109,6 +117,15 @@ impl HostDriver {
 
     fn template_folder(&self, key: &TemplateKey) -> PathBuf {
         self.folder.with_extension("templates").join(&key.0)
+    }
+
+    fn require_room(&self) -> Result<(), StartError> {
+        let running = self.machines().values().filter(|machine| machine.runs()).count();
+        if running < self.room.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let (what, remedy) = ("no host has room for another sandbox".to_owned(), Remedy("Wait.".to_owned()));
+        Err(StartError::NoRoom { what, remedy })
     }
 
     fn start(&self, sandbox: &SandboxId) -> io::Result<Arc<HostMachine>> {
@@ -174,6 +191,7 @@ impl Driver for HostDriver {
     }
 
     async fn clone_template(&self, request: CloneRequest) -> Result<Arc<dyn Machine>, StartError> {
+        self.require_room()?;
         let failed = |source| StartError::Io { what: "making a sandbox's folder".to_owned(), source };
         if request.template.key.0 != PLAIN {
             let home = self.folder.join(request.sandbox.as_str()).join("home");
@@ -209,6 +227,7 @@ impl Driver for HostDriver {
             sandbox: machine.sandbox.clone(),
             bytes: machine.written.load(Ordering::Relaxed),
             held: machine.held(),
+            let_go: machine.let_go(),
         };
         let machines = self.machines();
         let sandboxes =
@@ -252,6 +271,8 @@ pub struct HostMachine {
     stalled: watch::Sender<Option<Stall>>,
     /// What it is said to have written, in bytes.
     written: AtomicU64,
+    /// In spite of what a person let it go on.
+    let_go: Mutex<Option<Hold>>,
     expendable: Mutex<Expendable>,
     /// Our end of the open channel, to cut it.
     channel: Mutex<Option<UnixStream>>,
@@ -295,6 +316,7 @@ impl HostMachine {
             ended: watch::Sender::new(false),
             stalled: watch::Sender::new(None),
             written: AtomicU64::new(0),
+            let_go: Mutex::default(),
             expendable: Mutex::new(Expendable::Works),
             channel: Mutex::default(),
         })
@@ -345,6 +367,10 @@ impl HostMachine {
     /// Why it was made to stand still, if it was.
     pub fn held(&self) -> Option<Hold> {
         self.stalled.borrow().as_ref().and_then(|stall| stall.held)
+    }
+
+    fn let_go(&self) -> Option<Hold> {
+        *self.let_go.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the sandbox stands still.
@@ -423,7 +449,11 @@ impl Machine for HostMachine {
     }
 
     async fn go_on(&self) -> io::Result<()> {
-        self.stalled.send_replace(None);
+        let stall = self.stalled.send_replace(None);
+        // The host is not asked for what is free, so that only a quota is overruled.
+        if let Some(hold) = stall.and_then(|stall| stall.held).filter(|hold| hold.is_overruled(u64::MAX)) {
+            *self.let_go.lock().unwrap_or_else(PoisonError::into_inner) = Some(hold);
+        }
         Ok(())
     }
 

@@ -9,6 +9,7 @@
 )]
 
 pub mod body;
+mod person;
 pub mod registry;
 mod small_disk;
 
@@ -22,6 +23,7 @@ use nightshift_testing::scripted_model::{Script, ScriptedModel};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+pub use person::Person;
 pub use small_disk::SmallDisk;
 
 /// A Nightshift of its own: home, scripted model, and the program.
@@ -187,8 +189,11 @@ fn is_alive(pid: &str) -> bool {
     !status.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z')
 }
 
-/// The program that `./dev` has built, beside this test's own.
+/// The program that `./dev` has built: the one that is named, or the one beside this test's own.
 pub fn program() -> PathBuf {
+    if let Some(named) = std::env::var_os("NIGHTSHIFT_PROGRAM") {
+        return named.into();
+    }
     let own = std::env::current_exe().unwrap();
     let program = own.parent().unwrap().parent().unwrap().join("nightshift");
     assert!(program.is_file(), "{} is not built; run ./dev test", program.display());

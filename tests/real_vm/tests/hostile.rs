@@ -15,29 +15,15 @@ use serde_json::{Value, json};
 /// How long 99 of 100 questions to the owner may take, whatever a sandbox does.
 const RESPONSIVE: Duration = Duration::from_millis(100);
 
-/// Fills the disk to its last block (without writing to the host's) and empties it again; then puts garbage, frames'
-/// beginnings among it, into the channel's port as fast as it goes, while processes multiply; then leaves the channel
-/// closed. Each in its time, so that one clone's life is enough.
-const ATTACK: &str = r#"
-    for size in 8G 1G 128M 16M 2M 256K 32K 4K; do
-        n=0; while fallocate -l $size /full-$size-$n 2>/dev/null; do n=$((n+1)); done
-    done
-    sleep 15; rm -f /full-*
-    head -c 8M /dev/urandom >/dev/shm/noise
-    systemctl stop nightshift-guest
-    timeout 45 sh -c "while :; do cat /dev/shm/noise >$(ls /dev/virtio-ports/nightshift.channel); done" &
-    timeout 45 runuser -u agent -- bash -c "ulimit -u 400; bomb() { bomb | bomb & }; bomb" &
-    wait; pkill -KILL -u agent
-"#;
+/// The attack of the bench that says how much it slows others down (`./dev bench hostile`).
+const ATTACK: &str = include_str!("../../../crates/nightshift-bench/src/benches/hostile/attack.sh");
 
 fn script() -> Value {
     let shell = |command: &str| json!({"calls": [{"tool": "shell", "input": {"command": command}}]});
     let asks =
         |expect: Value| json!({"expect": expect, "calls": [{"tool": "ask", "input": {"question": "Done?"}}]});
-    let begin = format!(
-        "echo '{}' >/tmp/attack; sudo systemd-run -q bash /tmp/attack && echo begun",
-        ATTACK.replace('\'', "'\\''")
-    );
+    let begin =
+        format!("cat >/tmp/attack <<'END'\n{ATTACK}END\nsudo systemd-run -q bash /tmp/attack && echo begun");
     let connections =
         "for i in $(seq 300); do curl -s -m 5 http://made-up-$i.test/ >/dev/null & done; wait; echo asked";
     json!({"model": "claude-sonnet-5-5", "conversations": [

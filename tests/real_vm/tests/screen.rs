@@ -1,9 +1,10 @@
 //! Mouse and keyboard in a real desktop: what arrives there is read back from its X selections.
+#![expect(clippy::print_stderr, reason = "a test may say what it measured")]
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use real_vm::{Night, Picture, small_repository};
+use real_vm::{Night, Person, Picture, small_repository};
 use rmcp::model::{CallToolRequestParams, CallToolResult};
 use rmcp::service::RunningService;
 use rmcp::{RoleClient, ServiceExt};
@@ -49,7 +50,8 @@ async fn clicks_double_clicks_and_text_without_a_key_arrive_in_the_browser_as_th
             computer(json!({"action": "zoom", "region": [0, 40, 640, 240]})),
             computer(json!({"action": "zoom", "region": [600, 700, 1400, 900]})),
         ]),
-        {"calls": [json!({"tool": "ask", "input": {"question": "Go on?"}})]},
+        {"calls": [shell(FIELD)]},
+        seeing("the field is open", vec![json!({"tool": "ask", "input": {"question": "Go on?"}})]),
     ]});
     let night = Night::begin(script).await;
     let folder = tempfile::tempdir().unwrap();
@@ -72,7 +74,56 @@ async fn clicks_double_clicks_and_text_without_a_key_arrive_in_the_browser_as_th
     assert!(colours.len() > 8, "there is something to see: {} colours", colours.len());
     let outside = result("4.3");
     assert_eq!(outside["outcome"], "failed", "{outside}");
+    a_person_types(&night, &run).await;
     night.said(&["cancel", &run]).await;
+}
+
+/// Serves a page that is one large field, and opens it.
+const FIELD: &str = "mkdir -p /tmp/site && echo '<title>empty</title><meta charset=utf-8><textarea \
+    style=\"position:fixed;inset:0;width:100%;height:100%\"></textarea>' > /tmp/site/index.html; \
+    (cd /tmp/site && exec python3 -m http.server 8765) >/dev/null 2>&1 & \
+    until curl -sf http://127.0.0.1:8765/ >/dev/null; do sleep 0.3; done; \
+    curl -s -X PUT http://127.0.0.1:9222/json/new?http://127.0.0.1:8765/ >/dev/null; \
+    until curl -s http://127.0.0.1:9222/json/list | grep -q '\"title\": \"empty\"'; do sleep 0.5; done; sleep 2; \
+    echo the field is open";
+
+/// A person types keys that the guest's keyboard does not have, and composes a text of many lines, which arrive whole and in
+/// order; then they find in the clipboard what was there before.
+async fn a_person_types(night: &Night, run: &str) {
+    let mut person = Person::takes_over(night, run).await;
+    person.does(json!({"type": "setClipboard", "text": "kept, ümlaut"})).await;
+    person.clicks(640, 500).await;
+    for (code, key) in [
+        ("KeyG", "g"),
+        ("BracketLeft", "ü"),
+        ("Quote", "ä"),
+        ("Minus", "ß"),
+        ("Semicolon", "ö"),
+        ("KeyX", "x"),
+    ] {
+        person.presses(code, key).await;
+    }
+    let composed = "Zwölf Boxkämpfer jagen 世界 ☕ über den Deich.\n".repeat(150);
+    let began = Instant::now();
+    person.does(json!({"type": "text", "text": composed})).await;
+    assert_eq!(person.clipboard().await, "kept, ümlaut");
+    let took = began.elapsed();
+    person.presses_with_control("KeyA", "a").await;
+    person.presses_with_control("KeyC", "c").await;
+    // The browser takes a moment until the clipboard is its own.
+    let (expected, mut held) = (format!("güäßöx{composed}"), String::new());
+    while held != expected && began.elapsed() < took + Duration::from_secs(20) {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        held = person.clipboard().await;
+    }
+    assert!(
+        held == expected,
+        "{} characters of {}: {:?}…",
+        held.chars().count(),
+        expected.chars().count(),
+        held.chars().take(60).collect::<String>()
+    );
+    eprintln!("{} characters composed by a person were there after {took:?}", composed.chars().count());
 }
 
 /// The picture that a step gave.

@@ -4,7 +4,8 @@
 mod disks;
 
 use nightshift_protocol::{
-    Event, EventBody, MessageDelivery, RunId, RunState, SandboxId, SayToRun, SuspendReason, Suspension,
+    Event, EventBody, LiveBody, MessageDelivery, RunId, RunState, SandboxId, SayToRun, SuspendReason,
+    Suspension,
 };
 use nightshift_sandbox::Expendable;
 use serde_json::{Value, json};
@@ -162,4 +163,36 @@ async fn the_kernel_is_told_which_sandboxes_rest_and_which_work() {
     answer(&night, &run).await;
     night.until_state(&run, "its next question", |state| asks(state, "And now?")).await;
     until(Expendable::Rests).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_for_which_no_host_has_room_says_so_and_waits_for_it_to_begin_and_to_come_back() {
+    let night = Night::with_checkpoints(script()).await;
+    night.driver.has_room_for(1);
+    let first = night.submit("Look").await;
+    night.until_state(&first, "its question", |state| asks(state, "Shall I go on?")).await;
+    let mut live = night.owner.supervisor.live();
+    let second = night.submit("Work on").await;
+    let told = tokio::time::timeout(suite::WITHIN, async {
+        loop {
+            let said = live.recv().await.unwrap();
+            if let LiveBody::SetUpProgress { phase, .. } = said.body {
+                return (said.run, phase);
+            }
+        }
+    });
+    assert_eq!(told.await.unwrap(), (second.clone(), "no host has room for another sandbox".to_owned()));
+    assert_eq!(night.state(&second).await.name(), "preparing");
+
+    // The one that asks is put to disk, and its room is taken; it waits in turn.
+    night.owner.api.suspend(first.as_str()).await.unwrap();
+    night.until(&second, "its first step", |events| has(events, "stepIntended")).await;
+    answer(&night, &first).await;
+    night.until_state(&first, "work", |state| state.name() != "waiting").await;
+    tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
+    assert!(!has(&night.events(&first).await, "sandboxRestored"), "there is no room for it");
+    night.owner.api.cancel(second.as_str()).await.unwrap();
+    night.until_state(&first, "its next question", |state| asks(state, "And now?")).await;
+    night.assert_no_breach();
+    assert_exactly_once(&night.events(&first).await);
 }

@@ -330,3 +330,52 @@ async fn a_page_says_what_it_may_do_and_the_api_is_not_kept() {
     assert!(listed.headers().get("access-control-allow-origin").is_none());
     let _unused: Value = listed.json().await.unwrap();
 }
+
+/// Programs of a desktop's clipboard that keep it in files, and take a little longer than nothing.
+const CLIPBOARD: [(&str, &str); 2] = [
+    (
+        "xclip",
+        r#"if [ "$3" = -o ]; then cat ~/clipboard 2>/dev/null; else cat >~/clipboard; echo "$(cat ~/clipboard)" >>~/set; fi"#,
+    ),
+    ("xsel", r#"cat >~/"selected$1"; [ "$1" = --primary ] || cp ~/"selected$1" ~/clipboard"#),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_s_long_text_without_keys_is_pasted_in_one_piece_and_leaves_the_clipboard_as_it_was() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let (served, run) = waiting().await;
+    let sandbox = served.night.owner.store.run(&run).await.unwrap().unwrap().sandbox.unwrap();
+    let home = served.night.driver.machine(&sandbox).unwrap().home_folder().to_owned();
+    std::fs::create_dir(home.join("bin")).unwrap();
+    std::fs::write(home.join(".bash_profile"), "PATH=~/bin:$PATH\n").unwrap();
+    for (name, script) in CLIPBOARD {
+        let path = home.join("bin").join(name);
+        std::fs::write(&path, format!("#!/bin/bash\n{script}\n")).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    std::fs::write(home.join("clipboard"), "of before").unwrap();
+    let mut viewer = Viewer::open(&served, &run).await;
+    viewer.until_picture(|viewer| viewer.size == (320, 200)).await;
+    viewer.say(&ViewerMessage::TakeOver).await;
+    viewer.until_said(|said| matches!(said, ScreenMessage::Lease { holder: LeaseHolder::You })).await;
+    let body = "Zwölf Boxkämpfer 世界 ☕\n\tjagen\n".repeat(300);
+    let body = body.trim_end();
+    viewer.say(&ViewerMessage::Text { text: format!("{body}\n") }).await;
+    // Shift, Insert and Return: three keys, each with its mark.
+    viewer.until_picture(|viewer| viewer.colour(3 * 12 + 2, 12 + 2) == [0xe5, 0xe7, 0xeb]).await;
+    viewer.say(&ViewerMessage::GetClipboard).await;
+    let said = viewer.until_said(|said| !matches!(said, ScreenMessage::Press { .. })).await;
+    assert_eq!(said, ScreenMessage::Clipboard { text: "of before".to_owned() });
+    for selection in ["--clipboard", "--primary"] {
+        let pasted = std::fs::read_to_string(home.join(format!("selected{selection}"))).unwrap();
+        assert!(pasted == body, "{selection} is {} bytes of {}", pasted.len(), body.len());
+    }
+    assert_eq!(std::fs::read_to_string(home.join("set")).unwrap(), "of before\n");
+    assert_ne!(viewer.colour(4 * 12 + 2, 12 + 2), [0xe5, 0xe7, 0xeb], "nothing else was typed");
+
+    let too_long = "ö".repeat(10_001);
+    viewer.say(&ViewerMessage::Text { text: too_long }).await;
+    let refused = viewer.until_said(|said| matches!(said, ScreenMessage::Refused { .. })).await;
+    assert!(matches!(refused, ScreenMessage::Refused { error } if error.code == ErrorCode::TooLarge));
+}

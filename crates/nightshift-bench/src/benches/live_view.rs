@@ -18,7 +18,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use nightshift_protocol::{RunId, RunState, RunSummary, SandboxId, SubmitReply};
+use nightshift_protocol::{RunId, SandboxId};
 use nightshift_testing::scripted_model::{Script, ScriptedModel};
 use serde::Deserialize;
 use serde_json::json;
@@ -107,7 +107,7 @@ impl Bench for LiveView {
         let measured = measure(ground, &owner, &run, &folder).await;
         // Its machine ends with it, whatever happened.
         let cancelled = owner.post(&format!("/runs/{run}/cancel"), &json!({})).await;
-        until(&owner, &run, |summary| summary.sandbox.is_none()).await?;
+        owner.until(&run, DRAWS_WITHIN, |summary| summary.sandbox.is_none()).await?;
         owner.end().await?;
         cancelled?;
         measured
@@ -242,42 +242,11 @@ fn script() -> Result<Script, BenchError> {
 
 /// Returns when the program draws.
 async fn submit(owner: &Owner, repository: &Path) -> Result<(RunId, SandboxId), BenchError> {
-    let task = json!({ "description": "Draw", "repository": repository.to_string_lossy() });
-    let answer = owner.post("/tasks", &task).await?;
-    let reply: SubmitReply =
-        serde_json::from_slice(&answer).map_err(BenchError::during("reading the run"))?;
-    let summary = until(owner, &reply.run, |summary| summary.steps > 0).await?;
+    let run = owner.submit("Draw", repository).await?;
+    let summary = owner.until(&run, DRAWS_WITHIN, |summary| summary.steps > 0).await?;
     let sandbox =
         summary.sandbox.ok_or_else(|| BenchError::Unexpected("the run has no sandbox".to_owned()))?;
-    Ok((reply.run, sandbox))
-}
-
-/// Waits until the run is as wanted; one that failed never will be.
-async fn until(
-    owner: &Owner,
-    run: &RunId,
-    wanted: impl Fn(&RunSummary) -> bool,
-) -> Result<RunSummary, BenchError> {
-    #[derive(Deserialize)]
-    struct Detail {
-        summary: RunSummary,
-    }
-    let deadline = tokio::time::Instant::now() + DRAWS_WITHIN;
-    loop {
-        let answer = owner.get(&format!("/runs/{run}")).await?;
-        let detail: Detail =
-            serde_json::from_slice(&answer).map_err(BenchError::during("reading the run's state"))?;
-        if wanted(&detail.summary) {
-            return Ok(detail.summary);
-        }
-        if let RunState::Failed { reason, .. } = &detail.summary.state {
-            return Err(BenchError::Unexpected(format!("the run failed: {reason:?}")));
-        }
-        if tokio::time::Instant::now() > deadline {
-            return Err(BenchError::Unexpected("the run is not where it should be".to_owned()));
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    Ok((run, sandbox))
 }
 
 #[cfg(test)]

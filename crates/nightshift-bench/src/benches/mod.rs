@@ -4,6 +4,7 @@ mod action;
 mod checkpoint;
 mod density;
 mod environment;
+mod hostile;
 mod live_view;
 mod sandbox;
 mod screen;
@@ -18,6 +19,7 @@ pub(crate) const ALL: &[&dyn Bench] = &[
     &density::Density,
     &checkpoint::Checkpoint,
     &environment::Environment,
+    &hostile::Hostile,
     &screen::ScreenBench,
     &action::Action,
     &step::Step,

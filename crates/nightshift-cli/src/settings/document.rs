@@ -16,6 +16,8 @@ pub(crate) fn values(configuration: &Configuration) -> SettingsValues {
         memory_mib: configuration.sandbox.memory_mib,
         processors: configuration.sandbox.processors,
         spare: configuration.sandbox.spare,
+        disk_reserve_mib: configuration.disk.reserve_mib,
+        disk_sandbox_mib: configuration.disk.sandbox_mib,
         hosts: configuration.hosts.iter().map(host).collect(),
         egress_allow: configuration.egress.allow.clone(),
         egress_set_up: configuration.egress.set_up.clone(),
@@ -62,6 +64,11 @@ pub(crate) fn edited(text: &str, before: &SettingsValues, after: &SettingsValues
         Some(i64::from(after.processors).into()),
     )?;
     put(before.spare != after.spare, &size("spare"), Some(after.spare.into()))?;
+    let disk = |key| ["disk", key];
+    let reserve = after.disk_reserve_mib.map(integer).transpose()?;
+    put(before.disk_reserve_mib != after.disk_reserve_mib, &disk("reserve_mib"), reserve)?;
+    let sandbox = integer(after.disk_sandbox_mib)?;
+    put(before.disk_sandbox_mib != after.disk_sandbox_mib, &disk("sandbox_mib"), Some(sandbox))?;
     let hosts = [
         ("allow", &before.egress_allow, &after.egress_allow),
         ("set_up", &before.egress_set_up, &after.egress_set_up),
@@ -224,6 +231,8 @@ mod tests {
             values.sandboxes = Some(4);
             values.processors = 4;
             values.spare = false;
+            values.disk_reserve_mib = Some(0);
+            values.disk_sandbox_mib = 4_096;
             values.egress_allow = vec!["example.org".to_owned(), "*.example.org".to_owned()];
             values.egress_set_up = vec!["downloads.example.org".to_owned()];
             values.egress_permit = vec!["*".to_owned()];
@@ -237,9 +246,10 @@ mod tests {
 
     #[test]
     fn a_setting_that_is_left_to_its_default_goes_out_of_the_file() {
-        let text = changed("sandboxes = 3\ncontext_tokens = 20000\n", |values| {
+        let text = changed("sandboxes = 3\ncontext_tokens = 20000\ndisk.reserve_mib = 9\n", |values| {
             values.sandboxes = None;
             values.context_tokens = None;
+            values.disk_reserve_mib = None;
         });
         assert_eq!(text, "");
     }

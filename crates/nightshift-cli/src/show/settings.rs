@@ -14,7 +14,7 @@ struct Setting {
 }
 
 /// Every setting that a command can change. Hosts are several things each: they are changed in the file or the app.
-const SETTINGS: [Setting; 13] = [
+const SETTINGS: [Setting; 15] = [
     Setting {
         name: "model",
         shown: |now| now.model.clone(),
@@ -82,6 +82,19 @@ const SETTINGS: [Setting; 13] = [
         name: "sandbox.spare",
         shown: |now| now.spare.to_string(),
         set: |now, words, usual| one(&mut now.spare, words, &usual.spare),
+    },
+    Setting {
+        name: "disk.reserve_mib",
+        shown: |now| {
+            let usual = || "2048, or a twentieth of a small disk".to_owned();
+            now.disk_reserve_mib.map_or_else(usual, |mib| mib.to_string())
+        },
+        set: |now, words, _| perhaps(&mut now.disk_reserve_mib, words),
+    },
+    Setting {
+        name: "disk.sandbox_mib",
+        shown: |now| now.disk_sandbox_mib.to_string(),
+        set: |now, words, usual| one(&mut now.disk_sandbox_mib, words, &usual.disk_sandbox_mib),
     },
     Setting {
         name: "egress.allow",
@@ -203,6 +216,8 @@ mod tests {
             memory_mib: 2048,
             processors: 2,
             spare: true,
+            disk_reserve_mib: None,
+            disk_sandbox_mib: 12_288,
             hosts: Vec::new(),
             egress_allow: Vec::new(),
             egress_set_up: Vec::new(),
@@ -254,22 +269,32 @@ mod tests {
     fn a_setting_is_set_from_words_and_set_back_without_any() {
         let mut now = values();
         let usual = values();
-        let steps: [(&str, &[&str]); 5] = [
+        let steps: [(&str, &[&str]); 7] = [
             ("sandboxes", &["4"]),
             ("limits.dollars", &["2.5"]),
             ("limits.minutes", &["30"]),
             ("egress.allow", &["example.org", "*.example.org"]),
             ("sandbox.spare", &["false"]),
+            ("disk.reserve_mib", &["0"]),
+            ("disk.sandbox_mib", &["4096"]),
         ];
         for (name, to) in steps {
             set(&mut now, name, &words(to), &usual).unwrap();
         }
         let limits = Limits { cost_microdollars: 2_500_000, seconds: 1_800, ..Limits::default() };
         let egress_allow = words(&["example.org", "*.example.org"]);
-        assert_eq!(
-            now,
-            SettingsValues { sandboxes: Some(4), limits, egress_allow, spare: false, ..values() }
-        );
+        let (disk_reserve_mib, disk_sandbox_mib) = (Some(0), 4_096);
+        let sandboxes = Some(4);
+        let wanted = SettingsValues {
+            sandboxes,
+            limits,
+            egress_allow,
+            spare: false,
+            disk_reserve_mib,
+            disk_sandbox_mib,
+            ..values()
+        };
+        assert_eq!(now, wanted);
         for (name, _) in steps {
             set(&mut now, name, &[], &usual).unwrap();
         }

@@ -35,8 +35,6 @@ const MOST_LAYERS: usize = 200;
 /// The lowest layers of a machine that was brought back, which are never merged: the image's, the template's and the
 /// environment's are large, and others share them.
 const KEPT_BELOW: usize = 4;
-/// Says that the layers from [`KEPT_BELOW`] on to the machine's own were merged into one of those.
-const MERGED: &str = "merged";
 /// How long merging may take.
 const MERGE_WITHIN: Duration = Duration::from_secs(600);
 const JOB: &str = "merge";
@@ -77,7 +75,7 @@ impl Disk {
         let active =
             names.find_map(number_of).ok_or_else(|| refused("QEMU does not tell what its disk is"))?;
         let folder = machine.folder();
-        if folder.join(MERGED).exists() {
+        if folder.join(name::MERGED).exists() {
             below.truncate(KEPT_BELOW);
         }
         let own = (0..=active).filter(|number| folder.join(&file(*number)).exists()).collect();
@@ -140,7 +138,7 @@ impl Disk {
         let Some(plan) = plan(&self.below, &self.own) else { return Ok(()) };
         merge_into(machine.qmp(), &node(self.active), &plan.base).await?;
         if plan.below_too {
-            let mark = machine.folder().join(MERGED);
+            let mark = machine.folder().join(name::MERGED);
             fs::write(&mark, "").map_err(|source| on_disk(&mark, source))?;
         }
         // From here on every file that is left out is one that the top one has all of.

@@ -40,6 +40,7 @@ pub(crate) use template::{freeze, load_template};
 pub(crate) use whole::memory_of_checkpoints;
 
 use crate::command_line::MachinePlan;
+use crate::disk::Account;
 use crate::folder::remove_folder;
 
 /// The version of what a checkpoint's folder holds.
@@ -76,6 +77,9 @@ pub(crate) struct CheckpointRecord {
     written_bytes: u64,
     paused: Duration,
     took: Duration,
+    /// How much the sandbox had written to the disk of its host, and was allowed to.
+    #[serde(default)]
+    account: Account,
 }
 
 impl CheckpointRecord {

@@ -92,6 +92,10 @@ pub(crate) fn prepare(
         let disk = qcow2::overlay(top, size).map_err(|error| unusable(io::Error::other(error)))?;
         prepared.folder.write(name::DISK, &disk).map_err(unusable)?;
     }
+    if !record.account.is_empty() {
+        let written = record.account.to_file().and_then(|text| prepared.folder.write(name::ACCOUNT, &text));
+        written.map_err(|error| unwritable(&prepared.folder.join(name::ACCOUNT), error))?;
+    }
     prepared.load = Some(Load { blocks: record.blocks, image, guest });
     let generation = match generation {
         Generation::Kept => Some(record.generation),

@@ -18,6 +18,7 @@ use super::layers::Disk;
 use super::memory::{Access, LiveMemory, RamBlock, parse_blocks};
 use super::pages::{LONGEST_RUN, MemoryImage, PAGE, PagesWriter, Run};
 use super::{CheckpointRecord, FORMAT, STATE_PAGES, Staging, layer, pages, share, stream, whole};
+use crate::disk::{self, Account};
 use crate::folder::{Purpose, name};
 use crate::machine::QemuMachine;
 use crate::qmp::QmpError;
@@ -129,6 +130,7 @@ async fn save_running(
                 changed_bytes: 0,
                 written_bytes: 0,
                 took: Duration::ZERO,
+                account: Account::default(),
             };
             let layers = disk.frozen(&folder);
             let published = off_the_runtime(move || {
@@ -278,6 +280,7 @@ fn publish(
     let of_memory = saved.pages.iter().filter(|page| **page < record.memory_pages()).count();
     record.changed_bytes = (of_memory * PAGE) as u64;
     record.written_bytes = saved.bytes + empty_layer;
+    record.account = disk::to_take_along(folder)?;
     record.took = began.elapsed();
     let place = staging.place.join(pages(newest));
     staging.publish(&record)?;

@@ -18,6 +18,7 @@ use nightshift_sandbox::{AfterSave, CheckpointError, FreezeError, Template, Temp
 
 use super::pages::{LONGEST_RUN, MemoryImage, PAGE, PagesWriter, Run};
 use super::{CheckpointRecord, FORMAT, How, RECORD, STATE_PAGES, layer, pages, save};
+use crate::disk::Account;
 use crate::folder::{name, remove_folder};
 use crate::machine::QemuMachine;
 use crate::template;
@@ -120,6 +121,8 @@ fn settle(folder: &Path) -> io::Result<()> {
     fs::remove_file(folder.join(name::MEMORY))?;
     fs::rename(memory, folder.join(name::MEMORY))?;
     record.pages = 1;
+    // What was written for it is no clone's.
+    record.account = Account::default();
     let path = folder.join(RECORD);
     fs::write(&path, serde_json::to_vec_pretty(&record)?)?;
     File::open(&path)?.sync_all()?;

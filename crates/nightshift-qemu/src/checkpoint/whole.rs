@@ -16,6 +16,7 @@ use serde_json::json;
 use super::layers::Disk;
 use super::save::{ROOM, generation, go_on, goes_on, io_error, off_the_runtime, on_disk, refused};
 use super::{CheckpointRecord, FORMAT, Staging, layer, share};
+use crate::disk::{self, Account};
 use crate::folder::{Purpose, name};
 use crate::machine::QemuMachine;
 use crate::prepare::require_room;
@@ -74,6 +75,7 @@ pub(super) async fn save_standing(
                 state_bytes: 0,
                 written_bytes: 0,
                 took: Duration::ZERO,
+                account: Account::default(),
             };
             let layers = disk.frozen(&folder);
             let published =
@@ -127,6 +129,7 @@ fn publish(
         File::open(written_to)?.sync_all()?;
     }
     record.written_bytes = record.state_bytes + empty_layer;
+    record.account = disk::to_take_along(folder)?;
     record.took = began.elapsed();
     staging.publish(&record)?;
     Ok(record.facts())

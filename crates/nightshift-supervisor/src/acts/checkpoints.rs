@@ -8,7 +8,7 @@ use nightshift_protocol::{CheckpointCause, CheckpointCost, CheckpointId, EventBo
 use nightshift_sandbox::{AfterSave, CheckpointFacts, Generation, RestoreRequest, SaveRequest};
 
 use super::{Acts, Trouble};
-use crate::desk::{Desk, DeskError, shell};
+use crate::desk::{DeskError, shell};
 use crate::repository::quoted;
 use crate::supervisor::to_its_end;
 use crate::trouble;
@@ -113,6 +113,8 @@ impl Acts {
         rename: Option<Rename>,
     ) -> Result<Vec<EventBody>, Trouble> {
         let began = Instant::now();
+        // Its guest is waited for, and so is not made to stand still for the disk meanwhile.
+        let _making = self.shared.being_made.begin(&sandbox);
         let pause = |error: DeskError| Trouble::Pause(error.into());
         let driver = self.shared.driver.as_ref();
         self.detach().await;
@@ -128,10 +130,8 @@ impl Acts {
             Some(_) | None => Generation::Fresh,
         };
         let request = RestoreRequest { sandbox: sandbox.clone(), checkpoint: checkpoint.clone(), generation };
-        let (clock, entropy) = (self.shared.clock.as_ref(), self.shared.entropy.as_ref());
-        let threads = self.shared.intake.handle();
         let restored = async {
-            let desk = Desk::restore(driver, request, clock, entropy, &threads).await?;
+            let desk = self.restore_when_there_is_room(request).await?;
             if let Some(Rename { folder_of, from, to }) = rename {
                 let folder = crate::repository::folder(desk.machine.home(), &folder_of);
                 let (folder, from, to) = (quoted(&folder), quoted(&from), quoted(&to));

@@ -10,7 +10,7 @@ fn id(letter: char) -> SandboxId {
 }
 
 fn wrote(letter: char, mib: u64) -> Written {
-    Written { sandbox: id(letter), bytes: mib * MIB, held: None }
+    Written { sandbox: id(letter), bytes: mib * MIB, held: None, let_go: None }
 }
 
 /// A disk of 100 GiB, whose reserve is 2 GiB.
@@ -184,6 +184,34 @@ fn a_sandbox_that_wrote_its_quota_stands_still_however_much_room_there_is_and_no
     }
     let orders = host.look(&disk(80_000, vec![wrote('a', 24 * 1_024)]));
     assert_eq!(orders, [Order::Hold(id('a'), quota(24 * 1_024))]);
+}
+
+fn let_go(one: Written, hold: Hold) -> Written {
+    Written { let_go: Some(hold), ..one }
+}
+
+#[test]
+fn an_owner_that_comes_after_keeps_to_the_larger_quota_that_a_person_allowed() {
+    let overruled = Hold::Quota { written_bytes: 12 * GIB, quota_bytes: 12 * GIB };
+    let seen = |mib| disk(80_000, vec![let_go(wrote('a', mib), overruled)]);
+    let mut host = Host::default();
+    assert_eq!((host.look(&seen(13 * 1_024)), host.look(&seen(24 * 1_024 - 1))), (vec![], vec![]));
+    let again = Hold::Quota { written_bytes: 24 * GIB, quota_bytes: 12 * GIB };
+    assert_eq!(host.look(&seen(24 * 1_024)), [Order::Hold(id('a'), again)]);
+}
+
+#[test]
+fn an_owner_that_comes_after_lets_it_use_the_half_that_a_person_allowed_unless_there_was_room_since() {
+    let overruled = reserve(500, 1_000);
+    let at = |written: u64, free| disk(free, vec![let_go(wrote('a', written), overruled)]);
+    let mut host = Host::default();
+    for (written, free) in [(600, 900), (800, 700), (1_000, 500)] {
+        assert_eq!(host.look(&at(written, free)), [], "{free}");
+    }
+    assert_eq!(host.look(&at(1_001, 499)), [Order::Hold(id('a'), reserve(1_001, 499))]);
+    let mut host = Host::default();
+    assert_eq!(host.look(&at(600, 5_000)), []);
+    assert_eq!(host.look(&at(700, 900)), [Order::Hold(id('a'), reserve(700, 900))]);
 }
 
 #[test]

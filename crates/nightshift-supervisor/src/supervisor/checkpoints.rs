@@ -36,22 +36,22 @@ impl Supervisor {
         let after = self.progress(run).await?.last_seq;
         self.wish(run, wish).await?;
         let mut events = self.shared.store.follow(run, after);
+        let mut own = None;
         while let Some(event) = events.next().await {
-            let event = event.map_err(|error| trouble::reading(&error))?;
-            match event.body {
-                EventBody::CheckpointSaved { checkpoint, cause, .. } if cause == wanted => {
+            match saving(&mut own, event.map_err(|error| trouble::reading(&error))?.body, wanted) {
+                None => {}
+                Some(Saving::Saved(checkpoint)) => {
                     let list = self.progress(run).await?.checkpoints.list();
                     let summary = list.into_iter().find(|summary| summary.checkpoint == checkpoint);
                     return summary.ok_or_else(|| missing(checkpoint.as_str()));
                 }
-                EventBody::CheckpointFailed { reason, .. } => {
+                Some(Saving::Failed(reason)) => {
                     return Err(UserError::new(
                         ErrorCode::SandboxFailed,
                         format!("the checkpoint was not saved: {reason}"),
                         "The run goes on as if it had not been tried; `nightshift doctor` looks for the cause.",
                     ));
                 }
-                _ => {}
             }
         }
         Err(UserError::new(ErrorCode::Conflict, "the owner is ending", "Try again."))
@@ -192,6 +192,33 @@ impl Supervisor {
     }
 }
 
+/// How it ended that a sandbox was to be saved.
+#[derive(Debug, PartialEq, Eq)]
+enum Saving {
+    /// It was.
+    Saved(CheckpointId),
+    /// It was not, and why.
+    Failed(String),
+}
+
+/// Whether an event ends a saving that was wished for. `own` is the checkpoint it became, once that is known: others are saved
+/// beside it. One that was intended is saved or fails also when the run ends meanwhile (`progress::next`).
+fn saving(own: &mut Option<CheckpointId>, body: EventBody, wanted: CheckpointCause) -> Option<Saving> {
+    match body {
+        EventBody::CheckpointIntended { checkpoint, cause, .. } if cause == wanted => {
+            own.get_or_insert(checkpoint);
+            None
+        }
+        EventBody::CheckpointSaved { checkpoint, .. } if *own == Some(checkpoint.clone()) => {
+            Some(Saving::Saved(checkpoint))
+        }
+        EventBody::CheckpointFailed { checkpoint, reason } if *own == Some(checkpoint.clone()) => {
+            Some(Saving::Failed(reason))
+        }
+        _ => None,
+    }
+}
+
 /// What of a run's history a fork has too: the conversation and what came of it, and what it cost no second time.
 fn carried(body: &EventBody) -> Option<EventBody> {
     match body {
@@ -277,4 +304,52 @@ fn missing(checkpoint: &str) -> UserError {
         format!("there is no checkpoint {checkpoint}"),
         "`nightshift checkpoint list` shows those that are there.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use nightshift_protocol::CheckpointCost;
+
+    use super::*;
+
+    fn id(letter: char) -> CheckpointId {
+        format!("checkpoint-{}", letter.to_string().repeat(10)).parse().unwrap()
+    }
+
+    fn intended(letter: char, cause: CheckpointCause) -> EventBody {
+        EventBody::CheckpointIntended { checkpoint: id(letter), cause, suspended_for: None }
+    }
+
+    fn saved(letter: char, cause: CheckpointCause) -> EventBody {
+        let cost = CheckpointCost { changed_bytes: 0, written_bytes: 0, paused_ms: 0, took_ms: 0 };
+        EventBody::CheckpointSaved { checkpoint: id(letter), cause, cost }
+    }
+
+    fn failed(letter: char) -> EventBody {
+        EventBody::CheckpointFailed { checkpoint: id(letter), reason: "no room".to_owned() }
+    }
+
+    /// What of these events ended a saving that a person asked for.
+    fn ended(bodies: Vec<EventBody>) -> Option<Saving> {
+        let mut own = None;
+        bodies.into_iter().find_map(|body| saving(&mut own, body, CheckpointCause::Asked))
+    }
+
+    #[test]
+    fn who_asks_for_a_checkpoint_hears_of_that_one_and_not_of_those_beside_it() {
+        let (asked, steps) = (CheckpointCause::Asked, CheckpointCause::Steps);
+        let other = vec![failed('a'), intended('b', steps), failed('b'), saved('c', asked)];
+        assert_eq!(ended(other.clone()), None);
+        let own =
+            |end: EventBody| ended([other.clone(), vec![intended('d', asked), failed('b'), end]].concat());
+        assert_eq!(own(saved('d', asked)), Some(Saving::Saved(id('d'))));
+        assert_eq!(own(failed('d')), Some(Saving::Failed("no room".to_owned())));
+    }
+
+    #[test]
+    fn of_two_that_are_asked_for_one_after_the_other_each_is_its_asker_s() {
+        let asked = CheckpointCause::Asked;
+        let both = vec![intended('a', asked), intended('b', asked), failed('b'), saved('a', asked)];
+        assert_eq!(ended(both), Some(Saving::Saved(id('a'))));
+    }
 }

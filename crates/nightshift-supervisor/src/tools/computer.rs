@@ -223,6 +223,17 @@ async fn paste(desk: &Desk, job: JobId, text: &str) -> Result<(), Refused> {
     Ok(())
 }
 
+/// Pastes a text in one piece, however many lines it has, and types the line ends and tabs that it ends with: those are to
+/// send a message or to leave a field. A text of line ends and tabs alone has a key for each of them.
+pub(crate) async fn paste_whole(desk: &Desk, job: JobId, text: &str) -> Result<(), Refused> {
+    let (body, end) = text.split_at(text.trim_end_matches(['\n', '\t']).len());
+    paste(desk, job, body).await?;
+    match Gesture::text(end) {
+        Ok(gesture) if !end.is_empty() => Ok(desk.screen.perform(gesture).await?),
+        Ok(_) | Err(NotOnKeyboard { .. }) => Ok(()),
+    }
+}
+
 fn point(point: nightshift_agent::Point) -> Point {
     Point { x: point.x, y: point.y }
 }

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use nightshift_protocol::{CheckpointId, SandboxId};
 use nightshift_sandbox::{
-    AfterSave, CheckpointError, CheckpointFacts, Checkpoints, Machine, RestoreRequest, SaveRequest,
+    AfterSave, CheckpointError, CheckpointFacts, Checkpoints, Hold, Machine, RestoreRequest, SaveRequest,
     StartError,
 };
 
@@ -17,6 +18,8 @@ use super::{HostDriver, copy};
 /// The name under which a checkpoint's folder has that of its sandbox, which is in the file beside it.
 const CONTENT: &str = "content";
 const OF: &str = "sandbox";
+/// The file with what the sandbox had written and in spite of what a person let it go on.
+const ACCOUNT: &str = "account";
 
 impl HostDriver {
     fn checkpoint_folder(&self, checkpoint: &CheckpointId) -> PathBuf {
@@ -49,7 +52,9 @@ impl Checkpoints for HostDriver {
         let own = self.machine(machine.sandbox());
         let own = own.ok_or_else(|| CheckpointError::NotRunning { sandbox: machine.sandbox().clone() })?;
         let folder = self.checkpoint_folder(&checkpoint);
+        let account = (own.written.load(Ordering::Relaxed), own.held().or(own.let_go()));
         copy(&own.folder, &folder.join(CONTENT))
+            .and_then(|()| std::fs::write(folder.join(ACCOUNT), serde_json::to_vec(&account)?))
             .and_then(|()| std::fs::write(folder.join(OF), own.sandbox.as_str()))
             .map_err(|source| CheckpointError::Io {
                 what: "copying a sandbox's folder".to_owned(),
@@ -64,13 +69,20 @@ impl Checkpoints for HostDriver {
     }
 
     async fn restore(&self, request: RestoreRequest) -> Result<Arc<dyn Machine>, StartError> {
+        self.require_room()?;
         let failed = |source| StartError::Io { what: "bringing a sandbox back".to_owned(), source };
         if self.facts(&request.checkpoint).is_none() {
             return Err(failed(io::ErrorKind::NotFound.into()));
         }
         let folder = self.folder.join(request.sandbox.as_str());
         copy(&self.checkpoint_folder(&request.checkpoint).join(CONTENT), &folder).map_err(failed)?;
-        Ok(self.start(&request.sandbox).map_err(failed)?)
+        let account = std::fs::read(self.checkpoint_folder(&request.checkpoint).join(ACCOUNT));
+        let read = account.and_then(|account| Ok(serde_json::from_slice(&account)?));
+        let (written, let_go): (u64, Option<Hold>) = read.map_err(failed)?;
+        let machine = self.start(&request.sandbox).map_err(failed)?;
+        machine.has_written(written);
+        *machine.let_go.lock().unwrap_or_else(PoisonError::into_inner) = let_go;
+        Ok(machine)
     }
 
     async fn find_checkpoint(&self, checkpoint: &CheckpointId) -> Option<CheckpointFacts> {

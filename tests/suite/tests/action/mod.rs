@@ -32,7 +32,7 @@ impl SettingsKeeper for SevenTurns {
         let values = json!({
             "model": "m", "contextTokens": null, "sandboxes": null, "memoryMib": 2_048, "processors": 2, "spare": true, "hosts": [],
             "limits": {"turns": 7, "tokens": 1_000_000, "costMicrodollars": 1, "seconds": 600},
-            "egressAllow": [], "egressSetUp": [], "egressPermit": [],
+            "diskReserveMib": null, "diskSandboxMib": 12_288, "egressAllow": [], "egressSetUp": [], "egressPermit": [],
         });
         let settings = json!({
             "values": values, "defaults": values, "revision": "r", "file": "/config.toml", "pending": false, "undoable": null,

@@ -170,3 +170,32 @@ async fn who_uses_a_lent_sandbox_that_stands_still_is_told_why_and_does_not_wait
     assert_eq!(error.code, ErrorCode::LimitReached);
     assert!(error.hint.contains("close it and open another"), "{error:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_allowed_outlives_the_owner_and_the_machine() {
+    let mut night = Night::with_disk(waits(), 90_000).await;
+    let (run, machine) = working(&night).await;
+    machine.has_written(12 << 30);
+    paused(&night, &run).await;
+    night.owner.api.continue_run(run.as_str()).await.unwrap();
+    until("it to go on", || machine.held().is_none()).await;
+    machine.has_written(13 << 30);
+
+    night.owner_restarts().await;
+    looks().await;
+    assert_eq!(machine.held(), None, "the owner before knew that a person said so");
+
+    // Paused and given up for its memory, it comes back with what it wrote and may write.
+    night.owner.api.pause(run.as_str()).await.unwrap();
+    night.until_paused(&run).await;
+    night.owner.api.suspend(run.as_str()).await.unwrap();
+    assert!(!machine.runs());
+    night.owner.api.continue_run(run.as_str()).await.unwrap();
+    let events = night.until(&run, "the sandbox", |events| names(events).contains(&"sandboxRestored")).await;
+    let machine = machine_of(&night, &events);
+    looks().await;
+    assert_eq!(machine.held(), None);
+    machine.has_written(24 << 30);
+    let quota = Hold::Quota { written_bytes: 24 << 30, quota_bytes: 12 << 30 };
+    until("it to be held again", || machine.held() == Some(quota)).await;
+}

@@ -12,6 +12,8 @@ export interface Draft {
   memoryMib: string;
   processors: string;
   spare: boolean;
+  diskReserveMib: string;
+  diskSandboxMib: string;
   hosts: readonly HostSetting[];
   egressAllow: string;
   egressSetUp: string;
@@ -32,6 +34,8 @@ export const NAMES: Record<Field, string> = {
   memoryMib: 'memory',
   processors: 'processors',
   spare: 'spare clone',
+  diskReserveMib: 'disk kept free',
+  diskSandboxMib: 'disk of each',
   hosts: 'hosts',
   egressAllow: 'what sandboxes may reach',
   egressSetUp: 'what set-ups may reach',
@@ -56,6 +60,8 @@ export function draftOf(values: SettingsValues): Draft {
     memoryMib: String(values.memoryMib),
     processors: String(values.processors),
     spare: values.spare,
+    diskReserveMib: values.diskReserveMib == null ? '' : String(values.diskReserveMib),
+    diskSandboxMib: String(values.diskSandboxMib),
     hosts: values.hosts,
     egressAllow: lines(values.egressAllow),
     egressSetUp: lines(values.egressSetUp),
@@ -84,6 +90,8 @@ export function valuesOf(draft: Draft, before: SettingsValues): { values: Settin
     memoryMib: whole('memoryMib', draft.memoryMib, 512, 65_536),
     processors: whole('processors', draft.processors, 1, 64),
     spare: draft.spare,
+    diskReserveMib: perhaps('diskReserveMib', draft.diskReserveMib, 0, 1_000_000_000),
+    diskSandboxMib: draft.diskSandboxMib.trim() === '0' ? 0 : whole('diskSandboxMib', draft.diskSandboxMib, 256, 1_000_000_000),
     hosts: [...draft.hosts],
     egressAllow: hostsIn(draft.egressAllow),
     egressSetUp: hostsIn(draft.egressSetUp),

@@ -76,6 +76,8 @@ export function OwnerSettings({ settings }: { settings: Settings }) {
               ]}
             />
           </Line>
+          <NumberLine field="diskSandboxMib" name="Disk of each" unit="MiB" help="What one may write before it stands still and asks you. 0 for any amount." {...{ draft, errors, put }} />
+          <NumberLine field="diskReserveMib" name="Disk kept free" unit="MiB" placeholder="2048" help="Below it the sandbox that fills the disk fastest stands still until there is room. By default less on a small disk." {...{ draft, errors, put }} />
           <Hosts hosts={draft.hosts} usable={base.takesHosts} onChange={(hosts) => put({ hosts })} />
         </Lines>
       </Section>

@@ -309,6 +309,18 @@ fn any_cause() -> impl Strategy<Value = CheckpointCause> {
 
 proptest! {
     #[test]
+    fn who_waits_for_a_checkpoint_hears_of_it_whatever_becomes_of_the_run(then in any_state()) {
+        let mut bodies = begun_able();
+        bodies.extend(turn(1));
+        let cause = CheckpointCause::Asked;
+        bodies.extend([saved(1, cause)[0].clone(), state(then)]);
+        prop_assert_eq!(next(&fold(bodies.clone())), Action::SaveCheckpoint { checkpoint: id(1), cause });
+        let sandbox = fold(bodies.clone()).sandbox.unwrap().id;
+        bodies.push(EventBody::SandboxStopped { sandbox, reason: "it crashed".to_owned() });
+        prop_assert_eq!(next(&fold(bodies.clone())), Action::SaveCheckpoint { checkpoint: id(1), cause });
+    }
+
+    #[test]
     fn what_is_removed_is_never_the_newest_of_a_run_nobody_decided_on_nor_what_it_rests_on(
         causes in prop::collection::vec(any_cause(), 0..12),
         end in any_state(),
