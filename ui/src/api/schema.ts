@@ -3351,6 +3351,17 @@ export type components = {
              * @description Tokens the model's window has; what the provider tells if absent. From 16,000 to 10,000,000.
              */
             readonly contextTokens?: number | null;
+            /**
+             * Format: int64
+             * @description What of the disk stays free of what sandboxes write, in MiB; 2,048 if absent, or a twentieth of a disk of less than
+             *     40 GiB. 0 for nothing.
+             */
+            readonly diskReserveMib?: number | null;
+            /**
+             * Format: int64
+             * @description What one sandbox may write, in MiB, at least 256; 0 for any amount.
+             */
+            readonly diskSandboxMib: number;
             /** @description Hosts on the network that every sandbox may reach. */
             readonly egressAllow: readonly string[];
             /** @description Hosts that a repository may ask for in its own files. */
