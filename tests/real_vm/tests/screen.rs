@@ -93,6 +93,8 @@ async fn a_person_types(night: &Night, run: &str) {
     let mut person = Person::takes_over(night, run).await;
     person.does(json!({"type": "setClipboard", "text": "kept, ümlaut"})).await;
     person.clicks(640, 500).await;
+    // A person sees the cursor before they type. The first click in a page takes long where the processor is translated.
+    tokio::time::sleep(Duration::from_secs(4)).await;
     for (code, key) in [
         ("KeyG", "g"),
         ("BracketLeft", "ü"),
