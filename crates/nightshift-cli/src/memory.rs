@@ -12,21 +12,59 @@ const EVERY: Duration = Duration::from_secs(2);
 /// Free memory that is kept for what comes next, in bytes.
 const KEPT: usize = 4 << 20;
 
-/// Gives memory back whenever more than a few megabytes of it are free; it never returns.
+/// What is free may change by so much, in bytes, without anybody having done anything.
+const STIR: usize = 256 << 10;
+
+/// After so many looks without a stir it is quiet.
+const QUIET: u32 = 10;
+
+/// Gives memory back whenever more than a few megabytes of it are free, and once more when it has become quiet; it
+/// never returns.
 ///
 /// Where the C library is not glibc it has its own ways, and there is nothing to do.
 pub(crate) async fn give_back() {
-    // What was given back still counts as free: only what came to be free since is worth another walk through it.
-    let mut given = 0;
+    let mut looks = Looks::default();
     loop {
         tokio::time::sleep(EVERY).await;
-        let free = glibc::free();
-        given = given.min(free);
-        if free > given + KEPT {
+        if looks.say(glibc::free()) {
             // It may take milliseconds.
             let _ended = tokio::task::spawn_blocking(glibc::trim).await;
-            given = glibc::free();
         }
+    }
+}
+
+/// What was seen of the free memory.
+#[derive(Debug, Default)]
+struct Looks {
+    /// What was free when memory was given back, or less that was free since: what was given back still counts as free,
+    /// so only what came to be free since is worth another walk through it.
+    given: usize,
+    last: usize,
+    quiet: u32,
+    /// Whether there was a stir since it was last given back when it was quiet. Between two looks much may be taken
+    /// and freed again, which `given` does not show.
+    stirred: bool,
+}
+
+impl Looks {
+    /// Whether to give back, with so many bytes free.
+    fn say(&mut self, free: usize) -> bool {
+        if free.abs_diff(self.last) > STIR {
+            (self.stirred, self.quiet) = (true, 0);
+        } else {
+            self.quiet = self.quiet.saturating_add(1);
+        }
+        self.last = free;
+        self.given = self.given.min(free);
+        let rests = self.stirred && self.quiet >= QUIET;
+        if rests {
+            self.stirred = false;
+        }
+        let give = rests || free > self.given + KEPT;
+        if give {
+            self.given = free;
+        }
+        give
     }
 }
 
@@ -73,7 +111,29 @@ mod glibc {
 #[cfg(test)]
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod tests {
-    use super::glibc;
+    use super::{KEPT, Looks, QUIET, STIR, glibc};
+
+    /// At which looks memory is given back.
+    fn given(free: impl IntoIterator<Item = usize>) -> Vec<usize> {
+        let mut looks = Looks::default();
+        free.into_iter().enumerate().filter(|(_, free)| looks.say(*free)).map(|(look, _)| look).collect()
+    }
+
+    #[test]
+    fn megabytes_that_came_to_be_free_are_given_back_at_once_and_once() {
+        let much = 2 * KEPT;
+        assert_eq!(given([0, 100, much, much, much, much + STIR]), [2]);
+        assert_eq!(given([much, 100, much]), [0, 2], "it was used meanwhile");
+    }
+
+    #[test]
+    fn what_is_less_is_given_back_once_when_it_has_become_quiet() {
+        let quiet = QUIET as usize;
+        assert_eq!(given(std::iter::once(0).chain([KEPT; 60])), [1 + quiet]);
+        assert_eq!(given([0; 60]), Vec::<usize>::new());
+        let restless = (0..60).map(|look| (look % 2) * 2 * STIR);
+        assert_eq!(given(restless), Vec::<usize>::new());
+    }
 
     #[test]
     fn what_was_freed_is_given_back() {
