@@ -48,7 +48,7 @@ export function Toasts() {
     () => toasts,
   );
   return (
-    <div aria-live="polite" className="pointer-events-none fixed right-4 bottom-9 z-50 flex w-96 flex-col gap-2">
+    <div aria-live="polite" className="pointer-events-none fixed top-14 right-4 z-50 flex w-96 flex-col gap-2">
       {shown.map((toast) => (
         <div key={toast.id} className="pointer-events-auto flex items-start gap-2.5 rounded-lg border border-line-strong bg-raised py-2.5 pr-2 pl-3 shadow-float">
           {toast.bad ? <CircleAlert aria-hidden className="mt-0.5 size-4 shrink-0 text-bad" /> : <CircleCheck aria-hidden className="mt-0.5 size-4 shrink-0 text-good" />}

@@ -75,7 +75,7 @@ export function LiveScreen({ run, takes, last, ref }: { run: string; takes: bool
           {mine ? (
             <>
               <span className="shrink-0 font-medium text-lamp-text">You have mouse and keyboard. The agent waits.</span>
-              <TextInput ref={words} aria-label="What the agent should know" placeholder="What the agent should know" value={note} onChange={(event) => setNote(event.target.value)} onKeyDown={(event) => event.key === 'Enter' && handBack()} className="h-7! min-w-32 flex-1" />
+              <TextInput ref={words} aria-label="What the agent should know" placeholder="Tell the agent" value={note} onChange={(event) => setNote(event.target.value)} onKeyDown={(event) => event.key === 'Enter' && handBack()} className="h-7! min-w-32 flex-1" />
               <Button size="small" aria-label="Copy the sandbox’s clipboard" icon={<ClipboardCopy aria-hidden className="size-3.5" />} onClick={() => void copy()} />
               <Button look="main" icon={<Undo2 aria-hidden className="size-3.5" />} onClick={handBack}>
                 Hand back

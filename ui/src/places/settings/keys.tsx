@@ -66,7 +66,7 @@ export function KeyRow({ of: key }: { of: KeySummary }) {
   return (
     <li className="flex flex-col gap-2 px-4 py-3">
       <div className="flex flex-wrap items-center gap-x-6 gap-y-2">
-        <div className="min-w-56 flex-1">
+        <div className="min-w-40 flex-1">
           <p className="foreign font-medium">{PURPOSES[key.purpose] ?? key.purpose}</p>
           <p className="foreign font-mono text-tiny text-faint">{key.name}</p>
         </div>

@@ -3,7 +3,7 @@ import { Check } from 'lucide-react';
 import { type ReactNode, useState } from 'react';
 import { Link } from 'wouter';
 import { backend } from '@/backend/backend';
-import { type Problem, problemOf } from '@/backend/problem';
+import { type Problem, problemOf, sentence } from '@/backend/problem';
 import type { Check as DoctorCheck } from '@/backend/types';
 import { Button } from '@/components/button';
 import { Words } from '@/components/words';
@@ -28,6 +28,10 @@ export function FirstSteps() {
   const loaded = doctor.data !== undefined;
   const good = (list: readonly DoctorCheck[]) => loaded && list.every((check) => check.outcome.type !== 'bad');
   const templateReady = loaded && template.length > 0 && template.every((check) => check.outcome.type === 'good');
+  const keys = settings?.keys.filter((key) => key.purpose !== 'github' && key.purpose !== 'webhooks') ?? [];
+  const keyless = settings !== undefined && keys.every((key) => key.place === 'none');
+  // What is kept and not used yet says so itself; what the doctor found is older.
+  const waits = settings !== undefined && isPending(settings);
   const make = async () => {
     setMaking(true);
     setProblem(null);
@@ -54,15 +58,13 @@ export function FirstSteps() {
           {good(machine) ? <p>It can run sandboxes. <Link href="/doctor" className="text-work hover:underline">{machine.some((check) => check.outcome.type === 'weak') ? 'What could be better' : 'What was looked at'}</Link></p> : <Bad checks={machine} />}
         </Step>
         <Step number={2} done={good(model)} title="A model" busy={!loaded}>
-          {good(model) ? <p>The provider's key is there.</p> : <Bad checks={model} />}
-          {settings !== undefined && (!good(model) || isPending(settings)) && loaded && (
+          {good(model) ? <p>The provider's key is there.</p> : keyless ? <p>The agent thinks with a model of a provider, whose key you give here: it is made in the provider's console.</p> : !waits && <Bad checks={model} />}
+          {settings !== undefined && (!good(model) || waits) && loaded && (
             <>
               <ul className="divide-y divide-line rounded-lg border border-line bg-raised">
-                {settings.keys
-                  .filter((key) => key.purpose !== 'github' && key.purpose !== 'webhooks')
-                  .map((key) => (
-                    <KeyRow key={key.name} of={key} />
-                  ))}
+                {keys.map((key) => (
+                  <KeyRow key={key.name} of={key} />
+                ))}
               </ul>
               <Pending settings={settings} />
               <p className="text-small text-faint">
@@ -112,7 +114,7 @@ function Bad({ checks }: { checks: readonly DoctorCheck[] }) {
         (check) =>
           check.outcome.type === 'bad' && (
             <li key={check.name} className="foreign">
-              <span className="text-ink">{check.outcome.error.message}.</span> <Words text={check.outcome.error.hint} />
+              <span className="text-ink">{sentence(check.outcome.error.message)}</span> <Words text={check.outcome.error.hint} />
             </li>
           ),
       )}
