@@ -66,6 +66,30 @@ test('what a subagent does has its name, and its end says what became of its com
   expect(notes).toEqual(['lamp: reviewer-1 works beside the agent: Review (rule: Reviews go to reviewer.)', 'bad: reviewer-1 reported; 1 commit apart']);
 });
 
+test('a foreign agent tells what it does, and its model calls count where they were made', () => {
+  const story = emptyStory();
+  const acts = (seq: number, status: string, detail?: string) => event(seq, { type: 'engineActed', turn: 1, action: { number: 1, kind: 'execute', title: 'npm test', status, detail } });
+  const calls = (seq: number, call: object) => event(seq, { type: 'engineCalledModel', turn: 1, call: { provider: 'anthropic', model: 'm', usage: { outputTokens: 9 }, tookMs: 1, ...call } });
+  tell(story, event(1, { type: 'engineStarted', turn: 1, engine: 'claude-code', agent: 'Claude Agent 1', session: 's', resumed: false }));
+  tell(story, event(2, { type: 'engineSaid', turn: 1, text: 'I look first.' }));
+  tell(story, acts(3, 'begun'));
+  tell(story, acts(4, 'done'));
+  tell(story, acts(5, 'failed', '1 failed'));
+  tell(story, calls(6, { status: 200 }));
+  tell(story, calls(7, { status: 529 }));
+  tell(story, calls(8, { refused: 'the task may use $5' }));
+  const rows = story.rows.map((row) => (row.type === 'note' ? `${row.note.tone}: ${row.note.text}` : row.type));
+  expect(rows).toEqual([
+    'lamp: Claude Agent 1 begins (claude-code)',
+    'said',
+    'plain: Runs npm test',
+    'bad: Failed: npm test: 1 failed',
+    'bad: m answered with status 529',
+    'bad: A call of m was not made: the task may use $5',
+  ]);
+  expect(story.turns.map((turn) => turn.model)).toEqual(['m']);
+});
+
 test('a yes and a no to a command are told apart', () => {
   const story = emptyStory();
   tell(story, event(1, { type: 'approvalDecided', step: '4.1', decision: { type: 'approved' } }));

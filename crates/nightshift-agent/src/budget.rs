@@ -121,6 +121,19 @@ impl Budget {
         self.last = usage;
     }
 
+    /// Counts a model call of a foreign agent. It tells nothing of the size of this agent's own conversation.
+    pub(crate) fn relayed(&mut self, usage: Usage) {
+        let last = self.last;
+        self.called(usage);
+        self.last = last;
+    }
+
+    /// Why a foreign agent's call may not be made that uses so much at worst, if it may not.
+    pub(crate) fn relay_refusal(&self, worst: &Usage) -> Option<PauseReason> {
+        let next = WorstCase { tokens: all_tokens(worst), cost_microdollars: worst.cost_microdollars };
+        self.refused_next(next, &self.others)
+    }
+
     /// Takes over what another budget of the same task counted, which is spent whatever became of the work.
     pub(crate) fn carry(&mut self, other: &Self) {
         let Self { limits, used, seconds, calls, others, .. } = other;
@@ -191,6 +204,10 @@ impl Budget {
 
     /// The same while `others` have used so much, and have calls under way.
     fn refused_with(&self, conversation: u64, others: &Spending) -> Option<PauseReason> {
+        self.refused_next(self.worst_case(conversation), others)
+    }
+
+    fn refused_next(&self, next: WorstCase, others: &Spending) -> Option<PauseReason> {
         let Limits { turns, tokens, cost_microdollars, seconds, .. } = self.limits;
         let used_tokens = all_tokens(&self.used)
             .saturating_add(all_tokens(&others.used))
@@ -199,7 +216,6 @@ impl Budget {
             .saturating_add(others.used.cost_microdollars)
             .saturating_add(others.reserved.cost_microdollars);
         let calls = self.calls.saturating_add(others.calls).saturating_add(others.reserved_calls);
-        let next = self.worst_case(conversation);
         let limit = if calls >= turns {
             format!("{}, all made. Raise it with --turns to go on.", counted(turns.into(), "model call"))
         } else if exhausted(used_tokens, next.tokens, tokens) {

@@ -27,5 +27,5 @@ pub use stuck::Occupation;
 pub use tools::{
     BrowserAction, ClickCount, ComputerAction, EditAction, EditRequest, FieldProblem, InputError,
     MouseButton, Point, Region, ScrollDirection, ShellMode, ShellRequest, SpawnRequest, SubagentsRequest,
-    ToolRequest, computer_action, tool_definitions,
+    ToolRequest, computer_action, engine_definitions, tool_definitions,
 };

@@ -30,6 +30,7 @@
 
 mod compaction;
 mod critic;
+mod engine;
 mod event;
 mod subagent;
 mod turn;
@@ -436,6 +437,11 @@ impl AgentMachine {
                     self.gate = Gate::Open;
                 }
             }
+            AgentEvent::Witnessed { step, call, outcome, content, exit_code } => {
+                self.witness(step, &call, outcome, &content, exit_code);
+            }
+            AgentEvent::Planned { plan } => self.record.set_plan(plan),
+            AgentEvent::Spent { usage } => self.budget.relayed(usage),
             AgentEvent::Told { text } => self.notes.push(text),
             AgentEvent::SubagentBegan { name } => self.running.push(name),
             AgentEvent::SubagentEnded { name, report } => {

@@ -1,6 +1,7 @@
 //! What the model is told before it begins.
 
 mod critic;
+mod engine;
 mod subagent;
 
 use std::fmt::Write as _;
@@ -10,6 +11,7 @@ use nightshift_protocol::{CommitId, Message, UserPart};
 use crate::output::shorten;
 
 pub use critic::{CriticFacts, critic_message, critic_system, sent_back};
+pub use engine::{EnginePrompts, engine_prompts, engine_system};
 pub use subagent::{REPORT_LIMIT, SubagentBriefing, roster, subagent_message, subagent_system};
 
 /// Characters of one guidance file that are passed on.

@@ -81,6 +81,10 @@ impl Record {
         &self.plan
     }
 
+    pub(crate) fn set_plan(&mut self, plan: Plan) {
+        self.plan = plan;
+    }
+
     pub(crate) fn evidence(&self) -> &[Evidence] {
         &self.evidence
     }

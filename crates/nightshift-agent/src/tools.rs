@@ -12,8 +12,8 @@ use serde_json::Value;
 
 pub use browser::BrowserAction;
 pub use computer::{ClickCount, ComputerAction, MouseButton, Point, Region, ScrollDirection};
-pub use definitions::tool_definitions;
 pub(crate) use definitions::{critic_definitions, subagent_definitions};
+pub use definitions::{engine_definitions, tool_definitions};
 pub use subagents::{SpawnRequest, SubagentsRequest};
 pub(crate) use verdict::Judgement;
 
@@ -46,6 +46,9 @@ const MAX_ANSWER: usize = 4_000;
 const NAMES: [&str; 12] =
     [SHELL, SHELL_OUTPUT, SHELL_STOP, EDIT, COMPUTER, BROWSER, PLAN, EVIDENCE, SPAWN, SUBAGENTS, ASK, FINISH];
 
+/// What a foreign agent may use beside its own tools.
+const ENGINE_NAMES: [&str; 8] = [SHELL, SHELL_OUTPUT, SHELL_STOP, COMPUTER, BROWSER, EVIDENCE, ASK, FINISH];
+
 /// What a critic may use: it looks and runs, and changes nothing.
 const CRITIC_NAMES: [&str; 6] = [SHELL, SHELL_OUTPUT, SHELL_STOP, COMPUTER, BROWSER, VERDICT];
 
@@ -54,6 +57,8 @@ const CRITIC_NAMES: [&str; 6] = [SHELL, SHELL_OUTPUT, SHELL_STOP, COMPUTER, BROW
 pub(crate) enum Toolset {
     /// Those of the agent that does the work.
     Worker,
+    /// Those that a foreign agent has beside its own.
+    Engine,
     /// Those of a critic.
     Critic,
     /// Those that a subagent was granted.
@@ -64,6 +69,7 @@ impl Toolset {
     fn names(self) -> Vec<&'static str> {
         match self {
             Self::Worker => NAMES.to_vec(),
+            Self::Engine => ENGINE_NAMES.to_vec(),
             Self::Critic => CRITIC_NAMES.to_vec(),
             Self::Subagent(grant) => grant.names().into_iter().chain([TELL]).collect(),
         }

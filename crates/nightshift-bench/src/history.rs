@@ -116,6 +116,7 @@ fn events(number: u32, at: OffsetDateTime) -> Result<Vec<EventBody>, InvalidId> 
         criteria: Vec::new(),
         self_review_rounds: 0,
         approval: Approval::default(),
+        engine: None,
         issue: None,
     };
     let mut bodies = vec![EventBody::RunSubmitted { task, branch: format!("nightshift/work-{number:010}") }];

@@ -48,6 +48,7 @@ Examples:
   nightshift exec --repo ~/src/app --background \"Translate the error pages to German\"
   nightshift exec \"Add a dark mode toggle\" --criterion \"A button switches it\" --criterion \"It survives a reload\"
   nightshift exec --json \"Raise test coverage of src/parser\" | jq .type
+  nightshift exec --engine claude-code \"Fix the flaky login test\"
   nightshift exec resume --last \"Now do the same for the settings page\"
 
 In a terminal, Ctrl+B leaves the run to the background; `nightshift watch` shows it again.
@@ -80,6 +81,10 @@ In a script, Ctrl+C stops the waiting and not the run.")]
         /// The model, as `nightshift models` lists them [default: from the configuration].
         #[arg(long)]
         model: Option<String>,
+        /// The agent that works: nightshift, claude-code, codex, or one of [engines] in the configuration
+        /// [default: nightshift].
+        #[arg(long, value_name = "NAME")]
+        engine: Option<String>,
         /// What the task may use.
         #[command(flatten)]
         limits: LimitArguments,

@@ -118,6 +118,7 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
             repo,
             base,
             model,
+            engine,
             limits: wanted,
             leave_out_uncommitted,
             background,
@@ -132,6 +133,7 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
                 base_branch: base,
                 model,
                 limits: Limits::default(),
+                engine,
                 issue: None,
                 uncommitted: if leave_out_uncommitted { Uncommitted::LeaveOut } else { Uncommitted::Refuse },
             };

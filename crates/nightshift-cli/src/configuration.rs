@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use nightshift_engine::Engine;
 use nightshift_libvirt::{HostSettings, check_hosts};
 use nightshift_protocol::{Approval, ErrorCode, Limits, UserError};
 use nightshift_supervisor::{DiskSettings, RegistryKind, check_approval};
@@ -38,6 +39,8 @@ pub(crate) struct Configuration {
     pub(crate) registries: BTreeMap<RegistryKind, Vec<String>>,
     /// Providers of models beside those that are built in, and what is different about those.
     pub(crate) providers: BTreeMap<String, ProviderConfiguration>,
+    /// Foreign agents beside those that are built in, and what is different about those.
+    pub(crate) engines: BTreeMap<String, Engine>,
     /// The account at GitHub.
     pub(crate) github: GitHubConfiguration,
     /// Which commands of a task need a person's yes.
@@ -225,6 +228,7 @@ impl Default for Configuration {
             egress: EgressConfiguration::default(),
             registries: BTreeMap::new(),
             providers: BTreeMap::new(),
+            engines: BTreeMap::new(),
             github: GitHubConfiguration::default(),
             approval: Approval::default(),
             agents: AgentsConfiguration::default(),
@@ -293,6 +297,9 @@ fn check(configuration: &Configuration) -> Option<String> {
     if let Err(error) = check_hosts(&configuration.hosts) {
         return Some(error.to_string());
     }
+    if let Err(why) = engines(&configuration.engines) {
+        return Some(why);
+    }
     if let Err(error) = check_approval(&configuration.approval) {
         return Some(format!("approval.commands: {}", error.message));
     }
@@ -307,6 +314,23 @@ fn check(configuration: &Configuration) -> Option<String> {
         return Some(why);
     }
     (configuration.sandboxes == Some(0)).then(|| "sandboxes must be at least 1".to_owned())
+}
+
+/// All foreign agents there are: those that are built in, and those that are configured in their place or beside them.
+///
+/// # Errors
+///
+/// What is wrong with one of them.
+pub(crate) fn engines(configured: &BTreeMap<String, Engine>) -> Result<BTreeMap<String, Engine>, String> {
+    let mut engines = nightshift_engine::built_in();
+    for (name, engine) in configured {
+        nightshift_engine::check_name(name).map_err(|error| format!("engines: {error}"))?;
+        if engine.command.trim().is_empty() {
+            return Err(format!("engines.{name}.command is empty"));
+        }
+        engines.insert(name.clone(), engine.clone());
+    }
+    Ok(engines)
 }
 
 #[cfg(test)]
@@ -387,6 +411,24 @@ mod tests {
         assert!(error.message.contains("use qemu://"), "{}", error.message);
         let error = read_text(&format!("{text}{text}")).unwrap_err();
         assert!(error.message.contains("two hosts are called attic"), "{}", error.message);
+    }
+
+    #[test]
+    fn engines_are_those_that_are_built_in_and_those_that_are_configured() {
+        let text = "[engines.goose]\ncommand = \"goose\"\nargs = [\"acp\"]\nprovider = \"openai\"\n\
+            env = { OPENAI_HOST = \"{url}\" }\n[engines.codex]\ncommand = \"my-codex\"\nprovider = \"openai\"\n";
+        let engines = engines(&read_text(text).unwrap().engines).unwrap();
+        assert_eq!(engines.keys().collect::<Vec<_>>(), ["claude-code", "codex", "goose"]);
+        assert_eq!(engines["codex"].command, "my-codex");
+        assert_eq!(engines["goose"].env["OPENAI_HOST"], "{url}");
+    }
+
+    #[test]
+    fn an_engine_without_a_command_or_with_our_own_name_is_refused() {
+        let engine = "command = \" \"\nprovider = \"openai\"\n";
+        assert!(refused(&format!("[engines.goose]\n{engine}")).contains("engines.goose.command is empty"));
+        assert!(refused(&format!("[engines.nightshift]\n{engine}")).contains("is not nightshift"));
+        assert!(refused("[engines.goose]\ncommand = \"goose\"\n").contains("provider"));
     }
 
     #[test]

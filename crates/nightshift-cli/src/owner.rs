@@ -314,6 +314,9 @@ async fn assemble(
             scratch: folders.data.join("scratch"),
             approval: configuration.approval.clone(),
             routing: configuration.agents.routing.clone(),
+            engines: configuration::engines(&configuration.engines).map_err(|why| {
+                UserError::new(ErrorCode::InvalidRequest, why, "Mend [engines] in the configuration.")
+            })?,
             delivery: accounts::delivery(
                 configuration,
                 environment.variable("NIGHTSHIFT_WEBHOOK_SECRET"),

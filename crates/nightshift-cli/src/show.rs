@@ -1,5 +1,6 @@
 //! Text for people: what runs, pull requests and events look like in a terminal.
 
+mod engines;
 pub(crate) mod environments;
 mod markdown;
 mod network;
@@ -427,6 +428,10 @@ pub(crate) fn event(event: &Event) -> Option<String> {
             Some(format!("{}{step} failed: {}", subagents::mark(step.turn), reason.unwrap_or_default()))
         }
         EventBody::SubagentStarted { subagent, .. } => Some(subagents::started(subagent)),
+        EventBody::EngineStarted { .. }
+        | EventBody::EngineSaid { .. }
+        | EventBody::EngineActed { .. }
+        | EventBody::EngineCalledModel { .. } => engines::event(&event.body),
         EventBody::SubagentSaid { number, text } => {
             Some(format!("· subagent {number} writes: {}", line(text)))
         }

@@ -155,6 +155,7 @@ pub(crate) mod tests {
                 criteria: Vec::new(),
                 self_review_rounds: 0,
                 approval: Approval::default(),
+                engine: None,
                 issue: None,
                 created_at: OffsetDateTime::UNIX_EPOCH,
             },

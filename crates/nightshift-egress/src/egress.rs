@@ -13,6 +13,7 @@ use crate::bucket::Bucket;
 use crate::http::{self, Mode};
 use crate::journal::{Journal, Part};
 use crate::meter::{Bandwidth, Count, Metered};
+use crate::origin::Origin;
 use crate::policy::{Policy, Target};
 use crate::reach::{Purpose, Reached, Resolver, Stream, Upstream, Way};
 use crate::socks::{
@@ -80,6 +81,8 @@ struct Inner {
     room: Arc<Semaphore>,
     pace: Mutex<Bucket>,
     journal: Mutex<Journal>,
+    /// Who answers what is asked of the proxy itself.
+    origin: Mutex<Option<Arc<dyn Origin>>>,
     begun: Instant,
 }
 
@@ -102,6 +105,7 @@ impl Egress {
                 room: Arc::new(Semaphore::new(limits.connections)),
                 pace: Mutex::new(pace),
                 journal: Mutex::default(),
+                origin: Mutex::default(),
                 begun: Instant::now(),
             }),
         }
@@ -120,8 +124,14 @@ impl Egress {
         });
     }
 
+    /// Says who answers what programs ask of the proxy itself from now on; `None` for nobody, as at first.
+    pub fn set_origin(&self, origin: Option<Arc<dyn Origin>>) {
+        *lock(&self.inner.origin) = origin;
+    }
+
     /// Cuts every connection for good.
     pub fn close(&self) {
+        self.set_origin(None);
         self.inner.policy.send_replace(None);
     }
 
@@ -309,6 +319,11 @@ impl Connection {
         };
         tracing::debug!(%named, ?verdict, "a connection was not made");
         say_last(&mut stream, &reply.bytes()).await;
+    }
+
+    /// Who answers what is asked of the proxy itself.
+    pub(crate) fn origin(&self) -> Option<Arc<dyn Origin>> {
+        lock(&self.egress.inner.origin).clone()
     }
 
     /// Connects to a target if it is allowed, and notes what became of it.

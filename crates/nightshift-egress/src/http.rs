@@ -6,7 +6,6 @@
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::ext::ReasonPhrase;
@@ -18,6 +17,7 @@ use nightshift_protocol::{ConnectionVerdict, RefusalReason};
 use tokio::io::AsyncWriteExt;
 
 use crate::egress::{Connection, PhaseWatch};
+use crate::origin::OriginBody as Body;
 use crate::policy::{Target, bare_address};
 use crate::reach::{Purpose, Reached, Stream};
 use crate::tunnel::FIRST_WORDS_WITHIN;
@@ -38,7 +38,6 @@ const HOP_BY_HOP: [&str; 8] = [
     "upgrade",
 ];
 
-type Body = BoxBody<Bytes, hyper::Error>;
 type Answer = Response<Body>;
 
 /// Where a connection's requests may go.
@@ -130,10 +129,17 @@ async fn answer(
         }
         Mode::Proxy => match target_of(&request) {
             Ok(target) => pass_on(connection, request, target, offered).await,
-            Err(Wrong::NotForAProxy) => text(
-                StatusCode::BAD_REQUEST,
-                "This is the sandbox's way out, a proxy: set http_proxy and https_proxy to it.\n",
-            ),
+            Err(Wrong::NotForAProxy) => match connection.origin() {
+                Some(origin) => {
+                    origin
+                        .answer(request.map(|body| body.map_err(std::io::Error::other).boxed_unsync()))
+                        .await
+                }
+                None => text(
+                    StatusCode::BAD_REQUEST,
+                    "This is the sandbox's way out, a proxy: set http_proxy and https_proxy to it.\n",
+                ),
+            },
             Err(Wrong::Refused(named, reason)) => connection.refuse(&named, reason),
         },
         Mode::Inside(target) => match host_field(&request) {
@@ -289,7 +295,7 @@ async fn pass_on(
         return response.map(|_| empty());
     }
     strip(response.headers_mut());
-    response.map(BodyExt::boxed)
+    response.map(|body| body.map_err(std::io::Error::other).boxed_unsync())
 }
 
 /// Sends a request on a connection of its own, which lasts as long as its answer and the phase's list allow.
@@ -385,7 +391,8 @@ fn said_of_refusal(reason: RefusalReason) -> &'static str {
 }
 
 fn text(status: StatusCode, text: &str) -> Answer {
-    let body = Full::new(Bytes::copy_from_slice(text.as_bytes())).map_err(|never| match never {}).boxed();
+    let body =
+        Full::new(Bytes::copy_from_slice(text.as_bytes())).map_err(|never| match never {}).boxed_unsync();
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert("content-type", HeaderValue::from_static("text/plain"));
@@ -395,5 +402,5 @@ fn text(status: StatusCode, text: &str) -> Answer {
 }
 
 fn empty() -> Body {
-    http_body_util::Empty::new().map_err(|never| match never {}).boxed()
+    http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync()
 }

@@ -6,7 +6,7 @@ mod world;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use nightshift_egress::{EgressLimits, Policy};
+use nightshift_egress::{EgressLimits, Origin, OriginBody, Policy};
 use nightshift_protocol::{ConnectionFailure, ConnectionVerdict, NetworkPhase, RefusalReason};
 use world::{Answers, PATIENCE, World, hello};
 
@@ -558,4 +558,60 @@ async fn any_bytes_are_survived_and_reach_nobody() {
         let _answer = program.all_bytes().await;
     }
     assert_eq!(world.reached(), 0);
+}
+
+/// Answers with what it was asked.
+struct Parrot;
+
+#[async_trait::async_trait]
+impl Origin for Parrot {
+    async fn answer(&self, request: hyper::Request<OriginBody>) -> hyper::Response<OriginBody> {
+        use http_body_util::BodyExt;
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let said = format!("{} {} {}", head.method, head.uri, String::from_utf8_lossy(&body));
+        let body = http_body_util::Full::new(said.into()).map_err(|never| match never {});
+        hyper::Response::new(body.boxed_unsync())
+    }
+}
+
+#[tokio::test]
+async fn what_is_asked_of_the_proxy_itself_is_answered_by_who_was_named_for_it() {
+    let world = World::new(&["host.test:PORT"], &["host.test:PORT"]).await;
+    world.egress.set_origin(Some(std::sync::Arc::new(Parrot)));
+    let mut program = world.program();
+    program
+        .say("POST /anthropic/v1/messages?a=b HTTP/1.1\r\nHost: 127.0.0.1:3128\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
+        .await;
+    let answer = program.all().await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    assert!(answer.ends_with("POST /anthropic/v1/messages?a=b hello"), "{answer}");
+    // What names a host goes there as before, and to no other.
+    let mut program = world.program();
+    program.say("GET http://evil.test/ HTTP/1.1\r\nHost: evil.test\r\n\r\n").await;
+    assert!(program.all().await.starts_with("HTTP/1.1 403 Forbidden"));
+    let verdicts = world.verdicts().await;
+    assert_eq!(
+        verdicts,
+        [("evil.test".to_owned(), 80, refused(RefusalReason::NotListed))],
+        "nothing else is told"
+    );
+}
+
+#[tokio::test]
+async fn nobody_answers_for_the_proxy_before_somebody_is_named_and_after_the_end() {
+    let world = World::new(&[], &[]).await;
+    let ask = async || {
+        let mut program = world.program();
+        program.say("GET /tools HTTP/1.1\r\nHost: 127.0.0.1:3128\r\nConnection: close\r\n\r\n").await;
+        program.all().await
+    };
+    assert!(ask().await.starts_with("HTTP/1.1 400"));
+    world.egress.set_origin(Some(std::sync::Arc::new(Parrot)));
+    assert!(ask().await.ends_with("GET /tools "));
+    world.egress.set_origin(None);
+    assert!(ask().await.starts_with("HTTP/1.1 400"));
+    world.egress.set_origin(Some(std::sync::Arc::new(Parrot)));
+    world.egress.close();
+    assert!(ask().await.starts_with("HTTP/1.1 400"));
 }

@@ -23,7 +23,7 @@ use crate::dialect::{Arriving, Dialect};
 use crate::failure::{ErrorAnswer, Failure};
 use crate::fragment::{Fragment, Fragments, fragments};
 use crate::settings::KeyHeader;
-use crate::{ImageSource, ModelFacts, Price, TurnRequest, Unsendable, price};
+use crate::{ImageSource, ModelFacts, Price, RelayApi, TurnRequest, Unsendable, price};
 
 /// The version of the API, as the vendor's own client of November 2026 names it.
 const VERSION: &str = "2026-10-21";
@@ -44,6 +44,10 @@ impl Messages {
 
 #[async_trait]
 impl Dialect for Messages {
+    fn relay_api(&self) -> RelayApi {
+        RelayApi::Messages
+    }
+
     fn key_header(&self) -> KeyHeader {
         KeyHeader::ApiKey
     }

@@ -21,7 +21,7 @@ use crate::fragment::{Fragment, Fragments, assemble, fragments, json_of};
 use crate::openai::{self, MAX_REQUEST_BYTES, tells_of_pictures};
 use crate::settings::KeyHeader;
 use crate::tools::{described, plain};
-use crate::{Coordinates, ImageSource, ModelFacts, Price, TurnRequest, Unsendable};
+use crate::{Coordinates, ImageSource, ModelFacts, Price, RelayApi, TurnRequest, Unsendable};
 
 /// What has to be known of the models behind a Chat API, since most servers do not tell it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -82,6 +82,10 @@ impl Chat {
 
 #[async_trait]
 impl Dialect for Chat {
+    fn relay_api(&self) -> RelayApi {
+        RelayApi::OpenAi
+    }
+
     fn key_header(&self) -> KeyHeader {
         KeyHeader::Bearer
     }

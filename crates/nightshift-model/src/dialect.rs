@@ -12,11 +12,14 @@ use crate::failure::{ErrorAnswer, Failure};
 use crate::fragment::{Fragment, Fragments};
 use crate::server_sent_events::ServerSentEvent;
 use crate::settings::KeyHeader;
-use crate::{ImageSource, InvalidAnswer, ModelFacts, Price, Progress, TurnRequest, Unsendable};
+use crate::{ImageSource, InvalidAnswer, ModelFacts, Price, Progress, RelayApi, TurnRequest, Unsendable};
 
 /// An API of models.
 #[async_trait]
 pub(crate) trait Dialect: Send + Sync + std::fmt::Debug {
+    /// Which API foreign clients of it speak.
+    fn relay_api(&self) -> RelayApi;
+
     /// How it wants to be shown the key.
     fn key_header(&self) -> KeyHeader;
 

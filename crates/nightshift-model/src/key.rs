@@ -42,6 +42,11 @@ impl Key {
         self.0.clone()
     }
 
+    /// The key's own bytes, to look for them.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
     /// The key as `Authorization` has it (RFC 6750, section 2.1).
     pub(crate) fn bearer(&self) -> HeaderValue {
         let bytes = [b"Bearer ", self.0.as_bytes()].concat();

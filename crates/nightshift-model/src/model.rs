@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use nightshift_protocol::{Image, Message, StopReason, ToolDefinition, Usage};
 
-use crate::{Price, TurnError};
+use crate::{Price, RelayAnswer, RelayApi, RelayError, RelayRequest, TurnError, Weight};
 
 /// A provider of models.
 #[async_trait]
@@ -43,6 +43,47 @@ pub trait Model: Send + Sync {
 
     /// The list price of a model, if it is known.
     fn price(&self, model: &str) -> Option<Price>;
+
+    /// Which API the foreign clients of a provider speak, where calls of theirs can be carried to it.
+    ///
+    /// # Errors
+    ///
+    /// That there is no such provider, or no key for it.
+    fn relay_api(&self, provider: &str) -> Result<RelayApi, RelayError> {
+        Err(RelayError::UnknownProvider { provider: provider.to_owned() })
+    }
+
+    /// Finds out what a foreign client's request asks for and may cost at worst, without sending it.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not carried.
+    fn weigh(&self, provider: &str, request: &RelayRequest) -> Result<Weight, RelayError> {
+        let _not_looked_at = request;
+        Err(RelayError::UnknownProvider { provider: provider.to_owned() })
+    }
+
+    /// Carries a weighed request to the provider, with the owner's key in the place of the program's own. It is not tried
+    /// again: the client that made it does that.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer.
+    async fn relay(
+        &self,
+        provider: &str,
+        request: &RelayRequest,
+        weight: &Weight,
+    ) -> Result<RelayAnswer, RelayError> {
+        let _not_sent = (request, weight);
+        Err(RelayError::UnknownProvider { provider: provider.to_owned() })
+    }
+
+    /// The same usage with what it costs, where the model's price is known.
+    fn cost(&self, provider: &str, model: &str, usage: Usage) -> Usage {
+        let _not_known = (provider, model);
+        usage
+    }
 }
 
 /// What a model is asked.

@@ -26,8 +26,9 @@ use crate::fragment::Fragments;
 use crate::server_sent_events::EventReader;
 use crate::settings::http_client;
 use crate::{
-    ChatSettings, ImageSource, InvalidAnswer, InvalidSettings, Model, ModelFacts, ModelList, Price, Progress,
-    ProviderSettings, SafetyChecks, Turn, TurnError, TurnRequest, anthropic, chat, responses,
+    ChatSettings, ImageSource, InvalidAnswer, InvalidSettings, Key, Model, ModelFacts, ModelList, Price,
+    Progress, ProviderSettings, RelayAnswer, RelayApi, RelayError, RelayRequest, SafetyChecks, Turn,
+    TurnError, TurnRequest, Weight, anthropic, chat, relay, responses,
 };
 
 /// No answer is larger: 128 thousand tokens are about half a megabyte, and events multiply that by at most some twenty.
@@ -326,6 +327,43 @@ impl Model for Provider {
 
     fn price(&self, model: &str) -> Option<Price> {
         self.dialect.price(model)
+    }
+
+    fn relay_api(&self, _provider: &str) -> Result<RelayApi, RelayError> {
+        Ok(self.dialect.relay_api())
+    }
+
+    fn weigh(&self, provider: &str, request: &RelayRequest) -> Result<Weight, RelayError> {
+        let mut weight = relay::weigh(self.dialect.relay_api(), request)?;
+        if let Some(model) = &weight.model {
+            weight.worst = self.cost(provider, model, weight.worst);
+        }
+        Ok(weight)
+    }
+
+    async fn relay(
+        &self,
+        _provider: &str,
+        request: &RelayRequest,
+        weight: &Weight,
+    ) -> Result<RelayAnswer, RelayError> {
+        let path: Vec<&str> = request.path.split('/').filter(|part| !part.is_empty()).collect();
+        let sent = self
+            .http
+            .request(request.method.clone(), self.url(&path))
+            .headers(relay::sent_headers(&request.headers))
+            .body(weight.body());
+        let silence = self.settings.retry.silence;
+        let response = timeout(silence, sent.send())
+            .await
+            .map_err(|_| RelayError::Unreachable)?
+            .map_err(|_| RelayError::Unreachable)?;
+        let key = self.settings.key.as_ref().map(Key::bytes).unwrap_or_default();
+        Ok(RelayAnswer::new(response, key, weight.worst.input_tokens))
+    }
+
+    fn cost(&self, _provider: &str, model: &str, usage: Usage) -> Usage {
+        relay::priced(usage, self.dialect.price(model))
     }
 }
 

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use nightshift_protocol::Usage;
 
 use crate::{
-    ImageSource, Model, ModelFacts, ModelList, Price, Progress, Provider, Turn, TurnError, TurnRequest,
+    ImageSource, Model, ModelFacts, ModelList, Price, Progress, Provider, RelayAnswer, RelayApi, RelayError,
+    RelayRequest, Turn, TurnError, TurnRequest, Weight,
 };
 
 /// Providers by name. A model is named `PROVIDER/MODEL`; without a provider, the name tells whose it is.
@@ -52,6 +54,17 @@ impl Providers {
 
     fn unknown(&self, provider: &str) -> TurnError {
         TurnError::UnknownProvider { provider: provider.to_owned(), known: self.names() }
+    }
+
+    /// The provider to which calls of foreign clients are carried.
+    fn relayed(&self, name: &str) -> Result<&Provider, RelayError> {
+        match self.known.get(name) {
+            Some(Known::Ready(provider)) => Ok(provider),
+            Some(Known::WithoutKey { variable }) => {
+                Err(RelayError::MissingKey { provider: name.to_owned(), variable: variable.clone() })
+            }
+            None => Err(RelayError::UnknownProvider { provider: name.to_owned() }),
+        }
     }
 
     /// The provider of a model, and the provider's own name of the model.
@@ -119,6 +132,27 @@ impl Model for Providers {
     fn price(&self, model: &str) -> Option<Price> {
         let (provider, model) = self.of(model).ok()?;
         provider.price(model)
+    }
+
+    fn relay_api(&self, provider: &str) -> Result<RelayApi, RelayError> {
+        self.relayed(provider)?.relay_api(provider)
+    }
+
+    fn weigh(&self, provider: &str, request: &RelayRequest) -> Result<Weight, RelayError> {
+        self.relayed(provider)?.weigh(provider, request)
+    }
+
+    async fn relay(
+        &self,
+        provider: &str,
+        request: &RelayRequest,
+        weight: &Weight,
+    ) -> Result<RelayAnswer, RelayError> {
+        self.relayed(provider)?.relay(provider, request, weight).await
+    }
+
+    fn cost(&self, provider: &str, model: &str, usage: Usage) -> Usage {
+        self.relayed(provider).map_or(usage, |known| known.cost(provider, model, usage))
     }
 }
 

@@ -22,7 +22,7 @@ use crate::fragment::{Fragment, Fragments, assemble, fragments, json_of};
 use crate::openai::MAX_REQUEST_BYTES;
 use crate::settings::KeyHeader;
 use crate::tools::{in_pixels, plain};
-use crate::{ImageSource, ModelFacts, Price, TurnRequest, Unsendable, openai, price};
+use crate::{ImageSource, ModelFacts, Price, RelayApi, TurnRequest, Unsendable, openai, price};
 
 /// What is done when the provider wants a person to confirm an action on the screen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -102,6 +102,10 @@ fn cache_key(system: &str) -> String {
 
 #[async_trait]
 impl Dialect for Responses {
+    fn relay_api(&self) -> RelayApi {
+        RelayApi::OpenAi
+    }
+
     fn key_header(&self) -> KeyHeader {
         KeyHeader::Bearer
     }

@@ -1,6 +1,7 @@
 //! Whole turns over the wire, with a provider that is strict and at times unwell.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+mod relay;
 mod wire;
 
 use std::sync::Arc;

@@ -6,10 +6,10 @@ use utoipa::ToSchema;
 
 use crate::{
     ApprovalDecision, ArtifactId, CheckpointCause, CheckpointCost, CheckpointId, CommitId, ConnectionRecord,
-    DeliveryMeasure, DeliveryTarget, EnvironmentId, Evidence, FeedbackAnswer, FeedbackItem, Image, Limits,
-    Message, NetworkPhase, Plan, PreReviewFinding, PreparedPicture, PullRequestId, ResultPart, RunId,
-    RunState, SandboxId, SelfReview, StepId, StopReason, SubagentOutcome, SubagentStart, SubagentWork,
-    SuspendReason, Task, ToolCall, ToolOutcome, Usage,
+    DeliveryMeasure, DeliveryTarget, EngineAction, EngineModelCall, EnvironmentId, Evidence, FeedbackAnswer,
+    FeedbackItem, Image, Limits, Message, NetworkPhase, Plan, PreReviewFinding, PreparedPicture,
+    PullRequestId, ResultPart, RunId, RunState, SandboxId, SelfReview, StepId, StopReason, SubagentOutcome,
+    SubagentStart, SubagentWork, SuspendReason, Task, ToolCall, ToolOutcome, Usage,
 };
 
 /// One thing that happened in a run.
@@ -262,6 +262,40 @@ pub enum EventBody {
         /// What became of the commits in its own working tree, where it had one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         work: Option<SubagentWork>,
+    },
+    /// A foreign agent's session is open in the sandbox, and it is given its turn.
+    EngineStarted {
+        /// Which turn.
+        turn: u32,
+        /// The engine, by the name the task asked for.
+        engine: String,
+        /// The agent's own name and version.
+        agent: String,
+        /// Its session.
+        session: String,
+        /// Whether it goes on with what it knows of earlier turns.
+        resumed: bool,
+    },
+    /// A foreign agent wrote a message before it went on; its last one is in the turn's end.
+    EngineSaid {
+        /// Which turn.
+        turn: u32,
+        /// The words.
+        text: String,
+    },
+    /// A foreign agent began something by a tool of its own, or came to its end.
+    EngineActed {
+        /// Which turn.
+        turn: u32,
+        /// What.
+        action: EngineAction,
+    },
+    /// A foreign agent called a model through the owner, or was refused.
+    EngineCalledModel {
+        /// Which turn.
+        turn: u32,
+        /// The call.
+        call: EngineModelCall,
     },
     /// The agent says that the work is done.
     WorkFinished {
@@ -551,6 +585,10 @@ impl EventBody {
             Self::SubagentTold { .. } => "subagentTold",
             Self::SubagentStopped { .. } => "subagentStopped",
             Self::SubagentFinished { .. } => "subagentFinished",
+            Self::EngineStarted { .. } => "engineStarted",
+            Self::EngineSaid { .. } => "engineSaid",
+            Self::EngineActed { .. } => "engineActed",
+            Self::EngineCalledModel { .. } => "engineCalledModel",
             Self::WorkFinished { .. } => "workFinished",
             Self::DeliveryIntended { .. } => "deliveryIntended",
             Self::BranchReceived { .. } => "branchReceived",

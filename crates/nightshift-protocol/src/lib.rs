@@ -10,6 +10,7 @@ mod approval;
 mod checkpoint;
 mod conversation;
 mod delivery;
+mod engine;
 mod environment;
 mod error;
 mod event;
@@ -48,6 +49,7 @@ pub use delivery::{
     Approve, AskForChanges, DeliveryTarget, DiffSide, FeedbackAnswer, FeedbackItem, FeedbackSource,
     NewComment, PreReviewFinding, PreReviewKind, PreparedPicture, RemarkState, ReviewRemark,
 };
+pub use engine::{EngineAction, EngineActionKind, EngineActionStatus, EngineModelCall, STEPS_OF_ENGINE};
 pub use environment::{
     DevServer, EnvironmentCause, EnvironmentEvent, EnvironmentEventBody, EnvironmentLog, EnvironmentState,
     EnvironmentSummary, ListEnvironments, PhaseSummary, PlannedEnvironment, ReadLog, SetUpEnvironment,

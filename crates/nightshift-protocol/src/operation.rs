@@ -38,6 +38,9 @@ pub struct SubmitTask {
     /// Which commands need a person's yes; as configured if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalPolicy>,
+    /// The agent that works on it: `nightshift`, or a foreign one by its name under `[engines]`; our own if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
     /// The issue that asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issue: Option<IssueReference>,

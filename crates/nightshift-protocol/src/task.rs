@@ -33,6 +33,9 @@ pub struct Task {
     /// Which commands need a person's yes.
     #[serde(default)]
     pub approval: Approval,
+    /// The foreign agent that works on it; our own where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
     /// The issue that asked for it, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issue: Option<IssueReference>,
@@ -108,6 +111,7 @@ mod tests {
             limits: Limits::default(),
             self_review_rounds: 0,
             approval: Approval::default(),
+            engine: None,
             issue: None,
             created_at: OffsetDateTime::UNIX_EPOCH,
         }

@@ -105,6 +105,7 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
             with_subagent(&mut run, *number, |subagent| subagent.outcome = Some(outcome.clone()));
         }
         EventBody::TurnFinished { usage, .. } | EventBody::Compacted { usage, .. } => run.usage += *usage,
+        EventBody::EngineCalledModel { call, .. } => run.usage += call.usage,
         EventBody::LimitsRaised { limits } => run.task.limits = *limits,
         EventBody::StepFinished { step, content, .. } => {
             run.steps += 1;
@@ -134,6 +135,9 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
         | EventBody::ApprovalDecided { .. }
         | EventBody::SelfReviewBegun { .. }
         | EventBody::SelfReviewed { .. }
+        | EventBody::EngineStarted { .. }
+        | EventBody::EngineSaid { .. }
+        | EventBody::EngineActed { .. }
         | EventBody::SubagentSaid { .. }
         | EventBody::SubagentTold { .. }
         | EventBody::SubagentStopped { .. }

@@ -19,6 +19,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use crate::delivery;
 use crate::desk::{Desk, DeskError};
+use crate::engine::{Aside, Link};
 use crate::environment;
 use crate::images::SetUpPhase;
 use crate::network::{self, Network, NetworkPlan};
@@ -31,12 +32,14 @@ use crate::trouble;
 use crate::watching::Slot;
 
 mod checkpoints;
+mod engine;
 mod lint;
 mod room;
 mod self_review;
 mod subagents;
 
 pub(crate) use checkpoints::{Rename, cost};
+pub(crate) use engine::EngineWish;
 pub(crate) use self_review::Work;
 pub(crate) use subagents::Spawn;
 
@@ -107,8 +110,12 @@ pub(crate) struct Acts {
     network: Mutex<Option<Network>>,
     /// The commit whose lint was tried last, with or without a result.
     linted: std::sync::Mutex<Option<CommitId>>,
-    aside: mpsc::UnboundedSender<EventBody>,
-    asides: Arc<Mutex<mpsc::UnboundedReceiver<EventBody>>>,
+    aside: mpsc::UnboundedSender<Aside>,
+    asides: Arc<Mutex<mpsc::UnboundedReceiver<Aside>>>,
+    /// Held while a foreign agent's program runs.
+    alone: Arc<Mutex<()>>,
+    /// How the run stands, for a foreign agent's turn.
+    link: Link,
 }
 
 impl Acts {
@@ -127,11 +134,13 @@ impl Acts {
             linted: std::sync::Mutex::default(),
             aside,
             asides: Arc::new(Mutex::new(asides)),
+            alone: Arc::default(),
+            link: Link::default(),
         }
     }
 
     /// Events that an act has to tell before it is over.
-    pub(crate) fn asides(&self) -> Arc<Mutex<mpsc::UnboundedReceiver<EventBody>>> {
+    pub(crate) fn asides(&self) -> Arc<Mutex<mpsc::UnboundedReceiver<Aside>>> {
         Arc::clone(&self.asides)
     }
 
@@ -385,8 +394,12 @@ impl Acts {
         let desk = self.desk(sandbox).await?;
         let folder = repository::folder(desk.machine.home(), &task.repository);
         let facts = self.prompt_facts(&desk, folder, task, branch).await?;
-        let system = nightshift_agent::prompt::system(&facts);
         let mut message = nightshift_agent::prompt::first_message(&facts);
+        if task.engine.is_some() {
+            let system = nightshift_agent::prompt::engine_system(&facts);
+            return Ok(vec![EventBody::ConversationStarted { system, message }]);
+        }
+        let system = nightshift_agent::prompt::system(&facts);
         let roster = self.roster().await?;
         let whom = nightshift_agent::prompt::roster(&roster.definitions, &roster.rules);
         if let Message::User { content } = &mut message
@@ -473,7 +486,7 @@ impl Acts {
     fn tell_retry(&self, turn: u32, progress: Progress) {
         if let Progress::Retrying { reason, wait, .. } = progress {
             let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-            let _driver = self.aside.send(EventBody::TurnRetried { turn, reason, wait_ms });
+            let _driver = self.aside.send(Aside::passing(EventBody::TurnRetried { turn, reason, wait_ms }));
         }
     }
 

@@ -260,6 +260,11 @@ impl Network {
         Self { egress, record, tasks: [taking, telling] }
     }
 
+    /// The way out itself.
+    pub(crate) fn egress(&self) -> Egress {
+        self.egress.clone()
+    }
+
     /// Cuts every connection and writes down what was not yet.
     pub(crate) async fn close(self) {
         self.tasks.iter().for_each(AbortHandle::abort);

@@ -17,12 +17,14 @@ use crate::transition::Stage;
 
 mod approvals;
 mod checkpoints;
+mod engine;
 mod self_review;
 pub(crate) mod subagents;
 
 pub use approvals::Approvals;
 pub use checkpoints::RunCheckpoints;
 pub(crate) use checkpoints::road_to;
+pub use engine::EngineProgress;
 pub use self_review::SelfReviews;
 pub(crate) use subagents::Ended;
 pub use subagents::Subagents;
@@ -73,6 +75,8 @@ pub struct RunProgress {
     pub self_reviews: SelfReviews,
     /// The subagents its agent started.
     pub subagents: Subagents,
+    /// The foreign agent that works on it, if one does.
+    pub engine: EngineProgress,
     /// How far its delivery is.
     pub delivery: DeliveryProgress,
     /// The newest pictures of its screen, oldest first.
@@ -352,6 +356,7 @@ impl RunProgress {
             approvals: Approvals::default(),
             self_reviews: SelfReviews::default(),
             subagents: Subagents::default(),
+            engine: EngineProgress::default(),
             delivery: DeliveryProgress::of(task),
             screenshots: VecDeque::new(),
             turns: 0,
@@ -374,7 +379,10 @@ impl RunProgress {
         self.count_time(event);
         self.apply_to_checkpoints(event);
         self.delivery.apply(&event.body);
-        if !self.apply_to_subagents(&event.body) && !self.apply_to_self_review(&event.body) {
+        if !self.apply_to_subagents(&event.body)
+            && !self.apply_to_engine(&event.body)
+            && !self.apply_to_self_review(&event.body)
+        {
             self.apply_to_agent(&event.body);
         }
         self.balance();
@@ -480,6 +488,10 @@ impl RunProgress {
             | EventBody::SelfReviewBegun { .. }
             | EventBody::SelfReviewed { .. }
             | EventBody::SubagentStarted { .. }
+            | EventBody::EngineStarted { .. }
+            | EventBody::EngineSaid { .. }
+            | EventBody::EngineActed { .. }
+            | EventBody::EngineCalledModel { .. }
             | EventBody::SubagentSaid { .. }
             | EventBody::SubagentTold { .. }
             | EventBody::SubagentStopped { .. }

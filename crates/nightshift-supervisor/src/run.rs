@@ -34,6 +34,7 @@ use crate::trouble;
 
 mod checkpoints;
 mod deliveries;
+mod engine;
 mod people;
 mod redaction;
 mod refusals;
@@ -287,9 +288,7 @@ impl Driver {
         let outcome = loop {
             tokio::select! {
                 biased;
-                Some(aside) = asides.recv() => {
-                    self.append(vec![aside]).await?;
-                }
+                Some(aside) = asides.recv() => self.take_aside(aside).await?,
                 ended = self.beside.ended() => {
                     if self.take_beside(ended).await? == Flow::Interrupted {
                         break None;
@@ -297,7 +296,7 @@ impl Driver {
                 }
                 Some(ended) = task.join_next() => {
                     while let Ok(aside) = asides.try_recv() {
-                        self.append(vec![aside]).await?;
+                        self.take_aside(aside).await?;
                     }
                     break Some(ended.unwrap_or_else(|error| {
                         Err(Trouble::Pause(trouble::internal("something that the run did ended", &error)))
@@ -318,6 +317,9 @@ impl Driver {
         };
         // Nothing of it is done any more when something else begins.
         task.shutdown().await;
+        if outcome.is_none() {
+            self.settle_asides(&mut asides).await?;
+        }
         Ok(outcome)
     }
 
@@ -393,6 +395,9 @@ impl Driver {
             Action::AskModel { turn, intention } => {
                 if intention == Intention::New {
                     self.append(vec![EventBody::TurnRequested { turn }]).await?;
+                }
+                if self.progress.is_engine_s_turn(turn) {
+                    return Ok(Some(self.engine_turn(turn)));
                 }
                 let request = acts.turn_request(&self.progress, turn);
                 Some(Box::pin(async move { acts.ask_model(turn, request).await }))
@@ -694,6 +699,7 @@ impl Driver {
             self.progress.apply(&Event { position: 0, run, seq, at, body: body.clone() });
             self.unwritten.push(body);
         }
+        self.tell_engine();
     }
 
     /// Takes note of events and writes all that is not written yet.

@@ -1,10 +1,11 @@
 //! What all runs of an owner share.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use nightshift_engine::Engine;
 use nightshift_forge::{Forge, Git};
 use nightshift_model::Model;
 use nightshift_protocol::{Approval, Clock, Entropy, EnvironmentId, Limits, Live, RunId};
@@ -84,6 +85,8 @@ pub struct SupervisorSettings {
     pub approval: Approval,
     /// Rules which agent is for what, in every repository; they come before a repository's own.
     pub routing: Vec<String>,
+    /// The foreign agents that may work on tasks, by name.
+    pub engines: BTreeMap<String, Engine>,
     /// How work is delivered.
     pub delivery: DeliverySettings,
 }

@@ -249,6 +249,8 @@ impl Supervisor {
             return Err(uncommitted(&checkout));
         }
         // What is wrong here is told before a service is asked.
+        let engine =
+            crate::engine::chosen(&self.shared.settings.engines, self.shared.model.as_ref(), request.engine)?;
         self.check_model(&model).await?;
         // The usual limit is no wish of a person's, and stands for nothing where there is no price.
         let in_money = request.limits.cost_microdollars != Limits::default().cost_microdollars;
@@ -272,6 +274,7 @@ impl Supervisor {
             limits: request.limits,
             self_review_rounds,
             approval: self.shared.settings.approval.of(request.approval),
+            engine,
             issue: request.issue,
             created_at: now,
         };

@@ -6,3 +6,6 @@
 pub mod github;
 pub mod host_sandbox;
 pub mod scripted_model;
+
+/// A foreign agent for Python that plays a script over the Agent Client Protocol and polices its client.
+pub const SCRIPTED_AGENT: &str = include_str!("scripted_agent.py");

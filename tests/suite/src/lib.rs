@@ -10,12 +10,14 @@
 
 pub mod site;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nightshift_api::Api;
+use nightshift_engine::Engine;
 use nightshift_forge::github::GitHub;
 use nightshift_forge::{Forge, Git};
 use nightshift_model::{ChatSettings, Key, Provider, ProviderSettings, Providers, RetryPolicy, SafetyChecks};
@@ -333,12 +335,25 @@ impl Owner {
                 scratch: folder.join("data/scratch"),
                 approval: nightshift_protocol::Approval::default(),
                 routing: Vec::new(),
+                engines: engines(folder),
                 delivery,
             },
             std::env::var_os("PATH"),
         );
         Self { api: Api::new(supervisor.clone(), store.clone(), forge), supervisor, store }
     }
+}
+
+/// The built-in engines and `scripted`, which plays `agent.json` in the folder of the bench.
+fn engines(folder: &Path) -> BTreeMap<String, Engine> {
+    let program = folder.join("scripted_agent.py");
+    std::fs::write(&program, nightshift_testing::SCRIPTED_AGENT).unwrap();
+    let mut engines = nightshift_engine::built_in();
+    let claude = engines["claude-code"].clone();
+    let at = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let args = vec![at("scripted_agent.py"), at("agent.json"), at("breaches")];
+    engines.insert("scripted".to_owned(), Engine { command: "/usr/bin/python3".to_owned(), args, ..claude });
+    engines
 }
 
 /// A folder with a short name, because sockets live below it.
@@ -393,6 +408,7 @@ pub fn task(description: &str, repository: &Path) -> SubmitTask {
         limits: Limits::default(),
         self_review_rounds: Some(0),
         approval: None,
+        engine: None,
         issue: None,
         criteria: Vec::new(),
         uncommitted: Uncommitted::Refuse,

@@ -1,6 +1,7 @@
 //! Runs from the task to the pull request and the merge, in sandboxes of this host.
 
 mod approvals;
+mod engines;
 mod self_reviews;
 mod subagents;
 

@@ -1458,6 +1458,55 @@ export type components = {
             /** @description Each check, in the order a person should mend them. */
             readonly checks: readonly components["schemas"]["Check"][];
         };
+        /** @description What a foreign agent does by a tool of its own, as it tells it. */
+        readonly EngineAction: {
+            /** @description The beginning of what it led to, at most 2,000 characters. */
+            readonly detail?: string | null;
+            /** @description The files it is about; at most 20. */
+            readonly files?: readonly string[];
+            /** @description Of what kind it is. */
+            readonly kind: components["schemas"]["EngineActionKind"];
+            /**
+             * Format: int32
+             * @description Its number within the turn, from 1. The same number tells later what became of it.
+             */
+            readonly number: number;
+            /** @description How far it is. */
+            readonly status: components["schemas"]["EngineActionStatus"];
+            /** @description What it is, in the agent's words; at most 300 characters. */
+            readonly title: string;
+        };
+        /**
+         * @description Kinds of what a foreign agent does, as the Agent Client Protocol has them.
+         * @enum {string}
+         */
+        readonly EngineActionKind: "read" | "edit" | "delete" | "move" | "search" | "execute" | "think" | "fetch" | "other";
+        /**
+         * @description How far something is that a foreign agent does.
+         * @enum {string}
+         */
+        readonly EngineActionStatus: "begun" | "done" | "failed";
+        /** @description A model call that a foreign agent made through the owner. */
+        readonly EngineModelCall: {
+            /** @description The model, as the answer names it, or else the request. */
+            readonly model: string;
+            /** @description The provider. */
+            readonly provider: string;
+            /** @description Why it was not made, if it was not. */
+            readonly refused?: string | null;
+            /**
+             * Format: int32
+             * @description The HTTP status of the answer; `None` when there was none.
+             */
+            readonly status?: number | null;
+            /**
+             * Format: int64
+             * @description How long it took, in milliseconds.
+             */
+            readonly tookMs: number;
+            /** @description What it used. */
+            readonly usage: components["schemas"]["Usage"];
+        };
         /**
          * @description Why an environment is made.
          * @enum {string}
@@ -1821,6 +1870,52 @@ export type components = {
             /** @enum {string} */
             readonly type: "subagentFinished";
             readonly work?: components["schemas"]["SubagentWork"] | null;
+        } | {
+            /** @description The agent's own name and version. */
+            readonly agent: string;
+            /** @description The engine, by the name the task asked for. */
+            readonly engine: string;
+            /** @description Whether it goes on with what it knows of earlier turns. */
+            readonly resumed: boolean;
+            /** @description Its session. */
+            readonly session: string;
+            /**
+             * Format: int32
+             * @description Which turn.
+             */
+            readonly turn: number;
+            /** @enum {string} */
+            readonly type: "engineStarted";
+        } | {
+            /** @description The words. */
+            readonly text: string;
+            /**
+             * Format: int32
+             * @description Which turn.
+             */
+            readonly turn: number;
+            /** @enum {string} */
+            readonly type: "engineSaid";
+        } | {
+            /** @description What. */
+            readonly action: components["schemas"]["EngineAction"];
+            /**
+             * Format: int32
+             * @description Which turn.
+             */
+            readonly turn: number;
+            /** @enum {string} */
+            readonly type: "engineActed";
+        } | {
+            /** @description The call. */
+            readonly call: components["schemas"]["EngineModelCall"];
+            /**
+             * Format: int32
+             * @description Which turn.
+             */
+            readonly turn: number;
+            /** @enum {string} */
+            readonly type: "engineCalledModel";
         } | {
             /** @description What could not be verified, possibly empty. */
             readonly notVerified: string;
@@ -3670,6 +3765,8 @@ export type components = {
             readonly criteria?: readonly string[];
             /** @description What is to be done. */
             readonly description: string;
+            /** @description The agent that works on it: `nightshift`, or a foreign one by its name under `[engines]`; our own if absent. */
+            readonly engine?: string | null;
             readonly issue?: components["schemas"]["IssueReference"] | null;
             /** @description What the task may use. */
             readonly limits?: components["schemas"]["Limits"];
@@ -3741,6 +3838,8 @@ export type components = {
             readonly criteria?: readonly string[];
             /** @description The description, in the person's words. */
             readonly description: string;
+            /** @description The foreign agent that works on it; our own where there is none. */
+            readonly engine?: string | null;
             /** @description Its id. */
             readonly id: components["schemas"]["TaskId"];
             readonly issue?: components["schemas"]["IssueReference"] | null;
@@ -4077,6 +4176,10 @@ export type DeliveryTarget = components['schemas']['DeliveryTarget'];
 export type DevServer = components['schemas']['DevServer'];
 export type DiffSide = components['schemas']['DiffSide'];
 export type DoctorReport = components['schemas']['DoctorReport'];
+export type EngineAction = components['schemas']['EngineAction'];
+export type EngineActionKind = components['schemas']['EngineActionKind'];
+export type EngineActionStatus = components['schemas']['EngineActionStatus'];
+export type EngineModelCall = components['schemas']['EngineModelCall'];
 export type EnvironmentCause = components['schemas']['EnvironmentCause'];
 export type EnvironmentId = components['schemas']['EnvironmentId'];
 export type EnvironmentLog = components['schemas']['EnvironmentLog'];

@@ -13,6 +13,7 @@ export type ErrorCode = Schemas['ErrorCode'];
 export type RunEvent = Schemas['Event'];
 export type Evidence = Schemas['Evidence'];
 export type DecideApproval = Schemas['DecideApproval'];
+export type EngineActionKind = Schemas['EngineActionKind'];
 export type SelfReview = Schemas['SelfReview'];
 export type CriterionVerdict = Schemas['CriterionVerdict'];
 export type ForkReply = Schemas['ForkReply'];

@@ -1,6 +1,6 @@
 // A run as its events tell it: the fold behind the Run place. It never asks the owner, never reads the clock.
 
-import type { Evidence, Image, IntendedWrite, Plan, RunEvent, RunState, SelfReview, Task, Usage } from '@/backend/types';
+import type { EngineActionKind, Evidence, Image, IntendedWrite, Plan, RunEvent, RunState, SelfReview, Task, Usage } from '@/backend/types';
 import { timeOfDay } from '@/text/format';
 import { outcomeTone, outcomeWords } from './self-review';
 import { type Point, type StepKind, wordsOf } from './step';
@@ -131,6 +131,30 @@ const TURNS_OF_SUBAGENT = 10_000;
 function whose(story: Story, turn: number): string | null {
   const number = Math.floor(turn / TURNS_OF_SUBAGENT);
   return number === 0 ? null : (story.subagents.get(number) ?? `subagent ${number}`);
+}
+
+/** What a foreign agent does by a tool of its own. */
+function engineVerb(kind: EngineActionKind): string {
+  switch (kind) {
+    case 'read':
+      return 'Reads';
+    case 'edit':
+      return 'Edits';
+    case 'delete':
+      return 'Removes';
+    case 'move':
+      return 'Moves';
+    case 'search':
+      return 'Searches:';
+    case 'execute':
+      return 'Runs';
+    case 'think':
+      return 'Thinks:';
+    case 'fetch':
+      return 'Fetches';
+    case 'other':
+      return 'Does:';
+  }
 }
 
 /** What became of an event: taken, known already, or too early because one before it is missing. */
@@ -289,6 +313,23 @@ export function tell(story: Story, event: RunEvent): Told {
       const { number, name, title, background, rule } = event.subagent;
       story.subagents.set(number, name);
       note(`${name} works${background ? ' beside the agent' : ''}: ${title}${rule == null ? '' : ` (rule: ${rule})`}`, 'lamp');
+      break;
+    }
+    case 'engineStarted':
+      note(`${event.agent} ${event.resumed ? 'goes on' : 'begins'} (${event.engine})`, 'lamp');
+      break;
+    case 'engineSaid':
+      say('agent', event.text);
+      break;
+    case 'engineActed':
+      if (event.action.status === 'begun') note(`${engineVerb(event.action.kind)} ${event.action.title}`);
+      if (event.action.status === 'failed') note(`Failed: ${event.action.title}${event.action.detail == null ? '' : `: ${event.action.detail}`}`, 'bad');
+      break;
+    case 'engineCalledModel': {
+      const { refused, status, model, usage } = event.call;
+      if (refused != null) note(`A call of ${model} was not made: ${refused}`, 'bad');
+      else if (status == null || status < 200 || status > 299) note(`${model} ${status == null ? 'gave no answer' : `answered with status ${status}`}`, 'bad');
+      else story.turns.push({ seq, at, turn: event.turn, usage, model });
       break;
     }
     case 'subagentSaid':

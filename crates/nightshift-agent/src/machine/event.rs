@@ -1,8 +1,8 @@
 //! What goes into an agent's machine, and what it wants done.
 
 use nightshift_protocol::{
-    CriterionVerdict, FeedbackAnswer, Limits, Message, PauseReason, ResultPart, StepId, StopReason, ToolCall,
-    ToolOutcome, Usage, UserError,
+    CriterionVerdict, FeedbackAnswer, Limits, Message, PauseReason, Plan, ResultPart, StepId, StopReason,
+    ToolCall, ToolOutcome, Usage, UserError,
 };
 
 use crate::budget::Spending;
@@ -117,6 +117,29 @@ pub enum AgentEvent {
     Told {
         /// The words.
         text: String,
+    },
+    /// A foreign agent that works in the machine's place used a tool, within the machine's turn.
+    Witnessed {
+        /// Which step.
+        step: StepId,
+        /// The call.
+        call: ToolCall,
+        /// Whether it went well.
+        outcome: ToolOutcome,
+        /// What it led to.
+        content: Vec<ResultPart>,
+        /// The exit status, where a command ended.
+        exit_code: Option<i32>,
+    },
+    /// A foreign agent that works in the machine's place has this plan.
+    Planned {
+        /// The plan.
+        plan: Plan,
+    },
+    /// A foreign agent that works in the machine's place called a model.
+    Spent {
+        /// What the call used.
+        usage: Usage,
     },
     /// Who started the machine wants it to end.
     Stopped {

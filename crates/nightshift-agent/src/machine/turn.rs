@@ -48,6 +48,14 @@ enum Awaited {
     Accepted(Ending),
 }
 
+/// What a foreign agent's call is.
+pub(super) enum Foreseen {
+    Run(ToolRequest),
+    Refused(String),
+    /// It ends the turn.
+    Ends,
+}
+
 /// What the calls so far mean for the rest.
 #[derive(Debug, Clone, PartialEq)]
 enum Fate {
@@ -233,6 +241,15 @@ impl AgentMachine {
             ),
             Err(error) => Awaited::Refused(error.to_string()),
             Ok(input) => self.decide_input(input),
+        }
+    }
+
+    pub(super) fn foreseen(&self, input: ToolInput) -> Foreseen {
+        match self.decide_input(input) {
+            Awaited::Run(request) => Foreseen::Run(request),
+            Awaited::Refused(why) => Foreseen::Refused(why),
+            Awaited::NotExecuted(why) => Foreseen::Refused(why.to_owned()),
+            Awaited::Question(_) | Awaited::PersonAnswered(_) | Awaited::Accepted(_) => Foreseen::Ends,
         }
     }
 

@@ -31,6 +31,20 @@ pub fn tool_definitions((width, height): (u32, u32)) -> Vec<ToolDefinition> {
     ]
 }
 
+/// The tools that a foreign agent has beside its own, likewise: what backs evidence, and what ends the work.
+pub fn engine_definitions((width, height): (u32, u32)) -> Vec<ToolDefinition> {
+    vec![
+        shell(),
+        shell_output(),
+        shell_stop(),
+        computer(width, height),
+        browser(),
+        evidence(),
+        ask(),
+        finish(),
+    ]
+}
+
 /// The tools of a critic, likewise.
 pub(crate) fn critic_definitions((width, height): (u32, u32)) -> Vec<ToolDefinition> {
     let verdict = function(super::VERDICT, verdict::DESCRIPTION, verdict::schema());

@@ -172,6 +172,7 @@ fn a_task_in_this_folder_needs_no_flag() {
         repo,
         base,
         model,
+        engine,
         limits,
         leave_out_uncommitted,
         background,
@@ -183,7 +184,16 @@ fn a_task_in_this_folder_needs_no_flag() {
     assert_eq!((description.as_str(), repo.as_str(), base, model), ("Fix it", ".", None, None));
     assert_eq!((limits.budget, limits.turns, limits.tokens, limits.minutes), (None, None, None, None));
     assert!(!(leave_out_uncommitted || background || result_json));
-    assert_eq!((criteria, self_review, approval), (Vec::<String>::new(), None, None));
+    assert_eq!((criteria, self_review, approval, engine), (Vec::<String>::new(), None, None, None));
+}
+
+#[test]
+fn another_agent_is_named_and_whether_there_is_one_is_the_owner_s_business() {
+    let Command::Exec { engine, .. } = parsed(&["exec", "x", "--engine", "claude-code"]).unwrap() else {
+        unreachable!()
+    };
+    assert_eq!(engine.as_deref(), Some("claude-code"));
+    assert_eq!(refused(&["exec", "x", "--engine"]), ErrorKind::InvalidValue);
 }
 
 #[test]

@@ -57,6 +57,7 @@ fn a_task_needs_a_description_and_a_repository_and_nothing_else() {
         limits: Limits::default(),
         self_review_rounds: None,
         approval: None,
+        engine: None,
         issue: None,
         criteria: Vec::new(),
         uncommitted: Uncommitted::Refuse,

@@ -22,6 +22,7 @@ pub(crate) fn submitted(task: u32, repository: &str) -> EventBody {
         limits: Limits::default(),
         self_review_rounds: 0,
         approval: Approval::default(),
+        engine: None,
         issue: None,
         criteria: Vec::new(),
         created_at: at(0),

@@ -182,6 +182,10 @@ impl RunProgress {
             | EventBody::SelfReviewBegun { .. }
             | EventBody::SelfReviewed { .. }
             | EventBody::SubagentStarted { .. }
+            | EventBody::EngineStarted { .. }
+            | EventBody::EngineSaid { .. }
+            | EventBody::EngineActed { .. }
+            | EventBody::EngineCalledModel { .. }
             | EventBody::SubagentSaid { .. }
             | EventBody::SubagentTold { .. }
             | EventBody::SubagentStopped { .. }

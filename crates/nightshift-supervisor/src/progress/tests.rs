@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 
-fn task() -> Task {
+pub(super) fn task() -> Task {
     Task {
         id: "task-0000000000".parse().unwrap(),
         description: "Greet".to_owned(),
@@ -17,6 +17,7 @@ fn task() -> Task {
         limits: Limits::default(),
         self_review_rounds: 0,
         approval: Approval::default(),
+        engine: None,
         issue: None,
         criteria: Vec::new(),
         created_at: OffsetDateTime::UNIX_EPOCH,

@@ -25,6 +25,7 @@ fn run(number: u32, state: RunState) -> RunSummary {
             limits: Limits::default(),
             self_review_rounds: 0,
             approval: Approval::default(),
+            engine: None,
             issue: None,
             created_at: NOW,
         },

@@ -63,6 +63,12 @@ pub(super) fn redacted(mut body: EventBody, redactor: &Redactor) -> EventBody {
             }
         }
         EventBody::SubagentSaid { text, .. } | EventBody::SubagentTold { text, .. } => clean(text),
+        EventBody::EngineSaid { text, .. } => clean(text),
+        EventBody::EngineActed { action, .. } => {
+            clean(&mut action.title);
+            action.files.iter_mut().for_each(clean);
+            action.detail.iter_mut().for_each(clean);
+        }
         EventBody::FeedbackReceived { items, .. } => clean_items(items),
         EventBody::FeedbackNoted { item } => clean_items(std::slice::from_mut(item)),
         EventBody::FeedbackAnswered { answers } => {

@@ -160,7 +160,7 @@ impl Driver {
         loop {
             tokio::select! {
                 biased;
-                Some(aside) = asides.recv() => self.append(vec![aside]).await?,
+                Some(aside) = asides.recv() => self.take_aside(aside).await?,
                 ended = self.beside.ended() => {
                     self.take_beside(ended).await?;
                 }

@@ -232,6 +232,11 @@ fn carried(body: &EventBody) -> Option<EventBody> {
             let (turn, summary, model) = (*turn, summary.clone(), model.clone());
             Some(EventBody::Compacted { turn, summary, usage, model })
         }
+        EventBody::EngineCalledModel { turn, call } => {
+            let mut call = call.clone();
+            call.usage.cost_microdollars = 0;
+            Some(EventBody::EngineCalledModel { turn: *turn, call })
+        }
         EventBody::RepositoryImported { .. }
         | EventBody::ConversationStarted { .. }
         | EventBody::TurnRequested { .. }
@@ -248,6 +253,9 @@ fn carried(body: &EventBody) -> Option<EventBody> {
         | EventBody::SelfReviewBegun { .. }
         | EventBody::SelfReviewed { .. }
         | EventBody::SubagentStarted { .. }
+        | EventBody::EngineStarted { .. }
+        | EventBody::EngineSaid { .. }
+        | EventBody::EngineActed { .. }
         | EventBody::SubagentSaid { .. }
         | EventBody::SubagentTold { .. }
         | EventBody::SubagentStopped { .. }

@@ -190,6 +190,7 @@ impl Supervisor {
                 repository: named.to_owned(),
                 base_branch: None,
                 model: None,
+                engine: None,
                 limits: self.shared.settings.limits,
                 self_review_rounds: None,
                 approval: None,

@@ -1,0 +1,167 @@
+//! Which agents there are, and how one is started.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// A foreign agent that speaks the Agent Client Protocol, as `[engines.NAME]` has it.
+///
+/// In `args` and in the values of `env`, `{url}` is where the provider's API is in the sandbox, `{pass}` what a program has
+/// to show there instead of a key, and `{model}` the model of the task, where it is one of that provider.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub struct Engine {
+    /// The program, as it is found in the sandbox.
+    pub command: String,
+    /// Its arguments.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// Variables of its environment. No secrets: all of it is in the sandbox.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// The provider whose models it uses.
+    pub provider: String,
+    /// The step for `.nightshift/environment.toml` that puts it into the sandbox.
+    #[serde(default)]
+    pub install: String,
+}
+
+/// What is filled into an engine's arguments and variables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Launch<'a> {
+    /// Where the provider's API is in the sandbox.
+    pub url: &'a str,
+    /// What has to be shown there.
+    pub pass: &'a str,
+    /// The model, where one of the provider was asked for.
+    pub model: Option<&'a str>,
+}
+
+/// Why an engine of a configuration cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidEngine {
+    /// The name of our own engine, or no name.
+    #[error("an engine's name has 1 to 40 small letters, digits and dashes, and is not {OWN}")]
+    Name,
+    /// There is no program.
+    #[error("the engine {name} has no command")]
+    NoCommand {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// The name of the engine that needs no other program.
+const OWN: &str = "nightshift";
+
+/// Checks the name of an engine.
+///
+/// # Errors
+///
+/// [`InvalidEngine::Name`].
+pub fn check_name(name: &str) -> Result<(), InvalidEngine> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let fits = (1..=40).contains(&name.len()) && name.bytes().all(plain) && name != OWN;
+    fits.then_some(()).ok_or(InvalidEngine::Name)
+}
+
+impl Engine {
+    /// The engine's command line for a turn. An argument or variable that asks for a model which was not chosen is left out.
+    pub fn argv(&self, launch: Launch<'_>) -> Vec<String> {
+        let args = self.args.iter().filter_map(|arg| filled(arg, launch));
+        std::iter::once(self.command.clone()).chain(args).collect()
+    }
+
+    /// The variables of its environment, likewise.
+    pub fn variables(&self, launch: Launch<'_>) -> Vec<(String, String)> {
+        self.env.iter().filter_map(|(name, value)| Some((name.clone(), filled(value, launch)?))).collect()
+    }
+}
+
+fn filled(text: &str, Launch { url, pass, model }: Launch<'_>) -> Option<String> {
+    if text.contains("{model}") && model.is_none() {
+        return None;
+    }
+    Some(text.replace("{url}", url).replace("{pass}", pass).replace("{model}", model.unwrap_or_default()))
+}
+
+/// The engines that are there without being configured.
+///
+/// Packages and variables are those of npm as of November 2026: `@agentclientprotocol/claude-agent-acp` with Claude Code in
+/// it, `@agentclientprotocol/codex-acp` with Codex, and Gemini CLI, which has no provider of ours and so has to be
+/// configured.
+pub fn built_in() -> BTreeMap<String, Engine> {
+    let engine = |command: &str, env: &[(&str, &str)], provider: &str, install: &str| Engine {
+        command: command.to_owned(),
+        args: Vec::new(),
+        env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        provider: provider.to_owned(),
+        install: install.to_owned(),
+    };
+    let claude = engine(
+        "claude-agent-acp",
+        &[
+            ("ANTHROPIC_BASE_URL", "{url}"),
+            ("ANTHROPIC_API_KEY", "{pass}"),
+            ("ANTHROPIC_MODEL", "{model}"),
+            ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+            ("DISABLE_AUTOUPDATER", "1"),
+        ],
+        "anthropic",
+        "sudo npm install --global @agentclientprotocol/claude-agent-acp",
+    );
+    let codex = engine(
+        "codex-acp",
+        &[("OPENAI_BASE_URL", "{url}/v1"), ("OPENAI_API_KEY", "{pass}"), ("CODEX_API_KEY", "{pass}")],
+        "openai",
+        "sudo npm install --global @agentclientprotocol/codex-acp",
+    );
+    [("claude-code", claude), ("codex", codex)].map(|(name, engine)| (name.to_owned(), engine)).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAUNCH: Launch<'_> =
+        Launch { url: "http://127.0.0.1:3128/anthropic", pass: "pass-1", model: Some("claude-opus-5-5") };
+
+    #[test]
+    fn a_built_in_engine_is_started_with_the_gateway_for_its_provider() {
+        let variables = built_in()["claude-code"].variables(LAUNCH);
+        let expected = [
+            ("ANTHROPIC_API_KEY", "pass-1"),
+            ("ANTHROPIC_BASE_URL", "http://127.0.0.1:3128/anthropic"),
+            ("ANTHROPIC_MODEL", "claude-opus-5-5"),
+            ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+            ("DISABLE_AUTOUPDATER", "1"),
+        ];
+        assert_eq!(variables, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(built_in()["claude-code"].argv(LAUNCH), ["claude-agent-acp"]);
+    }
+
+    #[test]
+    fn a_model_that_was_not_chosen_leaves_its_variable_and_argument_out() {
+        let mut engine = built_in()["claude-code"].clone();
+        engine.args = vec!["--model={model}".to_owned(), "--acp".to_owned()];
+        let launch = Launch { model: None, ..LAUNCH };
+        assert_eq!(engine.argv(launch), ["claude-agent-acp", "--acp"]);
+        assert!(engine.variables(launch).iter().all(|(name, _)| name != "ANTHROPIC_MODEL"));
+    }
+
+    #[test]
+    fn names_are_plain_and_our_own_engine_s_name_is_taken() {
+        assert_eq!(check_name("claude-code"), Ok(()));
+        for odd in ["", "nightshift", "Claude", "a b", "../x", &"x".repeat(41)] {
+            assert_eq!(check_name(odd), Err(InvalidEngine::Name), "{odd}");
+        }
+    }
+
+    #[test]
+    fn every_built_in_engine_has_a_good_name_and_says_how_it_is_installed() {
+        for (name, engine) in built_in() {
+            assert_eq!(check_name(&name), Ok(()));
+            assert!(engine.install.starts_with("sudo npm install --global "), "{name}");
+        }
+    }
+}

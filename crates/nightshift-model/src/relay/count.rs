@@ -1,0 +1,159 @@
+//! What a relayed call used, read from its answer on the way. It reads what it understands and is never in the way of the
+//! rest.
+
+use nightshift_protocol::Usage;
+use serde_json::Value;
+
+use crate::dialect::tokens;
+use crate::server_sent_events::EventReader;
+
+/// The longest event, or answer in one piece, that is looked into, in bytes.
+const LONGEST: usize = 4 * 1024 * 1024;
+
+/// Bytes of an answer for one token of it, where the provider does not count: a stream wraps each in some hundred.
+const BYTES_A_TOKEN: u64 = 4;
+
+/// Reads figures from an answer.
+#[derive(Debug)]
+pub(crate) struct Counter {
+    form: Form,
+    /// Tokens of the request, estimated.
+    estimate: u64,
+    bytes: u64,
+    usage: Option<Usage>,
+    model: Option<String>,
+}
+
+#[derive(Debug)]
+enum Form {
+    Events(EventReader),
+    Whole(Vec<u8>),
+    /// Too long to look into.
+    Unread,
+}
+
+impl Counter {
+    pub(crate) fn new(streams: bool, estimate: u64) -> Self {
+        let form = if streams { Form::Events(EventReader::new(LONGEST)) } else { Form::Whole(Vec::new()) };
+        Self { form, estimate, bytes: 0, usage: None, model: None }
+    }
+
+    pub(crate) fn take(&mut self, bytes: &[u8]) {
+        self.bytes = self.bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        match &mut self.form {
+            Form::Events(events) => {
+                if events.push(bytes).is_err() {
+                    self.form = Form::Unread;
+                    return;
+                }
+                let mut read = Vec::new();
+                while let Some(event) = events.next() {
+                    read.extend(serde_json::from_str::<Value>(&event.data));
+                }
+                read.iter().for_each(|event| self.read(event));
+            }
+            Form::Whole(whole) if whole.len() + bytes.len() <= LONGEST => whole.extend_from_slice(bytes),
+            Form::Whole(_) => self.form = Form::Unread,
+            Form::Unread => {}
+        }
+    }
+
+    /// What it used so far, and the model's name where it was told.
+    pub(crate) fn counted(&self) -> (Usage, Option<String>) {
+        let mut whole = Self { form: Form::Unread, usage: self.usage, model: self.model.clone(), ..*self };
+        if let Form::Whole(bytes) = &self.form
+            && let Ok(answer) = serde_json::from_slice::<Value>(bytes)
+        {
+            whole.read(&answer);
+        }
+        let estimated = Usage {
+            input_tokens: self.estimate,
+            output_tokens: self.bytes / BYTES_A_TOKEN,
+            ..Usage::default()
+        };
+        (whole.usage.unwrap_or(estimated), whole.model)
+    }
+
+    /// Figures are totals of the whole answer, and are left out where they have not changed.
+    fn read(&mut self, value: &Value) {
+        for part in [Some(value), value.get("message"), value.get("response")].into_iter().flatten() {
+            if let Some(model) = part.get("model").and_then(Value::as_str) {
+                self.model = Some(model.chars().take(200).collect());
+            }
+            let Some(figures) = part.get("usage").filter(|usage| usage.is_object()) else { continue };
+            let usage = self.usage.get_or_insert_default();
+            let figure = |path: &str| tokens(Some(figures), path);
+            let set = |into: &mut u64, tokens: Option<u64>| *into = tokens.unwrap_or(*into);
+            // OpenAI counts what was cached into what was read, Anthropic beside it.
+            let cached = figure("/input_tokens_details/cached_tokens")
+                .or_else(|| figure("/prompt_tokens_details/cached_tokens"));
+            set(&mut usage.cache_read_tokens, figure("/cache_read_input_tokens").or(cached));
+            set(&mut usage.cache_write_tokens, figure("/cache_creation_input_tokens"));
+            let read = figure("/input_tokens").or_else(|| figure("/prompt_tokens"));
+            set(&mut usage.input_tokens, read.map(|read| read.saturating_sub(cached.unwrap_or(0))));
+            set(&mut usage.output_tokens, figure("/output_tokens").or_else(|| figure("/completion_tokens")));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(streams: bool, answer: &str) -> (Usage, Option<String>) {
+        let mut counter = Counter::new(streams, 700);
+        for byte in answer.as_bytes().chunks(7) {
+            counter.take(byte);
+        }
+        counter.counted()
+    }
+
+    fn usage(input: u64, cache_read: u64, cache_write: u64, output: u64) -> Usage {
+        Usage {
+            input_tokens: input,
+            cache_read_tokens: cache_read,
+            cache_write_tokens: cache_write,
+            output_tokens: output,
+            cost_microdollars: 0,
+        }
+    }
+
+    #[test]
+    fn a_stream_of_messages_is_counted_by_its_newest_figures() {
+        let stream = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"model\":\"claude-haiku-5-5\",\
+            \"usage\":{\"input_tokens\":5,\"cache_read_input_tokens\":40,\"cache_creation_input_tokens\":2,\"output_tokens\":1}}}\n\n\
+            data: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":33}}\n\n";
+        assert_eq!(counted(true, stream), (usage(5, 40, 2, 33), Some("claude-haiku-5-5".to_owned())));
+    }
+
+    #[test]
+    fn answers_of_both_apis_of_openai_are_counted_and_what_was_cached_is_counted_once() {
+        let stream = "data: {\"type\":\"response.completed\",\"response\":{\"model\":\"gpt-6.1-sol\",\"usage\":{\"input_tokens\":100,\
+            \"input_tokens_details\":{\"cached_tokens\":60},\"output_tokens\":9}}}\n\n";
+        assert_eq!(counted(true, stream), (usage(40, 60, 0, 9), Some("gpt-6.1-sol".to_owned())));
+        let whole = r#"{"model":"qwen","usage":{"prompt_tokens":10,"completion_tokens":4}}"#;
+        assert_eq!(counted(false, whole), (usage(10, 0, 0, 4), Some("qwen".to_owned())));
+    }
+
+    #[test]
+    fn an_answer_that_does_not_count_is_estimated_and_never_free() {
+        let (used, model) = counted(false, &"x".repeat(400));
+        assert_eq!((used, model), (usage(700, 0, 0, 100), None));
+        assert_eq!(counted(true, "data: [DONE]\n\n").0.input_tokens, 700);
+    }
+
+    #[test]
+    fn figures_that_are_no_figures_change_nothing_and_huge_ones_do_not_overflow() {
+        let odd = r#"{"model":7,"usage":{"input_tokens":-4,"output_tokens":18446744073709551615,"cache_read_input_tokens":"x"}}"#;
+        assert_eq!(counted(false, odd), (usage(0, 0, 0, u64::from(u32::MAX)), None));
+    }
+
+    #[test]
+    fn an_answer_too_long_to_look_into_is_estimated_and_not_kept() {
+        let mut counter = Counter::new(false, 0);
+        let part = vec![b' '; 1024 * 1024];
+        (0..6).for_each(|_| counter.take(&part));
+        assert!(matches!(counter.form, Form::Unread));
+        assert_eq!(counter.counted().0.output_tokens, 6 * 1024 * 1024 / BYTES_A_TOKEN);
+    }
+}

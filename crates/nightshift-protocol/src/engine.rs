@@ -1,0 +1,86 @@
+//! A foreign agent that works in a run's sandbox in the place of our own: what is known of what it does.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::Usage;
+
+/// Steps that a foreign agent takes by our tools are numbered behind this one within its turn. Before it are those that its
+/// turn ends with.
+pub const STEPS_OF_ENGINE: u32 = 100;
+
+/// What a foreign agent does by a tool of its own, as it tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EngineAction {
+    /// Its number within the turn, from 1. The same number tells later what became of it.
+    pub number: u32,
+    /// Of what kind it is.
+    pub kind: EngineActionKind,
+    /// What it is, in the agent's words; at most 300 characters.
+    pub title: String,
+    /// How far it is.
+    pub status: EngineActionStatus,
+    /// The files it is about; at most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+    /// The beginning of what it led to, at most 2,000 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// Kinds of what a foreign agent does, as the Agent Client Protocol has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum EngineActionKind {
+    /// It reads files.
+    Read,
+    /// It changes files.
+    Edit,
+    /// It removes files.
+    Delete,
+    /// It moves files.
+    Move,
+    /// It searches.
+    Search,
+    /// It runs a command.
+    Execute,
+    /// It reasons.
+    Think,
+    /// It reads from the network.
+    Fetch,
+    /// Something else.
+    Other,
+}
+
+/// How far something is that a foreign agent does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum EngineActionStatus {
+    /// It was begun.
+    Begun,
+    /// It is done.
+    Done,
+    /// It failed.
+    Failed,
+}
+
+/// A model call that a foreign agent made through the owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EngineModelCall {
+    /// The provider.
+    pub provider: String,
+    /// The model, as the answer names it, or else the request.
+    pub model: String,
+    /// The HTTP status of the answer; `None` when there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Why it was not made, if it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// What it used.
+    pub usage: Usage,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+}

@@ -1,0 +1,154 @@
+//! The foreign agent that works in the place of the run's own, as the run's events tell it.
+//!
+//! Its turn is a turn of the run's agent, which is told of what the foreign agent saw and used within it. Its steps are
+//! numbered behind [`STEPS_OF_ENGINE`], so that those the turn ends with keep their numbers.
+
+use std::collections::BTreeMap;
+
+use nightshift_agent::{AgentEvent, AgentMachine};
+use nightshift_protocol::{
+    EngineAction, EngineActionStatus, EventBody, Reconciled, ResultPart, STEPS_OF_ENGINE, StepId, ToolCall,
+    ToolOutcome, subagent_of,
+};
+
+use super::{RanCommand, RunProgress};
+
+/// What is known of a foreign agent.
+#[derive(Debug, Clone, Default)]
+pub struct EngineProgress {
+    /// The session that it opened in this sandbox.
+    session: Option<String>,
+    /// The turn that it was given and did not end.
+    given: Option<u32>,
+    /// Steps of that turn.
+    steps: u32,
+    /// Steps that were begun and have no end.
+    open: Vec<(StepId, ToolCall)>,
+    /// What it began by tools of its own and did not end.
+    acting: BTreeMap<u32, EngineAction>,
+}
+
+impl EngineProgress {
+    /// The session that can go on.
+    pub(crate) fn session(&self) -> Option<&str> {
+        self.session.as_deref()
+    }
+
+    /// Whether an earlier try of this turn was broken off after the agent was told what to do.
+    pub(crate) fn was_given(&self, turn: u32) -> bool {
+        self.given == Some(turn)
+    }
+
+    /// Steps that were taken in the turn that is under way.
+    pub(crate) fn steps(&self) -> u32 {
+        self.steps
+    }
+
+    /// The ends of what was left open when the turn was broken off. Nothing of it is done again.
+    pub(crate) fn left(&self, turn: u32) -> Vec<EventBody> {
+        let steps = self.open.iter().map(|(step, call)| EventBody::StepFinished {
+            step: *step,
+            call: call.id.clone(),
+            outcome: ToolOutcome::Failed,
+            content: vec![ResultPart::Text {
+                text: "(broken off: it may or may not have happened)".to_owned(),
+            }],
+            output: None,
+            exit_code: None,
+            took_ms: 0,
+            reconciled: Some(Reconciled::Unknown),
+        });
+        let acted = self.acting.values().map(|action| EventBody::EngineActed {
+            turn,
+            action: EngineAction { status: EngineActionStatus::Failed, ..action.clone() },
+        });
+        steps.chain(acted).collect()
+    }
+}
+
+/// Whether a step is one that a foreign agent took by our tools within its turn.
+fn is_engine_s(step: StepId) -> bool {
+    step.call > STEPS_OF_ENGINE && subagent_of(step.turn).is_none()
+}
+
+impl RunProgress {
+    /// Whether call number `turn` is a foreign agent's turn: critics and subagents are our own.
+    pub(crate) fn is_engine_s_turn(&self, turn: u32) -> bool {
+        self.task.engine.is_some() && subagent_of(turn).is_none() && !self.self_reviews.is_under_way()
+    }
+
+    /// The machine in whose place a foreign agent works now.
+    pub(crate) fn engine_at_work(&self) -> Option<&AgentMachine> {
+        let turn = self.open_turn?;
+        self.is_engine_s_turn(turn).then_some(&self.agent)
+    }
+
+    /// Takes in what an event says of a foreign agent. Returns whether it is dealt with.
+    pub(super) fn apply_to_engine(&mut self, body: &EventBody) -> bool {
+        match body {
+            EventBody::EngineStarted { turn, session, .. } => {
+                self.engine.session = Some(session.clone());
+                self.engine.given = Some(*turn);
+            }
+            EventBody::EngineSaid { .. } => {}
+            EventBody::EngineActed { action, .. } => match action.status {
+                EngineActionStatus::Begun => {
+                    self.engine.acting.insert(action.number, action.clone());
+                }
+                EngineActionStatus::Done | EngineActionStatus::Failed => {
+                    self.engine.acting.remove(&action.number);
+                }
+            },
+            EventBody::EngineCalledModel { call, .. } => {
+                self.usage += call.usage;
+                // One that was not made counts for nothing.
+                if call.refused.is_none() {
+                    self.tell(AgentEvent::Spent { usage: call.usage });
+                }
+            }
+            EventBody::StepIntended { step, call, .. } if is_engine_s(*step) => {
+                self.engine.steps = self.engine.steps.max(step.call - STEPS_OF_ENGINE);
+                self.engine.open.push((*step, call.clone()));
+            }
+            EventBody::StepFinished { step, outcome, content, exit_code, .. } if is_engine_s(*step) => {
+                self.end_engine_s_step(*step, *outcome, content, *exit_code);
+            }
+            EventBody::PlanChanged { plan } if self.task.engine.is_some() => {
+                self.tell(AgentEvent::Planned { plan: plan.clone() });
+                return false;
+            }
+            EventBody::TurnFinished { turn, .. } if self.is_engine_s_turn(*turn) => {
+                let session = self.engine.session.take();
+                self.engine = EngineProgress { session, ..EngineProgress::default() };
+                return false;
+            }
+            // What it knows is in the sandbox that is gone.
+            EventBody::RepositoryImported { .. } => {
+                self.engine = EngineProgress::default();
+                return false;
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn end_engine_s_step(
+        &mut self,
+        step: StepId,
+        outcome: ToolOutcome,
+        content: &[ResultPart],
+        exit_code: Option<i32>,
+    ) {
+        let Some(place) = self.engine.open.iter().position(|(open, _)| *open == step) else { return };
+        let (_, call) = self.engine.open.remove(place);
+        self.keep_screenshots(content);
+        if let Some(command) = (call.name == "shell").then(|| call.input["command"].as_str()).flatten() {
+            self.commands.push(RanCommand { step, command: command.to_owned(), exit_code });
+        }
+        let content = content.to_vec();
+        self.tell(AgentEvent::Witnessed { step, call, outcome, content, exit_code });
+    }
+}
+
+#[cfg(test)]
+mod tests;
