@@ -153,12 +153,15 @@ test('who is new is led from nothing to a run: a key, the example, and its task'
     const { app, context } = await letIn(owner, browser, { viewport: { width: 1280, height: 800 } });
     const { page } = app;
     await expect(page.getByRole('heading', { name: 'Describe it, leave, come back to a pull request' })).toBeVisible();
-    await expect(page.getByText('qemu-system-x86_64 is not installed')).toBeVisible();
+    // The names of programs stay as they are written.
+    await expect(page.getByText(/^qemu-system-x86_64 is not installed\.$/)).toBeVisible();
+    await expect(page.getByText('whose key you give here')).toBeVisible();
     const start = page.getByRole('button', { name: 'Start the example task' });
     await expect(start).toBeDisabled();
     await page.getByRole('button', { name: 'Set ANTHROPIC_API_KEY' }).click();
     await page.getByLabel('ANTHROPIC_API_KEY', { exact: true }).fill('a-key-given-here');
     await page.getByRole('button', { name: 'Keep it' }).click();
+    await expect(page.getByText('There is no key')).toHaveCount(0);
     await page.getByRole('button', { name: 'Restart the owner' }).click();
     await expect(page.getByText('The owner is back with the new settings')).toBeVisible();
     await expect(page.getByText('The provider\'s key is there.')).toBeVisible();

@@ -3,7 +3,7 @@ import { Check } from 'lucide-react';
 import { type ReactNode, useState } from 'react';
 import { Link } from 'wouter';
 import { backend } from '@/backend/backend';
-import { type Problem, problemOf, sentence } from '@/backend/problem';
+import { type Problem, problemOf } from '@/backend/problem';
 import type { Check as DoctorCheck } from '@/backend/types';
 import { Button } from '@/components/button';
 import { Words } from '@/components/words';
@@ -114,7 +114,7 @@ function Bad({ checks }: { checks: readonly DoctorCheck[] }) {
         (check) =>
           check.outcome.type === 'bad' && (
             <li key={check.name} className="foreign">
-              <span className="text-ink">{sentence(check.outcome.error.message)}</span> <Words text={check.outcome.error.hint} />
+              <span className="text-ink">{check.outcome.error.message.replace(/\.$/, '')}.</span> <Words text={check.outcome.error.hint} />
             </li>
           ),
       )}
