@@ -184,6 +184,31 @@ test('what was done with the browser is told by what it was done to', () => {
   ]);
 });
 
+test('a call of a server is told by its server and tool, and its picture is no screen', () => {
+  expect(wordsOf('mcp__db__query__all', { sql: 'select 1\nfrom a', limit: 5, deep: {} })).toEqual({ kind: 'server', verb: 'db · query__all', object: 'select 1', point: null });
+  expect(wordsOf('mcp__db', {})).toMatchObject({ kind: 'other' });
+  const story = emptyStory();
+  const image = (artifact: string) => ({ type: 'image', image: { artifact, mediaType: 'image/png', width: 4, height: 3 } });
+  tell(story, intended(1, '1.1', 'mcp__db__draw', {}));
+  tell(story, finished(2, '1.1', { content: [image('a')] }));
+  tell(story, intended(3, '1.2', 'computer', { action: 'screenshot' }));
+  tell(story, finished(4, '1.2', { content: [image('b')] }));
+  expect(story.byId.get('1.1')?.image?.artifact).toBe('a');
+  expect(story.shots.map((shot) => shot.image.artifact)).toEqual(['b']);
+});
+
+test('servers of the repository are named, with why one was not started and what is left out', () => {
+  const story = emptyStory();
+  const tool = { name: 'mcp__db__query', tool: 'query', description: '', schema: {} };
+  const servers = [
+    { name: 'db', state: { type: 'ready', protocol: '2026-07-28' }, tools: [tool], notes: ['The tool x is left out: it is too long.'] },
+    { name: 'docs', state: { type: 'refused', reason: 'it ended before it answered' } },
+  ];
+  tell(story, event(1, { type: 'mcpServersStarted', servers, problem: 'it is odd' }));
+  const notes = story.rows.flatMap((row) => (row.type === 'note' ? [row.note.text] : []));
+  expect(notes).toEqual(['.mcp.json: it is odd', 'Server db: 1 tool', 'Server db: The tool x is left out: it is too long.', 'Server docs was not started: it ended before it answered']);
+});
+
 test('input of any shape has words', () => {
   for (const input of [null, 7, 'text', [], {}, { action: 5, coordinate: ['x', 'y'], command: { nested: true } }]) {
     for (const tool of ['shell', 'edit', 'computer', 'browser', 'plan', 'evidence', 'ask', 'finish', 'a_new_tool']) {

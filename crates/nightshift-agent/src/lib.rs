@@ -25,7 +25,7 @@ pub use machine::{
 pub use output::{OUTPUT_LIMIT, shorten};
 pub use stuck::Occupation;
 pub use tools::{
-    BrowserAction, ClickCount, ComputerAction, EditAction, EditRequest, FieldProblem, InputError,
-    MouseButton, Point, Region, ScrollDirection, ShellMode, ShellRequest, SpawnRequest, SubagentsRequest,
-    ToolRequest, computer_action, engine_definitions, tool_definitions,
+    BrowserAction, ClickCount, ComputerAction, EditAction, EditRequest, FieldProblem, InputError, McpRequest,
+    McpTools, MouseButton, Point, Region, ScrollDirection, ShellMode, ShellRequest, SpawnRequest,
+    SubagentsRequest, ToolRequest, computer_action, engine_definitions, tool_definitions,
 };

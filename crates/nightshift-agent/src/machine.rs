@@ -32,6 +32,7 @@ mod compaction;
 mod critic;
 mod engine;
 mod event;
+mod mcp;
 mod subagent;
 mod turn;
 
@@ -48,7 +49,7 @@ use crate::history::{History, PictureLimits};
 use crate::record::Record;
 use crate::stuck::{Circle, Occupation, Stuck};
 use crate::subagents::Grant;
-use crate::tools::{Handover, tool_definitions};
+use crate::tools::{Handover, McpTools, tool_definitions};
 use turn::{AnswerEnd, Running};
 
 pub use event::{AgentEvent, Effect, ModelTrouble};
@@ -136,7 +137,8 @@ pub struct Conversation<'a> {
 /// The agent loop of one run. See the module's documentation for its states.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AgentMachine {
-    tools: Vec<ToolDefinition>,
+    tools: Arc<[ToolDefinition]>,
+    mcp: McpTools,
     system: String,
     history: History,
     budget: Budget,
@@ -265,7 +267,8 @@ impl AgentMachine {
         let AgentSettings { limits, screen, max_images, max_image_bytes, max_output_tokens, price, .. } =
             settings;
         Self {
-            tools: tool_definitions(screen),
+            tools: tool_definitions(screen).into(),
+            mcp: McpTools::default(),
             system: String::new(),
             history: History::new(PictureLimits { images: max_images, bytes: max_image_bytes }),
             budget: Budget::new(limits, max_output_tokens, price),
@@ -373,6 +376,11 @@ impl AgentMachine {
             return;
         }
         match event {
+            AgentEvent::McpServersStarted { servers } => {
+                if self.position == Position::New {
+                    self.offer(McpTools::of(&servers));
+                }
+            }
             AgentEvent::Started { system, message } => {
                 if self.position == Position::New {
                     self.system = system;

@@ -2,6 +2,7 @@
 
 mod critic;
 mod engine;
+mod mcp;
 mod subagent;
 
 use std::fmt::Write as _;
@@ -12,6 +13,7 @@ use crate::output::shorten;
 
 pub use critic::{CriticFacts, critic_message, critic_system, sent_back};
 pub use engine::{EnginePrompts, engine_prompts, engine_system};
+pub use mcp::servers;
 pub use subagent::{REPORT_LIMIT, SubagentBriefing, roster, subagent_message, subagent_system};
 
 /// Characters of one guidance file that are passed on.

@@ -141,6 +141,8 @@ impl Record {
                 let known = |command| Known::Command { command, exit_code: Some(0), output_tail };
                 action.shows().map_or(Known::Other, known)
             }
+            // The pictures of a server are its own, and show no screen.
+            (ToolOutcome::Done, ToolRequest::Mcp(_)) => Known::Other,
             (ToolOutcome::Done, ToolRequest::Computer(_)) => {
                 newest_picture(content).map_or(Known::Other, |image| Known::Picture(image.clone()))
             }

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use nightshift_protocol::{ResultPart, ToolCall, ToolOutcome};
 
-use crate::tools::{ASK, COMPUTER, EDIT, EVIDENCE, SHELL, SHELL_OUTPUT};
+use crate::tools::{ASK, COMPUTER, EDIT, EVIDENCE, MCP, SHELL, SHELL_OUTPUT};
 
 /// How often a call or an error is repeated before it counts as going in circles.
 const REPETITIONS: usize = 3;
@@ -222,22 +222,31 @@ impl Changes {
             EDIT => outcome == ToolOutcome::Done && text("action").is_some_and(|action| action != "view"),
             SHELL => {
                 let command = text("command").unwrap_or_default();
-                if self.commands.len() == COMMANDS {
-                    self.commands.clear();
-                }
-                !only_reads(command) && self.commands.insert(digest(&[command]))
+                !only_reads(command) && self.is_new(&[command])
             }
             EVIDENCE => outcome == ToolOutcome::Done,
             ASK => true,
+            // What it does is not known; the same again changes nothing more.
+            name if name.starts_with(MCP) => {
+                outcome == ToolOutcome::Done && self.is_new(&[name, &call.input.to_string()])
+            }
             _ => false,
         };
         if changes {
             self.in_this_turn = true;
             self.hinted = false;
-            if call.name != SHELL {
+            if call.name != SHELL && !call.name.starts_with(MCP) {
                 self.commands.clear();
             }
         }
+    }
+
+    /// Whether it was not done since the last change.
+    fn is_new(&mut self, words: &[&str]) -> bool {
+        if self.commands.len() == COMMANDS {
+            self.commands.clear();
+        }
+        self.commands.insert(digest(words))
     }
 
     fn turn_over(&mut self) -> Verdict {

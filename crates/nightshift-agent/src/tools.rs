@@ -4,6 +4,7 @@ mod browser;
 mod computer;
 mod definitions;
 mod fields;
+mod mcp;
 mod subagents;
 mod verdict;
 
@@ -14,6 +15,7 @@ pub use browser::BrowserAction;
 pub use computer::{ClickCount, ComputerAction, MouseButton, Point, Region, ScrollDirection};
 pub(crate) use definitions::{critic_definitions, subagent_definitions};
 pub use definitions::{engine_definitions, tool_definitions};
+pub use mcp::{McpRequest, McpTools};
 pub use subagents::{SpawnRequest, SubagentsRequest};
 pub(crate) use verdict::Judgement;
 
@@ -36,6 +38,9 @@ pub(crate) const TELL: &str = "tell";
 pub(crate) const ASK: &str = "ask";
 pub(crate) const FINISH: &str = "finish";
 pub(crate) const VERDICT: &str = "verdict";
+
+/// How the names of tools begin that servers of the Model Context Protocol have.
+pub(crate) const MCP: &str = "mcp__";
 
 /// Pieces of feedback that are answered at once, at most.
 const MAX_ANSWERS: usize = 60;
@@ -116,6 +121,8 @@ pub enum ToolRequest {
     Computer(ComputerAction),
     /// Use the browser's page by its structure.
     Browser(BrowserAction),
+    /// Call a tool of a server of the Model Context Protocol.
+    Mcp(McpRequest),
     /// Record the new plan.
     Plan(Plan),
     /// Record evidence. The machine has found the recorded step it points at.

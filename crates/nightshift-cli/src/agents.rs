@@ -17,6 +17,9 @@ const LARGEST: u64 = 256 * 1024;
 /// Files that are looked at at most.
 const MOST: usize = 1_000;
 
+/// Definitions of the user that runs are given at most.
+const MOST_OF_USER: usize = 60;
+
 /// Folders below a repository in which definitions are, the one that counts first.
 const IN_REPOSITORY: [&str; 2] = [".nightshift/agents", ".claude/agents"];
 
@@ -103,14 +106,39 @@ pub(crate) fn check(
     Ok(checked)
 }
 
+/// The definitions of the user that can be used, with their files as agents are told them: they are not told whose home it is.
+pub(crate) fn of_user(environment: &Environment) -> Vec<(String, Definition)> {
+    let mut found: Vec<(String, Definition)> = Vec::new();
+    for (place, name) in user_places(environment) {
+        let mut files = Vec::new();
+        collect(&place, &mut files);
+        for path in files {
+            let below = path.strip_prefix(&place).unwrap_or(&path).display().to_string();
+            let Some(definition) = look(&path).definition else { continue };
+            if found.len() < MOST_OF_USER && !found.iter().any(|(_, known)| known.name == definition.name) {
+                found.push((format!("{name}/{below}"), definition));
+            }
+        }
+    }
+    found
+}
+
+/// Where the user's definitions are, each with how it is called.
+fn user_places(environment: &Environment) -> Vec<(PathBuf, &'static str)> {
+    let beside = owner::folders(environment)
+        .ok()
+        .and_then(|folders| folders.configuration.parent().map(Path::to_owned));
+    let beside = beside.map(|folder| (folder.join("agents"), "agents"));
+    let at_home =
+        environment.base.home.as_ref().map(|home| (home.join(".claude/agents"), "~/.claude/agents"));
+    beside.into_iter().chain(at_home).collect()
+}
+
 /// Where definitions are looked for, those that count first before the others.
 fn places(environment: &Environment, here: &Path) -> Vec<PathBuf> {
     let root = here.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(here);
     let mut places: Vec<PathBuf> = IN_REPOSITORY.iter().map(|folder| root.join(folder)).collect();
-    if let Ok(folders) = owner::folders(environment) {
-        places.extend(folders.configuration.parent().map(|folder| folder.join("agents")));
-    }
-    places.extend(environment.base.home.as_ref().map(|home| home.join(".claude/agents")));
+    places.extend(user_places(environment).into_iter().map(|(place, _)| place));
     places
 }
 
@@ -271,6 +299,26 @@ mod tests {
         mine  /home/.claude/agents/mine.md
             Does mine
         ");
+    }
+
+    #[test]
+    fn the_users_definitions_are_given_to_runs_where_they_can_be_used() {
+        let (folder, environment) = repository(&[
+            ("home/.claude/agents/b.md", &definition("mine", "")),
+            ("home/.claude/agents/deep/a.md", &definition("deep", "model: opus\n")),
+            ("home/.claude/agents/wrong.md", &definition("wrong", "maxturns: 3\n")),
+            ("app/.claude/agents/theirs.md", &definition("theirs", "")),
+        ]);
+        let beside = owner::folders(&environment).unwrap().configuration.parent().unwrap().join("agents");
+        fs::create_dir_all(&beside).unwrap();
+        fs::write(beside.join("mine.md"), definition("mine", "maxTurns: 5\n")).unwrap();
+        let found = of_user(&environment);
+        let told: Vec<_> = found
+            .iter()
+            .map(|(file, definition)| (file.as_str(), definition.name.as_str(), definition.max_turns))
+            .collect();
+        assert_eq!(told, [("agents/mine.md", "mine", Some(5)), ("~/.claude/agents/deep/a.md", "deep", None)]);
+        drop(folder);
     }
 
     #[test]

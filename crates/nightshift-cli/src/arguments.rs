@@ -382,7 +382,10 @@ Sandboxes that a client opened are closed when it hangs up; tasks go on. Merging
 
 /// How other agents are served.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct McpArguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<crate::mcp::McpCommand>,
     /// Serve over HTTP instead of standard input and output.
     #[arg(long)]
     pub(crate) http: bool,

@@ -18,7 +18,9 @@ use serde_json::json;
 
 use crate::access::Listen;
 use crate::accounts;
-use crate::arguments::{Agents, ApprovalChoice, Arguments, Command, Exec, LimitArguments, Review, Template};
+use crate::arguments::{
+    Agents, ApprovalChoice, Arguments, Command, Exec, LimitArguments, McpArguments, Review, Template,
+};
 use crate::environment::Environment;
 use crate::follow::{Ended, Output, beside, follow, out, spinner};
 use crate::terminal::{Keyboard, Pressed};
@@ -34,7 +36,7 @@ mod shell;
 mod statistics;
 
 /// What a command ended with, if not with an error.
-type Status = Result<u8, UserError>;
+pub(crate) type Status = Result<u8, UserError>;
 
 pub(crate) fn run(arguments: Arguments, environment: &Environment) -> ExitCode {
     let json = arguments.json;
@@ -188,6 +190,7 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
         Command::Key { command } => settings_commands::key(environment, json, command).await,
         Command::Restart => settings_commands::restart(environment, json).await,
         Command::Agents { command } => show_agents(environment, json, &command),
+        Command::Mcp(McpArguments { command: Some(command), .. }) => mcp::check::run(json, &command),
         Command::Mcp(arguments) => mcp::serve(environment, arguments).await.map(|()| 0),
         Command::Open => open(environment, json).await,
         Command::Stop => stop(environment, json).await,
@@ -218,7 +221,7 @@ async fn decide(
     act(environment, json, run, "approval", &json!(DecideApproval { step, decision })).await
 }
 
-fn print(json: bool, value: &impl serde::Serialize, text: impl FnOnce() -> String) {
+pub(crate) fn print(json: bool, value: &impl serde::Serialize, text: impl FnOnce() -> String) {
     if json {
         out(&show::json(value));
     } else {

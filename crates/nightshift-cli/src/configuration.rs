@@ -177,6 +177,8 @@ impl Default for DeliveryConfiguration {
 pub(crate) struct AgentsConfiguration {
     /// Rules in words, for every repository; at most 50 of at most 500 characters.
     pub(crate) routing: Vec<String>,
+    /// What names of models in definitions mean, such as `opus`; at most 50.
+    pub(crate) models: BTreeMap<String, String>,
 }
 
 /// The machines.
@@ -307,6 +309,12 @@ fn check(configuration: &Configuration) -> Option<String> {
     if routing.len() > 50 || routing.iter().any(|rule| !(1..=500).contains(&rule.trim().chars().count())) {
         return Some("agents.routing may have 50 rules, each of 1 to 500 characters".to_owned());
     }
+    let models = &configuration.agents.models;
+    if models.len() > 50
+        || models.iter().any(|(name, model)| name.trim().is_empty() || model.trim().is_empty())
+    {
+        return Some("agents.models may have 50 names, each with a model".to_owned());
+    }
     if let Err(why) = egress::settings(&configuration.egress, None) {
         return Some(why);
     }
@@ -390,6 +398,14 @@ mod tests {
         assert_eq!(read.agents.routing, ["Reviews go to reviewer."]);
         let error = read_text("[agents]\nrouting = [\" \"]\n").unwrap_err();
         assert!(error.message.contains("agents.routing may have 50 rules"), "{}", error.message);
+    }
+
+    #[test]
+    fn names_of_models_in_definitions_are_read_and_none_is_empty() {
+        let read = read_text("[agents.models]\nopus = \"gpt-6.1-sol\"\n").unwrap();
+        assert_eq!(read.agents.models, BTreeMap::from([("opus".to_owned(), "gpt-6.1-sol".to_owned())]));
+        let error = read_text("[agents.models]\nopus = \" \"\n").unwrap_err();
+        assert!(error.message.contains("agents.models may have 50 names"), "{}", error.message);
     }
 
     #[test]

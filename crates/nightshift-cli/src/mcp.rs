@@ -1,5 +1,7 @@
 //! `nightshift mcp`: the owner for other agents, over standard input and output or HTTP.
 
+pub(crate) mod check;
+
 use std::future::IntoFuture;
 use std::sync::Arc;
 
@@ -18,6 +20,8 @@ use crate::arguments::McpArguments;
 use crate::environment::Environment;
 use crate::follow::beside;
 use crate::owner;
+
+pub(crate) use check::McpCommand;
 
 /// Events of a run that wait for whoever follows it; one that is slower takes the stream up again.
 const WAITING: usize = 256;

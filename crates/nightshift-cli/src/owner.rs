@@ -317,6 +317,8 @@ async fn assemble(
             engines: configuration::engines(&configuration.engines).map_err(|why| {
                 UserError::new(ErrorCode::InvalidRequest, why, "Mend [engines] in the configuration.")
             })?,
+            agents: crate::agents::of_user(environment),
+            model_names: configuration.agents.models.clone(),
             delivery: accounts::delivery(
                 configuration,
                 environment.variable("NIGHTSHIFT_WEBHOOK_SECRET"),

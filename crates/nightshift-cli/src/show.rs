@@ -3,6 +3,7 @@
 mod engines;
 pub(crate) mod environments;
 mod markdown;
+mod mcp;
 mod network;
 mod prune;
 mod reviewing;
@@ -364,7 +365,7 @@ pub(crate) fn call(call: &ToolCall) -> String {
             };
             format!("verdict: {}", found.map(one).collect::<Vec<_>>().join(", "))
         }
-        other => format!("{other} {input}"),
+        other => format!("{} {input}", mcp::named(other)),
     };
     line(&what)
 }
@@ -411,6 +412,7 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         EventBody::NetworkOpened { allowed, not_permitted, problem, .. } => {
             network::opened(allowed, not_permitted, problem.as_deref())
         }
+        EventBody::McpServersStarted { servers, problem } => mcp::started(servers, problem.as_deref()),
         EventBody::ConnectionsRecorded { connections } => network::connections(connections),
         EventBody::SandboxStopped { reason, .. } => Some(format!("· sandbox gone: {}", line(reason))),
         EventBody::TurnRetried { reason, wait_ms, .. } => {

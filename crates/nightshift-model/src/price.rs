@@ -136,9 +136,34 @@ pub(crate) fn anthropic(model: &str) -> Option<Price> {
     ANTHROPIC.iter().find(|(name, _)| *name == undated).map(|(_, price)| *price)
 }
 
+/// The newest model that a short name means, as Claude Code has them: `opus`, `sonnet`, `haiku`, `fable`. It is one whose price
+/// is known.
+pub fn newest_called(name: &str) -> Option<&'static str> {
+    let is_of_family = |model: &str| {
+        let rest = model.strip_prefix("claude-").and_then(|rest| rest.strip_prefix(name));
+        rest.is_some_and(|version| version.starts_with('-'))
+    };
+    ANTHROPIC.iter().map(|(model, _)| *model).find(|model| is_of_family(model))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_short_name_means_the_newest_model_of_its_family() {
+        assert_eq!(newest_called("opus"), Some("claude-opus-5-5"));
+        assert_eq!(newest_called("sonnet"), Some("claude-sonnet-5-5"));
+        assert_eq!(newest_called("haiku"), Some("claude-haiku-5-5"));
+        for other in ["", "claude", "opus-5-5", "Opus", "gpt-5", "son"] {
+            assert_eq!(newest_called(other), None, "{other}");
+        }
+        assert!(
+            ["opus", "sonnet", "haiku", "fable"]
+                .iter()
+                .all(|name| anthropic(newest_called(name).unwrap()).is_some())
+        );
+    }
 
     fn usage(input: u64, cache_read: u64, cache_write: u64, output: u64) -> Usage {
         Usage {

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use crate::{
     ApprovalDecision, ArtifactId, CheckpointCause, CheckpointCost, CheckpointId, CommitId, ConnectionRecord,
     DeliveryMeasure, DeliveryTarget, EngineAction, EngineModelCall, EnvironmentId, Evidence, FeedbackAnswer,
-    FeedbackItem, Image, Limits, Message, NetworkPhase, Plan, PreReviewFinding, PreparedPicture,
+    FeedbackItem, Image, Limits, McpServer, Message, NetworkPhase, Plan, PreReviewFinding, PreparedPicture,
     PullRequestId, ResultPart, RunId, RunState, SandboxId, SelfReview, StepId, StopReason, SubagentOutcome,
     SubagentStart, SubagentWork, SuspendReason, Task, ToolCall, ToolOutcome, Usage,
 };
@@ -88,6 +88,15 @@ pub enum EventBody {
     RepositoryImported {
         /// The commit that is checked out.
         commit: CommitId,
+    },
+    /// The servers that the repository names were started in the sandbox, or were not. What they offer is the agent's for the
+    /// whole run.
+    McpServersStarted {
+        /// The servers, by name.
+        servers: Vec<McpServer>,
+        /// Why the file that names them says nothing, where it does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        problem: Option<String>,
     },
     /// The conversation began: instructions, task, repository guidance.
     ConversationStarted {
@@ -563,6 +572,7 @@ impl EventBody {
             Self::ConnectionsRecorded { .. } => "connectionsRecorded",
             Self::SandboxStopped { .. } => "sandboxStopped",
             Self::RepositoryImported { .. } => "repositoryImported",
+            Self::McpServersStarted { .. } => "mcpServersStarted",
             Self::ConversationStarted { .. } => "conversationStarted",
             Self::TurnRequested { .. } => "turnRequested",
             Self::TurnRetried { .. } => "turnRetried",

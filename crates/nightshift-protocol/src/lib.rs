@@ -19,6 +19,7 @@ mod id;
 mod list;
 mod live;
 mod loan;
+mod mcp;
 mod models;
 mod network;
 mod operation;
@@ -69,6 +70,7 @@ pub use live::{Live, LiveBody};
 pub use loan::{
     BorrowSandbox, CommandAnswer, RunCommand, SandboxFile, SandboxLoan, ScreenAction, ScreenAnswer,
 };
+pub use mcp::{MCP_ANSWER, McpServer, McpServerState, McpTool, is_mcp_answer};
 pub use models::{ModelList, ModelSummary, ProviderTrouble, TryModel};
 pub use network::{ConnectionFailure, ConnectionRecord, ConnectionVerdict, NetworkPhase, RefusalReason};
 pub use operation::{

@@ -2,7 +2,7 @@
 
 use nightshift_protocol::{
     CheckpointCause, Event, EventBody, Glance, Plan, PlanStepState, QueueReason, ResultPart, Reviewing,
-    RunId, RunState, RunSummary, SubagentSummary, TURNS_OF_SUBAGENT, Usage, subagent_of,
+    RunId, RunState, RunSummary, SubagentSummary, TURNS_OF_SUBAGENT, Usage, is_mcp_answer, subagent_of,
 };
 
 use crate::reviewing::review;
@@ -116,7 +116,7 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
                 ResultPart::Image { image } => Some(image.clone()),
                 ResultPart::Text { .. } => None,
             });
-            run.glance.screen = picture.or(run.glance.screen);
+            run.glance.screen = picture.filter(|_| !is_mcp_answer(content)).or(run.glance.screen);
         }
         EventBody::PlanChanged { plan } => glance_at(plan, &mut run.glance),
         EventBody::RunSubmitted { .. }
@@ -124,6 +124,7 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
         | EventBody::ConnectionsRecorded { .. }
         | EventBody::SandboxReady { .. }
         | EventBody::RepositoryImported { .. }
+        | EventBody::McpServersStarted { .. }
         | EventBody::ConversationStarted { .. }
         | EventBody::TurnRetried { .. }
         | EventBody::CompactionRequested { .. }

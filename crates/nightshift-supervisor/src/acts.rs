@@ -22,6 +22,7 @@ use crate::desk::{Desk, DeskError};
 use crate::engine::{Aside, Link};
 use crate::environment;
 use crate::images::SetUpPhase;
+use crate::mcp::{Servers, Unreached};
 use crate::network::{self, Network, NetworkPlan};
 use crate::progress::RunProgress;
 use crate::repository::{self, Placement, TransferError};
@@ -105,6 +106,8 @@ pub(crate) struct Acts {
     repository: String,
     base: CommitId,
     desk: Slot,
+    /// The servers that the repository names, as far as they run.
+    mcp: Arc<Servers>,
     /// Held while a checkpoint is saved, which goes on when nobody waits for it any more.
     saving: Mutex<()>,
     network: Mutex<Option<Network>>,
@@ -123,12 +126,15 @@ impl Acts {
         let (aside, asides) = mpsc::unbounded_channel();
         let RunProgress { run, task, .. } = progress;
         let desk = shared.desks.slot(run);
+        let (repository, base) = (task.repository.clone(), task.base_commit.clone());
+        let mcp = Arc::new(Servers::new(Arc::clone(&shared), run.clone(), repository, base));
         Self {
             shared,
             run: run.clone(),
             repository: task.repository.clone(),
             base: task.base_commit.clone(),
             desk,
+            mcp,
             saving: Mutex::new(()),
             network: Mutex::new(None),
             linted: std::sync::Mutex::default(),
@@ -146,6 +152,7 @@ impl Acts {
 
     /// Lets go of channel and screen; the machine goes on.
     pub(crate) async fn detach(&self) {
+        self.mcp.let_go();
         *self.desk.lock().await = None;
         if let Some(network) = self.network.lock().await.take() {
             network.close().await;
@@ -331,6 +338,7 @@ impl Acts {
             base: progress.task.base_commit.clone(),
             writes: subagent.map_or(&progress.writes, |subagent| &subagent.writes).clone(),
             interrupt,
+            mcp: Arc::clone(&self.mcp),
         })
     }
 
@@ -402,12 +410,19 @@ impl Acts {
         let system = nightshift_agent::prompt::system(&facts);
         let roster = self.roster().await?;
         let whom = nightshift_agent::prompt::roster(&roster.definitions, &roster.rules);
-        if let Message::User { content } = &mut message
-            && !whom.is_empty()
-        {
-            content.push(UserPart::Text { text: whom });
+        let started = self.mcp.start(&desk).await.map_err(|unreached| match unreached {
+            Unreached::Cut(what) | Unreached::Not(what) => Trouble::Cut(what),
+        })?;
+        let servers = match &started {
+            Some(EventBody::McpServersStarted { servers, .. }) => nightshift_agent::prompt::servers(servers),
+            _ => String::new(),
+        };
+        if let Message::User { content } = &mut message {
+            let told = [whom, servers].into_iter().filter(|text| !text.is_empty());
+            content.extend(told.map(|text| UserPart::Text { text }));
         }
-        Ok(vec![EventBody::ConversationStarted { system, message }])
+        let begun = EventBody::ConversationStarted { system, message };
+        Ok(started.into_iter().chain([begun]).collect())
     }
 
     /// What is told of the run to whoever works in it.

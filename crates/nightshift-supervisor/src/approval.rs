@@ -59,6 +59,8 @@ const SHELLS: [&str; 5] = ["sh", "bash", "dash", "zsh", "ash"];
 /// How deep a command may be wrapped in others and still be looked into.
 const DEEPEST: u32 = 4;
 
+mod mcp;
+
 /// Characters of a command that the question shows; the history has all of it.
 const SHOWN: usize = 4_000;
 
@@ -71,9 +73,14 @@ const LONGEST: usize = 200;
 
 /// The question for a person, where a tool call needs a yes.
 pub(crate) fn needed(approval: &Approval, request: &ToolRequest) -> Option<String> {
-    let ToolRequest::Shell(ShellRequest { command, .. }) = request else { return None };
-    let reason = reason(approval, command)?;
-    Some(format!("May it run `{}`? {reason}", shorten(command.trim(), SHOWN)))
+    match request {
+        ToolRequest::Shell(ShellRequest { command, .. }) => {
+            let reason = reason(approval, command)?;
+            Some(format!("May it run `{}`? {reason}", shorten(command.trim(), SHOWN)))
+        }
+        ToolRequest::Mcp(request) => mcp::needed(approval, request),
+        _ => None,
+    }
 }
 
 fn reason(approval: &Approval, command: &str) -> Option<&'static str> {

@@ -18,6 +18,7 @@ mod images;
 mod intake;
 mod lease;
 mod loans;
+mod mcp;
 mod models;
 mod network;
 mod pace;

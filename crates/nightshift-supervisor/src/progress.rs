@@ -9,7 +9,7 @@ use nightshift_agent::{AgentEvent, AgentMachine, AgentSettings, Effect, SpawnReq
 use nightshift_protocol::{
     CheckpointCause, CheckpointId, CommitId, EnvironmentId, ErrorCode, Event, EventBody, Evidence,
     FeedbackAnswer, Image, IntendedWrite, OffsetDateTime, PauseReason, Plan, ResultPart, RunId, RunState,
-    SandboxId, SelfReview, StepId, Task, ToolCall, ToolOutcome, Usage, UserError,
+    SandboxId, SelfReview, StepId, Task, ToolCall, ToolOutcome, Usage, UserError, is_mcp_answer,
 };
 
 use crate::delivery::{DeliveryAction, DeliveryProgress, news, next_in_delivery};
@@ -407,6 +407,9 @@ impl RunProgress {
                     self.untold.push(another_sandbox(&self.branch, commit));
                 }
             }
+            EventBody::McpServersStarted { servers, .. } => {
+                self.tell(AgentEvent::McpServersStarted { servers: servers.clone() });
+            }
             EventBody::ConversationStarted { system, message } => {
                 self.conversation_started = true;
                 self.tell(AgentEvent::Started { system: system.clone(), message: message.clone() });
@@ -544,6 +547,9 @@ impl RunProgress {
     }
 
     fn keep_screenshots(&mut self, content: &[ResultPart]) {
+        if is_mcp_answer(content) {
+            return;
+        }
         for part in content {
             let ResultPart::Image { image } = part else { continue };
             if self.screenshots.len() == SCREENSHOTS {

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use nightshift_agent::subagents::Definition;
 use nightshift_engine::Engine;
 use nightshift_forge::{Forge, Git};
 use nightshift_model::Model;
@@ -87,6 +88,10 @@ pub struct SupervisorSettings {
     pub routing: Vec<String>,
     /// The foreign agents that may work on tasks, by name.
     pub engines: BTreeMap<String, Engine>,
+    /// Definitions of subagents that the person has, with the file of each; a repository's of the same name count instead.
+    pub agents: Vec<(String, Definition)>,
+    /// What names of models in definitions mean, where the person says so: `opus` or any other.
+    pub model_names: BTreeMap<String, String>,
     /// How work is delivered.
     pub delivery: DeliverySettings,
 }

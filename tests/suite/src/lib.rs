@@ -336,6 +336,8 @@ impl Owner {
                 approval: nightshift_protocol::Approval::default(),
                 routing: Vec::new(),
                 engines: engines(folder),
+                agents: Vec::new(),
+                model_names: BTreeMap::from([("quick".to_owned(), "haiku".to_owned())]),
                 delivery,
             },
             std::env::var_os("PATH"),

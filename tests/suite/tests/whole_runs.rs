@@ -2,6 +2,7 @@
 
 mod approvals;
 mod engines;
+mod mcp_servers;
 mod self_reviews;
 mod subagents;
 

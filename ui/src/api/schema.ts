@@ -1668,6 +1668,13 @@ export type components = {
             /** @enum {string} */
             readonly type: "repositoryImported";
         } | {
+            /** @description Why the file that names them says nothing, where it does. */
+            readonly problem?: string | null;
+            /** @description The servers, by name. */
+            readonly servers: readonly components["schemas"]["McpServer"][];
+            /** @enum {string} */
+            readonly type: "mcpServersStarted";
+        } | {
             /** @description The first message. */
             readonly message: components["schemas"]["Message"];
             /** @description The system prompt. */
@@ -2515,6 +2522,46 @@ export type components = {
             readonly text: string;
             /** @enum {string} */
             readonly type: "stepOutput";
+        };
+        /** @description A server that a repository names in `.mcp.json`. */
+        readonly McpServer: {
+            /** @description Its name, of letters, digits, `_` and `-`. */
+            readonly name: string;
+            /** @description What is left out of it, and what is odd about it, in sentences. */
+            readonly notes?: readonly string[];
+            /** @description Whether it runs. */
+            readonly state: components["schemas"]["McpServerState"];
+            /** @description The tools that it offers the agent, for the whole run. */
+            readonly tools?: readonly components["schemas"]["McpTool"][];
+        };
+        /** @description Whether a server runs. */
+        readonly McpServerState: {
+            /** @description Its name and version, in its own words. */
+            readonly itself?: string | null;
+            /** @description The version of the protocol that is spoken with it. */
+            readonly protocol: string;
+            /** @enum {string} */
+            readonly type: "ready";
+        } | {
+            /** @description Why, in one sentence. */
+            readonly reason: string;
+            /** @enum {string} */
+            readonly type: "refused";
+        };
+        /** @description A tool of such a server, as the agent has it. */
+        readonly McpTool: {
+            /** @description What it does, in the server's words. */
+            readonly description: string;
+            /** @description Its name for the model: `mcp__SERVER__TOOL`. */
+            readonly name: string;
+            /** @description Whether the server says that it may change something outside of the sandbox. */
+            readonly reachesOut?: boolean;
+            /** @description Whether the server says that a second call with the same input changes nothing more. */
+            readonly repeatable?: boolean;
+            /** @description JSON schema of its input, an object. */
+            readonly schema: unknown;
+            /** @description Its name for the server. */
+            readonly tool: string;
         };
         /** @description What a merge did. */
         readonly MergeReply: {
@@ -4212,6 +4259,9 @@ export type LeaseHolder = components['schemas']['LeaseHolder'];
 export type Limits = components['schemas']['Limits'];
 export type Live = components['schemas']['Live'];
 export type LiveBody = components['schemas']['LiveBody'];
+export type McpServer = components['schemas']['McpServer'];
+export type McpServerState = components['schemas']['McpServerState'];
+export type McpTool = components['schemas']['McpTool'];
 export type MergeReply = components['schemas']['MergeReply'];
 export type Message = components['schemas']['Message'];
 export type MessageDelivery = components['schemas']['MessageDelivery'];

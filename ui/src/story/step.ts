@@ -2,7 +2,7 @@
 
 import { visible } from '@/text/visible';
 
-export type StepKind = 'command' | 'edit' | 'look' | 'pointer' | 'keyboard' | 'browser' | 'plan' | 'evidence' | 'ask' | 'finish' | 'other';
+export type StepKind = 'command' | 'edit' | 'look' | 'pointer' | 'keyboard' | 'browser' | 'plan' | 'evidence' | 'ask' | 'finish' | 'server' | 'other';
 
 export interface Point {
   x: number;
@@ -98,6 +98,14 @@ function browser(fields: Fields): StepWords {
   }
 }
 
+/** A call of a tool that a server of the repository has: `mcp__SERVER__TOOL`. */
+function server(tool: string, fields: Fields): StepWords | null {
+  const [, name, own] = /^mcp__(.+?)__(.+)$/.exec(tool) ?? [];
+  if (name === undefined || own === undefined) return null;
+  const values = Object.values(fields).filter((value) => ['string', 'number', 'boolean'].includes(typeof value));
+  return { kind: 'server', verb: `${name} · ${own}`, object: firstLine(values.map(String).join(' ')), point: null };
+}
+
 const EDITS: Record<string, string> = { view: 'Read', create: 'Write', replace: 'Change', insert: 'Insert into', undo: 'Undo in' };
 
 /** Puts a tool call into words. */
@@ -134,6 +142,6 @@ export function wordsOf(tool: string, input: unknown): StepWords {
     case 'finish':
       return plain('finish', 'Hand over', firstLine(text(fields, 'title')));
     default:
-      return plain('other', tool.replaceAll('_', ' '), '');
+      return server(tool, fields) ?? plain('other', tool.replaceAll('_', ' '), '');
   }
 }

@@ -284,8 +284,8 @@ export function tell(story: Story, event: RunEvent): Told {
       step.output = event.output ?? null;
       step.reconciled = event.reconciled ?? null;
       for (const part of event.content) if (part.type === 'image') step.image = part.image;
-      // A closer look is no picture of the whole screen.
-      if (step.image !== null && step.verb !== 'Look closer') story.shots.push({ seq, at, image: step.image, step });
+      // A closer look is no picture of the whole screen, and a server's is its own.
+      if (step.image !== null && step.verb !== 'Look closer' && step.kind !== 'server') story.shots.push({ seq, at, image: step.image, step });
       break;
     }
     case 'planChanged':
@@ -308,6 +308,15 @@ export function tell(story: Story, event: RunEvent): Told {
       story.critic = false;
       story.selfReviews.push({ seq, review: event.review });
       note(`Self-review, round ${event.review.round}: ${outcomeWords(event.review)}`, outcomeTone(event.review));
+      break;
+    case 'mcpServersStarted':
+      if (event.problem != null) note(`.mcp.json: ${event.problem}`, 'bad');
+      for (const server of event.servers) {
+        const { state, tools = [], notes = [] } = server;
+        if (state.type === 'ready') note(`Server ${server.name}: ${tools.length} ${tools.length === 1 ? 'tool' : 'tools'}`);
+        else note(`Server ${server.name} was not started: ${state.reason}`, 'bad');
+        for (const said of notes) note(`Server ${server.name}: ${said}`);
+      }
       break;
     case 'subagentStarted': {
       const { number, name, title, background, rule } = event.subagent;

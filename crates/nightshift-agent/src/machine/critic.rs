@@ -24,7 +24,7 @@ impl AgentMachine {
         let first = self.next_turn();
         let settings = AgentSettings { criteria, occupation: Occupation::Looks, ..self.settings };
         let mut critic = Self::new(settings);
-        critic.tools = critic_definitions(settings.screen);
+        critic.tools = critic_definitions(settings.screen).into();
         critic.part = Part::Critic { first, until: first.saturating_add(MOST_TURNS) };
         critic.budget.carry(&self.budget);
         critic

@@ -1,8 +1,8 @@
 //! What goes into an agent's machine, and what it wants done.
 
 use nightshift_protocol::{
-    CriterionVerdict, FeedbackAnswer, Limits, Message, PauseReason, Plan, ResultPart, StepId, StopReason,
-    ToolCall, ToolOutcome, Usage, UserError,
+    CriterionVerdict, FeedbackAnswer, Limits, McpServer, Message, PauseReason, Plan, ResultPart, StepId,
+    StopReason, ToolCall, ToolOutcome, Usage, UserError,
 };
 
 use crate::budget::Spending;
@@ -11,6 +11,11 @@ use crate::tools::ToolRequest;
 /// What happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AgentEvent {
+    /// Servers of the Model Context Protocol run, whose tools it has from the beginning of its conversation on.
+    McpServersStarted {
+        /// The servers.
+        servers: Vec<McpServer>,
+    },
     /// The conversation begins.
     Started {
         /// The system prompt.

@@ -37,7 +37,7 @@ impl AgentMachine {
         let mut subagent = Self::new(AgentSettings { criteria: 0, occupation, price, ..self.settings });
         let first = number.saturating_mul(TURNS_OF_SUBAGENT).saturating_add(1);
         let until = first.saturating_add(max_turns.min(TURNS_OF_SUBAGENT - 1));
-        subagent.tools = subagent_definitions(self.settings.screen, grant);
+        subagent.tools = subagent_definitions(self.settings.screen, grant).into();
         subagent.part = Part::Subagent { first, until, grant };
         subagent.budget = self.budget.for_subagent(max_tokens, price, self.spending());
         subagent

@@ -233,7 +233,8 @@ impl AgentMachine {
             Part::Critic { .. } => Toolset::Critic,
             Part::Subagent { grant, .. } => Toolset::Subagent(grant),
         };
-        match parse(call, self.settings.screen, toolset) {
+        let read = self.mcp.read(call).unwrap_or_else(|| parse(call, self.settings.screen, toolset));
+        match read {
             Err(InputError::Malformed { .. }) if end == AnswerEnd::Cut => Awaited::Refused(
                 "Not executed: your answer was cut at the limit on tokens in the middle of this call. Make it again in \
                  smaller parts, for example a file by several edits."

@@ -31,7 +31,7 @@ pub enum InputError {
     #[error("{tool}: the input has to be a JSON object with named fields, not {given}.")]
     NoObject {
         /// The tool.
-        tool: &'static str,
+        tool: String,
         /// What it is instead.
         given: String,
     },
@@ -104,7 +104,9 @@ pub(crate) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     pub(crate) fn of(tool: &'static str, input: &'a Value) -> Result<Self, InputError> {
-        let values = input.as_object().ok_or_else(|| InputError::NoObject { tool, given: given(input) })?;
+        let values = input
+            .as_object()
+            .ok_or_else(|| InputError::NoObject { tool: tool.to_owned(), given: given(input) })?;
         Ok(Self {
             subject: tool.to_owned(),
             prefix: String::new(),
@@ -338,7 +340,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn given(value: &Value) -> String {
+pub(crate) fn given(value: &Value) -> String {
     match value {
         Value::String(text) if text.chars().count() > 80 => {
             format!("a string of {} characters", text.chars().count())

@@ -59,6 +59,7 @@ impl Acts {
             base: task.base_commit.clone(),
             writes: Vec::new(),
             interrupt: never,
+            mcp: Arc::clone(&self.mcp),
         };
         let work = EngineWork {
             turn,

@@ -1,9 +1,11 @@
 //! What starting and ending subagents does: definitions are read from the host's copy of the repository, working trees are made
 //! and brought home in the sandbox.
 
-use nightshift_agent::SpawnRequest;
 use nightshift_agent::prompt::{GuidanceFile, SubagentBriefing, subagent_message, subagent_system};
 use nightshift_agent::subagents::{Definition, Grant, Granted, Isolation, read, rules};
+use std::collections::BTreeMap;
+
+use nightshift_agent::{McpTools, SpawnRequest};
 use nightshift_channel::Signal;
 use nightshift_forge::Repository;
 use nightshift_protocol::{
@@ -54,7 +56,11 @@ pub(crate) struct Spawn {
     pub(crate) step: StepId,
     pub(crate) call: ToolCall,
     pub(crate) request: SpawnRequest,
+    /// The tools of the repository's servers that the run has.
+    pub(crate) mcp: McpTools,
 }
+
+mod skills;
 
 impl Acts {
     /// The definitions and rules of the task's repository, as they are at its base commit: what is in the sandbox, an agent could
@@ -62,7 +68,12 @@ impl Acts {
     pub(crate) async fn roster(&self) -> Result<Roster, Trouble> {
         let repository =
             delivery::repository_of(&self.shared.forge, &self.repository).map_err(Trouble::Fail)?;
-        let definitions = definitions(&repository, &self.base).await;
+        let mut definitions = definitions(&repository, &self.base).await;
+        for (file, own) in &self.shared.settings.agents {
+            if !definitions.iter().any(|(_, definition)| definition.name == own.name) {
+                definitions.push((file.clone(), own.clone()));
+            }
+        }
         let mut all = self.shared.settings.routing.clone();
         for path in GUIDANCE {
             if let Ok(bytes) = repository.blob(&self.base, path, LARGEST).await {
@@ -74,7 +85,7 @@ impl Acts {
 
     /// Starts a subagent, or answers why not. A working tree may be made twice: nobody has worked in it yet.
     pub(crate) async fn begin_subagent(&self, spawn: Spawn) -> Result<Vec<EventBody>, Trouble> {
-        let Spawn { work: Work { task, branch, sandbox }, number, full, step, call, request } = spawn;
+        let Spawn { work: Work { task, branch, sandbox }, number, full, step, call, request, mcp } = spawn;
         let intended = EventBody::StepIntended { step, call: call.clone(), write: None };
         let refused = |why: String| Ok(vec![intended.clone(), answered(step, &call, &StepEnd::failed(why))]);
         if let Some(why) = full {
@@ -137,8 +148,10 @@ impl Acts {
         }
         let mut run = self.prompt_facts(&desk, folder, &task, &branch).await?;
         run.guidance.clear();
+        let skills = self.skills_of(&definition, &mut notes).await?;
         let briefing = SubagentBriefing {
             run,
+            skills,
             name: name.clone(),
             task: request.task,
             definition: file.clone().map(|path| GuidanceFile { path, text: definition.prompt.clone() }),
@@ -146,6 +159,12 @@ impl Acts {
             background,
             working_tree: working_tree.clone(),
         };
+        let mcp_tools = mcp.granted(&definition);
+        for server in mcp.missing(&definition) {
+            let server: String =
+                server.chars().filter(|character| !character.is_control()).take(80).collect();
+            notes.push(format!("its definition names the server {server}, which does not run here."));
+        }
         let most = definition.max_turns.unwrap_or(DEFAULT_TURNS);
         let start = SubagentStart {
             number,
@@ -158,7 +177,7 @@ impl Acts {
             model,
             input_price: price.map(|price| price.input),
             output_price: price.map(|price| price.output),
-            tools: recorded(grant),
+            tools: recorded(grant).into_iter().chain(mcp_tools).collect(),
             background,
             max_turns: request.max_turns.map_or(most, |asked| asked.min(most)),
             max_tokens: request.max_tokens,
@@ -184,17 +203,21 @@ impl Acts {
         notes: &mut Vec<String>,
     ) -> (String, Option<nightshift_agent::CallPrice>) {
         let price = |model: &str| self.shared.model.price(model).map(dearest);
-        match definition.model.as_deref().filter(|model| *model != "inherit" && *model != of_task) {
-            None => (of_task.to_owned(), price(of_task)),
-            Some(model) => match price(model) {
-                Some(known) => (model.to_owned(), Some(known)),
-                None => {
-                    let named: String =
-                        model.chars().filter(|character| !character.is_control()).take(80).collect();
-                    notes.push(format!("its definition names the model {named}, whose price is not known here, so it has {of_task}."));
-                    (of_task.to_owned(), price(of_task))
-                }
-            },
+        let names = &self.shared.settings.model_names;
+        let named = definition.model.as_deref().unwrap_or(INHERIT);
+        match meant(named, of_task, names, |model| price(model).is_some()) {
+            Some(model) => {
+                let price = price(&model);
+                (model, price)
+            }
+            None => {
+                let named: String =
+                    named.chars().filter(|character| !character.is_control()).take(80).collect();
+                notes.push(format!(
+                    "its definition names the model {named}, whose price is not known here, so it has {of_task}."
+                ));
+                (of_task.to_owned(), price(of_task))
+            }
         }
     }
 
@@ -239,6 +262,28 @@ impl Acts {
         }
         Ok(bodies)
     }
+}
+
+/// The name of a model that means that of the agent which starts it.
+const INHERIT: &str = "inherit";
+
+/// The model that a definition's name of one means: as the person says, as it is, or the newest of a family, of the provider
+/// that the task's model is of where that has it. `None` where its price is not known: a budget could not hold it.
+fn meant(
+    named: &str,
+    of_task: &str,
+    names: &BTreeMap<String, String>,
+    has_price: impl Fn(&str) -> bool,
+) -> Option<String> {
+    let named = names.get(named).map_or(named, String::as_str);
+    if named == INHERIT || named == of_task {
+        return Some(of_task.to_owned());
+    }
+    let newest = nightshift_model::newest_called(named);
+    let beside =
+        of_task.rsplit_once('/').zip(newest).map(|((provider, _), newest)| format!("{provider}/{newest}"));
+    let candidates = [Some(named.to_owned()), beside, newest.map(str::to_owned)];
+    candidates.into_iter().flatten().find(|model| has_price(model))
 }
 
 impl Roster {
@@ -294,4 +339,44 @@ async fn definitions(repository: &Repository, commit: &CommitId) -> Vec<(String,
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meant_by(named: &str, of_task: &str) -> Option<String> {
+        let names = BTreeMap::from([
+            ("sonnet".to_owned(), "gpt-6.1-sol".to_owned()),
+            ("quick".to_owned(), "haiku".to_owned()),
+            ("same".to_owned(), "inherit".to_owned()),
+        ]);
+        meant(named, of_task, &names, |model| {
+            ["claude-opus-5-5", "claude-haiku-5-5", "gateway/claude-haiku-5-5", "gpt-6.1-sol"]
+                .contains(&model)
+        })
+    }
+
+    #[test]
+    fn a_model_is_meant_by_its_name_its_family_or_as_the_person_says() {
+        for (named, of_task, model) in [
+            ("inherit", "m", Some("m")),
+            ("m", "m", Some("m")),
+            ("same", "m", Some("m")),
+            ("claude-opus-5-5", "m", Some("claude-opus-5-5")),
+            ("opus", "m", Some("claude-opus-5-5")),
+            ("sonnet", "m", Some("gpt-6.1-sol")),
+            ("quick", "m", Some("claude-haiku-5-5")),
+            ("fable", "m", None),
+            ("llama", "m", None),
+        ] {
+            assert_eq!(meant_by(named, of_task).as_deref(), model, "{named}");
+        }
+    }
+
+    #[test]
+    fn a_family_is_taken_of_the_provider_that_the_task_uses_where_that_has_it() {
+        assert_eq!(meant_by("haiku", "gateway/x").as_deref(), Some("gateway/claude-haiku-5-5"));
+        assert_eq!(meant_by("opus", "gateway/x").as_deref(), Some("claude-opus-5-5"));
+    }
 }

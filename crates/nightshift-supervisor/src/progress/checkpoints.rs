@@ -165,6 +165,7 @@ impl RunProgress {
             | EventBody::StateChanged { .. }
             | EventBody::SandboxRequested { .. }
             | EventBody::RepositoryImported { .. }
+            | EventBody::McpServersStarted { .. }
             | EventBody::ConversationStarted { .. }
             | EventBody::TurnRequested { .. }
             | EventBody::TurnRetried { .. }

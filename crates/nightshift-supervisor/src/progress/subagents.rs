@@ -276,6 +276,7 @@ impl RunProgress {
             price,
         };
         let mut agent = self.agent.subagent(facts);
+        agent.share_mcp(&self.agent, &start.tools);
         let _effects = agent.handle(started);
         self.subagents.running.retain(|running| running.start.number != start.number);
         let (open_turn, open_step) = (None, None);

@@ -8,7 +8,8 @@ use std::borrow::Cow;
 
 use nightshift_forge::secrets::Redactor;
 use nightshift_protocol::{
-    EventBody, EvidenceSource, FeedbackItem, Message, ResultPart, SubagentWork, UserPart,
+    EventBody, EvidenceSource, FeedbackItem, McpServer, McpServerState, Message, ResultPart, SubagentWork,
+    UserPart,
 };
 use serde_json::Value;
 
@@ -23,6 +24,17 @@ pub(super) fn redacted(mut body: EventBody, redactor: &Redactor) -> EventBody {
         if let EvidenceSource::Command { command, output_tail, .. } = source {
             clean(command);
             clean(output_tail);
+        }
+    };
+    let clean_server = |server: &mut McpServer| {
+        match &mut server.state {
+            McpServerState::Ready { itself, .. } => itself.iter_mut().for_each(clean),
+            McpServerState::Refused { reason } => clean(reason),
+        }
+        server.notes.iter_mut().for_each(clean);
+        for tool in &mut server.tools {
+            clean(&mut tool.description);
+            scrub(&mut tool.schema, redactor);
         }
     };
     let clean_items = |items: &mut [FeedbackItem]| items.iter_mut().for_each(|item| clean(&mut item.words));
@@ -68,6 +80,12 @@ pub(super) fn redacted(mut body: EventBody, redactor: &Redactor) -> EventBody {
             clean(&mut action.title);
             action.files.iter_mut().for_each(clean);
             action.detail.iter_mut().for_each(clean);
+        }
+        EventBody::McpServersStarted { servers, problem } => {
+            problem.iter_mut().for_each(clean);
+            for server in servers {
+                clean_server(server);
+            }
         }
         EventBody::FeedbackReceived { items, .. } => clean_items(items),
         EventBody::FeedbackNoted { item } => clean_items(std::slice::from_mut(item)),
@@ -227,6 +245,32 @@ mod tests {
         };
         assert_eq!(redacted(begun(KNOWN), &redactor()), begun("[redacted: DEPLOY_TOKEN]"));
         assert_eq!(redacted(reviewed(KNOWN), &redactor()), reviewed("[redacted: DEPLOY_TOKEN]"));
+    }
+
+    #[test]
+    fn a_server_says_no_secret_of_itself_its_tools_or_its_end() {
+        let started = |word: &str| {
+            let tool = nightshift_protocol::McpTool {
+                name: "mcp__db__query".to_owned(),
+                tool: "query".to_owned(),
+                description: format!("Asks {word}."),
+                schema: json!({"type": "object", "properties": {"at": {"default": word}}}),
+                repeatable: false,
+                reaches_out: true,
+            };
+            let server = |state, tools| McpServer {
+                name: "db".to_owned(),
+                state,
+                tools,
+                notes: vec![word.to_owned()],
+            };
+            let ready =
+                McpServerState::Ready { itself: Some(word.to_owned()), protocol: "2026-07-28".to_owned() };
+            let refused = McpServerState::Refused { reason: format!("it wrote: {word}") };
+            let servers = vec![server(ready, vec![tool]), server(refused, Vec::new())];
+            EventBody::McpServersStarted { servers, problem: Some(word.to_owned()) }
+        };
+        assert_eq!(redacted(started(KNOWN), &redactor()), started("[redacted: DEPLOY_TOKEN]"));
     }
 
     #[test]

@@ -188,7 +188,8 @@ impl Driver {
     pub(super) fn begin_subagent(&self, step: StepId, call: ToolCall, request: SpawnRequest) -> Effect {
         let (acts, work) = (Arc::clone(&self.acts), self.work());
         let (number, full) = (self.progress.subagents.next_number(), self.progress.subagents.full());
-        let spawn = Spawn { work, number, full, step, call, request };
+        let mcp = self.progress.agent.mcp().clone();
+        let spawn = Spawn { work, number, full, step, call, request, mcp };
         Box::pin(async move { acts.begin_subagent(spawn).await })
     }
 

@@ -238,6 +238,7 @@ fn carried(body: &EventBody) -> Option<EventBody> {
             Some(EventBody::EngineCalledModel { turn: *turn, call })
         }
         EventBody::RepositoryImported { .. }
+        | EventBody::McpServersStarted { .. }
         | EventBody::ConversationStarted { .. }
         | EventBody::TurnRequested { .. }
         | EventBody::StepIntended { .. }

@@ -8,6 +8,7 @@ mod browser;
 pub(crate) mod computer;
 mod edit;
 mod interrupt;
+mod mcp;
 mod shell;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use nightshift_store::Store;
 use tokio::sync::broadcast;
 
 use crate::desk::Desk;
+use crate::mcp::Servers;
 use crate::progress::Intention;
 use crate::repository::{TransferError, undelivered};
 
@@ -44,6 +46,8 @@ pub(crate) struct Bench {
     pub(crate) writes: Vec<IntendedWrite>,
     /// Whether a person interrupts the step.
     pub(crate) interrupt: Interrupt,
+    /// The servers that the repository names.
+    pub(crate) mcp: Arc<Servers>,
 }
 
 impl Bench {
@@ -157,6 +161,7 @@ pub(crate) async fn perform(
         },
         ToolRequest::Computer(action) => computer::act(&bench, &action, &intention).await,
         ToolRequest::Browser(action) => browser::act(&bench, &action, &intention).await,
+        ToolRequest::Mcp(request) => mcp::call(&bench, step, request, &intention).await,
         ToolRequest::Plan(plan) => {
             let mut end = StepEnd::done("The plan is noted.");
             end.notes.push(EventBody::PlanChanged { plan });

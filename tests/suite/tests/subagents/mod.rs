@@ -348,3 +348,29 @@ async fn a_command_of_a_subagent_needs_the_same_yes() {
     let events = night.until_in_review(&run).await;
     assert_exactly_once(&events);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_definition_s_skills_and_its_name_of_a_model_are_heeded_and_what_is_missing_is_said() {
+    let definition = "---\nname: keeper\ndescription: Keeps\nmodel: quick\nbackground: true\nskills: [api, gone]\nmcpServers: [db]\n---\nKeep it.\n";
+    let keeps = json!({
+        "when": {"systemContains": "You are a subagent", "firstMessageContains": "Routes end in s."},
+        "turns": [{"say": "Kept."}],
+    });
+    let turns = vec![
+        json!({"calls": [spawn(json!({"agent": "keeper", "title": "Keep", "task": "Keep it."}))]}),
+        json!({"expect": [
+            {"lastResultContains": "names the skill gone, which the repository does not have"},
+            {"lastResultContains": "names the server db, which does not run here"},
+        ], "say": "I wait."}),
+        json!({"expect": [{"lastTextContains": "Kept."}], "calls": [shell("cat notes.txt")]}),
+    ];
+    let night =
+        Night::begin(json!({"turns": ([turns, ending("3.1")].concat()), "model": ["claude-sonnet-5-5", "claude-haiku-5-5"], "conversations": [keeps]})).await;
+    let files =
+        [(".claude/agents/keeper.md", definition), (".agents/skills/api/SKILL.md", "Routes end in s.\n")];
+    add(&night.repository(), &files);
+    let run = night.submit("Add a note").await;
+    let events = night.until_in_review(&run).await;
+    assert_exactly_once(&events);
+    assert_eq!(started(&events)[0].model, "claude-haiku-5-5");
+}

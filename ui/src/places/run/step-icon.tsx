@@ -1,4 +1,4 @@
-import { AppWindow, CircleCheckBig, Flag, Keyboard, ListChecks, MessageCircleQuestion, MousePointerClick, PencilLine, ScanEye, SquareTerminal, Wrench } from 'lucide-react';
+import { AppWindow, CircleCheckBig, Flag, Keyboard, ListChecks, MessageCircleQuestion, MousePointerClick, PencilLine, Plug, ScanEye, SquareTerminal, Wrench } from 'lucide-react';
 import type { StepKind } from '@/story/step';
 
 const ICONS: Record<StepKind, typeof Wrench> = {
@@ -12,6 +12,7 @@ const ICONS: Record<StepKind, typeof Wrench> = {
   evidence: CircleCheckBig,
   ask: MessageCircleQuestion,
   finish: Flag,
+  server: Plug,
   other: Wrench,
 };
 

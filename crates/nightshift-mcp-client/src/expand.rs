@@ -1,0 +1,123 @@
+//! Variables in `.mcp.json`: `${NAME}` and `${NAME:-otherwise}`, as Claude Code documents them.
+
+use std::collections::BTreeMap;
+
+/// A text names a variable that has no value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the variable {name} is not set in the sandbox, and no other value is given as ${{{name}:-…}}")]
+pub struct NotSet {
+    /// The variable.
+    pub name: String,
+}
+
+/// Puts in the values of the variables that a text names. One that is not set, or empty, has what is given behind `:-`; what
+/// only looks like a variable stays as it is. Values are not looked into again.
+///
+/// # Errors
+///
+/// The first variable that has neither.
+pub fn expand(text: &str, environment: &BTreeMap<String, String>) -> Result<String, NotSet> {
+    let mut expanded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(begin) = rest.find("${") {
+        let (before, named) = rest.split_at(begin);
+        expanded.push_str(before);
+        let Some((variable, after)) = named.get(2..).and_then(|named| named.split_once('}')) else {
+            rest = named;
+            break;
+        };
+        let (name, otherwise) = match variable.split_once(":-") {
+            Some((name, otherwise)) => (name, Some(otherwise)),
+            None => (variable, None),
+        };
+        if !is_name(name) {
+            expanded.push_str("${");
+            rest = named.get(2..).unwrap_or_default();
+            continue;
+        }
+        let value = environment.get(name).map(String::as_str);
+        match (value, otherwise) {
+            (Some(""), Some(otherwise)) | (None, Some(otherwise)) => expanded.push_str(otherwise),
+            (Some(value), _) => expanded.push_str(value),
+            (None, None) => return Err(NotSet { name: name.to_owned() }),
+        }
+        rest = after;
+    }
+    expanded.push_str(rest);
+    Ok(expanded)
+}
+
+/// Whether a text may name a variable (environ(7) and what shells take).
+pub(crate) fn is_name(text: &str) -> bool {
+    let fits = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    text.starts_with(|first: char| !first.is_ascii_digit()) && text.chars().all(fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn environment() -> BTreeMap<String, String> {
+        [("HOME", "/home/agent"), ("EMPTY", ""), ("ODD", "${HOME}")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into()
+    }
+
+    fn expanded(text: &str) -> Result<String, NotSet> {
+        expand(text, &environment())
+    }
+
+    #[test]
+    fn a_variable_has_the_sandboxs_value_or_the_one_that_is_given() {
+        for (text, expected) in [
+            ("${HOME}/x", "/home/agent/x"),
+            ("${HOME:-/y}", "/home/agent"),
+            ("${NONE:-/y}", "/y"),
+            ("${NONE:-}", ""),
+            ("${EMPTY:-y}", "y"),
+            ("a${EMPTY}b", "ab"),
+            ("${HOME}${HOME}", "/home/agent/home/agent"),
+        ] {
+            assert_eq!(expanded(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_variable_without_any_value_is_named() {
+        let error = expanded("--key ${API_KEY}").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the variable API_KEY is not set in the sandbox, and no other value is given as ${API_KEY:-…}"
+        );
+    }
+
+    #[test]
+    fn what_only_looks_like_a_variable_stays_and_values_are_not_looked_into() {
+        for text in ["$HOME", "${", "${HOME", "${}", "${1A}", "${a b}", "$${", "{HOME}"] {
+            assert_eq!(expanded(text).as_deref(), Ok(text), "{text}");
+        }
+        assert_eq!(expanded("${ODD}").as_deref(), Ok("${HOME}"));
+        assert_eq!(expanded("${x ${HOME}").as_deref(), Ok("${x /home/agent"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_without_variables_is_not_changed(text in "[^$]{0,60}") {
+            let same = expanded(&text);
+            prop_assert_eq!(same.as_deref(), Ok(text.as_str()));
+        }
+
+        #[test]
+        fn no_text_is_too_odd_to_be_read(text in "[${}:A-C -]{0,40}") {
+            let _either = expanded(&text);
+        }
+
+        #[test]
+        fn every_variable_of_a_text_is_put_in(parts in prop::collection::vec("[a-z/]{0,6}", 1..6)) {
+            let text = parts.join("${HOME}");
+            prop_assert_eq!(expanded(&text), Ok(parts.join("/home/agent")));
+        }
+    }
+}

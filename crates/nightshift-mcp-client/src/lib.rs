@@ -1,0 +1,25 @@
+//! The client's side of the Model Context Protocol, for servers that nobody trusts.
+//!
+//! A repository names its servers in `.mcp.json` ([`Configuration`]). Their tools become tools of a model
+//! ([`offer`]): under names that every provider takes, with schemas that every provider takes, and not too many.
+//! [`Client`] speaks with one server over any byte stream, in both generations of the protocol.
+//!
+//! Everything that a server says is hostile: each message is bounded in size, what nobody asked for is dropped, a server that
+//! says too much of it is hung up on. It never knows a sandbox or an agent.
+
+mod answer;
+mod client;
+mod configuration;
+mod expand;
+mod offer;
+mod schema;
+mod text;
+mod wire;
+
+pub use answer::{Answer, Part};
+pub use client::{CallError, Client, ConnectError, Generation, Patience, Server, ServerTool};
+pub use configuration::{
+    Configuration, ConfiguredServer, FILE, Finding, LARGEST, Launch, Refusal, Severity, Unreadable,
+};
+pub use expand::{NotSet, expand};
+pub use offer::{LONGEST_NAME, MOST_TOOLS, Offer, OfferedTool, offer};
