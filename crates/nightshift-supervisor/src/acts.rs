@@ -37,6 +37,7 @@ mod engine;
 mod lint;
 mod room;
 mod self_review;
+mod start;
 mod subagents;
 
 pub(crate) use checkpoints::{Rename, cost};
@@ -190,7 +191,7 @@ impl Acts {
 
     /// Makes the sandbox. One that an owner before this one began and did not finish is removed first.
     pub(crate) async fn make_sandbox(&self, sandbox: SandboxId) -> Result<Vec<EventBody>, Trouble> {
-        let start = |error: DeskError| Trouble::Fail(error.into());
+        let start = start::trouble;
         if let Some(begun) = self.shared.driver.find(&sandbox).await.map_err(|error| start(error.into()))? {
             begun.stop().await.map_err(|error| start(DeskError::Ended { reason: error.to_string() }))?;
         }
