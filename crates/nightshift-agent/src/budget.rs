@@ -128,10 +128,19 @@ impl Budget {
         self.last = last;
     }
 
-    /// Why a foreign agent's call may not be made that uses so much at worst, if it may not.
-    pub(crate) fn relay_refusal(&self, worst: &Usage) -> Option<PauseReason> {
+    /// Why `calls` more of a foreign agent's calls may not be made after `seconds` more, which use so much at worst all
+    /// together, if they may not.
+    pub(crate) fn relay_refusal(&self, worst: &Usage, calls: u32, seconds: u64) -> Option<PauseReason> {
         let next = WorstCase { tokens: all_tokens(worst), cost_microdollars: worst.cost_microdollars };
-        self.refused_next(next, &self.others)
+        let mut others = self.others;
+        others.reserved_calls = others.reserved_calls.saturating_add(calls.saturating_sub(1));
+        let later = Self { seconds: self.seconds.saturating_add(seconds), ..self.clone() };
+        later.refused_next(next, &others)
+    }
+
+    /// Whether the limit on money is a person's wish and not the usual one.
+    pub(crate) fn is_limited_in_money(&self) -> bool {
+        self.limits.cost_microdollars != Limits::default().cost_microdollars
     }
 
     /// Takes over what another budget of the same task counted, which is spent whatever became of the work.

@@ -354,10 +354,10 @@ impl Model for Provider {
             .headers(relay::sent_headers(&request.headers))
             .body(weight.body());
         let silence = self.settings.retry.silence;
-        let response = timeout(silence, sent.send())
-            .await
-            .map_err(|_| RelayError::Unreachable)?
-            .map_err(|_| RelayError::Unreachable)?;
+        let response =
+            timeout(silence, sent.send()).await.map_err(|_| RelayError::Unanswered)?.map_err(|error| {
+                if error.is_connect() { RelayError::Unreachable } else { RelayError::Unanswered }
+            })?;
         let key = self.settings.key.as_ref().map(Key::bytes).unwrap_or_default();
         Ok(RelayAnswer::new(response, key, weight.worst.input_tokens))
     }

@@ -103,9 +103,18 @@ pub enum RelayError {
     /// Its body is no JSON object.
     #[error("the request's body is no JSON object")]
     NotJson,
-    /// The provider gave no answer.
+    /// It would have the provider fetch or keep something.
+    #[error("requests with {what} are not carried")]
+    Reaches {
+        /// The field.
+        what: &'static str,
+    },
+    /// The provider could not be reached, or its answer was cut.
     #[error("the provider cannot be reached")]
     Unreachable,
+    /// It was sent the request and gave no answer, which may be paid all the same.
+    #[error("the provider gave no answer")]
+    Unanswered,
 }
 
 /// An answer that is coming.
@@ -174,13 +183,26 @@ impl RelayAnswer {
     }
 }
 
+/// Betas that have the provider reach hosts, run programs, keep files, or answer at another price.
+const NOT_SENT: [&str; 8] =
+    ["mcp-client", "web-", "code-execution", "files-api", "skills", "container", "fast-mode", "context-1m"];
+
 /// The headers of a request that go on.
 pub(crate) fn sent_headers(headers: &HeaderMap) -> HeaderMap {
     let sent = SENT.iter().filter_map(|name| {
         let value: &HeaderValue = headers.get(*name)?;
-        Some((HeaderName::try_from(*name).ok()?, value.clone()))
+        let value = if name.ends_with("-beta") { harmless(value)? } else { value.clone() };
+        Some((HeaderName::try_from(*name).ok()?, value))
     });
     sent.collect()
+}
+
+/// The betas of a header without those that are not sent; `None` where none is left.
+fn harmless(value: &HeaderValue) -> Option<HeaderValue> {
+    let betas = value.to_str().ok()?.split(',').map(str::trim);
+    let sent = betas.filter(|beta| !NOT_SENT.iter().any(|beginning| beta.starts_with(beginning)));
+    let sent: Vec<&str> = sent.filter(|beta| !beta.is_empty()).collect();
+    if sent.is_empty() { None } else { HeaderValue::try_from(sent.join(",")).ok() }
 }
 
 /// What a call with that usage costs, where the price is known.
@@ -209,7 +231,8 @@ mod tests {
             ("host", "127.0.0.1:3128"),
             ("accept-encoding", "gzip"),
             ("anthropic-version", "2023-06-01"),
-            ("anthropic-beta", "a,b"),
+            ("anthropic-beta", "a,mcp-client-2025-11-20, b"),
+            ("openai-beta", "files-api-1"),
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
@@ -217,6 +240,7 @@ mod tests {
         let mut names: Vec<&str> = sent.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["anthropic-beta", "anthropic-version"]);
+        assert_eq!(sent["anthropic-beta"], "a,b");
     }
 
     #[test]

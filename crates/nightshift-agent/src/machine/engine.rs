@@ -38,9 +38,15 @@ impl AgentMachine {
         }
     }
 
-    /// Why a foreign agent's model call may not be made that uses so much at worst, if it may not.
-    pub fn relay_refusal(&self, worst: &Usage) -> Option<PauseReason> {
-        self.budget.relay_refusal(worst)
+    /// Why `calls` more model calls of a foreign agent may not be made after `seconds` more, which use so much at worst all
+    /// together, if they may not.
+    pub fn relay_refusal(&self, worst: &Usage, calls: u32, seconds: u64) -> Option<PauseReason> {
+        self.budget.relay_refusal(worst, calls, seconds)
+    }
+
+    /// Whether a person set a limit on money, so that what has no price may not be called.
+    pub fn is_limited_in_money(&self) -> bool {
+        self.budget.is_limited_in_money()
     }
 
     pub(super) fn witness(

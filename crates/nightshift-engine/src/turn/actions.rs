@@ -15,6 +15,9 @@ const MOST_ACTIONS: u32 = 2_000;
 /// Actions that are under way at once, and questions that wait.
 const MOST_OPEN: usize = 64;
 
+/// Better names of an action that are told.
+const MOST_RENAMES: u8 = 3;
+
 /// Files of an action that are told.
 const MOST_FILES: usize = 20;
 
@@ -31,6 +34,7 @@ struct Open {
     /// `None` for what is told another way.
     action: Option<EngineAction>,
     command: Option<String>,
+    renames: u8,
 }
 
 impl Actions {
@@ -43,7 +47,7 @@ impl Actions {
         }
         let mut open = match known {
             Some(open) => open,
-            None if is_ours(&call) => Open { action: None, command: None },
+            None if is_ours(&call) => Open { action: None, command: None, renames: 0 },
             None => {
                 self.told += 1;
                 let action = EngineAction {
@@ -54,7 +58,7 @@ impl Actions {
                     files: Vec::new(),
                     detail: None,
                 };
-                Open { action: Some(action), command: None }
+                Open { action: Some(action), command: None, renames: 0 }
             }
         };
         open.command = call.command.or(open.command);
@@ -83,14 +87,16 @@ impl Actions {
             }
         }
         let action = open.action.clone();
+        let renamed =
+            before.is_some_and(|before| action.as_ref().is_some_and(|action| action.title != before));
+        let renamed = renamed && !is_new && open.renames < MOST_RENAMES;
+        open.renames += u8::from(renamed);
         let ended = action.as_ref().is_some_and(|action| action.status != EngineActionStatus::Begun)
             || (open.action.is_none() && matches!(call.status, Some(CallStatus::Done | CallStatus::Failed)));
         if !ended {
             self.open.insert(call.id, open);
         }
         // Beginnings of what is going on are told once, and again under a better name.
-        let renamed =
-            before.is_some_and(|before| action.as_ref().is_some_and(|action| action.title != before));
         action.filter(|_| is_new || ended || renamed)
     }
 

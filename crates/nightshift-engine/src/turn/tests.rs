@@ -198,6 +198,17 @@ fn what_an_agent_does_is_told_when_it_begins_and_when_it_ends() {
 }
 
 #[test]
+fn an_action_that_changes_its_name_for_ever_is_told_a_few_times() {
+    let mut turn = prompted();
+    let mut told = 0;
+    for number in 0..100 {
+        let call = json!({"sessionUpdate": "tool_call", "toolCallId": "c1", "title": format!("name {number}"), "status": "pending"});
+        told += tell(&mut turn, call).len();
+    }
+    assert_eq!(told, 4);
+}
+
+#[test]
 fn calls_of_the_sandbox_s_own_tools_are_not_told_twice() {
     let mut turn = prompted();
     for status in ["pending", "completed"] {

@@ -22,6 +22,8 @@ pub(crate) struct Counter {
     bytes: u64,
     usage: Option<Usage>,
     model: Option<String>,
+    /// Whether the answer said what it used when it was whole: figures before that tell of what was read alone.
+    is_final: bool,
 }
 
 #[derive(Debug)]
@@ -35,7 +37,7 @@ enum Form {
 impl Counter {
     pub(crate) fn new(streams: bool, estimate: u64) -> Self {
         let form = if streams { Form::Events(EventReader::new(LONGEST)) } else { Form::Whole(Vec::new()) };
-        Self { form, estimate, bytes: 0, usage: None, model: None }
+        Self { form, estimate, bytes: 0, usage: None, model: None, is_final: false }
     }
 
     pub(crate) fn take(&mut self, bytes: &[u8]) {
@@ -71,16 +73,24 @@ impl Counter {
             output_tokens: self.bytes / BYTES_A_TOKEN,
             ..Usage::default()
         };
-        (whole.usage.unwrap_or(estimated), whole.model)
+        let mut usage = whole.usage.unwrap_or(estimated);
+        if !whole.is_final {
+            // It was cut, or says nothing: what came of it was written.
+            usage.output_tokens = usage.output_tokens.max(estimated.output_tokens);
+        }
+        (usage, whole.model)
     }
 
     /// Figures are totals of the whole answer, and are left out where they have not changed.
     fn read(&mut self, value: &Value) {
+        // The first event of a Messages stream has figures too, of which the output is a beginning.
+        let begins = value.get("type").and_then(Value::as_str) == Some("message_start");
         for part in [Some(value), value.get("message"), value.get("response")].into_iter().flatten() {
             if let Some(model) = part.get("model").and_then(Value::as_str) {
                 self.model = Some(model.chars().take(200).collect());
             }
             let Some(figures) = part.get("usage").filter(|usage| usage.is_object()) else { continue };
+            self.is_final |= !begins;
             let usage = self.usage.get_or_insert_default();
             let figure = |path: &str| tokens(Some(figures), path);
             let set = |into: &mut u64, tokens: Option<u64>| *into = tokens.unwrap_or(*into);
@@ -124,6 +134,18 @@ mod tests {
             \"usage\":{\"input_tokens\":5,\"cache_read_input_tokens\":40,\"cache_creation_input_tokens\":2,\"output_tokens\":1}}}\n\n\
             data: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":33}}\n\n";
         assert_eq!(counted(true, stream), (usage(5, 40, 2, 33), Some("claude-haiku-5-5".to_owned())));
+    }
+
+    #[test]
+    fn a_stream_that_is_cut_before_its_figures_is_counted_by_what_came() {
+        let begun = "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":5,\"output_tokens\":1}}}\n\n";
+        let delta =
+            format!("data: {{\"type\":\"content_block_delta\",\"text\":\"{}\"}}\n\n", "x".repeat(4_000));
+        let (used, _) = counted(true, &format!("{begun}{delta}"));
+        assert_eq!(used.input_tokens, 5);
+        assert!(used.output_tokens >= 1_000, "{}", used.output_tokens);
+        let end = "data: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":9}}\n\n";
+        assert_eq!(counted(true, &format!("{begun}{delta}{end}")).0.output_tokens, 9);
     }
 
     #[test]

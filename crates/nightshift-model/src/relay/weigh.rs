@@ -2,18 +2,15 @@
 
 use nightshift_protocol::Usage;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{RelayApi, RelayError, RelayRequest, Weight};
 
 /// Tokens that an answer may have where the request sets no limit.
-const USUAL_ANSWER: u64 = 16_000;
+const USUAL_ANSWER: u64 = 32_000;
 
 /// Bytes of text for one token, at the least.
 const BYTES_A_TOKEN: u64 = 3;
-
-/// A text longer than this without a blank is a picture or a file, in bytes.
-const LONGEST_WORD: usize = 8 * 1024;
 
 /// Tokens of a picture, at the most that is usual.
 const PICTURE: u64 = 5_000;
@@ -36,25 +33,109 @@ pub(crate) fn weigh(api: RelayApi, request: &RelayRequest) -> Result<Weight, Rel
         Call::Turn => {
             let mut body: Value = serde_json::from_slice(&request.body).map_err(|_| RelayError::NotJson)?;
             let fields = body.as_object_mut().ok_or(RelayError::NotJson)?;
-            let number = |name: &str| fields.get(name).and_then(Value::as_u64);
-            let answer = number("max_tokens")
-                .or_else(|| number("max_output_tokens"))
-                .or_else(|| number("max_completion_tokens"));
             let model = fields.get("model").and_then(Value::as_str).ok_or(RelayError::NotJson)?.to_owned();
+            tame(fields)?;
+            let number = |name: &str| fields.get(name).and_then(Value::as_u64);
+            let limits = ["max_tokens", "max_output_tokens", "max_completion_tokens"].map(number);
+            let asked = limits.into_iter().flatten().max();
+            let answers = number("n").unwrap_or(1).clamp(1, 128);
+            let cap = match request.path.as_str() {
+                "/responses" => Some("max_output_tokens"),
+                "/chat/completions" => Some("max_completion_tokens"),
+                _ => None,
+            };
+            if let Some(cap) = cap.filter(|_| asked.is_none()) {
+                fields.insert(cap.to_owned(), json!(USUAL_ANSWER));
+            }
             let streams = fields.get("stream") == Some(&Value::Bool(true));
-            let mut sent = request.body.clone();
-            if streams && request.path.ends_with("/chat/completions") {
+            if streams && request.path == "/chat/completions" {
                 // Without it nothing is said of what was used.
                 fields.insert("stream_options".to_owned(), json!({"include_usage": true}));
-                sent = body.to_string().into();
             }
+            let output = asked.unwrap_or(USUAL_ANSWER).saturating_mul(answers);
             let worst = Usage {
                 input_tokens: tokens_in(&body),
-                output_tokens: answer.unwrap_or(USUAL_ANSWER).min(u64::from(u32::MAX)),
+                output_tokens: output.min(u64::from(u32::MAX)),
                 ..Usage::default()
             };
-            Ok(Weight { model: Some(model), worst, body: sent })
+            Ok(Weight { model: Some(model), worst, body: body.to_string().into() })
         }
+    }
+}
+
+/// Takes out of a request what would have the provider work for the sandbox beyond answering: reach hosts, run programs, answer
+/// quicker for more money.
+///
+/// # Errors
+///
+/// [`RelayError::Reaches`] for what cannot be taken out: pictures and files at an address, and conversations that the provider
+/// keeps, whose size cannot be seen.
+fn tame(fields: &mut Map<String, Value>) -> Result<(), RelayError> {
+    for name in ["mcp_servers", "container", "service_tier", "speed", "inference_geo"] {
+        fields.remove(name);
+    }
+    for name in ["previous_response_id", "conversation", "prompt"] {
+        if fields.get(name).is_some_and(|value| !value.is_null()) {
+            return Err(RelayError::Reaches { what: name });
+        }
+    }
+    if fields.get("background") == Some(&Value::Bool(true)) {
+        return Err(RelayError::Reaches { what: "background" });
+    }
+    if let Some(Value::Array(tools)) = fields.get_mut("tools") {
+        tools.retain(is_client_s);
+    }
+    let conversation =
+        ["messages", "input", "system", "instructions"].into_iter().filter_map(|name| fields.get(name));
+    match conversation.filter_map(address_in).next() {
+        Some(what) => Err(RelayError::Reaches { what }),
+        None => Ok(()),
+    }
+}
+
+/// Whether a tool is carried out by the client, and not by the provider.
+fn is_client_s(tool: &Value) -> bool {
+    const KINDS: [&str; 9] = [
+        "custom",
+        "function",
+        "namespace",
+        "local_shell",
+        "apply_patch",
+        "computer",
+        "computer_use_preview",
+        "tool_search",
+        "",
+    ];
+    const BEGINNINGS: [&str; 5] = ["bash_", "text_editor_", "computer_", "memory_", "tool_search_tool_"];
+    let kind = tool.get("type").and_then(Value::as_str).unwrap_or_default();
+    KINDS.contains(&kind) || BEGINNINGS.iter().any(|beginning| kind.starts_with(beginning))
+}
+
+/// The name of a field by which the provider would fetch something from a host.
+fn address_in(value: &Value) -> Option<&'static str> {
+    let is_address = |value: &Value| {
+        let text = value.as_str().or_else(|| value.get("url").and_then(Value::as_str)).unwrap_or_default();
+        text.contains("://")
+    };
+    match value {
+        Value::Array(items) => items.iter().find_map(address_in),
+        Value::Object(fields) => {
+            let kind = fields.get("type").and_then(Value::as_str).unwrap_or_default();
+            // What an agent called its tools with is its own business.
+            if matches!(kind, "tool_use" | "function_call" | "custom_tool_call") {
+                return None;
+            }
+            if kind == "url" && fields.get("url").is_some_and(Value::is_string) {
+                return Some("url");
+            }
+            for name in ["image_url", "file_url"] {
+                if fields.get(name).is_some_and(is_address) {
+                    return Some(name);
+                }
+            }
+            fields.values().find_map(address_in)
+        }
+        _ => None,
     }
 }
 
@@ -71,7 +152,7 @@ fn call(api: RelayApi, method: &Method, path: &str) -> Option<Call> {
             _ => None,
         },
         (RelayApi::OpenAi, &Method::POST) => {
-            matches!(path, "/responses" | "/chat/completions").then_some(Call::Turn)
+            matches!(path, "/responses" | "/responses/compact" | "/chat/completions").then_some(Call::Turn)
         }
         (RelayApi::Messages, &Method::GET) => is_model(path.strip_prefix("/v1")?).then_some(Call::Free),
         (RelayApi::OpenAi, &Method::GET) => is_model(path).then_some(Call::Free),
@@ -83,11 +164,28 @@ fn call(api: RelayApi, method: &Method, path: &str) -> Option<Call> {
 fn tokens_in(value: &Value) -> u64 {
     let length = |text: &str| u64::try_from(text.len()).unwrap_or(u64::MAX) / BYTES_A_TOKEN + 1;
     match value {
-        Value::String(text) if text.len() > LONGEST_WORD && !text.contains(char::is_whitespace) => PICTURE,
         Value::String(text) => length(text),
         Value::Array(items) => items.iter().map(tokens_in).sum(),
-        Value::Object(fields) => fields.iter().map(|(name, value)| length(name) + tokens_in(value)).sum(),
+        Value::Object(fields) => {
+            let tokens = |(name, value): (&String, &Value)| {
+                let picture = is_picture(fields, name, value);
+                length(name) + if picture { PICTURE } else { tokens_in(value) }
+            };
+            fields.iter().map(tokens).sum()
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => 1,
+    }
+}
+
+/// Whether a field is the bytes of a picture, as the APIs have it. What is said to be one and is none, they refuse.
+fn is_picture(fields: &Map<String, Value>, name: &str, value: &Value) -> bool {
+    let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+    let bytes = |value: &Value| value.as_str().is_some_and(|text| text.starts_with("data:image/"));
+    match name {
+        "data" => text("type") == "base64" && text("media_type").starts_with("image/"),
+        "image_url" => matches!(text("type"), "input_image" | "computer_screenshot") && bytes(value),
+        "url" => fields.len() <= 2 && bytes(value),
+        _ => false,
     }
 }
 
@@ -136,14 +234,15 @@ mod tests {
         assert_eq!(weight.model.as_deref(), Some("claude-haiku-5-5"));
         assert_eq!(weight.worst.output_tokens, 300);
         assert!((15..40).contains(&weight.worst.input_tokens), "{}", weight.worst.input_tokens);
-        assert_eq!(weight.body(), body);
+        let sent: Value = serde_json::from_slice(&weight.body()).unwrap();
+        assert_eq!(sent, serde_json::from_str::<Value>(body).unwrap());
     }
 
     #[test]
     fn a_picture_weighs_as_one_and_not_as_its_bytes() {
         let picture = "A".repeat(3_000_000);
         let body =
-            json!({"model": "m", "messages": [{"content": [{"source": {"data": picture}}]}]}).to_string();
+            json!({"model": "m", "messages": [{"content": [{"source": {"type": "base64", "media_type": "image/png", "data": picture}}]}]}).to_string();
         let weight = weighed(RelayApi::Messages, Method::POST, "/v1/messages", &body).unwrap();
         assert!(
             (PICTURE..PICTURE + 50).contains(&weight.worst.input_tokens),
@@ -151,6 +250,92 @@ mod tests {
             weight.worst.input_tokens
         );
         assert_eq!(weight.worst.output_tokens, USUAL_ANSWER);
+        // A long word is no picture because it is long.
+        let body = json!({"model": "m", "messages": [{"content": "A".repeat(300_000)}]}).to_string();
+        let weight = weighed(RelayApi::Messages, Method::POST, "/v1/messages", &body).unwrap();
+        assert!(weight.worst.input_tokens >= 100_000, "{}", weight.worst.input_tokens);
+    }
+
+    fn sent(api: RelayApi, path: &str, body: Value) -> Value {
+        let weight = weighed(api, Method::POST, path, &body.to_string()).unwrap();
+        serde_json::from_slice(&weight.body()).unwrap()
+    }
+
+    #[test]
+    fn the_largest_of_all_limits_counts_for_every_answer_and_one_is_set_where_there_is_none() {
+        let body = json!({"model": "m", "max_tokens": 1, "max_completion_tokens": 900, "n": 4}).to_string();
+        let weight = weighed(RelayApi::OpenAi, Method::POST, "/chat/completions", &body).unwrap();
+        assert_eq!(weight.worst.output_tokens, 3_600);
+        let capped = sent(RelayApi::OpenAi, "/responses", json!({"model": "m", "input": []}));
+        assert_eq!(capped["max_output_tokens"], json!(USUAL_ANSWER));
+    }
+
+    #[test]
+    fn a_provider_is_not_made_to_reach_hosts_run_programs_or_hurry() {
+        let body = json!({
+            "model": "m", "max_tokens": 9, "service_tier": "priority", "speed": "fast", "container": "c",
+            "mcp_servers": [{"type": "url", "url": "https://evil.example"}], "messages": [],
+            "tools": [
+                {"name": "Bash", "input_schema": {}}, {"type": "web_fetch_20250910", "name": "web_fetch"},
+                {"type": "text_editor_20250728", "name": "e"}, {"type": "code_execution_20250825", "name": "c"},
+                {"type": "mcp_toolset", "mcp_server_name": "x"},
+            ],
+        });
+        let expected = json!({
+            "model": "m", "max_tokens": 9, "messages": [],
+            "tools": [{"name": "Bash", "input_schema": {}}, {"type": "text_editor_20250728", "name": "e"}],
+        });
+        assert_eq!(sent(RelayApi::Messages, "/v1/messages", body), expected);
+        let tools = json!([{"type": "mcp", "server_url": "https://evil.example"}, {"type": "function", "name": "f"}, {"type": "web_search"}]);
+        let left = sent(RelayApi::OpenAi, "/responses", json!({"model": "m", "input": [], "tools": tools}));
+        assert_eq!(left["tools"], json!([{"type": "function", "name": "f"}]));
+    }
+
+    #[test]
+    fn what_a_provider_would_fetch_or_keep_is_refused_and_what_tools_were_called_with_is_not_looked_at() {
+        let refused =
+            |api, path: &str, body: Value| weighed(api, Method::POST, path, &body.to_string()).err();
+        let picture = json!({"type": "image", "source": {"type": "url", "url": "https://evil.example/x"}});
+        for (api, path, body, what) in [
+            (
+                RelayApi::Messages,
+                "/v1/messages",
+                json!({"model": "m", "messages": [{"role": "user", "content": [picture]}]}),
+                "url",
+            ),
+            (
+                RelayApi::OpenAi,
+                "/responses",
+                json!({"model": "m", "input": [{"content": [{"type": "input_image", "image_url": "https://evil.example"}]}]}),
+                "image_url",
+            ),
+            (
+                RelayApi::OpenAi,
+                "/chat/completions",
+                json!({"model": "m", "messages": [{"content": [{"image_url": {"url": "http://evil.example"}}]}]}),
+                "image_url",
+            ),
+            (
+                RelayApi::OpenAi,
+                "/responses",
+                json!({"model": "m", "input": [{"content": [{"type": "input_file", "file_url": "https://x"}]}]}),
+                "file_url",
+            ),
+            (
+                RelayApi::OpenAi,
+                "/responses",
+                json!({"model": "m", "previous_response_id": "r"}),
+                "previous_response_id",
+            ),
+            (RelayApi::OpenAi, "/responses", json!({"model": "m", "background": true}), "background"),
+        ] {
+            assert_eq!(refused(api, path, body), Some(RelayError::Reaches { what }));
+        }
+        let call = json!({"type": "tool_use", "id": "t", "name": "Fetch", "input": {"type": "url", "url": "https://x"}});
+        let body = json!({"model": "m", "messages": [{"role": "assistant", "content": [call]}]});
+        assert_eq!(refused(RelayApi::Messages, "/v1/messages", body), None);
+        let data = json!({"content": [{"type": "input_image", "image_url": "data:image/png;base64,AAAA"}]});
+        assert_eq!(refused(RelayApi::OpenAi, "/responses", json!({"model": "m", "input": [data]})), None);
     }
 
     #[test]

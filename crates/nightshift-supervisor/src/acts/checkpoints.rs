@@ -16,6 +16,9 @@ use crate::trouble;
 /// How long the branch of a fork may take to get its name.
 const RENAMED_WITHIN: Duration = Duration::from_secs(30);
 
+/// How long a foreign agent that was told to stop is waited for.
+const ENGINE_ENDS_WITHIN: Duration = Duration::from_secs(15);
+
 /// A branch that has another name in a sandbox than the run gives it.
 pub(crate) struct Rename {
     pub(crate) folder_of: String,
@@ -34,6 +37,10 @@ impl Acts {
         let wanted = checkpoint.clone();
         let saving = to_its_end(async move {
             let _one_at_a_time = self.saving.lock().await;
+            if matches!(cause, CheckpointCause::Paused | CheckpointCause::Suspended) {
+                // What is saved should not have a foreign agent in it that is just ending.
+                let _or_not = tokio::time::timeout(ENGINE_ENDS_WITHIN, self.alone.lock()).await;
+            }
             Ok(match self.save(&sandbox, &checkpoint, cause).await {
                 Ok(facts) => EventBody::CheckpointSaved { checkpoint, cause, cost: cost(&facts) },
                 Err(reason) => {

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nightshift_agent::prompt::EnginePrompts;
-use nightshift_channel::{PROXY_PORT, StartJobError};
+use nightshift_channel::{PROXY_PORT, Signal, StartJobError};
 use nightshift_egress::Egress;
 use nightshift_engine::{
     Ending, Engine, EngineTurn, Input, Launch, Output, Stop, Tools, Trouble as EngineTrouble, TurnSettings,
 };
 use nightshift_model::Model;
 use nightshift_protocol::{
-    Approval, AssistantBlock, Entropy, ErrorCode, EventBody, LiveBody, Message, Plan, StopReason, ToolCall,
-    Usage, UserError,
+    Approval, AssistantBlock, Entropy, ErrorCode, EventBody, LiveBody, Message, PauseReason, Plan,
+    StopReason, ToolCall, Usage, UserError,
 };
 use serde_json::{Value, json};
 use tokio::sync::OwnedMutexGuard;
@@ -35,6 +35,9 @@ const STOPS_WITHIN: Duration = Duration::from_secs(20);
 
 /// How long a program may say nothing at all: as long as a task may take that says nothing else.
 const SPEAKS_WITHIN: Duration = Duration::from_secs(7_200);
+
+/// How long a program may take to read a message.
+const READS_WITHIN: Duration = Duration::from_secs(120);
 
 /// How often it is looked whether a limit is reached.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -90,6 +93,13 @@ pub(crate) async fn conduct(work: EngineWork, with: Conduct) -> Result<Vec<Event
     let EngineWork { turn, name, engine, model, session, prompts, left, steps, approval } = work;
     let Conduct { bench, screen, egress, models, entropy, link, teller, alone } = with;
     let gone = |_| Trouble::Cut("the run's driver is gone".to_owned());
+    link.begin();
+    for body in &left {
+        if let EventBody::StepFinished { step, .. } = body {
+            // A command that an earlier try began has nobody who waits for it.
+            let _mostly_gone = bench.desk.channel.kill(&bench.job(*step), Signal::Terminate).await;
+        }
+    }
     if !left.is_empty() {
         teller.write(left).await.map_err(gone)?;
     }
@@ -155,11 +165,21 @@ pub(crate) async fn conduct(work: EngineWork, with: Conduct) -> Result<Vec<Event
     };
     let ending = talk.until_over(&link).await?;
     talk.program.end().await;
+    let calls = deferred.take();
+    // A limit that the next small call would not pass, and this one would have: nobody is asked again for nothing.
+    if let (true, None, Some(PauseReason::Limit { limit })) = (calls.is_empty(), link.limit(), link.refused())
+    {
+        return Err(Trouble::Pause(UserError::new(
+            ErrorCode::LimitReached,
+            format!("the engine {name} was refused a model call: the task may use {limit}"),
+            "`nightshift continue` with --budget, --tokens or --turns raises the limit and gives it its turn again.",
+        )));
+    }
     match ending {
-        Ending::Stopped { stop, words } => Ok(vec![finished(turn, &name, stop, words, deferred.take())]),
-        // What it could not do for a limit is no fault of its own.
-        Ending::Failed(_) if link.limit().is_some() => {
-            Ok(vec![finished(turn, &name, Stop::Cancelled, String::new(), deferred.take())])
+        Ending::Stopped { stop, words } => Ok(vec![finished(turn, &name, stop, words, calls)]),
+        // What it could not do for a limit is no fault of its own, and what it had handed over stands.
+        Ending::Failed(_) if link.limit().is_some() || !calls.is_empty() => {
+            Ok(vec![finished(turn, &name, Stop::Cancelled, String::new(), calls)])
         }
         Ending::Failed(trouble) => Err(Trouble::Pause(said(&name, &engine, &trouble))),
     }
@@ -226,6 +246,7 @@ impl Talk<'_> {
                         Input::Violated(format!("it opened no session within {} s", OPENS_WITHIN.as_secs()))
                     } else if leaves_until.is_some_and(|until| until <= now)
                         || link.limit().is_some()
+                        || link.refused().is_some()
                         || self.program.written() > MOST_OUTPUT
                     {
                         stops_until = Some(now + STOPS_WITHIN);
@@ -247,7 +268,13 @@ impl Talk<'_> {
         while let Some(output) = outputs.pop_front() {
             match output {
                 Output::Send(line) => {
-                    self.program.send(&line).await.map_err(|error| Trouble::Cut(error.to_string()))?;
+                    match tokio::time::timeout(READS_WITHIN, self.program.send(&line)).await {
+                        Ok(sent) => sent.map_err(|error| Trouble::Cut(error.to_string()))?,
+                        Err(_) => {
+                            let what = "it does not read what it is sent".to_owned();
+                            return Ok(Some(Ending::Failed(EngineTrouble::Violated { what })));
+                        }
+                    }
                 }
                 Output::Opened { agent, session, resumed } => {
                     self.program.cancel = Some(cancel(&session));

@@ -14,17 +14,17 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use nightshift_egress::{Origin, OriginBody};
-use nightshift_model::{LONGEST_RELAYED, Model, RelayAnswer, RelayApi, RelayError, RelayRequest, Weight};
+use nightshift_model::{LONGEST_RELAYED, Model, RelayApi, RelayError, RelayRequest, Weight};
 use nightshift_protocol::{EngineModelCall, EventBody, PauseReason, Usage};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::link::{Link, Reserved, Teller};
+use super::link::{Link, NotReserved, Reserved, Teller};
 
 /// Where the sandbox's own tools are.
 pub(crate) const TOOLS: &str = "/nightshift/tools";
 
 /// Model calls of one agent at once; more wait.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 4;
 
 /// Refusals of a turn that are written down: an agent may try for ever.
 const MOST_REFUSALS: u32 = 20;
@@ -34,6 +34,95 @@ const WHOLE_WITHIN: Duration = Duration::from_secs(120);
 
 /// Parts of an answer that wait for the program.
 const PARTS: usize = 16;
+
+/// How long a call waits for others that may use what is left, before it is looked again.
+const LATER: Duration = Duration::from_millis(200);
+
+/// A call that is made.
+struct Call {
+    turn: u32,
+    provider: String,
+    model: Arc<dyn Model>,
+    teller: Teller,
+    began: Instant,
+}
+
+/// What goes back to the program before the answer's parts.
+type Head = oneshot::Sender<Result<Response<OriginBody>, RelayError>>;
+
+impl Call {
+    /// Makes it, streams its answer to the program, and counts it when it is over, whichever way.
+    async fn make(self, request: RelayRequest, weight: Weight, mut head: Head) {
+        let sent = tokio::select! {
+            sent = self.model.relay(&self.provider, &request, &weight) => Some(sent),
+            () = head.closed() => None,
+        };
+        let mut answer = match sent {
+            Some(Ok(answer)) => answer,
+            // It may have been answered, and is paid then: nothing less than the worst is counted.
+            Some(Err(RelayError::Unanswered)) | None => {
+                self.note(&weight, None, None, weight.worst).await;
+                let _gone = head.send(Err(RelayError::Unanswered));
+                return;
+            }
+            Some(Err(why)) => {
+                self.note(&weight, None, None, Usage::default()).await;
+                let _gone = head.send(Err(why));
+                return;
+            }
+        };
+        let (parts, taken) = mpsc::channel::<Result<Bytes, RelayError>>(PARTS);
+        let (status, headers) = (answer.status, std::mem::take(&mut answer.headers));
+        let _gone = head.send(Ok(response(status, headers, taken)));
+        loop {
+            let part = tokio::select! {
+                part = answer.next() => part,
+                // The program has gone away: nothing more is read, and little more is paid.
+                () = parts.closed() => break,
+            };
+            let part = match part {
+                Ok(Some(bytes)) => Ok(bytes),
+                Ok(None) => break,
+                Err(error) => Err(error),
+            };
+            let is_last = part.is_err();
+            if parts.send(part).await.is_err() || is_last {
+                break;
+            }
+        }
+        let (usage, named) = answer.counted();
+        self.note(&weight, named, Some(status), usage).await;
+    }
+
+    /// Writes down what a call used; those that cost nothing are not told.
+    async fn note(&self, weight: &Weight, named: Option<String>, status: Option<u16>, usage: Usage) {
+        let Some(asked) = &weight.model else { return };
+        let named = named.unwrap_or_else(|| asked.clone());
+        let usage = match self.model.cost(&self.provider, &named, usage) {
+            // A name with a date in it, or of another form, may be in no table.
+            free if free.cost_microdollars == 0 => self.model.cost(&self.provider, asked, usage),
+            priced => priced,
+        };
+        let call = call_of(&self.provider, &named, status, usage, self.began);
+        let body = EventBody::EngineCalledModel { turn: self.turn, call };
+        let _nobody_writes = self.teller.write(vec![body]).await;
+    }
+}
+
+fn response(
+    status: u16,
+    headers: HeaderMap,
+    taken: mpsc::Receiver<Result<Bytes, RelayError>>,
+) -> Response<OriginBody> {
+    let body = stream::unfold(taken, |mut taken| async move {
+        let part = taken.recv().await?;
+        Some((part.map(http_body::Frame::data).map_err(std::io::Error::other), taken))
+    });
+    let mut response = Response::new(StreamBody::new(body).boxed_unsync());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    *response.headers_mut() = headers;
+    response
+}
 
 /// What answers in one turn.
 pub(crate) struct Gateway {
@@ -69,6 +158,10 @@ impl Gateway {
 
     async fn relay(&self, api: RelayApi, path: &str, request: Request<OriginBody>) -> Response<OriginBody> {
         let refuse = |status, message: &str| error(api, status, message);
+        // A place comes first: no more bodies are kept than there are places.
+        let Ok(place) = Arc::clone(&self.room).acquire_owned().await else {
+            return refuse(StatusCode::SERVICE_UNAVAILABLE, "nightshift: the turn is over");
+        };
         let (head, body) = request.into_parts();
         let whole = tokio::time::timeout(WHOLE_WITHIN, Limited::new(body, LONGEST_RELAYED).collect()).await;
         let body = match whole {
@@ -87,86 +180,57 @@ impl Gateway {
             Err(RelayError::NotJson) => {
                 return refuse(StatusCode::BAD_REQUEST, "nightshift: the body is no request");
             }
+            Err(why @ RelayError::Reaches { .. }) => {
+                return refuse(StatusCode::BAD_REQUEST, &format!("nightshift: {why}"));
+            }
             Err(why) => return refuse(StatusCode::NOT_FOUND, &format!("nightshift: {why}")),
-        };
-        let Ok(place) = Arc::clone(&self.room).acquire_owned().await else {
-            return refuse(StatusCode::SERVICE_UNAVAILABLE, "nightshift: the turn is over");
         };
         let reserved = match &weight.model {
             None => None,
-            Some(model) => match self.link.reserve(weight.worst) {
+            Some(model) => match self.reserve(&weight).await {
                 Ok(reserved) => Some(reserved),
-                Err(reason) => {
-                    let why = said_of(&reason);
+                Err(why) => {
                     self.note_refusal(model, &why).await;
                     return refuse(StatusCode::FORBIDDEN, &format!("nightshift: not called: {why}"));
                 }
             },
         };
-        let began = Instant::now();
-        match self.model.relay(&self.provider, &request, &weight).await {
-            Ok(answer) => self.pass_back(answer, weight, reserved, began, place),
-            Err(why) => {
-                if let Some(model) = &weight.model {
-                    self.note(call_of(&self.provider, model, None, Usage::default(), began)).await;
-                }
-                refuse(StatusCode::BAD_GATEWAY, &format!("nightshift: {why}"))
-            }
+        // In a task of its own: what was sent is counted also when the program goes away meanwhile.
+        let (head, headed) = oneshot::channel();
+        let call = Call {
+            turn: self.turn,
+            provider: self.provider.clone(),
+            model: Arc::clone(&self.model),
+            teller: self.teller.clone(),
+            began: Instant::now(),
+        };
+        tokio::spawn(async move {
+            let _kept = (place, reserved);
+            call.make(request, weight, head).await;
+        });
+        match headed.await {
+            Ok(Ok(response)) => response,
+            Ok(Err(why)) => refuse(StatusCode::BAD_GATEWAY, &format!("nightshift: {why}")),
+            Err(_) => refuse(StatusCode::BAD_GATEWAY, "nightshift: the call ended"),
         }
     }
 
-    /// Streams an answer to the program, and counts it when it is over, whichever way.
-    fn pass_back(
-        &self,
-        mut answer: RelayAnswer,
-        weight: Weight,
-        reserved: Option<Reserved>,
-        began: Instant,
-        place: tokio::sync::OwnedSemaphorePermit,
-    ) -> Response<OriginBody> {
-        let (status, headers) = (answer.status, std::mem::take(&mut answer.headers));
-        let (parts, taken) = mpsc::channel::<Result<Bytes, RelayError>>(PARTS);
-        let (model, provider, teller, turn) =
-            (Arc::clone(&self.model), self.provider.clone(), self.teller.clone(), self.turn);
-        tokio::spawn(async move {
-            let _place = place;
-            loop {
-                let part = tokio::select! {
-                    part = answer.next() => part,
-                    // The program has gone away: nothing more is read, and nothing more is paid.
-                    () = parts.closed() => break,
-                };
-                let part = match part {
-                    Ok(Some(bytes)) => Ok(bytes),
-                    Ok(None) => break,
-                    Err(error) => Err(error),
-                };
-                let is_last = part.is_err();
-                if parts.send(part).await.is_err() || is_last {
-                    break;
-                }
+    /// Waits until a call may be made, or says why it may not.
+    async fn reserve(&self, weight: &Weight) -> Result<Reserved, String> {
+        let unpriced = weight.worst.cost_microdollars == 0;
+        if unpriced && self.link.ask(nightshift_agent::AgentMachine::is_limited_in_money) == Some(true) {
+            return Err(
+                "the model's price is not known, so the task's limit in money would not be held".to_owned()
+            );
+        }
+        loop {
+            match self.link.reserve(weight.worst) {
+                Ok(reserved) => return Ok(reserved),
+                Err(NotReserved::Limit(reason)) => return Err(said_of(&reason)),
+                Err(NotReserved::Over) => return Err("the turn is over".to_owned()),
+                Err(NotReserved::Later) => tokio::time::sleep(LATER).await,
             }
-            if let Some(asked) = &weight.model {
-                let (usage, named) = answer.counted();
-                let named = named.unwrap_or_else(|| asked.clone());
-                let usage = match model.cost(&provider, &named, usage) {
-                    // A name with a date in it, or of another form, may be in no table.
-                    free if free.cost_microdollars == 0 => model.cost(&provider, asked, usage),
-                    priced => priced,
-                };
-                let call = call_of(&provider, &named, Some(answer.status), usage, began);
-                let _nobody_writes = teller.write(vec![EventBody::EngineCalledModel { turn, call }]).await;
-            }
-            drop(reserved);
-        });
-        let body = stream::unfold(taken, |mut taken| async move {
-            let part = taken.recv().await?;
-            Some((part.map(http_body::Frame::data).map_err(std::io::Error::other), taken))
-        });
-        let mut response = Response::new(StreamBody::new(body).boxed_unsync());
-        *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-        *response.headers_mut() = headers;
-        response
+        }
     }
 
     async fn note_refusal(&self, model: &str, why: &str) {

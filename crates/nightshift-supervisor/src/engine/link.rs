@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use nightshift_agent::AgentMachine;
 use nightshift_protocol::{EventBody, PauseReason, Usage};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 /// Events that an act has to tell before it is over.
 #[derive(Debug)]
@@ -46,9 +47,14 @@ pub(crate) struct Link(Arc<Mutex<State>>);
 struct State {
     /// The run's agent, which knows its limits and what its steps led to; `None` while no foreign agent works.
     machine: Option<AgentMachine>,
+    /// When it was told how the run stands.
+    followed: Option<Instant>,
     taken_over: bool,
-    /// What model calls that are under way may use at worst.
+    /// What model calls that are under way may use at worst, and how many they are.
     under_way: Usage,
+    calls: u32,
+    /// The limit for which a call was refused.
+    refused: Option<PauseReason>,
 }
 
 /// What a model call that is under way may use; given back when it is dropped.
@@ -58,12 +64,32 @@ pub(crate) struct Reserved {
     worst: Usage,
 }
 
+/// Why a model call is not made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NotReserved {
+    /// What others have under way may use what is left: whether it does is known when they are done.
+    Later,
+    /// A limit.
+    Limit(PauseReason),
+    /// No foreign agent has a turn.
+    Over,
+}
+
 impl Link {
     /// Takes in how the run stands.
     pub(crate) fn follow(&self, machine: Option<&AgentMachine>, taken_over: bool) {
         let mut state = self.lock();
+        if machine.is_none() {
+            state.refused = None;
+        }
         state.machine = machine.cloned();
+        state.followed = Some(Instant::now());
         state.taken_over = taken_over;
+    }
+
+    /// Begins a turn: what was refused in another is over.
+    pub(crate) fn begin(&self) {
+        self.lock().refused = None;
     }
 
     /// Whether somebody follows, so that it has to be told of changes.
@@ -85,26 +111,35 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// The limit that it could pass.
-    pub(crate) fn reserve(&self, worst: Usage) -> Result<Reserved, PauseReason> {
+    /// Why there is none.
+    pub(crate) fn reserve(&self, worst: Usage) -> Result<Reserved, NotReserved> {
         let mut state = self.lock();
-        let mut all = state.under_way;
+        let (mut all, calls) = (state.under_way, state.calls.saturating_add(1));
         all += worst;
-        let refusal = state.machine.as_ref().map(|machine| machine.relay_refusal(&all));
-        match refusal {
-            Some(None) => {
-                state.under_way = all;
-                drop(state);
-                Ok(Reserved { link: self.clone(), worst })
-            }
-            Some(Some(reason)) => Err(reason),
-            None => Err(PauseReason::Person),
+        let seconds = state.seconds();
+        let Some(machine) = &state.machine else { return Err(NotReserved::Over) };
+        if let Some(reason) = machine.relay_refusal(&worst, 1, seconds) {
+            state.refused = Some(reason.clone());
+            return Err(NotReserved::Limit(reason));
         }
+        if machine.relay_refusal(&all, calls, seconds).is_some() {
+            return Err(NotReserved::Later);
+        }
+        (state.under_way, state.calls) = (all, calls);
+        drop(state);
+        Ok(Reserved { link: self.clone(), worst })
     }
 
-    /// The limit that is reached, if one is.
+    /// The limit that is reached, if one is: the turn has to end.
     pub(crate) fn limit(&self) -> Option<PauseReason> {
-        self.ask(|machine| machine.relay_refusal(&Usage::default())).flatten()
+        let state = self.lock();
+        let machine = state.machine.as_ref()?;
+        machine.relay_refusal(&Usage::default(), 1, state.seconds())
+    }
+
+    /// The limit for which a call of this turn was refused.
+    pub(crate) fn refused(&self) -> Option<PauseReason> {
+        self.lock().refused.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -112,9 +147,18 @@ impl Link {
     }
 }
 
+impl State {
+    /// Seconds that passed since it was told how the run stands: while nothing happens nobody counts them.
+    fn seconds(&self) -> u64 {
+        self.followed.map_or(0, |followed| followed.elapsed().as_secs())
+    }
+}
+
 impl Drop for Reserved {
     fn drop(&mut self) {
-        let under_way = &mut self.link.lock().under_way;
+        let mut state = self.link.lock();
+        state.calls = state.calls.saturating_sub(1);
+        let under_way = &mut state.under_way;
         let Usage { input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, cost_microdollars } =
             self.worst;
         under_way.input_tokens = under_way.input_tokens.saturating_sub(input_tokens);
@@ -148,15 +192,38 @@ mod tests {
     fn calls_that_are_under_way_together_cannot_pass_a_limit_that_each_alone_would_hold() {
         let link = followed(10_000);
         let first = link.reserve(worst(6_000)).unwrap();
-        assert!(matches!(link.reserve(worst(6_000)), Err(PauseReason::Limit { .. })));
+        assert_eq!(link.reserve(worst(6_000)).err(), Some(NotReserved::Later));
+        assert_eq!(link.refused(), None, "it may be made when the other is done");
         drop(first);
         assert!(link.reserve(worst(6_000)).is_ok());
     }
 
     #[test]
+    fn a_call_that_alone_could_pass_a_limit_is_refused_and_the_turn_knows_why_it_ends() {
+        let link = followed(10_000);
+        assert!(matches!(link.reserve(worst(10_001)), Err(NotReserved::Limit(PauseReason::Limit { .. }))));
+        assert!(matches!(link.refused(), Some(PauseReason::Limit { .. })));
+        assert_eq!(link.limit(), None, "smaller ones may be made");
+        link.begin();
+        assert_eq!(link.refused(), None);
+    }
+
+    #[tokio::test]
+    async fn time_that_passes_without_a_word_reaches_the_limit_too() {
+        let limits = Limits { seconds: 1, ..Limits::default() };
+        let link = Link::default();
+        let machine = AgentMachine::new(AgentSettings { limits, ..AgentSettings::default() });
+        link.follow(Some(&machine), false);
+        assert_eq!(link.limit(), None);
+        link.lock().followed = Instant::now().checked_sub(std::time::Duration::from_secs(2));
+        assert!(matches!(link.limit(), Some(PauseReason::Limit { .. })));
+    }
+
+    #[test]
     fn no_call_is_made_while_no_foreign_agent_works() {
         let link = Link::default();
-        assert!(!link.is_followed() && link.reserve(worst(1)).is_err() && link.limit().is_none());
+        assert_eq!(link.reserve(worst(1)).err(), Some(NotReserved::Over));
+        assert!(!link.is_followed() && link.limit().is_none());
     }
 
     #[tokio::test]

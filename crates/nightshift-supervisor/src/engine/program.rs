@@ -145,7 +145,10 @@ impl Running {
 
 async fn end(mut running: Running, cancel: Option<String>) {
     if let Some(line) = cancel
-        && running.job.send_input(line.as_bytes()).await.is_ok()
+        && matches!(
+            tokio::time::timeout(ENDS_WITHIN, running.job.send_input(line.as_bytes())).await,
+            Ok(Ok(()))
+        )
     {
         // It may write down where it was.
         let _or_not = tokio::time::timeout(ENDS_WITHIN, exit(&mut running.job)).await;

@@ -88,6 +88,8 @@ struct Inner {
     /// One step at a time, as our own agent takes them.
     turn_taking: tokio::sync::Mutex<()>,
     over: AtomicBool,
+    /// The way to the step under way.
+    interrupter: Mutex<Option<Interrupter>>,
 }
 
 /// What the tools of a turn work with.
@@ -107,7 +109,7 @@ impl SandboxTools {
     pub(crate) fn new(parts: ToolParts) -> Self {
         let ToolParts { turn, bench, screen, approval, link, teller, deferred, steps } = parts;
         let (steps, turn_taking) = (AtomicU32::new(steps), tokio::sync::Mutex::default());
-        let over = AtomicBool::new(false);
+        let (over, interrupter) = (AtomicBool::new(false), Mutex::default());
         Self(Arc::new(Inner {
             turn,
             bench,
@@ -119,12 +121,17 @@ impl SandboxTools {
             steps,
             turn_taking,
             over,
+            interrupter,
         }))
     }
 
     /// Answers no more: what is under way is not told any more.
     pub(crate) fn end(&self) {
         self.0.over.store(true, Ordering::Release);
+        let under_way = self.0.interrupter.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(interrupter) = under_way {
+            interrupter.interrupt();
+        }
     }
 
     /// Carries a call out, or notes it for the end of the turn.
@@ -169,8 +176,13 @@ impl SandboxTools {
         let step = StepId { turn: inner.turn, call: STEPS_OF_ENGINE + number };
         let intended = EventBody::StepIntended { step, call: call.clone(), write: None };
         inner.teller.write(vec![intended]).await.map_err(|_| "The turn is over.".to_owned())?;
-        let (_, never) = Interrupter::new(false);
-        let bench = Arc::new(Bench { step, interrupt: never, ..inner.bench.clone() });
+        let (interrupter, interrupt) = Interrupter::new(false);
+        *inner.interrupter.lock().unwrap_or_else(PoisonError::into_inner) = Some(interrupter);
+        if over() {
+            // It was not begun, and is told as cut off.
+            return Err("The turn is over.".to_owned());
+        }
+        let bench = Arc::new(Bench { step, interrupt, ..inner.bench.clone() });
         let began = Instant::now();
         let performed = tools::perform(bench, step, request, None, Intention::New).await;
         let mut end = performed.unwrap_or_else(|trouble| {

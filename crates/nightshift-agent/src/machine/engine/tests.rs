@@ -106,17 +106,32 @@ fn a_call_that_could_pass_a_limit_is_refused_before_it_is_made() {
     let limits = Limits { tokens: 30_000, turns: 3, ..Limits::default() };
     let mut machine = machine(limits);
     let worst = |tokens| Usage { input_tokens: tokens, ..Usage::default() };
-    assert_eq!(machine.relay_refusal(&worst(30_000)), None);
+    assert_eq!(machine.relay_refusal(&worst(30_000), 1, 0), None);
     machine.handle(AgentEvent::Spent { usage: worst(20_000) });
-    assert!(matches!(machine.relay_refusal(&worst(10_001)), Some(PauseReason::Limit { .. })));
-    assert_eq!(machine.relay_refusal(&worst(9_000)), None);
+    assert!(matches!(machine.relay_refusal(&worst(10_001), 1, 0), Some(PauseReason::Limit { .. })));
+    assert_eq!(machine.relay_refusal(&worst(9_000), 1, 0), None);
     machine.handle(AgentEvent::LimitsRaised { limits: Limits { tokens: 60_000, ..limits } });
-    assert_eq!(machine.relay_refusal(&worst(10_001)), None);
+    assert_eq!(machine.relay_refusal(&worst(10_001), 1, 0), None);
     (0..2).for_each(|_| {
         machine.handle(AgentEvent::Spent { usage: worst(1) });
     });
-    let Some(PauseReason::Limit { limit }) = machine.relay_refusal(&worst(1)) else { panic!("three calls") };
+    let Some(PauseReason::Limit { limit }) = machine.relay_refusal(&worst(1), 1, 0) else {
+        panic!("three calls")
+    };
     assert!(limit.starts_with("3 model calls"), "{limit}");
+}
+
+#[test]
+fn calls_at_once_and_time_that_passes_without_a_word_count_on_the_limits() {
+    let machine = machine(Limits { turns: 3, seconds: 60, ..Limits::default() });
+    let little = Usage { input_tokens: 1, ..Usage::default() };
+    assert_eq!(machine.relay_refusal(&little, 3, 59), None);
+    assert!(machine.relay_refusal(&little, 4, 0).is_some());
+    let Some(PauseReason::Limit { limit }) = machine.relay_refusal(&little, 1, 60) else {
+        panic!("no limit")
+    };
+    assert!(limit.contains("60 seconds of work"), "{limit}");
+    assert!(!machine.is_limited_in_money());
 }
 
 #[test]

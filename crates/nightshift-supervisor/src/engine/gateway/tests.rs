@@ -60,7 +60,8 @@ async fn provider(answer: String) -> (String, Arc<Mutex<Vec<String>>>) {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = Vec::new();
-            while !String::from_utf8_lossy(&request).contains(BODY) {
+            // The body is written anew, with the same fields.
+            while !String::from_utf8_lossy(&request).contains("\"messages\":[]") {
                 if stream.read_buf(&mut request).await.unwrap() == 0 {
                     break;
                 }
@@ -72,8 +73,26 @@ async fn provider(answer: String) -> (String, Arc<Mutex<Vec<String>>>) {
     (url, sent)
 }
 
+/// A provider that takes requests and never answers.
+async fn silent_provider() -> (String, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let serving = tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            kept.push(stream);
+        }
+    });
+    (url, serving)
+}
+
 async fn world(answer: String, limits: Limits) -> World {
     let (url, sent) = provider(answer).await;
+    World { sent, ..world_at(url, limits).await }
+}
+
+async fn world_at(url: String, limits: Limits) -> World {
+    let sent = Arc::default();
     let mut models = Providers::default();
     let settings = ProviderSettings::new(url, Some(Key::new(KEY).unwrap()), Arc::new(Still), Arc::new(Still));
     models.add("anthropic", Provider::messages(settings).unwrap());
@@ -200,6 +219,29 @@ async fn at_a_limit_the_next_call_is_refused_before_it_is_made_in_the_vendor_s_w
     let calls = world.told(2).await;
     assert!(calls[1].refused.as_ref().unwrap().contains("1,100 tokens"));
     assert_eq!(calls[1].usage, Usage::default());
+}
+
+#[tokio::test]
+async fn a_call_whose_answer_nobody_waits_for_is_counted_as_the_worst() {
+    let (url, _sent) = silent_provider().await;
+    let world = world_at(url, Limits::default()).await;
+    let asking = world.gateway.answer(request("/anthropic/v1/messages", BODY));
+    let gave_up = tokio::time::timeout(Duration::from_millis(300), asking).await;
+    assert!(gave_up.is_err(), "nothing was answered");
+    let [call] = &world.told(1).await[..] else { panic!("one call") };
+    assert_eq!((call.status, call.usage.output_tokens), (None, 100));
+    assert!(call.usage.input_tokens > 0 && call.usage.cost_microdollars > 0, "{:?}", call.usage);
+}
+
+#[tokio::test]
+async fn where_money_is_limited_a_model_without_a_price_is_not_called() {
+    let limited = Limits { cost_microdollars: 5_000_000, ..Limits::default() };
+    let odd = BODY.replace("claude-haiku-5-5", "claude-of-tomorrow");
+    let world = world(streamed(), limited).await;
+    let (status, said) = world.ask(request("/anthropic/v1/messages", odd)).await;
+    assert_eq!((status, said.contains("price is not known")), (403, true), "{said}");
+    assert!(world.sent.lock().unwrap().is_empty());
+    assert_eq!(world.ask(request("/anthropic/v1/messages", BODY)).await.0, 200);
 }
 
 #[tokio::test]
