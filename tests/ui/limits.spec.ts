@@ -1,5 +1,5 @@
 import { expect, test } from '@playwright/test';
-import type { RunSummary } from '../../ui/src/backend/types';
+import type { RunState, RunSummary } from '../../ui/src/backend/types';
 import { limitWords, nearest, reached, suggested, usedOf } from '../../ui/src/text/limits';
 
 const run = (used: { costMicrodollars?: number; turns?: number; agentMs?: number; tokens?: number }): RunSummary =>
@@ -9,6 +9,8 @@ const run = (used: { costMicrodollars?: number; turns?: number; agentMs?: number
     usage: { costMicrodollars: used.costMicrodollars ?? 0, inputTokens: used.tokens ?? 0, cacheReadTokens: 1, cacheWriteTokens: 1, outputTokens: 1 },
     reviewing: { agentMs: used.agentMs ?? 0 },
   }) as RunSummary;
+
+const at = (limit: string): RunState => ({ type: 'paused', reason: { type: 'limit', limit } });
 
 test('the limit that a run is nearest to is the one that is offered', () => {
   expect(nearest(run({ costMicrodollars: 2_940_000, turns: 190 }))).toBe('costMicrodollars');
@@ -25,9 +27,14 @@ test('what is offered is twice as much, in whole units', () => {
 });
 
 test('a reason names its limit by an argument, which is not shown', () => {
-  const at = (limit: string) => ({ ...run({ turns: 200 }), state: { type: 'paused', reason: { type: 'limit', limit } } }) as RunSummary;
-  expect(['budget', 'minutes', 'turns', 'tokens'].map((name) => reached(at(`7200 seconds of work: all are used. Raise it with --${name} to go on.`)))).toEqual(['costMicrodollars', 'seconds', 'turns', 'tokens']);
-  expect(reached(at('the moon is full'))).toBe('turns');
+  expect(['budget', 'minutes', 'turns', 'tokens'].map((name) => reached(run({ turns: 200 }), at(`7200 seconds of work: all are used. Raise it with --${name} to go on.`)))).toEqual(['costMicrodollars', 'seconds', 'turns', 'tokens']);
+  expect(reached(run({ turns: 200 }), at('the moon is full'))).toBe('turns');
   expect(limitWords('$3.00: $2.94 are spent. Raise it with --budget to go on.')).toBe('$3.00: $2.94 are spent');
   expect(limitWords('the moon is full')).toBe('the moon is full');
+});
+
+test('a summary that lags behind the state does not say which limit is reached', () => {
+  const behind = { ...run({ turns: 199, costMicrodollars: 2_000_000 }), state: { type: 'working' } } as RunSummary;
+  expect(reached(behind, at('$3.00: $2.94 are spent. Raise it with --budget to go on.'))).toBe('costMicrodollars');
+  expect(reached({ ...behind, state: at('200 turns: all are used. Raise it with --turns to go on.') }, { type: 'working' })).toBe('turns');
 });

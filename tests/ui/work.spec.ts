@@ -36,6 +36,30 @@ test('steering reaches the run, and other windows see it without a reload', asyn
   expect(app.errors).toEqual([]);
 });
 
+test('what is being written outlives the chat’s column, and words typed during an interrupt are kept', async ({ app }) => {
+  const { page } = app;
+  await app.goto(`/runs/${RUNS.works}`);
+  const box = page.getByRole('textbox', { name: 'Steer the agent' });
+  await box.fill('Half a thought');
+  await page.setViewportSize({ width: 1000, height: 800 });
+  await expect(box).toHaveCount(0);
+  await page.getByRole('radio', { name: 'Chat' }).check();
+  await expect(box).toHaveValue('Half a thought');
+  await box.fill('');
+  // The answer to the interrupt comes when something has been written.
+  await page.route('**/interrupt', async (route) => {
+    await box.fill('And then');
+    await route.fulfill({ json: {} });
+  });
+  await page.getByRole('button', { name: 'Interrupt' }).click();
+  await expect(page.getByRole('button', { name: 'Interrupt' })).toBeEnabled();
+  await expect(box).toHaveValue('And then');
+  await page.getByRole('radio', { name: 'Timeline' }).check();
+  await page.setViewportSize({ width: 1280, height: 800 });
+  await expect(box).toHaveValue('And then');
+  expect(app.errors).toEqual([]);
+});
+
 test('a comment on a line goes to the agent, and is kept until it is sent', async ({ app }) => {
   const { page } = app;
   await app.goto(`/review/${RUNS.retry}`);
@@ -92,12 +116,23 @@ test('a run at its limit is given more where it waits, and goes on', async ({ ap
   const other = await page.context().newPage();
   await other.goto(`${app.owner.address.url}/runs/${RUNS.limit}`);
   await expect(other.getByText('A limit of the task is reached ($3.00: $2.94 are spent and the next call may cost $0.11).')).toBeVisible();
+  // The key that continues other runs leads to the field there, from an earlier moment too.
+  await expect(other.getByRole('button', { name: 'Continue', exact: true })).toHaveCount(0);
+  await other.keyboard.press('k');
+  await expect(other.getByText('A limit of the task is reached (')).toHaveCount(0);
+  await other.keyboard.press('p');
+  await expect(other.getByRole('textbox', { name: 'Budget from now on, in US dollars' })).toBeFocused();
+  // Raised, but not gone on: what is left to do is to continue, and not to raise it once more.
+  await page.route('**/continue', (route) => route.abort(), { times: 1 });
   await row.getByRole('button', { name: 'Raise and continue' }).click();
+  await expect(row.getByRole('alert')).toBeVisible();
+  await expect(raised).toHaveCount(0);
+  await row.getByRole('button', { name: 'Continue', exact: true }).click();
   await expect(row).toHaveCount(0);
   await expect(other.getByText('A limit of the task is reached')).toHaveCount(0);
   const events = await app.owner.ask<{ type: string; limits?: { costMicrodollars: number }; state?: { type: string } }[]>(`/runs/${RUNS.limit}/events?after=0`);
   const after = events.slice(events.findIndex((event) => event.type === 'limitsRaised'));
-  expect(after[0]?.limits?.costMicrodollars).toBe(12_500_000);
+  expect(events.flatMap((event) => (event.type === 'limitsRaised' ? [event.limits?.costMicrodollars] : []))).toEqual([12_500_000]);
   expect(after.find((event) => event.type === 'stateChanged')?.state?.type).toBe('queued');
   expect(app.errors).toEqual([]);
 });

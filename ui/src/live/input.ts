@@ -114,7 +114,9 @@ export function sendInput(canvas: HTMLCanvasElement, keyboard: HTMLTextAreaEleme
     if (event.isComposing || event.key === 'Process' || event.key === 'Dead') return;
     if (dead && !MODIFIERS.has(event.key)) {
       dead = false;
-      if ([...event.key].length === 1) return;
+      // With a modifier it is a command of its own; AltGr only picks the character.
+      const commands = !event.getModifierState('AltGraph') && (event.ctrlKey || event.metaKey || event.altKey);
+      if ([...event.key].length === 1 && !commands) return;
     }
     if ((event.ctrlKey || event.metaKey) && event.code === 'KeyV' && !event.repeat) {
       pasting = { keys: event, timer: setTimeout(() => pasted(''), PASTE_MS) };
@@ -141,6 +143,9 @@ export function sendInput(canvas: HTMLCanvasElement, keyboard: HTMLTextAreaEleme
   // Some browsers put the text in before they say so, and some after it.
   keyboard.addEventListener('compositionend', () => setTimeout(typed, 0), { signal });
   const release = () => {
+    // Its modifier is let go of here: what came later would be a bare letter.
+    if (pasting !== null) clearTimeout(pasting.timer);
+    pasting = null;
     for (const [code, key] of heldKeys) viewer.say({ type: 'key', code, key, down: false });
     for (const name of heldButtons) viewer.say({ type: 'button', ...last, button: name, down: false });
     heldKeys.clear();
@@ -149,7 +154,6 @@ export function sendInput(canvas: HTMLCanvasElement, keyboard: HTMLTextAreaEleme
   };
   keyboard.addEventListener('blur', release, { signal });
   return () => {
-    if (pasting !== null) clearTimeout(pasting.timer);
     release();
     stop.abort();
   };

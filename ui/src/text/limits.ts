@@ -1,6 +1,6 @@
 // What a run has used of each of its limits, and which one it is nearest to. It never asks the owner.
 
-import type { Limits, RunSummary } from '@/backend/types';
+import type { Limits, RunState, RunSummary } from '@/backend/types';
 
 interface Unit {
   name: string;
@@ -38,9 +38,8 @@ export function limitWords(reason: string): string {
   return reason.replace(/\s*Raise it with --[a-z]+ to go on\.?\s*$/, '').replace(/\.$/, '');
 }
 
-/** The limit that a run stands at: the one its reason names, or the one of which most is used. */
-export function reached(run: RunSummary): keyof Limits {
-  const { state } = run;
+/** The limit that a run stands at in `state`, which may be newer than its summary: the one the reason names, or the one of which most is used. */
+export function reached(run: RunSummary, state: RunState): keyof Limits {
   const reason = state.type === 'paused' && state.reason.type === 'limit' ? state.reason.limit : '';
   return ARGUMENTS[/--([a-z]+) to go on/.exec(reason)?.[1] ?? ''] ?? nearest(run);
 }

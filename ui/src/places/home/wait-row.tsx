@@ -75,7 +75,7 @@ export function WaitRow({ run }: { run: RunSummary }) {
         )}
         {run.state.type === 'paused' && run.state.reason.type === 'limit' && (
           <div className="mt-2">
-            <RaiseLimit run={run} />
+            <RaiseLimit key={run.state.reason.limit} run={run} state={run.state} />
           </div>
         )}
         {run.state.type === 'waiting' && run.state.approval == null && <Answer busy={busy} onAnswer={(text) => act(() => backend.say(run.run, text))} />}

@@ -1,6 +1,6 @@
 import clsx from 'clsx';
 import { ArrowUp, Square } from 'lucide-react';
-import { type KeyboardEvent, type ReactNode, type Ref, useEffect, useImperativeHandle, useRef, useState } from 'react';
+import { type Dispatch, type KeyboardEvent, type ReactNode, type Ref, type SetStateAction, useEffect, useImperativeHandle, useRef, useState } from 'react';
 import { backend } from '@/backend/backend';
 import { type Problem, problemOf } from '@/backend/problem';
 import type { RunState } from '@/backend/types';
@@ -20,6 +20,9 @@ export interface ChatHandle {
 
 interface Props {
   run: string;
+  /** What is written and not sent; it outlives this column. */
+  draft: string;
+  onDraft: Dispatch<SetStateAction<string>>;
   said: readonly Said[];
   /** Words of the model that are arriving. */
   words: string;
@@ -32,7 +35,7 @@ interface Props {
 }
 
 /** What was said, and a line to steer with. */
-export function Chat({ run, said, words, state, moment, onMoment, top = null, ref }: Props) {
+export function Chat({ run, draft, onDraft, said, words, state, moment, onMoment, top = null, ref }: Props) {
   const scroller = useRef<HTMLDivElement>(null);
   const atEnd = useRef(true);
   useEffect(() => {
@@ -64,7 +67,7 @@ export function Chat({ run, said, words, state, moment, onMoment, top = null, re
           </div>
         )}
       </div>
-      <Composer run={run} state={state} {...(ref === undefined ? {} : { handle: ref })} />
+      <Composer run={run} text={draft} setText={onDraft} state={state} {...(ref === undefined ? {} : { handle: ref })} />
     </aside>
   );
 }
@@ -95,8 +98,7 @@ function role(state: RunState | null): { label: string; help: string; possible: 
   return { label: 'Steer the agent', help: 'It reads this before its next step; nothing is lost.', possible: true };
 }
 
-function Composer({ run, state, handle }: { run: string; state: RunState | null; handle?: Ref<ChatHandle> }) {
-  const [text, setText] = useState('');
+function Composer({ run, text, setText, state, handle }: { run: string; text: string; setText: Dispatch<SetStateAction<string>>; state: RunState | null; handle?: Ref<ChatHandle> }) {
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<Problem | null>(null);
   const box = useRef<HTMLDivElement>(null);
@@ -109,7 +111,8 @@ function Composer({ run, state, handle }: { run: string; state: RunState | null;
     setProblem(null);
     try {
       await (text.trim() === '' ? backend.interrupt(run) : backend.say(run, text, delivery));
-      setText('');
+      // Words that were typed meanwhile were not sent.
+      setText((now) => (now === text ? '' : now));
     } catch (thrown) {
       // The words stay where they are: nothing that was typed is lost.
       setProblem(problemOf(thrown));

@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query';
 import clsx from 'clsx';
-import { FileDiff as FileDiffIcon, FolderTree, GitPullRequest, Hand, Maximize2, MessageSquare, Monitor, Pause, Play, Save, SquareTerminal, X } from 'lucide-react';
+import { FileDiff as FileDiffIcon, FolderTree, Gauge, GitPullRequest, Hand, Maximize2, MessageSquare, Monitor, Pause, Play, Save, SquareTerminal, X } from 'lucide-react';
 import { type ReactNode, useEffect, useMemo, useRef, useState } from 'react';
 import { Link, useLocation, useSearch } from 'wouter';
 import { backend } from '@/backend/backend';
@@ -78,9 +78,12 @@ export function RunPlace({ run }: { run: string }) {
   const narrow = useNarrow();
   // One column beside the middle where there is room for no more: what happened, or what was said.
   const [side, setSide] = useState<'steps' | 'chat'>('steps');
+  // What is being written stays while the chat makes room for the timeline, or moves to another column.
+  const [draft, setDraft] = useState('');
   const chat = useRef<ChatHandle>(null);
   const live = useRef<LiveHandle>(null);
   const centre = useRef<HTMLDivElement>(null);
+  const standstill = useRef<HTMLDivElement>(null);
   const { data: detail } = useQuery({ queryKey: ['run', run], queryFn: ({ signal }) => backend.run(run, signal) });
   const { rows, version, state, hasSandbox } = story;
   // Where there is a machine, its screen is shown as it is; everywhere else and at every earlier moment, what was recorded.
@@ -118,14 +121,21 @@ export function RunPlace({ run }: { run: string }) {
     else if (by > 0) pick(null);
   };
   const pauses = state !== null && !isFinal(state) && state.type !== 'inReview' && state.type !== 'paused';
-  const continues = state?.type === 'paused';
+  // At a limit it would only stop again: the limit is raised where the reason stands.
+  const limited = state?.type === 'paused' && state.reason.type === 'limit';
+  const continues = state?.type === 'paused' && !limited;
   const cancels = state !== null && !isFinal(state) && state.type !== 'inReview';
   const reviews = story.pullRequest !== null;
   const takes = isLive && (state?.type === 'working' || state?.type === 'waiting');
+  const raise = () => {
+    if (moment !== null) pick(null);
+    // The reason may have to be there first; once the limit is raised there is only a button.
+    requestAnimationFrame(() => standstill.current?.querySelector<HTMLElement>('input, button')?.focus());
+  };
   const toggle = () => {
     if (pauses) void act(() => backend.pause(run));
-    // At a limit it would only stop again: the limit is raised where the reason stands.
-    else if (continues && state.reason.type !== 'limit') void act(() => backend.continueRun(run));
+    else if (limited) raise();
+    else if (continues) void act(() => backend.continueRun(run));
   };
   const save = async () => {
     await backend.saveCheckpoint(run);
@@ -156,9 +166,10 @@ export function RunPlace({ run }: { run: string }) {
     o: () => live.current?.toggle(),
     f: fullScreen,
   });
-  useOffer(`${run} ${state?.type ?? ''} ${String(reviews)} ${String(takes)} ${view}`, [
+  useOffer(`${run} ${state?.type ?? ''} ${String(limited)} ${String(reviews)} ${String(takes)} ${view}`, [
     ...(pauses ? [{ name: 'Pause this run', icon: <Pause aria-hidden />, keys: 'p', act: toggle }] : []),
     ...(continues ? [{ name: 'Continue this run', icon: <Play aria-hidden />, keys: 'p', act: toggle }] : []),
+    ...(limited ? [{ name: 'Raise its limit', icon: <Gauge aria-hidden />, keys: 'p', act: toggle }] : []),
     ...(reviews ? [{ name: 'Review its pull request', icon: <GitPullRequest aria-hidden />, act: () => go(`/review/${run}`) }] : []),
     { name: 'Write to the agent', icon: <MessageSquare aria-hidden />, keys: 'm', act: write },
     ...(takes && view === 'screen' ? [{ name: 'Take over, or hand back', icon: <Hand aria-hidden />, keys: 'o', act: () => live.current?.toggle() }] : []),
@@ -203,7 +214,7 @@ export function RunPlace({ run }: { run: string }) {
       <Choices label="Beside the screen" value={side} onChange={setSide} options={[{ value: 'steps', name: 'Timeline' }, { value: 'chat', name: asks ? 'Chat: it asks' : 'Chat' }]} />
     </div>
   );
-  const said = <Chat ref={chat} run={run} said={story.said} words={passing.words} state={state ?? detail?.summary.state ?? null} moment={moment} onMoment={pick} top={narrow ? switcher : null} />;
+  const said = <Chat ref={chat} run={run} draft={draft} onDraft={setDraft} said={story.said} words={passing.words} state={state ?? detail?.summary.state ?? null} moment={moment} onMoment={pick} top={narrow ? switcher : null} />;
   return (
     <Place
       name={title || 'Run'}
@@ -229,7 +240,7 @@ export function RunPlace({ run }: { run: string }) {
               <Button aria-label="Pause" busy={busy} icon={<Pause aria-hidden className="size-3.5" />} onClick={toggle} />
             </Tip>
           )}
-          {continues && state.reason.type !== 'limit' && (
+          {continues && (
             <Button look="main" busy={busy} icon={<Play aria-hidden className="size-3.5" />} onClick={toggle} shortcut="p">
               Continue
             </Button>
@@ -276,7 +287,7 @@ export function RunPlace({ run }: { run: string }) {
               <Button look="quiet" size="small" aria-label="Full screen" icon={<Maximize2 aria-hidden className="size-3.5" />} onClick={fullScreen} />
             </Tip>
           </div>
-          {moment === null && <Standstill state={state} summary={detail?.summary ?? null} />}
+          {moment === null && <Standstill ref={standstill} state={state} summary={detail?.summary ?? null} />}
           <div ref={centre} id="view" role="tabpanel" aria-labelledby={`tab-${view}`} className="@container min-h-0 flex-1 bg-page">
             {view === 'screen' && (isLive ? <LiveScreen ref={live} run={run} takes={takes} last={story.shots.length === 0 ? null : <RecordedScreen shots={story.shots} steps={story.steps} moment={null} faded />} /> : <RecordedScreen shots={story.shots} steps={story.steps} moment={moment} at={shownRow === undefined ? null : timeOf(shownRow)} />)}
             {view === 'terminal' && <TerminalPlace run={run} shell={isLive} steps={story.steps} moment={moment} output={passing.output} version={version} />}

@@ -1,0 +1,83 @@
+import { setMaxListeners } from 'node:events';
+import { expect, test } from '@playwright/test';
+import { sendInput } from '../../ui/src/live/input';
+
+// All listeners hang on one signal, and Node takes more than ten for a leak.
+setMaxListeners(32);
+
+interface Press {
+  key: string;
+  code: string;
+  ctrlKey?: boolean;
+  altKey?: boolean;
+  altGraph?: boolean;
+}
+
+/** A keyboard that has the sandbox, and what was said to it so far; `key` tells whether the browser was left to act. */
+function taken() {
+  const canvas = new EventTarget();
+  const keyboard = Object.assign(new EventTarget(), { value: '', focus: () => undefined });
+  const said: string[] = [];
+  const stop = sendInput(canvas as unknown as HTMLCanvasElement, keyboard as unknown as HTMLTextAreaElement, { say: (message) => said.push(message['type'] === 'key' ? `${String(message['key'])} ${message['down'] === true ? 'down' : 'up'}` : String(message['type'])) }, () => undefined);
+  const key = (type: 'keydown' | 'keyup', { altGraph = false, ...press }: Press): boolean => {
+    const state = { ctrlKey: false, altKey: false, metaKey: false, isComposing: false, repeat: false, getModifierState: (name: string) => altGraph && name === 'AltGraph', ...press };
+    return keyboard.dispatchEvent(Object.assign(new Event(type, { cancelable: true }), state));
+  };
+  return { keyboard, said, stop, down: (press: Press) => key('keydown', press), up: (press: Press) => key('keyup', press) };
+}
+
+const CONTROL: Press = { key: 'Control', code: 'ControlLeft', ctrlKey: true };
+const PASTE: Press = { key: 'v', code: 'KeyV', ctrlKey: true };
+const DEAD: Press = { key: 'Dead', code: 'BracketLeft' };
+const afterPaste = () => new Promise((done) => setTimeout(done, 150));
+
+test('the keys of a paste that never comes are pressed with their modifier', async () => {
+  const { said, down, stop } = taken();
+  down(CONTROL);
+  down(PASTE);
+  expect(said).toEqual(['Control down']);
+  await afterPaste();
+  stop();
+  expect(said).toEqual(['Control down', 'v down', 'v up', 'Control up']);
+});
+
+test('a window that loses the focus before its paste has come presses no bare letter later', async () => {
+  for (const leaves of ['blur', 'stop'] as const) {
+    const { keyboard, said, down, stop } = taken();
+    down(CONTROL);
+    down(PASTE);
+    if (leaves === 'blur') keyboard.dispatchEvent(new Event('blur'));
+    else stop();
+    await afterPaste();
+    // Neither does a paste that comes late, nor the key that is let go in another window.
+    keyboard.dispatchEvent(new Event('paste', { cancelable: true }));
+    expect(said, leaves).toEqual(['Control down', 'Control up']);
+    stop();
+  }
+});
+
+test('what a dead key makes of the next one is left to the browser', () => {
+  const { said, down } = taken();
+  expect(down(DEAD)).toBe(true);
+  expect(down({ key: 'Shift', code: 'ShiftLeft' })).toBe(false);
+  expect(down({ key: 'E', code: 'KeyE' })).toBe(true);
+  expect(down({ key: 'x', code: 'KeyX' })).toBe(false);
+  expect(said).toEqual(['Shift down', 'x down']);
+});
+
+test('a command directly after a dead key reaches the sandbox', () => {
+  const { said, down, up } = taken();
+  down(DEAD);
+  down(CONTROL);
+  expect(down({ key: 'c', code: 'KeyC', ctrlKey: true })).toBe(false);
+  up({ key: 'c', code: 'KeyC', ctrlKey: true });
+  up(CONTROL);
+  expect(said).toEqual(['Control down', 'c down', 'c up', 'Control up']);
+});
+
+test('a character of AltGr after a dead key is a character, however the system reports its modifiers', () => {
+  const { said, down } = taken();
+  down(DEAD);
+  expect(down({ key: '€', code: 'KeyE', ctrlKey: true, altKey: true, altGraph: true })).toBe(true);
+  expect(said).toEqual([]);
+});
