@@ -290,9 +290,13 @@ impl ServerHandler for SandboxTools {
         _context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let input = Value::Object(request.arguments.unwrap_or_default());
-        let result = match self.call(&request.name, input).await {
-            Ok(end) => self.content(end).await,
-            Err(why) => CallToolResult::error(vec![ContentBlock::text(why)]),
+        let (own, name) = (self.clone(), request.name.into_owned());
+        // In a task of its own: a step that was begun has an end, also when the agent no longer waits for it.
+        let called = tokio::spawn(async move { own.call(&name, input).await });
+        let result = match called.await {
+            Ok(Ok(end)) => self.content(end).await,
+            Ok(Err(why)) => CallToolResult::error(vec![ContentBlock::text(why)]),
+            Err(_) => CallToolResult::error(vec![ContentBlock::text("The call ended without a result.")]),
         };
         Ok(result.into())
     }

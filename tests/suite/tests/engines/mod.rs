@@ -332,6 +332,41 @@ async fn a_pause_ends_the_agent_s_program_and_what_follows_goes_on_from_there() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pause_ends_the_command_that_the_agent_runs_by_the_sandbox_s_own_tool() {
+    let runs = json!({"tool": "shell", "input": {"command": "echo $$ > ../process; exec sleep 600"}});
+    let mut second = vec![json!({"run": NOTE})];
+    second.extend(shown(1, 102));
+    let night = night(json!({"turns": [[runs], second]}), quiet()).await;
+    let run = submit(&night, |task| task).await;
+    open_proxy(&night, &run).await;
+    night.until(&run, "the command", |events| names(events).contains(&"stepIntended")).await;
+    let sandbox = night.owner.api.summary(run.as_str()).await.unwrap().sandbox.unwrap();
+    let place = night.driver.machine(&sandbox).unwrap().home_folder().join("work/process");
+    let wait = |is: bool| {
+        let place = place.clone();
+        let is_there = move || {
+            let number = std::fs::read_to_string(&place).unwrap_or_default();
+            let number = number.trim();
+            !number.is_empty()
+                && std::fs::read_to_string(format!("/proc/{number}/cmdline"))
+                    .is_ok_and(|line| line.contains("sleep"))
+        };
+        tokio::time::timeout(suite::WITHIN, async move {
+            while is_there() != is {
+                tokio::task::yield_now().await;
+            }
+        })
+    };
+    wait(true).await.unwrap();
+    night.owner.api.pause(run.as_str()).await.unwrap();
+    wait(false).await.unwrap();
+    night.owner.api.continue_run(run.as_str()).await.unwrap();
+    let events = night.until_in_review(&run).await;
+    assert_no_breach(&night);
+    assert_exactly_once(&events);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_does_not_exist_is_refused_and_our_own_may_be_named() {
     let night = night(json!({"turns": []}), json!({"turns": [{"calls": [suite::shell("true")]}]})).await;
     let request = task("Add a note", &night.repository());
