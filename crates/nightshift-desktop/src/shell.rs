@@ -187,12 +187,7 @@ impl Shell {
                 self.owner = None;
                 vec![Effect::Show(ShellPage::Stopped)]
             }
-            Event::Listed(runs) => {
-                for run in runs {
-                    self.learn(0, &run);
-                }
-                Vec::new()
-            }
+            Event::Listed(runs) => runs.iter().filter_map(|run| self.listed(run)).collect(),
             Event::Changed(changed) => self.changed(&changed),
             Event::Counted(overview) => {
                 self.tray.count(&overview);
@@ -310,6 +305,18 @@ impl Shell {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// Learns what a list says of a run; what was told of it and changed while nobody was attached is withdrawn.
+    fn listed(&mut self, run: &RunSummary) -> Option<Effect> {
+        let before = self.runs.get(&run.run).and_then(|known| known.need.clone());
+        self.learn(0, run);
+        let known = self.runs.get_mut(&run.run)?;
+        if !known.notified || known.need == before {
+            return None;
+        }
+        known.notified = false;
+        Some(Effect::Withdraw(run.run.clone()))
     }
 
     fn learn(&mut self, position: u64, run: &RunSummary) {

@@ -165,6 +165,16 @@ fn another_question_takes_the_place_of_the_first() {
 }
 
 #[test]
+fn what_was_told_and_is_over_by_the_list_of_a_new_owner_is_withdrawn() {
+    let mut shell = attached();
+    said(&mut shell, changed(2, waiting("Which port?")));
+    let listed = |seq, state| Event::Listed(vec![RunSummary { last_seq: seq, ..run_in(RUN, state) }]);
+    assert_eq!(said(&mut shell, listed(3, waiting("Which port?"))), []);
+    assert_eq!(said(&mut shell, listed(4, RunState::Working)), [Effect::Withdraw(id())]);
+    assert_eq!(notified(&said(&mut shell, changed(5, waiting("Which port?")))).len(), 1);
+}
+
+#[test]
 fn who_looks_at_the_window_is_not_told_what_is_in_it() {
     let mut shell = attached();
     said(&mut shell, Event::Focused(true));
