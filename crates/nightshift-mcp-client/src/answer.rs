@@ -9,6 +9,9 @@ use crate::text::line;
 /// Bytes of text of one answer; more is left out.
 const MOST_TEXT: usize = 1024 * 1024;
 
+/// Things left out of one answer that are told.
+const MOST_NOTES: usize = 10;
+
 /// Pictures of one answer.
 const MOST_PICTURES: usize = 4;
 
@@ -125,7 +128,8 @@ impl Gathered {
     fn note(&mut self, note: String) {
         // A server can say ten thousand such things.
         let is_new = self.parts.last() != Some(&Part::Note(note.clone()));
-        if is_new && self.parts.len() < 1_000 {
+        let notes = self.parts.iter().filter(|part| matches!(part, Part::Note(_))).count();
+        if is_new && notes < MOST_NOTES {
             self.parts.push(Part::Note(note));
         }
     }

@@ -25,9 +25,8 @@ use crate::wire::{Noticed, Wire};
 /// Pages of a server's tools that are read.
 const MOST_PAGES: u32 = 100;
 
-/// Tools of a server that are looked at, and the bytes that their descriptions and schemas may have together.
-const MOST_LISTED: usize = 1_000;
-const MOST_LISTED_BYTES: usize = 8 * 1024 * 1024;
+/// Tools of a server that are looked at; of each no more is kept than could be offered.
+const MOST_LISTED: usize = 500;
 
 /// Characters of what a server says of its trouble, or of its progress.
 const LONGEST_WORDS: usize = 500;
@@ -40,6 +39,8 @@ const TOLD_WITHIN: Duration = Duration::from_secs(1);
 pub enum Generation {
     /// As 2026-07-28 has it, without sessions; and as before it where the server does not know that.
     Newest,
+    /// As 2026-07-28 has it and not otherwise: for one that takes its time to begin, of which it is not known what it knows.
+    NewestOnly,
     /// With `initialize`, as up to 2025-11-25: some servers end when they are asked anything else first.
     Initialize,
 }
@@ -58,10 +59,10 @@ pub struct Server {
 pub struct ServerTool {
     /// Its name.
     pub name: String,
-    /// What it does.
+    /// What it does, cut to what is offered.
     pub description: String,
-    /// JSON schema of its input.
-    pub schema: Map<String, Value>,
+    /// JSON schema of its input, as every provider takes it; `None` where none of them could.
+    pub schema: Option<Value>,
     /// Whether it changes nothing, as the server has it.
     pub read_only: bool,
     /// Whether a second call with the same input changes nothing more, likewise.
@@ -201,6 +202,9 @@ impl Client {
                 preferred_versions: vec![ProtocolVersion::LATEST],
                 legacy_version: Some(ProtocolVersion::LATEST_WITH_INITIALIZE),
             },
+            Generation::NewestOnly => {
+                ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::LATEST] }
+            }
             Generation::Initialize => ClientLifecycleMode::Initialize,
         };
         let beginning = Listener { progress }.serve_with_lifecycle(wire, lifecycle);
@@ -233,31 +237,27 @@ impl Client {
         self.progress.clone()
     }
 
-    /// The server's tools, 1,000 at most.
+    /// The server's tools, 500 at most.
     ///
     /// # Errors
     ///
     /// Why they are not known.
     pub async fn tools(&self, within: Duration) -> Result<Vec<ServerTool>, CallError> {
         let (mut tools, mut cursor) = (Vec::new(), None);
-        let mut bytes = 0;
         let listing = async {
             for _ in 0..MOST_PAGES {
                 let page = PaginatedRequestParams::default().with_cursor(cursor.take());
                 let request = ClientRequest::ListToolsRequest(ListToolsRequest::with_param(page));
                 match self.begin(request).await?.await_response().await {
                     Ok(ServerResult::ListToolsResult(page)) => {
-                        for tool in page.tools.into_iter().take(MOST_LISTED - tools.len()).map(listed) {
-                            bytes += tool.description.len()
-                                + serde_json::to_vec(&tool.schema).map_or(0, |schema| schema.len());
-                            tools.push(tool);
-                        }
+                        let room = MOST_LISTED - tools.len();
+                        tools.extend(page.tools.into_iter().take(room).map(listed));
                         cursor = page.next_cursor;
                     }
                     Ok(_) => return Err(CallError::Odd),
                     Err(error) => return Err(self.failed(error)),
                 }
-                if cursor.is_none() || tools.len() >= MOST_LISTED || bytes >= MOST_LISTED_BYTES {
+                if cursor.is_none() || tools.len() >= MOST_LISTED {
                     break;
                 }
             }
@@ -356,13 +356,12 @@ fn seen(noticed: &Mutex<Noticed>) -> Noticed {
 
 fn listed(tool: rmcp::model::Tool) -> ServerTool {
     let hints = tool.annotations.unwrap_or_default();
+    let description = tool.description.as_deref().unwrap_or_default();
     ServerTool {
-        name: tool.name.into_owned(),
-        description: tool.description.map(std::borrow::Cow::into_owned).unwrap_or_default(),
-        schema: tool.input_schema.as_ref().clone(),
         read_only: hints.read_only_hint.unwrap_or(false),
         idempotent: hints.idempotent_hint.unwrap_or(false),
         open_world: hints.open_world_hint.unwrap_or(true),
+        ..ServerTool::new(&tool.name, description, &tool.input_schema)
     }
 }
 

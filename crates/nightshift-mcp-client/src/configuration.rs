@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::expand::{NotSet, expand, is_name};
+use crate::expand::{NotSet, Unexpanded, expand, is_name};
 use crate::offer::clean;
 use crate::text::line;
 
@@ -241,20 +241,19 @@ impl Launch {
     ///
     /// The variable that has none, or that it is too long with all of them.
     pub fn expanded(&self, environment: &BTreeMap<String, String>) -> Result<Self, Refusal> {
-        let put_in = |text: &String| expand(text, environment);
-        let expanded = Self {
-            command: put_in(&self.command)?,
-            arguments: self.arguments.iter().map(put_in).collect::<Result<_, _>>()?,
-            environment: self
-                .environment
-                .iter()
-                .map(|(name, value)| Ok((name.clone(), put_in(value)?)))
-                .collect::<Result<_, NotSet>>()?,
-            folder: self.folder.as_ref().map(|folder| within(put_in(folder)?)).transpose()?,
-            silence: self.silence,
+        let mut room = LONGEST_LAUNCH;
+        let mut put_in = |text: &String| {
+            expand(text, environment, &mut room).map_err(|error| match error {
+                Unexpanded::NotSet(error) => Refusal::NotSet(error),
+                Unexpanded::TooLong => Refusal::TooLong,
+            })
         };
-        let length: usize = expanded.texts().map(|text| text.len() + 1).sum();
-        if length > LONGEST_LAUNCH { Err(Refusal::TooLong) } else { Ok(expanded) }
+        let command = put_in(&self.command)?;
+        let arguments = self.arguments.iter().map(&mut put_in).collect::<Result<_, _>>()?;
+        let variable = |(name, value): &(String, String)| Ok((name.clone(), put_in(value)?));
+        let variables = self.environment.iter().map(variable).collect::<Result<_, Refusal>>()?;
+        let folder = self.folder.as_ref().map(|folder| within(put_in(folder)?)).transpose()?;
+        Ok(Self { command, arguments, environment: variables, folder, silence: self.silence })
     }
 
     fn texts(&self) -> impl Iterator<Item = &String> {

@@ -10,18 +10,36 @@ pub struct NotSet {
     pub name: String,
 }
 
+/// Characters of a variable's name that are told.
+const LONGEST_NAME: usize = 80;
+
+/// A text cannot be used with the values of its variables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unexpanded {
+    /// A variable has none.
+    NotSet(NotSet),
+    /// It becomes longer than there is room.
+    TooLong,
+}
+
 /// Puts in the values of the variables that a text names. One that is not set, or empty, has what is given behind `:-`; what
-/// only looks like a variable stays as it is. Values are not looked into again.
-///
-/// # Errors
-///
-/// The first variable that has neither.
-pub fn expand(text: &str, environment: &BTreeMap<String, String>) -> Result<String, NotSet> {
-    let mut expanded = String::with_capacity(text.len());
+/// only looks like a variable stays as it is. Values are not looked into again. What it comes to is taken off `room`, and
+/// nothing is made that has none.
+pub(crate) fn expand(
+    text: &str,
+    environment: &BTreeMap<String, String>,
+    room: &mut usize,
+) -> Result<String, Unexpanded> {
+    let mut expanded = String::new();
+    let mut push = |expanded: &mut String, piece: &str| {
+        *room = room.checked_sub(piece.len()).ok_or(Unexpanded::TooLong)?;
+        expanded.push_str(piece);
+        Ok(())
+    };
     let mut rest = text;
     while let Some(begin) = rest.find("${") {
         let (before, named) = rest.split_at(begin);
-        expanded.push_str(before);
+        push(&mut expanded, before)?;
         let Some((variable, after)) = named.get(2..).and_then(|named| named.split_once('}')) else {
             rest = named;
             break;
@@ -31,19 +49,22 @@ pub fn expand(text: &str, environment: &BTreeMap<String, String>) -> Result<Stri
             None => (variable, None),
         };
         if !is_name(name) {
-            expanded.push_str("${");
+            push(&mut expanded, "${")?;
             rest = named.get(2..).unwrap_or_default();
             continue;
         }
         let value = environment.get(name).map(String::as_str);
         match (value, otherwise) {
-            (Some(""), Some(otherwise)) | (None, Some(otherwise)) => expanded.push_str(otherwise),
-            (Some(value), _) => expanded.push_str(value),
-            (None, None) => return Err(NotSet { name: name.to_owned() }),
+            (Some(""), Some(otherwise)) | (None, Some(otherwise)) => push(&mut expanded, otherwise)?,
+            (Some(value), _) => push(&mut expanded, value)?,
+            (None, None) => {
+                let name = name.chars().take(LONGEST_NAME).collect();
+                return Err(Unexpanded::NotSet(NotSet { name }));
+            }
         }
         rest = after;
     }
-    expanded.push_str(rest);
+    push(&mut expanded, rest)?;
     Ok(expanded)
 }
 
@@ -66,7 +87,25 @@ mod tests {
     }
 
     fn expanded(text: &str) -> Result<String, NotSet> {
-        expand(text, &environment())
+        expand(text, &environment(), &mut 10_000).map_err(|error| match error {
+            Unexpanded::NotSet(error) => error,
+            Unexpanded::TooLong => panic!("{text} is too long"),
+        })
+    }
+
+    #[test]
+    fn nothing_is_made_that_has_no_room_however_often_a_long_value_is_named() {
+        let environment = BTreeMap::from([("A".to_owned(), "x".repeat(100_000))]);
+        let mut room = 150_000;
+        assert_eq!(expand("${A}", &environment, &mut room).map(|text| text.len()), Ok(100_000));
+        assert_eq!(room, 50_000);
+        assert_eq!(expand(&"${A}".repeat(30_000), &environment, &mut room), Err(Unexpanded::TooLong));
+    }
+
+    #[test]
+    fn a_name_without_an_end_is_told_cut() {
+        let error = expanded(&format!("${{{}}}", "A".repeat(5_000))).unwrap_err();
+        assert_eq!(error.name.len(), LONGEST_NAME);
     }
 
     #[test]

@@ -21,5 +21,5 @@ pub use client::{CallError, Client, ConnectError, Generation, Patience, Server, 
 pub use configuration::{
     Configuration, ConfiguredServer, FILE, Finding, LARGEST, Launch, Refusal, Severity, Unreadable,
 };
-pub use expand::{NotSet, expand};
+pub use expand::NotSet;
 pub use offer::{LONGEST_NAME, MOST_TOOLS, Offer, OfferedTool, offer};

@@ -20,8 +20,11 @@ const MOST_BYTES: usize = 96 * 1024;
 /// Bytes of one tool's schema.
 const LARGEST_SCHEMA: usize = 16 * 1024;
 
-/// Characters of one tool's description.
-const LONGEST_DESCRIPTION: usize = 2_000;
+/// Characters of one tool's description: OpenAI takes 1,024.
+const LONGEST_DESCRIPTION: usize = 1_000;
+
+/// Bytes of a tool's own name.
+const LONGEST_OWN_NAME: usize = 256;
 
 /// Names of tools that are left out which are told.
 const MOST_TOLD: usize = 5;
@@ -111,19 +114,15 @@ impl Room {
 
 /// A tool without its name for models; `None` when it cannot be one of theirs.
 fn usable_tool(tool: &ServerTool) -> Option<OfferedTool> {
-    if tool.name.is_empty() || tool.name.len() > 256 {
+    if tool.name.is_empty() || tool.name.len() > LONGEST_OWN_NAME {
         return None;
     }
-    let schema = usable(&tool.schema).ok()?;
-    if schema.to_string().len() > LARGEST_SCHEMA {
-        return None;
-    }
-    let ServerTool { read_only, idempotent, open_world, .. } = tool;
+    let ServerTool { name, description, schema, read_only, idempotent, open_world } = tool;
     Some(OfferedTool {
         name: String::new(),
-        tool: tool.name.clone(),
-        description: plain(tool.description.trim(), LONGEST_DESCRIPTION),
-        schema,
+        tool: name.clone(),
+        description: description.clone(),
+        schema: schema.clone()?,
         // What is said of a tool by who serves it lets it only be called twice, which the server could do by itself.
         repeatable: *read_only || *idempotent,
         reaches_out: *open_world && !*read_only,
@@ -148,12 +147,13 @@ pub(crate) fn clean(name: &str) -> String {
 }
 
 impl ServerTool {
-    /// A tool of that name and schema, of which nothing else is said.
-    pub fn new(name: &str, description: &str, schema: Map<String, Value>) -> Self {
+    /// A tool of that name and schema, of which nothing else is said. What of both cannot be offered is not kept.
+    pub fn new(name: &str, description: &str, schema: &Map<String, Value>) -> Self {
+        let usable = usable(schema).ok().filter(|schema| schema.to_string().len() <= LARGEST_SCHEMA);
         Self {
-            name: name.to_owned(),
-            description: description.to_owned(),
-            schema,
+            name: name.chars().take(LONGEST_OWN_NAME + 1).collect(),
+            description: plain(description.trim(), LONGEST_DESCRIPTION),
+            schema: usable,
             read_only: false,
             idempotent: false,
             open_world: true,
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     fn tool(name: &str) -> ServerTool {
-        ServerTool::new(name, "Does it.", Map::new())
+        ServerTool::new(name, "Does it.", &Map::new())
     }
 
     fn one(server: &str, tools: &[ServerTool]) -> Offer {
@@ -244,9 +244,9 @@ mod tests {
         let large = json!({"properties": properties}).as_object().unwrap().clone();
         let unnamed = json!({"properties": {"a b": {}}, "required": ["a b"]}).as_object().unwrap().clone();
         let tools = [
-            ServerTool::new("large", "", large),
-            ServerTool::new("unnamed", "", unnamed),
-            ServerTool::new("wordy", &"word ".repeat(10_000), Map::new()),
+            ServerTool::new("large", "", &large),
+            ServerTool::new("unnamed", "", &unnamed),
+            ServerTool::new("wordy", &"word ".repeat(10_000), &Map::new()),
             tool(""),
         ];
         let offer = one("s", &tools);
@@ -288,7 +288,7 @@ mod tests {
             let tools: Vec<ServerTool> = sizes
                 .iter()
                 .enumerate()
-                .map(|(number, size)| ServerTool::new(&format!("t{number}"), &"x".repeat(*size), Map::new()))
+                .map(|(number, size)| ServerTool::new(&format!("t{number}"), &"x".repeat(*size), &Map::new()))
                 .collect();
             let offer = one("s", &tools);
             let bytes: usize = offer.tools.iter().map(|tool| tool.description.len() + tool.schema.to_string().len()).sum();

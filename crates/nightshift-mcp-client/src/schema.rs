@@ -101,6 +101,13 @@ fn object(schema: &Map<String, Value>, definitions: &BTreeSet<String>, depth: u3
             names.retain(|name| is_there(name) && seen.insert(name.to_string()));
         }
     }
+    // OpenAI refuses a list of which nothing is said.
+    let is_list = kept.get("type").is_some_and(|kind| {
+        kind == "array" || kind.as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind == "array"))
+    });
+    if is_list {
+        kept.entry("items").or_insert_with(|| json!({}));
+    }
     if let Some(Value::Object(properties)) = kept.get("properties") {
         let there: BTreeSet<String> = properties.keys().cloned().collect();
         if let Some(Value::Array(names)) = kept.get_mut("required") {
@@ -236,6 +243,14 @@ mod tests {
     fn a_tool_that_needs_a_property_that_no_provider_takes_cannot_be_offered() {
         let schema = json!({"type": "object", "properties": {"a b": {}}, "required": ["a b"]});
         assert_eq!(usable_of(schema), Err(UnusableName));
+    }
+
+    #[test]
+    fn a_list_of_which_nothing_is_said_is_one_of_anything() {
+        let schema = json!({"properties": {"a": {"type": "array", "items": [{"type": "string"}]}, "b": {"type": ["null", "array"]}}});
+        let usable = usable_of(schema).unwrap();
+        assert_eq!(usable["properties"]["a"], json!({"type": "array", "items": {}}));
+        assert_eq!(usable["properties"]["b"], json!({"type": ["array", "null"], "items": {}}));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Lines that are too long are passed over, and so is what nobody asked for: notifications other than of progress, answers to
 //! nothing, what is no JSON. Of what a server says of its own accord only so much is taken; then it is hung up on.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +13,9 @@ use rmcp::RoleClient;
 use rmcp::model::{ClientJsonRpcMessage, ClientRequest, JsonRpcMessage, RequestId, ServerJsonRpcMessage};
 use rmcp::transport::Transport;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
+use tokio::time::{Duration, Instant};
 
 use crate::text::line;
 
@@ -27,6 +30,15 @@ const MOST_REQUESTS: u32 = 100;
 
 /// The longest such request in bytes, which also bounds its id.
 const LONGEST_REQUEST: usize = 16 * 1024;
+
+/// How long the two hold: then as many may come again.
+const MEASURED_FOR: Duration = Duration::from_secs(60);
+
+/// The longest id of a message in bytes.
+const LONGEST_ID: usize = 64;
+
+/// Values that a line may have: each costs a hundred times the byte or two that it is written in.
+const MOST_VALUES: usize = 50_000;
 
 /// How much is read at once, in bytes.
 const BATCH: usize = 64 * 1024;
@@ -53,17 +65,18 @@ pub(crate) struct Wire<S> {
     passing_over: bool,
     unasked: u32,
     requests: u32,
+    measured_since: Instant,
     awaited: HashSet<String>,
     noticed: Arc<Mutex<Noticed>>,
 }
 
 /// What of a line has to be known before it is taken in.
 #[derive(Deserialize)]
-struct Glance {
-    #[serde(default)]
-    method: Option<String>,
-    #[serde(default)]
-    id: Option<serde_json::Value>,
+struct Glance<'a> {
+    #[serde(default, borrow)]
+    method: Option<Cow<'a, str>>,
+    #[serde(default, borrow)]
+    id: Option<&'a RawValue>,
 }
 
 impl<S: AsyncRead + AsyncWrite> Wire<S> {
@@ -77,6 +90,7 @@ impl<S: AsyncRead + AsyncWrite> Wire<S> {
             passing_over: false,
             unasked: 0,
             requests: 0,
+            measured_since: Instant::now(),
             awaited: HashSet::new(),
             noticed,
         }
@@ -119,7 +133,9 @@ impl<S: AsyncRead + AsyncWrite> Wire<S> {
         }
         match serde_json::from_slice::<Glance>(text) {
             Ok(glance) if self.is_awaited(&glance, text.len()) => {
-                let message = serde_json::from_slice(text).ok().or_else(|| not_understood(glance));
+                let unfolded =
+                    (values(text) <= MOST_VALUES).then(|| serde_json::from_slice(text).ok()).flatten();
+                let message = unfolded.or_else(|| not_understood(&glance));
                 return message.or_else(|| self.passed_over());
             }
             Ok(_) => {}
@@ -138,8 +154,12 @@ impl<S: AsyncRead + AsyncWrite> Wire<S> {
         None
     }
 
-    fn is_awaited(&mut self, glance: &Glance, length: usize) -> bool {
-        match (glance.method.as_deref(), &glance.id) {
+    fn is_awaited(&mut self, glance: &Glance<'_>, length: usize) -> bool {
+        let id = glance.id.map(RawValue::get);
+        if id.is_some_and(|id| id.len() > LONGEST_ID) {
+            return false;
+        }
+        match (glance.method.as_deref(), id) {
             (Some("notifications/progress"), None) => {
                 // It is passed on, and costs the server of its measure all the same.
                 self.unasked += 1;
@@ -151,8 +171,8 @@ impl<S: AsyncRead + AsyncWrite> Wire<S> {
                 self.unasked += 1;
                 self.requests <= MOST_REQUESTS && length <= LONGEST_REQUEST
             }
-            (None, Some(serde_json::Value::String(id))) => self.awaited.remove(id),
-            (None, Some(id)) => self.awaited.remove(&id.to_string()),
+            // A number may come back as a text.
+            (None, Some(id)) => self.awaited.remove(id.trim_matches('"')),
             (None, None) => false,
         }
     }
@@ -167,10 +187,25 @@ impl<S: AsyncRead + AsyncWrite> Wire<S> {
 }
 
 /// Who waits for an answer that says nothing is told so at once.
-fn not_understood(glance: Glance) -> Option<ServerJsonRpcMessage> {
+fn not_understood(glance: &Glance<'_>) -> Option<ServerJsonRpcMessage> {
     let id = glance.id.filter(|_| glance.method.is_none())?;
     let error = serde_json::json!({"code": -32603, "message": "its answer is not what the protocol has"});
     serde_json::from_value(serde_json::json!({"jsonrpc": "2.0", "id": id, "error": error})).ok()
+}
+
+/// How many values a line of JSON has at least, counted by what parts them, outside of its texts.
+fn values(text: &[u8]) -> usize {
+    let (mut count, mut in_text, mut escaped) = (0, false, false);
+    for byte in text {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b',' | b'[' | b'{' if !in_text => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 impl<S: AsyncRead + AsyncWrite + Send + 'static> Transport<RoleClient> for Wire<S> {
@@ -204,6 +239,9 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Transport<RoleClient> for Wire<
                 if let Some(message) = self.admit(&text) {
                     return Some(message);
                 }
+            }
+            if self.measured_since.elapsed() > MEASURED_FOR {
+                (self.unasked, self.requests, self.measured_since) = (0, 0, Instant::now());
             }
             if self.unasked > MOST_UNASKED {
                 self.notice(|noticed| noticed.flooded = true);
@@ -320,6 +358,23 @@ mod tests {
         let long = request(0, &"x".repeat(LONGEST_REQUEST));
         let many: String = (1..1_000).map(|id| request(id, "")).collect();
         assert_eq!(heard(&mut ends, &(long + &many)).await.len(), 99);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_pings_now_and_then_is_answered_for_hours() {
+        let Ends { mut wire, mut server, .. } = ends();
+        for id in 0..(3 * MOST_REQUESTS) {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            let ping = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"ping\"}}\n");
+            server.write_all(ping.as_bytes()).await.unwrap();
+            assert!(wire.receive().await.is_some(), "{id}");
+        }
+    }
+
+    #[test]
+    fn values_are_counted_outside_of_texts() {
+        assert_eq!(values(br#"{"a": [1, 2], "b": "x,y[{\",", "c": {}}"#), 6);
+        assert_eq!(values(b""), 0);
     }
 
     #[tokio::test]

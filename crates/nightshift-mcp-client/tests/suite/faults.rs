@@ -77,25 +77,47 @@ async fn of_ten_million_tools_only_so_many_are_looked_at() {
         }),
     )
     .await;
-    assert_eq!(client.tools(SOON).await.unwrap().len(), 1_000);
+    assert_eq!(client.tools(SOON).await.unwrap().len(), 500);
     let asked = log.lock().unwrap().methods.iter().filter(|method| *method == "tools/list").count();
-    assert_eq!(asked, 4);
+    assert_eq!(asked, 2);
 }
 
 #[tokio::test]
-async fn of_pages_that_are_huge_only_so_many_are_read() {
-    let (client, log) = connected(
+async fn of_a_huge_tool_no_more_is_kept_than_could_be_offered() {
+    let (client, _) = connected(
         Speaks::Initialize,
         Box::new(|_, _, id| {
             let mut huge = tool("t");
-            huge["description"] = "x".repeat(3 << 20).into();
-            result(id, json!({"tools": [huge], "nextCursor": "more"}))
+            huge["description"] = "x".repeat(2 << 20).into();
+            huge["inputSchema"]["properties"] = json!({"a": {"description": "x".repeat(1 << 20)}});
+            result(id, json!({"tools": [huge]}))
         }),
     )
     .await;
-    assert_eq!(client.tools(SOON).await.unwrap().len(), 3);
-    let asked = log.lock().unwrap().methods.iter().filter(|method| *method == "tools/list").count();
-    assert_eq!(asked, 3);
+    let tools = client.tools(SOON).await.unwrap();
+    assert_eq!(tools[0].description.chars().count(), 1_001);
+    assert!(tools[0].schema.as_ref().unwrap().to_string().len() < 1_200);
+}
+
+#[tokio::test]
+async fn an_answer_of_a_million_small_things_is_not_unfolded() {
+    let (client, _) = connected(
+        Speaks::Newest,
+        Box::new(|_, _, id| result(id, json!({"content": [], "structuredContent": vec![0; 1_000_000]}))),
+    )
+    .await;
+    let refused = client.call("x", Map::new(), PATIENT, never()).await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "the server refused it: its answer is not what the protocol has (-32603)"
+    );
+}
+
+#[tokio::test]
+async fn a_slow_server_of_the_newest_generation_alone_is_waited_for() {
+    let (client, log) = connect(Speaks::Newest, silent(), Generation::NewestOnly, SOON).await;
+    assert_eq!(client.unwrap().server().protocol, "2026-07-28");
+    assert_eq!(log.lock().unwrap().methods, ["server/discover"]);
 }
 
 #[tokio::test]
