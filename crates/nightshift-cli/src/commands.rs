@@ -92,8 +92,11 @@ fn said_together() -> bool {
     }
 }
 
+/// What is logged where nobody says otherwise. The library that speaks with a repository's servers would write down what they say.
+const LOG: &str = "info,rmcp=off";
+
 fn log(environment: &Environment) {
-    let filter = environment.log.clone().unwrap_or_else(|| "info".to_owned());
+    let filter = environment.log.clone().unwrap_or_else(|| LOG.to_owned());
     // The configuration, which may name another secret, is not read yet: a log must not depend on it. What is learnt later
     // is kept out of it all the same.
     accounts::teach(&environment.redactor, environment.secrets(), None);

@@ -412,7 +412,12 @@ impl Acts {
         let roster = self.roster().await?;
         let whom = nightshift_agent::prompt::roster(&roster.definitions, &roster.rules);
         let started = self.mcp.start(&desk).await.map_err(|unreached| match unreached {
-            Unreached::Cut(what) | Unreached::Not(what) => Trouble::Cut(what),
+            Unreached::Cut(what) => Trouble::Cut(what),
+            Unreached::Not(what) => Trouble::Pause(UserError::new(
+                ErrorCode::Internal,
+                format!("the servers that the repository names are not known: {what}"),
+                "`nightshift continue` looks again.",
+            )),
         })?;
         let servers = match &started {
             Some(EventBody::McpServersStarted { servers, .. }) => nightshift_agent::prompt::servers(servers),

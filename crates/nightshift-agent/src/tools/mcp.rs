@@ -63,16 +63,21 @@ impl McpTools {
     /// it has all of those.
     pub fn granted(&self, definition: &Definition) -> Vec<String> {
         let of_servers = |offered: &Offered| {
-            definition.mcp_servers.is_empty() || definition.mcp_servers.contains(&offered.server)
+            definition.mcp_servers.is_empty() || names(definition).any(|server| server == offered.server)
         };
         let listed = definition.tools.as_ref().filter(|tools| {
             definition.mcp_servers.is_empty() || tools.iter().any(|tool| tool.starts_with(MCP))
         });
         let is_listed = |offered: &Offered| {
-            listed.is_none_or(|tools| tools.iter().any(|pattern| fits(pattern, &offered.tool.name)))
+            listed.is_none_or(|tools| {
+                tools.iter().any(|pattern| fits(pattern, &offered.server, &offered.tool.name))
+            })
         };
         let is_disallowed = |offered: &Offered| {
-            definition.disallowed_tools.iter().any(|pattern| fits(pattern, &offered.tool.name))
+            definition
+                .disallowed_tools
+                .iter()
+                .any(|pattern| fits(pattern, &offered.server, &offered.tool.name))
         };
         let granted = self
             .0
@@ -83,8 +88,8 @@ impl McpTools {
 
     /// The servers that a definition names and that have no tools here.
     pub fn missing(&self, definition: &Definition) -> Vec<String> {
-        let is_there = |server: &&String| self.0.iter().any(|offered| offered.server == **server);
-        definition.mcp_servers.iter().filter(|server| !is_there(server)).cloned().collect()
+        let is_there = |server: &String| self.0.iter().any(|offered| offered.server == *server);
+        names(definition).filter(|server| !is_there(server)).collect()
     }
 
     /// The tools as they are offered to a model.
@@ -117,23 +122,27 @@ impl McpTools {
 impl McpRequest {
     /// Whether a pattern means its tool: its name, `mcp__SERVER` for all of a server, or a beginning with `*` behind it.
     pub fn is(&self, pattern: &str) -> bool {
-        fits(pattern, &self.name)
+        fits(pattern, &self.server, &self.name)
     }
 }
 
-/// Whether a pattern means a tool of this name.
-fn fits(pattern: &str, name: &str) -> bool {
+/// The servers that a definition names, as servers are called here.
+fn names(definition: &Definition) -> impl Iterator<Item = String> + '_ {
+    let fits = |character: char| character.is_ascii_alphanumeric() || matches!(character, '_' | '-');
+    let clean = move |name: &String| {
+        name.chars().map(|character| if fits(character) { character } else { '_' }).collect()
+    };
+    definition.mcp_servers.iter().map(clean)
+}
+
+/// Whether a pattern means a server's tool of this name.
+fn fits(pattern: &str, server: &str, name: &str) -> bool {
     let pattern = pattern.split('(').next().unwrap_or_default().trim();
     match pattern.strip_suffix('*') {
         Some("") => true,
         Some(beginning) => beginning.starts_with(MCP) && name.starts_with(beginning),
-        None if pattern == name => true,
         // A server's name alone means all of its tools.
-        None => {
-            let server =
-                pattern.strip_prefix(MCP).filter(|server| !server.is_empty() && !server.contains("__"));
-            server.is_some_and(|_| name.strip_prefix(pattern).is_some_and(|rest| rest.starts_with("__")))
-        }
+        None => pattern == name || pattern.strip_prefix(MCP) == Some(server),
     }
 }
 
@@ -245,6 +254,26 @@ mod tests {
         assert_eq!(tools().missing(&definition), ["gone"]);
     }
 
+    #[test]
+    fn a_server_is_meant_by_its_name_whatever_that_is_made_of() {
+        let long = "s".repeat(64);
+        let offered = McpTools::of(&[server("a__b", &["x"]), server(&long, &["x"]), server("my_db", &["x"])]);
+        let granted = |definition: Definition| offered.granted(&definition).len();
+        let listed =
+            |pattern: &str| Definition { tools: Some(vec![pattern.to_owned()]), ..Definition::default() };
+        let of = |server: &str| Definition { mcp_servers: vec![server.to_owned()], ..Definition::default() };
+        assert_eq!(
+            [
+                granted(listed("mcp__a__b")),
+                granted(listed(&format!("mcp__{long}"))),
+                granted(listed("mcp__a"))
+            ],
+            [1, 1, 0]
+        );
+        assert_eq!([granted(of("my db")), granted(of("my.db")), granted(of("mydb"))], [1, 1, 0]);
+        assert_eq!(offered.missing(&of("my db")), Vec::<String>::new());
+    }
+
     proptest! {
         #[test]
         fn nothing_is_granted_that_is_not_offered_or_is_disallowed(
@@ -255,7 +284,7 @@ mod tests {
             let all = granted(None, &[], &[]);
             let some = granted(listed.as_deref(), &disallowed, &servers);
             prop_assert!(some.iter().all(|name| all.contains(name)));
-            prop_assert!(some.iter().all(|name| !disallowed.iter().any(|pattern| fits(pattern, name))));
+            prop_assert!(some.iter().all(|name| !disallowed.iter().any(|pattern| pattern == name)));
             let is_of = |name: &String, server: &&str| name.starts_with(&["mcp__", server, "__"].concat());
             let of_servers = some.iter().all(|name| servers.iter().any(|server| is_of(name, server)));
             prop_assert!(servers.is_empty() || of_servers);

@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use nightshift_channel::{
-    Channel, ChannelError, Command, ForgetError, GuestUser, Input, JobId, KillError, OutputMode, Signal,
-    StartJobError,
+    Channel, ChannelError, Command, ForgetError, GuestUser, Input, JobId, JobStatus, KillError, OutputMode,
+    Signal, StartJobError,
 };
 use nightshift_mcp_client::{Client, ConnectError, Generation, Launch};
 use nightshift_sandbox::Acceleration;
@@ -50,32 +50,44 @@ impl From<ChannelError> for Unreached {
 
 /// The environment that the agent's programs have in the sandbox: that of its login shell.
 pub(super) async fn environment(desk: &Desk) -> Result<Environment, Unreached> {
-    let id = job_id("mcp-environment");
+    let id = job_id("mcp-variables");
     clear(&desk.channel, &id).await?;
-    let command =
-        Command::shell(id.clone(), "exec env -0").user(GuestUser::Agent).output(OutputMode::Separate);
+    // What the profile prints stands before the mark.
+    let script = "printf 'nightshift\\0'; exec env -0";
+    let command = Command::shell(id.clone(), script).user(GuestUser::Agent).output(OutputMode::Separate);
     let job = match desk.channel.start(command.time_limit(TOLD_WITHIN)).await {
         Ok(job) => job,
         Err(StartJobError::Channel(error)) => return Err(error.into()),
-        Err(refused) => {
-            return Err(Unreached::Not(format!("the sandbox's variables are not known: {refused}")));
-        }
+        Err(refused) => return Err(unknown(&refused.to_string())),
     };
     let told = job.collect(ENVIRONMENT).await?;
-    Ok(variables(&told.stdout))
+    if told.exit.status != JobStatus::Code(0) || told.truncated > 0 {
+        return Err(unknown("its login shell does not tell them"));
+    }
+    variables(&told.stdout).ok_or_else(|| unknown("its login shell tells something else"))
 }
 
-/// Reads what `env -0` prints.
-fn variables(told: &[u8]) -> Environment {
+fn unknown(why: &str) -> Unreached {
+    Unreached::Not(format!("the sandbox's variables are not known: {why}"))
+}
+
+/// Reads what `env -0` prints behind the mark; `None` without it.
+fn variables(told: &[u8]) -> Option<Environment> {
+    let mark = told.windows(MARK.len()).position(|window| window == MARK)?;
+    let told = told.get(mark + MARK.len()..)?;
     let texts = told.split(|byte| *byte == 0).filter_map(|text| std::str::from_utf8(text).ok());
-    texts
-        .filter_map(|text| text.split_once('='))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+    let named = texts.filter_map(|text| text.split_once('='));
+    Some(named.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
-/// Starts a server and begins to speak with it: in the newest generation, or where it does not know that,
-/// in the one before it.
+/// What stands before the variables.
+const MARK: &[u8] = b"nightshift\0";
+
+/// The generations in which a server is spoken to, one after the other where it does not take one: the last is for one that knows
+/// the newest only and was too slow to say so in time.
+const GENERATIONS: [Generation; 3] = [Generation::Newest, Generation::Initialize, Generation::NewestOnly];
+
+/// Starts a server and begins to speak with it.
 pub(super) async fn launch(
     desk: &Desk,
     threads: &Handle,
@@ -83,13 +95,18 @@ pub(super) async fn launch(
     folder: &str,
     launch: Launch,
 ) -> Result<Running, Unreached> {
-    match begin(desk, threads, name, folder, &launch, Generation::Newest).await {
-        Err(Refused::Begun(_)) => {
-            let again = begin(desk, threads, name, folder, &launch, Generation::Initialize).await;
-            again.map_err(Refused::unreached)
+    let mut first = None;
+    for generation in GENERATIONS {
+        match begin(desk, threads, name, folder, &launch, generation).await {
+            Ok(running) => return Ok(running),
+            Err(Refused::Otherwise(unreached)) => return Err(unreached),
+            // What it says to what it is asked first tells most.
+            Err(Refused::Begun(what)) => {
+                first.get_or_insert(what);
+            }
         }
-        begun => begun.map_err(Refused::unreached),
     }
+    Err(Unreached::Not(first.unwrap_or_default()))
 }
 
 /// Why there is no conversation.
@@ -97,15 +114,6 @@ enum Refused {
     /// The program ended when it was spoken to, or answered something odd.
     Begun(String),
     Otherwise(Unreached),
-}
-
-impl Refused {
-    fn unreached(self) -> Unreached {
-        match self {
-            Self::Begun(what) => Unreached::Not(what),
-            Self::Otherwise(unreached) => unreached,
-        }
-    }
 }
 
 impl From<Unreached> for Refused {
@@ -129,9 +137,9 @@ async fn begin(
     generation: Generation,
 ) -> Result<Running, Refused> {
     // A sandbox has one server of a name. One that an owner before this one left, or that was in a checkpoint, ends first.
-    let id = job_id(&format!("mcp-{name}"));
+    let id = job_id(&format!("mcp-server-{name}"));
     clear(&desk.channel, &id).await?;
-    let job = match desk.channel.start(command(id, folder, launch)).await {
+    let job = match desk.channel.start(command(id.clone(), folder, launch)).await {
         Ok(job) => job,
         Err(StartJobError::Channel(error)) => return Err(error.into()),
         Err(refused) => return Err(Unreached::Not(format!("it was not started: {refused}")).into()),
@@ -145,7 +153,12 @@ async fn begin(
             let silence = launch.silence.unwrap_or_else(|| silence(desk.machine.acceleration()));
             Ok(Running { client, carrier, silence, unanswered: AtomicU32::new(0) })
         }
-        Err(error) => Err(refused(&error, &carrier)),
+        Err(error) => {
+            let refused = refused(&error, &carrier);
+            // One that does not end by itself would run on beside the next.
+            let _ended = clear(&desk.channel, &id).await;
+            Err(refused)
+        }
     }
 }
 
@@ -153,7 +166,7 @@ fn refused(error: &ConnectError, carrier: &Carrier) -> Refused {
     let what = format!("{error}{}", carrier.last_words());
     match (error, carrier.end()) {
         (_, Some(End::Cut)) => Unreached::Cut(what).into(),
-        (ConnectError::HungUp { .. }, Some(End::Exited(nightshift_channel::JobStatus::Code(code))))
+        (ConnectError::HungUp { .. }, Some(End::Exited(JobStatus::Code(code))))
             if NO_PROGRAM.contains(&code) =>
         {
             Unreached::Not(what).into()
@@ -202,9 +215,14 @@ mod tests {
 
     #[test]
     fn an_environment_is_read_with_line_ends_and_equals_signs_in_its_values() {
-        let read = variables(b"HOME=/home/agent\0ODD=a=b\nc\0nothing\0\xff=x\0EMPTY=\0");
+        let read =
+            variables(b"Welcome!\n\nnightshift\0HOME=/home/agent\0ODD=a=b\nc\0nothing\0\xff=x\0EMPTY=\0");
         let expected = [("EMPTY", ""), ("HOME", "/home/agent"), ("ODD", "a=b\nc")];
-        assert_eq!(read, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+        assert_eq!(read, Some(expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into()));
+        assert_eq!(
+            (variables(b"HOME=/home/agent\0"), variables(b"nightshift\0")),
+            (None, Some(Environment::new()))
+        );
     }
 
     #[test]

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use nightshift_forge::BrowseError;
 use nightshift_mcp_client::{
     Answer, CallError, Client, Configuration, FILE, LARGEST, Launch, Offer, Patience, ServerTool, Unreadable,
     offer,
@@ -54,6 +55,8 @@ pub(crate) struct Servers {
     base: CommitId,
     configuration: OnceCell<Result<Configuration, String>>,
     places: Mutex<HashMap<String, Place>>,
+    /// Held while the sandbox tells its environment.
+    asking: tokio::sync::Mutex<()>,
 }
 
 /// Where a server is, once it runs: one that is started is started once for all who wait for it.
@@ -86,7 +89,7 @@ pub(crate) enum Unreached {
 impl Servers {
     pub(crate) fn new(shared: Arc<Shared>, run: RunId, repository: String, base: CommitId) -> Self {
         let (configuration, places) = (OnceCell::new(), Mutex::default());
-        Self { shared, run, repository, base, configuration, places }
+        Self { shared, run, repository, base, configuration, places, asking: tokio::sync::Mutex::default() }
     }
 
     /// Lets all of them go.
@@ -98,9 +101,10 @@ impl Servers {
     ///
     /// # Errors
     ///
-    /// That the sandbox was cut off. A server that does not start is an event, and no error.
+    /// That the sandbox was cut off, or that the file could not be looked for. A server that does not start is an event, and no
+    /// error.
     pub(crate) async fn start(&self, desk: &Desk) -> Result<Option<EventBody>, Unreached> {
-        let configuration = match self.configuration().await {
+        let configuration = match self.configuration().await? {
             Ok(configuration) => configuration,
             Err(problem) => {
                 let problem = Some(problem.clone());
@@ -163,8 +167,8 @@ impl Servers {
             return Ok(Reached { server: Arc::clone(server), started_again: false });
         }
         *place = None;
-        let configuration =
-            self.configuration().await.as_ref().map_err(|error| Unreached::Not(error.clone()))?;
+        let configuration = self.configuration().await?.as_ref();
+        let configuration = configuration.map_err(|error| Unreached::Not(error.clone()))?;
         let named = configuration.servers.iter().find(|server| server.name == name && server.launch.is_ok());
         let Some(Ok(launch)) = named.map(|server| &server.launch) else {
             return Err(Unreached::Not(format!("{FILE} names no such server")));
@@ -188,25 +192,26 @@ impl Servers {
         configuration: &Configuration,
     ) -> Result<launch::Environment, Unreached> {
         if configuration.has_variables() {
+            let _one_at_a_time = self.asking.lock().await;
             launch::environment(desk).await
         } else {
             Ok(launch::Environment::new())
         }
     }
 
-    /// What the repository's file says, read once; it is that of one commit.
-    async fn configuration(&self) -> &Result<Configuration, String> {
+    /// What the repository's file says, read once; it is that of one commit. Trouble of the host is not kept.
+    async fn configuration(&self) -> Result<&Result<Configuration, String>, Unreached> {
         let read = || async {
             let repository = delivery::repository_of(&self.shared.forge, &self.repository);
-            let repository = repository.map_err(|error| error.message)?;
+            let repository = repository.map_err(|error| Unreached::Not(error.message))?;
             match repository.blob(&self.base, FILE, LARGEST).await {
-                Ok(file) => Configuration::read(&file).map_err(|error| error.to_string()),
-                Err(nightshift_forge::BrowseError::NotThere { .. }) => Ok(Configuration::default()),
-                Err(nightshift_forge::BrowseError::TooLarge { .. }) => Err(Unreadable::TooLarge.to_string()),
-                Err(error) => Err(error.to_string()),
+                Ok(file) => Ok(Configuration::read(&file).map_err(|error| error.to_string())),
+                Err(BrowseError::NotThere { .. }) => Ok(Ok(Configuration::default())),
+                Err(BrowseError::TooLarge { .. }) => Ok(Err(Unreadable::TooLarge.to_string())),
+                Err(error) => Err(Unreached::Not(error.to_string())),
             }
         };
-        self.configuration.get_or_init(read).await
+        self.configuration.get_or_try_init(read).await
     }
 
     fn say(&self, configuration: &Configuration) {
@@ -297,15 +302,17 @@ type Begun = Result<(McpServerState, Vec<ServerTool>), String>;
 
 /// The servers as the history has them.
 fn told(begun: Vec<(String, Begun)>) -> Vec<McpServer> {
-    let tools = |(name, begun): &(String, Begun)| {
-        (name.clone(), begun.as_ref().map(|(_, tools)| tools.clone()).unwrap_or_default())
-    };
-    let offers = offer(&begun.iter().map(tools).collect::<Vec<_>>());
-    let server = |((name, begun), offer): ((String, Begun), Offer)| {
-        let state = match begun {
-            Ok((state, _)) => state,
-            Err(reason) => McpServerState::Refused { reason },
+    let (mut listed, mut states) = (Vec::new(), Vec::new());
+    for (name, begun) in begun {
+        let (state, tools) = match begun {
+            Ok(begun) => begun,
+            Err(reason) => (McpServerState::Refused { reason }, Vec::new()),
         };
+        listed.push((name, tools));
+        states.push(state);
+    }
+    let offers = offer(&listed);
+    let server = |(((name, _), state), offer): (((String, Vec<ServerTool>), McpServerState), Offer)| {
         let tools = offer.tools.into_iter().map(|tool| McpTool {
             name: tool.name,
             tool: tool.tool,
@@ -316,7 +323,7 @@ fn told(begun: Vec<(String, Begun)>) -> Vec<McpServer> {
         });
         McpServer { name, state, tools: tools.collect(), notes: offer.notes }
     };
-    begun.into_iter().zip(offers).map(server).collect()
+    listed.into_iter().zip(states).zip(offers).map(server).collect()
 }
 
 #[cfg(test)]
@@ -327,7 +334,7 @@ mod tests {
     fn a_server_is_told_of_with_what_it_offers_or_why_it_does_not_run() {
         let ready =
             McpServerState::Ready { itself: Some("db 1".to_owned()), protocol: "2026-07-28".to_owned() };
-        let tools = vec![ServerTool::new("query", "Runs a query.", Map::new())];
+        let tools = vec![ServerTool::new("query", "Runs a query.", &Map::new())];
         let begun = vec![
             ("db".to_owned(), Ok((ready.clone(), tools))),
             ("docs".to_owned(), Err("it ended before it answered".to_owned())),
