@@ -19,10 +19,10 @@ use crate::connection::{ANSWER_WITHIN, CallError, Called, Connection, Guest, Hos
 use crate::domain::{self, DomainPlan, Files};
 use crate::host::HostSettings;
 use crate::machine::{LibvirtMachine, forget, remove};
-use crate::placement::{HostRoom, place};
+use crate::placement::{HostRoom, NoRoom, place};
 use crate::records::{Kind, MachineRecord, Records, SavedRecord, Volumes, next_layer};
 use crate::saved::{self, Identity};
-use crate::trouble::{HostError, no_room};
+use crate::trouble::{HostError, no_room, too_large};
 use crate::volumes::{ImageVolumes, hexadecimal, uuid};
 
 /// What goes into a template's key besides image and size: it changes when machines are made in another way.
@@ -152,7 +152,7 @@ impl LibvirtDriver {
         match (place(&rooms, size), silent) {
             (Ok(room), _) => self.host(&room.name).map(Arc::clone),
             (Err(refusals), Some(error)) if refusals.is_empty() => Err(error.into()),
-            (Err(refusals), _) => Err(no_room(&refusals)),
+            (Err(refusals), silent) => Err(refuse(&rooms, size, &refusals, silent.is_some())),
         }
     }
 
@@ -160,7 +160,8 @@ impl LibvirtDriver {
     pub(crate) async fn require_room(&self, saved: &SavedRecord) -> Result<Arc<Host>, StartError> {
         let host = Arc::clone(self.host(&saved.host)?);
         let room = self.room(&host, None).await?;
-        place(&[room], saved.plan.size).map_err(|refusals| no_room(&refusals))?;
+        let (rooms, size) = ([room], saved.plan.size);
+        place(&rooms, size).map_err(|refusals| refuse(&rooms, size, &refusals, false))?;
         Ok(host)
     }
 
@@ -416,6 +417,16 @@ impl LibvirtDriver {
         read.await.unwrap_or_else(|error| {
             Err(StartError::Io { what: "reading the image".to_owned(), source: std::io::Error::other(error) })
         })
+    }
+}
+
+/// Says why no host is chosen: none has room now, or none that answers ever will.
+fn refuse(rooms: &[HostRoom], size: MachineSize, refusals: &[NoRoom], some_are_silent: bool) -> StartError {
+    let never = rooms.iter().all(|room| room.most_mib() < u64::from(size.memory_mib));
+    if never && !rooms.is_empty() && !some_are_silent {
+        too_large(size.memory_mib, rooms)
+    } else {
+        no_room(refusals)
     }
 }
 

@@ -37,4 +37,4 @@ pub use domain::{
 pub use driver::{LibvirtDriver, LibvirtSettings};
 pub use host::{BadHost, HostSettings, Road, check_hosts};
 pub use placement::{HostRoom, NoRoom, place};
-pub use trouble::{HostError, no_room};
+pub use trouble::{HostError, no_room, too_large};

@@ -62,6 +62,11 @@ impl HostRoom {
         of_host.min(of_limit)
     }
 
+    /// The largest memory a machine may have here if no other runs, in MiB.
+    pub fn most_mib(&self) -> u64 {
+        Self { used_mib: 0, ours_mib: 0, ..self.clone() }.free_mib()
+    }
+
     fn fits(&self, size: MachineSize) -> Result<(), NoRoom> {
         let free_mib = self.free_mib();
         if free_mib < u64::from(size.memory_mib) {
@@ -101,6 +106,13 @@ pub fn place(hosts: &[HostRoom], size: MachineSize) -> Result<&HostRoom, Vec<NoR
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_a_host_could_hold_alone_is_its_memory_less_what_it_keeps_and_no_more_than_is_said() {
+        let busy = HostRoom { used_mib: 3_000, ours_mib: 1_000, ..host("a", 4_096) };
+        assert_eq!((busy.most_mib(), busy.free_mib()), (4_096 - 512 - 256, 328));
+        assert_eq!(HostRoom { limit_mib: Some(1_500), ..busy }.most_mib(), 1_500);
+    }
 
     fn host(name: &str, memory_mib: u64) -> HostRoom {
         HostRoom {

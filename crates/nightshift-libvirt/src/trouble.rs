@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nightshift_sandbox::{Remedy, StartError};
 
-use crate::placement::NoRoom;
+use crate::placement::{HostRoom, NoRoom};
 
 /// The numbers of `virErrorNumber` that are told apart (libvirt's `include/libvirt/virterror.h`).
 mod number {
@@ -159,6 +159,19 @@ impl From<HostError> for StartError {
             HostError::DiskFull { host } => Self::DiskFull { folder: format!("{host}:").into() },
             HostError::Vanished { .. } | HostError::Refused { .. } => Self::Refused { what },
         }
+    }
+}
+
+/// Says that none of these hosts will ever have room for a machine of so many MiB.
+pub fn too_large(memory_mib: u32, hosts: &[HostRoom]) -> StartError {
+    let most: Vec<String> =
+        hosts.iter().map(|host| format!("{} could hold one of {} MiB", host.name, host.most_mib())).collect();
+    StartError::Unsuitable {
+        what: format!("a sandbox of {memory_mib} MiB fits on no host: {}", most.join("; ")),
+        remedy: Remedy(
+            "Set sandbox.memory_mib in config.toml to less, raise memory_mib of a host, or add a larger one."
+                .to_owned(),
+        ),
     }
 }
 

@@ -121,6 +121,16 @@ async fn no_room_anywhere_says_why_of_each_host() {
 }
 
 #[tokio::test]
+async fn a_size_that_no_host_will_ever_hold_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = HostSettings { memory_mib: Some(600), ..roomy_mock(folder.path()) };
+    let driver = driver(vec![small], folder.path(), &guest_program(folder.path()));
+    let StartError::Unsuitable { what, remedy } = boot(&driver, folder.path()).await else { panic!() };
+    assert_eq!(what, "a sandbox of 2048 MiB fits on no host: mock could hold one of 600 MiB");
+    assert!(remedy.0.starts_with("Set sandbox.memory_mib"), "{remedy:?}");
+}
+
+#[tokio::test]
 async fn a_template_that_is_not_there_is_no_template() {
     let folder = tempfile::tempdir().unwrap();
     let driver = driver(vec![mock("default-pool")], folder.path(), &guest_program(folder.path()));

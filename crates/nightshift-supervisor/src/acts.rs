@@ -21,13 +21,11 @@ use crate::delivery;
 use crate::desk::{Desk, DeskError};
 use crate::engine::{Aside, Link};
 use crate::environment;
-use crate::images::SetUpPhase;
 use crate::mcp::{Servers, Unreached};
 use crate::network::{self, Network, NetworkPlan};
 use crate::progress::RunProgress;
 use crate::repository::{self, Placement, TransferError};
 use crate::shared::Shared;
-use crate::supervisor::to_its_end;
 use crate::tools::{Bench, Interrupt, StepTrouble};
 use crate::trouble;
 use crate::watching::Slot;
@@ -35,7 +33,7 @@ use crate::watching::Slot;
 mod checkpoints;
 mod engine;
 mod lint;
-mod room;
+pub(crate) mod room;
 mod self_review;
 mod start;
 mod subagents;
@@ -195,17 +193,8 @@ impl Acts {
         if let Some(begun) = self.shared.driver.find(&sandbox).await.map_err(|error| start(error.into()))? {
             begun.stop().await.map_err(|error| start(DeskError::Ended { reason: error.to_string() }))?;
         }
-        let (live, run) = (self.shared.live.clone(), self.run.clone());
-        let say = move |phase: SetUpPhase| {
-            let SetUpPhase { what, phase, number, of } = phase;
-            let body = LiveBody::SetUpProgress { what: what.to_owned(), phase, number, of };
-            let _watchers = live.send(Live { run: run.clone(), body });
-        };
-        // A run that is cancelled meanwhile leaves the template to the next one: minutes are not thrown away.
-        let templates = Arc::clone(&self.shared.templates);
-        let made = to_its_end(async move { templates.ensure(&say).await }).await;
-        let template = made.map_err(|error| match error.code {
-            ErrorCode::DiskFull | ErrorCode::OutOfMemory => Trouble::Pause(error),
+        let template = self.template_when_there_is_room().await.map_err(|error| match error.code {
+            ErrorCode::DiskFull => Trouble::Pause(error),
             _ => Trouble::Fail(error),
         })?;
         let environment = environment::serving(&self.shared, &self.repository, &self.base).await;

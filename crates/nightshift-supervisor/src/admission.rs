@@ -137,6 +137,14 @@ pub(crate) fn admit(
     }
 }
 
+/// What gives its place on a host up for those whose sandbox has none.
+fn room_on_hosts(running: &[Running], lacking: &[Holder]) -> Option<Relief> {
+    let idle = running.iter().filter(|one| one.usage == Use::Idle && !lacking.contains(&one.holder));
+    let idle: Vec<Holder> = idle.map(|one| one.holder.clone()).collect();
+    let wanted = !lacking.is_empty() && !idle.is_empty();
+    wanted.then_some(Relief { why: SuspendReason::RoomWanted, spare_first: false, idle })
+}
+
 /// What says that the host is short of memory, if anything does.
 fn short_of_memory(resources: &Resources) -> Option<SuspendReason> {
     let scarce = resources.available_mib.filter(|available| *available < SCARCE_MIB);
@@ -186,6 +194,8 @@ pub(crate) struct Rooms {
 struct State {
     running: Vec<Running>,
     waiting: Vec<Holder>,
+    /// Those who have room here, for whose sandbox none of the driver's hosts has any.
+    lacking: Vec<Holder>,
 }
 
 impl Rooms {
@@ -277,7 +287,15 @@ impl Rooms {
     pub(crate) fn relief(&self) -> Option<Relief> {
         let resources = self.gauge.read();
         let state = self.state();
-        admit(&self.bounds, &resources, &state.running, &state.waiting).relief
+        let relief = admit(&self.bounds, &resources, &state.running, &state.waiting).relief;
+        relief.or_else(|| room_on_hosts(&state.running, &state.lacking))
+    }
+
+    /// Says that no host has room for a holder's sandbox, until what it returns is dropped: sandboxes in which nothing happens
+    /// give theirs up meanwhile.
+    pub(crate) fn lacks(self: &Arc<Self>, holder: &Holder) -> Lacking {
+        self.state().lacking.push(holder.clone());
+        Lacking { rooms: Arc::clone(self), holder: holder.clone() }
     }
 
     /// Whether the host is short of memory.
@@ -288,6 +306,21 @@ impl Rooms {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing that is done under this lock can leave a value half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody for whose sandbox no host has room.
+pub(crate) struct Lacking {
+    rooms: Arc<Rooms>,
+    holder: Holder,
+}
+
+impl Drop for Lacking {
+    fn drop(&mut self) {
+        let mut state = self.rooms.state();
+        if let Some(place) = state.lacking.iter().position(|one| *one == self.holder) {
+            state.lacking.remove(place);
+        }
     }
 }
 

@@ -96,7 +96,7 @@ impl Lease {
                     return Err(too_long());
                 }
                 self.did.keys += 1;
-                self.screen.type_text(text).await
+                self.type_text(text).await
             }
             ViewerMessage::SetClipboard { text } if text.len() > LONGEST_TEXT * 10 => Err(too_long()),
             ViewerMessage::SetClipboard { text } => self.screen.set_clipboard(text).await,
@@ -105,6 +105,19 @@ impl Lease {
             | ViewerMessage::TakeOver
             | ViewerMessage::HandBack { .. } => Ok(()),
         }
+    }
+
+    /// Types a text as it is, whatever the person holds.
+    async fn type_text(&self, text: &str) -> Result<(), UserError> {
+        let held = self.keyboard.modifiers();
+        for key in held.iter().rev() {
+            self.perform(Gesture::key_up(*key)).await?;
+        }
+        let typed = self.screen.type_text(text).await;
+        for key in held {
+            self.perform(Gesture::key_down(key)).await?;
+        }
+        typed
     }
 
     /// Reads the guest's clipboard.

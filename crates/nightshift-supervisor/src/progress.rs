@@ -630,7 +630,9 @@ impl RunProgress {
 
     /// Time passes for the task's limit only while its agent works and an owner is there.
     fn count_time(&mut self, event: &Event) {
-        let working = matches!(self.state, RunState::Working) && !self.taken_over;
+        // Nobody works while the sandbox is brought back, which may wait for room.
+        let suspended = matches!(&self.sandbox, Some(Sandbox { readiness: Readiness::Suspended(_), .. }));
+        let working = matches!(self.state, RunState::Working) && !self.taken_over && !suspended;
         let resumed = matches!(event.body, EventBody::OwnerResumed { .. });
         if working && !resumed && event.at > self.last_at {
             self.worked += event.at - self.last_at;

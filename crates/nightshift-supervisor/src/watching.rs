@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use nightshift_channel::{Channel, Command, GuestUser, Input, JobStatus};
+use nightshift_channel::{Channel, Command, GuestUser, Input, JobId, JobStatus};
 use nightshift_protocol::{ErrorCode, Image, RunId, UserError};
 use nightshift_screen::{Condition, Gesture, Screen};
 
@@ -21,10 +21,16 @@ use crate::trouble;
 const ATTACH_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long the guest's clipboard may take.
-const CLIPBOARD_WITHIN: Duration = Duration::from_secs(5);
+const CLIPBOARD_WITHIN: Duration = Duration::from_secs(10);
 
 /// The longest text of the guest's clipboard that is taken, in bytes.
 const LONGEST_CLIPBOARD: usize = 100_000;
+
+/// Offers standard input as the clipboard's text. The program goes to the background and stays.
+const OFFER: &str = "xclip -selection clipboard -i >/dev/null 2>&1";
+
+/// Empties the selection that a middle click pastes.
+const FORGET_PRIMARY: &str = "timeout 4 xsel --primary --clear";
 
 /// A place for a run's sandbox in use.
 pub(crate) type Slot = Arc<tokio::sync::Mutex<Option<Desk>>>;
@@ -82,7 +88,7 @@ impl RunScreen {
     /// Puts text into the guest's clipboard.
     pub async fn set_clipboard(&self, text: &str) -> Result<(), UserError> {
         // The program goes to the background and stays: in X11 a text is with the one that offers it.
-        self.clipboard("exec xclip -selection clipboard -i >/dev/null 2>&1", text).await.map(drop)
+        self.clipboard(&format!("exec {OFFER}"), text).await.map(drop)
     }
 
     /// Reads the text in the guest's clipboard, at most 100,000 bytes.
@@ -90,18 +96,28 @@ impl RunScreen {
         self.clipboard("xclip -selection clipboard -o 2>/dev/null || true", "").await
     }
 
-    /// Types a text of any length: by keys, or, if one of its characters has none, as it would be pasted. What the clipboard
-    /// held is there again afterwards.
+    /// Types a text of any length: by keys, or, if one of several characters has none, as it would be pasted.
+    ///
+    /// It may be a password. So it stays in neither selection, whether it was pasted or not: what the clipboard held is there
+    /// again if it was text of no more than 100,000 bytes, and otherwise nothing.
     pub(crate) async fn type_text(&self, text: &str) -> Result<(), UserError> {
         let refused = |refused: computer::Refused| not_taken(&refused.to_string());
-        let Ok(gesture) = Gesture::text(text) else {
-            let before = self.clipboard_text().await?;
-            let job = job_id(&format!("{}-person-paste", self.run));
-            computer::paste_whole(&self.desk, job, text).await.map_err(refused)?;
-            let whole = !before.is_empty() && before.len() < LONGEST_CLIPBOARD;
-            return if whole { self.set_clipboard(&before).await } else { Ok(()) };
+        if let Ok(gesture) = Gesture::text(text) {
+            return self.desk.screen.perform(gesture).await.map_err(|error| refused(error.into()));
+        }
+        let mut characters = text.chars();
+        if let (Some(only), None) = (characters.next(), characters.next()) {
+            return self.type_character(only).await;
+        }
+        let before = self.clipboard_text().await?;
+        let pasted = computer::paste_whole(&self.desk, self.job(), text).await;
+        let left = if before.is_empty() || before.len() >= LONGEST_CLIPBOARD {
+            self.clipboard(&format!("{FORGET_PRIMARY}; exec timeout 4 xsel --clipboard --clear"), "").await
+        } else {
+            self.clipboard(&format!("{FORGET_PRIMARY}; exec {OFFER}"), &before).await
         };
-        self.desk.screen.perform(gesture).await.map_err(|error| refused(error.into()))
+        pasted.map_err(refused)?;
+        left.map(drop)
     }
 
     /// Types one character for which the keyboard has no key, and leaves the clipboard as it is: a person who types in
@@ -110,9 +126,17 @@ impl RunScreen {
         self.clipboard("exec xdotool type --delay 12 --file -", &character.to_string()).await.map(drop)
     }
 
+    /// The id of something that is done for a person. Each has its own: of one that the guest knows it tells how that ended,
+    /// and begins nothing.
+    fn job(&self) -> JobId {
+        let mut random = [0; 8];
+        self.shared.entropy.fill(&mut random);
+        job_id(&format!("{}-person-{:016x}", self.run, u64::from_be_bytes(random)))
+    }
+
     async fn clipboard(&self, script: &str, input: &str) -> Result<String, UserError> {
         let failed = |what: String| not_taken(&what);
-        let job = job_id(&format!("{}-person", self.run));
+        let job = self.job();
         let command = Command::shell(job.clone(), script)
             .user(GuestUser::Agent)
             .input(Input::Bytes(input.as_bytes().to_vec()))

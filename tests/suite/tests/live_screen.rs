@@ -331,51 +331,115 @@ async fn a_page_says_what_it_may_do_and_the_api_is_not_kept() {
     let _unused: Value = listed.json().await.unwrap();
 }
 
-/// Programs of a desktop's clipboard that keep it in files, and take a little longer than nothing.
-const CLIPBOARD: [(&str, &str); 2] = [
+/// Programs of a desktop that keep its selections in files, and those with which nothing can be pasted any more.
+const PROGRAMS: [(&str, &str); 3] = [
     (
         "xclip",
         r#"if [ "$3" = -o ]; then cat ~/clipboard 2>/dev/null; else cat >~/clipboard; echo "$(cat ~/clipboard)" >>~/set; fi"#,
     ),
-    ("xsel", r#"cat >~/"selected$1"; [ "$1" = --primary ] || cp ~/"selected$1" ~/clipboard"#),
+    (
+        "xsel",
+        r#"[ "$1" = --primary ] && held=~/primary || held=~/clipboard
+           if [ "$2" = --clear ]; then rm -f $held; elif [ -e ~/broken ]; then tee $held >/dev/null; exit 1; else tee $held >>~/"pasted$1"; fi"#,
+    ),
+    ("xdotool", "cat >>~/typed"),
 ];
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_person_s_long_text_without_keys_is_pasted_in_one_piece_and_leaves_the_clipboard_as_it_was() {
+const KEY: [u8; 3] = [0xe5, 0xe7, 0xeb];
+
+/// A viewer that has mouse and keyboard of a run in whose sandbox there are these programs, and its agent's home.
+async fn typist(served: &Served, run: &RunId) -> (Viewer, std::path::PathBuf) {
     use std::os::unix::fs::PermissionsExt;
 
-    let (served, run) = waiting().await;
-    let sandbox = served.night.owner.store.run(&run).await.unwrap().unwrap().sandbox.unwrap();
+    let sandbox = served.night.owner.store.run(run).await.unwrap().unwrap().sandbox.unwrap();
     let home = served.night.driver.machine(&sandbox).unwrap().home_folder().to_owned();
     std::fs::create_dir(home.join("bin")).unwrap();
     std::fs::write(home.join(".bash_profile"), "PATH=~/bin:$PATH\n").unwrap();
-    for (name, script) in CLIPBOARD {
+    for (name, script) in PROGRAMS {
         let path = home.join("bin").join(name);
         std::fs::write(&path, format!("#!/bin/bash\n{script}\n")).unwrap();
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
-    std::fs::write(home.join("clipboard"), "of before").unwrap();
-    let mut viewer = Viewer::open(&served, &run).await;
+    let mut viewer = Viewer::open(served, run).await;
     viewer.until_picture(|viewer| viewer.size == (320, 200)).await;
     viewer.say(&ViewerMessage::TakeOver).await;
     viewer.until_said(|said| matches!(said, ScreenMessage::Lease { holder: LeaseHolder::You })).await;
+    (viewer, home)
+}
+
+/// What the owner answers to that.
+async fn answer(viewer: &mut Viewer, message: ViewerMessage) -> ScreenMessage {
+    viewer.say(&message).await;
+    viewer.say(&ViewerMessage::GetClipboard).await;
+    viewer
+        .until_said(|said| matches!(said, ScreenMessage::Clipboard { .. } | ScreenMessage::Refused { .. }))
+        .await
+}
+
+fn text(text: &str) -> ViewerMessage {
+    ViewerMessage::Text { text: text.to_owned() }
+}
+
+fn clipboard(text: &str) -> ScreenMessage {
+    ScreenMessage::Clipboard { text: text.to_owned() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_s_long_text_without_keys_is_pasted_in_one_piece_and_leaves_the_clipboard_as_it_was() {
+    let (served, run) = waiting().await;
+    let (mut viewer, home) = typist(&served, &run).await;
+    std::fs::write(home.join("clipboard"), "of before").unwrap();
     let body = "Zwölf Boxkämpfer 世界 ☕\n\tjagen\n".repeat(300);
     let body = body.trim_end();
-    viewer.say(&ViewerMessage::Text { text: format!("{body}\n") }).await;
-    // Shift, Insert and Return: three keys, each with its mark.
-    viewer.until_picture(|viewer| viewer.colour(3 * 12 + 2, 12 + 2) == [0xe5, 0xe7, 0xeb]).await;
-    viewer.say(&ViewerMessage::GetClipboard).await;
-    let said = viewer.until_said(|said| !matches!(said, ScreenMessage::Press { .. })).await;
-    assert_eq!(said, ScreenMessage::Clipboard { text: "of before".to_owned() });
+    assert_eq!(answer(&mut viewer, text(&format!("{body}\n"))).await, clipboard("of before"));
     for selection in ["--clipboard", "--primary"] {
-        let pasted = std::fs::read_to_string(home.join(format!("selected{selection}"))).unwrap();
+        let pasted = std::fs::read_to_string(home.join(format!("pasted{selection}"))).unwrap();
         assert!(pasted == body, "{selection} is {} bytes of {}", pasted.len(), body.len());
     }
     assert_eq!(std::fs::read_to_string(home.join("set")).unwrap(), "of before\n");
-    assert_ne!(viewer.colour(4 * 12 + 2, 12 + 2), [0xe5, 0xe7, 0xeb], "nothing else was typed");
+    assert!(!home.join("primary").exists(), "it may be a password");
+    // Shift, Insert and Return: three keys, each with its mark.
+    viewer.until_picture(|viewer| viewer.colour(3 * 12 + 2, 12 + 2) == KEY).await;
+    assert_ne!(viewer.colour(4 * 12 + 2, 12 + 2), KEY, "nothing else was typed");
 
-    let too_long = "ö".repeat(10_001);
-    viewer.say(&ViewerMessage::Text { text: too_long }).await;
-    let refused = viewer.until_said(|said| matches!(said, ScreenMessage::Refused { .. })).await;
+    let refused = answer(&mut viewer, text(&"ö".repeat(10_001))).await;
     assert!(matches!(refused, ScreenMessage::Refused { error } if error.code == ErrorCode::TooLarge));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_typed_stays_in_no_selection_whether_it_was_pasted_or_not() {
+    let (served, run) = waiting().await;
+    let (mut viewer, home) = typist(&served, &run).await;
+    let left = || ["clipboard", "primary"].map(|name| home.join(name).exists());
+    assert_eq!(answer(&mut viewer, text("geheim: ü")).await, clipboard(""));
+    assert_eq!((left(), home.join("pasted--primary").exists()), ([false, false], true));
+
+    for before in ["", "of before"] {
+        std::fs::write(home.join("clipboard"), before).unwrap();
+        std::fs::write(home.join("broken"), "").unwrap();
+        let refused = answer(&mut viewer, text("geheim: ö")).await;
+        assert!(matches!(refused, ScreenMessage::Refused { .. }), "{refused:?}");
+        let held = viewer.until_said(|said| matches!(said, ScreenMessage::Clipboard { .. })).await;
+        assert_eq!((held, left()[1]), (clipboard(before), false));
+    }
+    // What failed is not pasted by what comes after.
+    std::fs::remove_file(home.join("broken")).unwrap();
+    assert_eq!(answer(&mut viewer, text("offen: ä")).await, clipboard("of before"));
+    assert_eq!(std::fs::read_to_string(home.join("pasted--primary")).unwrap(), "geheim: üoffen: ä");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_composed_character_leaves_the_clipboard_alone_and_a_held_shift_changes_no_text() {
+    let (served, run) = waiting().await;
+    let (mut viewer, home) = typist(&served, &run).await;
+    std::fs::write(home.join("clipboard"), "of before").unwrap();
+    assert_eq!(answer(&mut viewer, text("é")).await, clipboard("of before"));
+    assert_eq!(std::fs::read_to_string(home.join("typed")).unwrap(), "é");
+    assert!(!home.join("set").exists() && !home.join("pasted--clipboard").exists());
+
+    let (code, key) = ("ShiftLeft".to_owned(), "Shift".to_owned());
+    viewer.say(&ViewerMessage::Key { code, key, down: true }).await;
+    viewer.say(&text("a")).await;
+    // Shift, the letter without it, and Shift again.
+    viewer.until_picture(|viewer| viewer.colour(3 * 12 + 2, 12 + 2) == KEY).await;
 }

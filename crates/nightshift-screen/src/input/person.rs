@@ -67,6 +67,13 @@ impl PersonKeyboard {
         }
     }
 
+    /// The keys that are held and change what others mean, the one pressed first first. Text is typed without them.
+    pub fn modifiers(&self) -> Vec<Key> {
+        let changes =
+            |held: &&Held| SHIFTS.contains(&held.code.as_str()) || COMMANDS.contains(&held.code.as_str());
+        self.held.iter().filter(changes).map(|held| held.key).collect()
+    }
+
     /// Lets all keys go, the one pressed last first.
     pub fn release(&mut self) -> Vec<KeyAction> {
         self.held.drain(..).rev().map(|held| KeyAction::Up(held.key)).collect()
@@ -134,6 +141,17 @@ mod tests {
         assert_eq!(keyboard.down("AltRight", "AltGraph"), []);
         let two = key("Digit2");
         assert_eq!(keyboard.down("KeyQ", "@"), [Down(Key::SHIFT), Down(two), Up(two), Up(Key::SHIFT)]);
+    }
+
+    #[test]
+    fn of_what_is_held_only_what_changes_other_keys_is_a_modifier() {
+        let mut keyboard = PersonKeyboard::default();
+        for (code, meaning) in [("ControlLeft", "Control"), ("KeyA", "a"), ("ShiftRight", "Shift")] {
+            keyboard.down(code, meaning);
+        }
+        assert_eq!(keyboard.modifiers(), [key("ControlLeft"), key("ShiftRight")]);
+        keyboard.up("ControlLeft");
+        assert_eq!(keyboard.modifiers(), [key("ShiftRight")]);
     }
 
     #[test]

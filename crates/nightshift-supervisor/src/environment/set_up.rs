@@ -10,7 +10,7 @@ use nightshift_protocol::{
     EnvironmentEventBody, EnvironmentId, ErrorCode, NetworkPhase, SandboxId, SetUpFailure, SetUpPhaseKind,
     UserError,
 };
-use nightshift_sandbox::{CloneRequest, FreezeError, Hold, TemplateKey};
+use nightshift_sandbox::{CloneRequest, FreezeError, Hold, StartError, TemplateKey};
 use sha2::{Digest, Sha256};
 
 use super::log::Log;
@@ -18,6 +18,7 @@ use super::progress::{EnvironmentProgress, Next, next};
 use super::registries::PackageRegistries;
 use super::serving::retire_older;
 use super::stall;
+use crate::acts::room;
 use crate::admission::{Holder, Room};
 use crate::delivery;
 use crate::desk::{Desk, DeskError, shell};
@@ -165,6 +166,8 @@ struct SetUp {
     network: Option<(NetworkPhase, Network)>,
     registries: Option<PackageRegistries>,
     room: Option<Room>,
+    /// What was last said of why it waits for a host.
+    told: Option<String>,
 }
 
 impl Drop for SetUp {
@@ -176,7 +179,7 @@ impl Drop for SetUp {
 impl SetUp {
     fn new(shared: Arc<Shared>, id: EnvironmentId) -> Self {
         let log = Log::of(&shared.settings.data, &id);
-        Self { shared, id, log, desk: None, network: None, registries: None, room: None }
+        Self { shared, id, log, desk: None, network: None, registries: None, room: None, told: None }
     }
 
     async fn detach(&mut self) {
@@ -232,16 +235,38 @@ impl SetUp {
         let say = move |phase: SetUpPhase| {
             tracing::info!(environment = %id, what = phase.what, phase = phase.phase, "{}/{}", phase.number, phase.of);
         };
-        let template = self.shared.templates.ensure(&say).await.map_err(failed)?;
+        let template = loop {
+            match self.shared.templates.ensure(&say).await {
+                Err(error) if error.code == ErrorCode::OutOfMemory => {
+                    self.wait_for_host(&error.message).await
+                }
+                made => break made.map_err(failed)?,
+            }
+        };
         let _making = self.shared.being_made.begin(&sandbox);
         let request = CloneRequest { sandbox, template, size: self.shared.templates.size() };
-        let (clock, entropy) = (self.shared.clock.as_ref(), self.shared.entropy.as_ref());
         let threads = self.shared.intake.handle();
-        let cloned =
-            Desk::clone_template(self.shared.driver.as_ref(), request, clock, entropy, &threads).await;
-        let (desk, _) = cloned.map_err(|error| failed(error.into()))?;
+        let (desk, _) = loop {
+            let (driver, clock) = (self.shared.driver.as_ref(), self.shared.clock.as_ref());
+            let entropy = self.shared.entropy.as_ref();
+            let cloned = Desk::clone_template(driver, request.clone(), clock, entropy, &threads).await;
+            match cloned {
+                Err(DeskError::Start(StartError::NoRoom { what, .. })) => self.wait_for_host(&what).await,
+                cloned => break cloned.map_err(|error| failed(error.into()))?,
+            }
+        };
         self.desk = Some(desk);
         Ok(())
+    }
+
+    /// Waits for room on a host, and says in the log why it waits.
+    async fn wait_for_host(&mut self, what: &str) {
+        let line = format!("waiting: {what}");
+        if self.told.as_ref() != Some(&line) {
+            self.log.line(&line).await;
+            self.told = Some(line);
+        }
+        room::wait(&self.shared, &Holder::SetUp(self.id.clone())).await;
     }
 
     /// Waits for room, and says in the log why it waits.
