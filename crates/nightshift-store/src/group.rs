@@ -165,27 +165,9 @@ async fn write_one(
 #[cfg(test)]
 mod tests {
     use crate::Store;
+    use crate::fixtures::{AT, run, submitted};
 
     use super::*;
-
-    const AT: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
-
-    fn run(number: usize) -> RunId {
-        format!("run-{number:010}").parse().unwrap()
-    }
-
-    fn submitted(number: usize) -> EventBody {
-        serde_json::from_value(serde_json::json!({
-            "type": "runSubmitted", "branch": "nightshift/x-0000000000",
-            "task": {
-                "id": format!("task-{number:010}"), "description": "x", "repository": "/src/app",
-                "baseBranch": "main", "baseCommit": "a".repeat(40), "model": "m",
-                "createdAt": "2026-11-01T00:00:00Z",
-                "limits": {"turns": 1, "tokens": 1, "costMicrodollars": 1, "seconds": 1},
-            },
-        }))
-        .unwrap()
-    }
 
     /// Lets appends come while another writes, each of a run of its own with what `body` gives, and returns how they
     /// ended, in their order.

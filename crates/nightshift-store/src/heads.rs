@@ -89,30 +89,12 @@ async fn read(
 
 #[cfg(test)]
 mod tests {
-    use nightshift_protocol::{EventBody, OffsetDateTime, RunState};
+    use nightshift_protocol::{EventBody, RunState};
 
+    use crate::fixtures::{AT, run, submitted};
     use crate::{AppendError, Store};
 
     use super::*;
-
-    const AT: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
-
-    fn submitted(number: usize) -> EventBody {
-        serde_json::from_value(serde_json::json!({
-            "type": "runSubmitted", "branch": "nightshift/x-0000000000",
-            "task": {
-                "id": format!("task-{number:010}"), "description": "x", "repository": "/src/app",
-                "baseBranch": "main", "baseCommit": "a".repeat(40), "model": "m",
-                "createdAt": "2026-11-01T00:00:00Z",
-                "limits": {"turns": 1, "tokens": 1, "costMicrodollars": 1, "seconds": 1},
-            },
-        }))
-        .unwrap()
-    }
-
-    fn run(number: usize) -> RunId {
-        format!("run-{number:010}").parse().unwrap()
-    }
 
     /// The runs that the writer knows, by what it knows of them.
     async fn known(store: &Store) -> Vec<Head> {

@@ -13,6 +13,8 @@ mod artifacts;
 mod database;
 mod environments;
 mod events;
+#[cfg(test)]
+mod fixtures;
 mod follow;
 mod group;
 mod heads;
