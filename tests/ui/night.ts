@@ -263,6 +263,19 @@ export class Night {
     }
   }
 
+  /** A run in which very much was said, and that a person paused: what is written to it waits. */
+  async talkative(messages: number): Promise<string> {
+    const place = await this.#repository('lighthouse', { 'README.md': '# Lighthouse\n' });
+    const facts: TaskFacts = { description: 'Log every lamp', repository: place.source, baseBranch: place.branch, baseCommit: place.commit, dollars: 100 };
+    const run = await (await this.#run('ta1k', facts, 6 * HOUR).submitted()).begins();
+    // Some are short and some are long: heights that nobody knows before they are drawn.
+    const words = Array.from({ length: messages }, (_, index) => `Message ${index + 1}: the lantern is lit.${index % 3 === 0 ? `\n\n${'It was cleaned, and its log was read to the end. '.repeat(1 + (index % 7))}` : ''}`);
+    await run.talks(words);
+    await run.pass(10).state({ type: 'paused', reason: { type: 'person' } });
+    await run.stops('the run is paused');
+    return run.run;
+  }
+
   /** A pull request of more than ten megabytes. */
   async huge(): Promise<string> {
     const place = await this.#repository('monolith', { 'README.md': '# Monolith\n', 'generated/0.sql': 'select 1;\n' });

@@ -1,4 +1,4 @@
 import base from './playwright.config';
 
-// One journey with a real machine. It is in the tier `real-vm`, for it needs the image and the template.
-export default { ...base, testMatch: '**/real-sandbox.journey.ts', timeout: 600_000 };
+// The journeys with a real machine. They are in the tier `real-vm`, for they need the image and the template.
+export default { ...base, testMatch: '**/*.journey.ts', timeout: 600_000 };

@@ -115,6 +115,19 @@ export class RunWriter {
     await this.pass(6).append({ type: 'turnFinished', turn: this.#turn, message: { type: 'assistant', blocks, verbatim: null }, stop: calls.length > 0 ? { type: 'toolUse' } : { type: 'endTurn' }, usage, model: this.facts.model ?? 'claude-sonnet-5-5' });
   }
 
+  /** Many model calls that only say something, a second apart, in few batches. */
+  async talks(words: readonly string[]): Promise<void> {
+    const usage = { inputTokens: 900, cacheReadTokens: 0, cacheWriteTokens: 0, outputTokens: 90, costMicrodollars: 1_000 };
+    for (let from = 0; from < words.length; from += 100) {
+      const bodies = words.slice(from, from + 100).flatMap((text) => {
+        this.#turn += 1;
+        const message = { type: 'assistant', blocks: [{ type: 'text', text }], verbatim: null };
+        return [{ type: 'turnRequested', turn: this.#turn }, { type: 'turnFinished', turn: this.#turn, message, stop: { type: 'endTurn' }, usage, model: this.facts.model ?? 'claude-sonnet-5-5' }];
+      });
+      await this.pass(100).append(...bodies);
+    }
+  }
+
   /** Carries a call of the newest turn out. */
   async step(tool: string, input: Body, result: { text?: string; picture?: Picture; exitCode?: number; failed?: boolean; seconds?: number; write?: Body; output?: string } = {}): Promise<string> {
     this.#call += 1;

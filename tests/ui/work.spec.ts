@@ -76,7 +76,9 @@ test('a comment on a line goes to the agent, and is kept until it is sent', asyn
   await page.getByRole('textbox', { name: 'What should be different' }).fill('Nearly there.');
   await page.getByRole('button', { name: 'Send to the agent' }).click();
   await expect(page.getByText('Sent to the agent', { exact: true })).toBeVisible();
-  await expect(page.getByText('0 of 2 resolved')).toBeVisible();
+  // It is gone to what was asked for, and what is done about it.
+  await expect(page.getByText('0 of 2 resolved')).toBeInViewport();
+  await expect(page.getByRole('main').getByText('In review', { exact: true })).toHaveCount(0);
   const events = await app.owner.ask<{ type: string; items?: { words: string; source: unknown }[] }[]>(`/runs/${RUNS.retry}/events?after=0`);
   const items = events.findLast((event) => event.type === 'feedbackReceived')?.items ?? [];
   expect(items.map((item) => item.words)).toEqual(['Nearly there.', 'Say why six.']);
@@ -84,7 +86,7 @@ test('a comment on a line goes to the agent, and is kept until it is sent', asyn
   expect(app.errors).toEqual([]);
 });
 
-test('approving merges into the base branch, once, also from two windows, and says how to take the work', async ({ app }) => {
+test('approving merges into the base branch, once, also from two windows, and says in each how to take the work', async ({ app }) => {
   const { page } = app;
   const [other, third] = [await page.context().newPage(), await page.context().newPage()];
   for (const window of [page, other, third]) await window.goto(`${app.owner.address.url}/review/${RUNS.dark}`);
@@ -93,9 +95,13 @@ test('approving merges into the base branch, once, also from two windows, and sa
     await expect(window.getByRole('dialog')).toContainText('git pull');
   }
   await Promise.all([page, other].map((window) => window.getByRole('button', { name: 'Merge', exact: true }).click()));
-  await expect(page.getByText(/Merged into main as [0-9a-f]{8}/)).toBeVisible();
-  // All three are told, the one that only looked too.
-  for (const window of [page, other, third]) await expect(window.getByRole('button', { name: 'Approve and merge' })).toHaveCount(0);
+  // All three are told, the one that only looked too, and it stays there.
+  for (const window of [page, other, third]) {
+    const decision = window.getByRole('region', { name: 'Decision' });
+    await expect(decision).toContainText(/Merged into main as [0-9a-f]{8}/);
+    await expect(decision).toContainText(/git pull \S+ main/);
+    await expect(window.getByRole('button', { name: 'Approve and merge' })).toHaveCount(0);
+  }
   const events = await app.owner.ask<{ type: string; state?: { type: string } }[]>(`/runs/${RUNS.dark}/events?after=0`);
   expect(events.filter((event) => event.type === 'stateChanged' && event.state?.type === 'merged')).toHaveLength(1);
   const { bareRepository } = await app.owner.ask<{ bareRepository: string }>(`/pull-requests/${RUNS.dark}`);

@@ -22,7 +22,7 @@ pub use budget::{CallPrice, Spending};
 pub use machine::{
     AgentEvent, AgentMachine, AgentSettings, Conversation, Effect, ModelTrouble, SubagentFacts, balance,
 };
-pub use output::{OUTPUT_LIMIT, shorten};
+pub use output::{OUTPUT_LIMIT, grouped, shorten};
 pub use stuck::Occupation;
 pub use tools::{
     BrowserAction, ClickCount, ComputerAction, EditAction, EditRequest, FieldProblem, InputError, McpRequest,

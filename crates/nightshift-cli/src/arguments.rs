@@ -25,6 +25,7 @@ Examples:
   nightshift watch run-4k2
   nightshift review show run-4k2
   nightshift review merge run-4k2
+  nightshift open
 
 Exit codes: 0 done, 1 failed, 2 wrong use, 3 paused and waiting for you, 4 cancelled.";
 

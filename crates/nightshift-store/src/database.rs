@@ -284,7 +284,7 @@ mod tests {
         .unwrap();
         store.close().await;
         let refused = Store::open(folder.path()).await.unwrap_err();
-        assert!(matches!(refused, OpenError::NewerSchema { found: 9999, known: 6 }), "{refused:?}");
+        assert!(matches!(refused, OpenError::NewerSchema { found: 9999, known: 7 }), "{refused:?}");
     }
 
     #[tokio::test]

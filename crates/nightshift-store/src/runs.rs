@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use nightshift_protocol::{RunId, RunSummary, Task, TaskId};
+use nightshift_protocol::{IssueReference, RunId, RunSummary, Task, TaskId};
 use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite};
 
 use crate::events::{PAGE, Scope, page};
@@ -149,6 +149,21 @@ impl Store {
         let next = rows.last().filter(|_| more).map(|(_, position, _)| RunCursor(position.cast_unsigned()));
         let runs = rows.iter().map(|(run, _, json)| read_summary(run, json)).collect::<Result<_, _>>()?;
         Ok(RunPage { runs, next })
+    }
+
+    /// The issues of this repository that there are runs for, in no order.
+    pub async fn issues_of(&self, repository: &str) -> Result<Vec<IssueReference>, ReadError> {
+        let rows: Vec<(String, String)> = sqlx::query_as(
+            "SELECT run, json_extract(json, '$.task.issue') FROM runs \
+             WHERE repository = ? AND json_extract(json, '$.task.issue') IS NOT NULL",
+        )
+        .bind(repository)
+        .fetch_all(self.inner.database.readers())
+        .await?;
+        let read = |(run, json): (String, String)| {
+            serde_json::from_str(&json).map_err(|source| ReadError::Run { run, source })
+        };
+        rows.into_iter().map(read).collect()
     }
 
     /// The run whose id begins with `prefix`, for example `run-ab3`, if it is the only one.

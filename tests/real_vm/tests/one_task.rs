@@ -17,6 +17,22 @@ fn demo_script() -> Value {
 
 const TASK: &str = "Add a dark mode toggle that persists to localStorage";
 
+/// What the example task of the app has as well.
+const CRITERIA: [&str; 3] = [
+    "A toggle at the top right switches the page to dark",
+    "The choice persists after a reload",
+    "All tests pass",
+];
+
+/// Each criterion's verdict of the newest self-review, with the kind of evidence that shows it.
+async fn verdicts(night: &Night, run: &str) -> Vec<(String, String)> {
+    let detail = night.json(&["show", run, "--json"]).await;
+    let reviews = detail["selfReviews"].as_array().unwrap();
+    let text = |value: &Value| value.as_str().unwrap_or("none").to_owned();
+    let of = |found: &Value| (text(&found["verdict"]), text(&found["evidence"]["type"]));
+    reviews.last().unwrap()["verdicts"].as_array().unwrap().iter().map(of).collect()
+}
+
 /// The evidence's pictures by their labels.
 async fn pictures(night: &Night, run: &str, into: &Path) -> Vec<(String, Picture)> {
     night.said(&["review", "show", run, "--pictures", into.to_str().unwrap()]).await;
@@ -36,7 +52,9 @@ async fn the_demo_s_task_becomes_a_pull_request_whose_merge_passes_the_tests_and
     let repository = trailhead(folder.path());
     let before = fingerprint(&repository);
 
-    let result = night.json(&["exec", TASK, "--repo", repository.to_str().unwrap(), "--result-json"]).await;
+    let mut arguments = vec!["exec", TASK, "--repo", repository.to_str().unwrap(), "--result-json"];
+    arguments.extend(CRITERIA.iter().flat_map(|criterion| ["--criterion", criterion]));
+    let result = night.json(&arguments).await;
     night.assert_no_breach();
     assert_eq!(result["state"], "inReview");
     assert_eq!(result["pullRequest"], 1);
@@ -47,6 +65,8 @@ async fn the_demo_s_task_becomes_a_pull_request_whose_merge_passes_the_tests_and
 
     let run = result["run"].as_str().unwrap();
     assert_exactly_once(&night.events(run).await);
+    let met = |kind: &str| ("met".to_owned(), kind.to_owned());
+    assert_eq!(verdicts(&night, run).await, [met("screenshot"), met("screenshot"), met("command")]);
     let shots = pictures(&night, run, &folder.path().join("pictures")).await;
     let shot = |label: &str| &shots.iter().find(|(found, _)| found == label).unwrap().1;
     // A part of the page beside its cards, far from bars and panels.
@@ -145,7 +165,8 @@ async fn by_the_action(night: &Night, folder: &Path, site: &str) -> Value {
     action
         .envs(environment.collect::<Vec<_>>())
         .env("NIGHTSHIFT_PROGRAM", command.get_program())
-        .envs([("TASK", TASK), ("REPOSITORY", "ada/trailhead"), ("BASE", "main"), ("BUDGET", "3")])
+        .env("TASK", format!("{TASK}\n\nAcceptance criteria:\n- {}\n", CRITERIA.join("\n- ")))
+        .envs([("REPOSITORY", "ada/trailhead"), ("BASE", "main"), ("BUDGET", "3")])
         .envs([("GITHUB_SERVER_URL", site), ("NIGHTSHIFT_GITHUB_TOKEN", TOKEN)])
         .env("GITHUB_STEP_SUMMARY", folder.join("summary"))
         .envs([("GITHUB_ACTION_PATH", folder), ("RUNNER_TEMP", folder)])

@@ -24,7 +24,7 @@ const pull = (run: string) => `/pull-requests/${encodeURIComponent(run)}`;
 export const backend = {
   health: (signal?: AbortSignal) => http.getJson<{ version: string }>('/health', signal),
   overview: (signal?: AbortSignal) => http.getJson<T.Overview>('/overview', signal),
-  search: (query: string, cursor: string, signal?: AbortSignal) => http.getJson<T.SearchReply>(http.withQuery('/search', { q: query, cursor }), signal),
+  search: (query: string, cursor: string, signal?: AbortSignal) => http.getJson<T.SearchReply>(http.withQuery('/search', { q: query, cursor, limit: 50 }), signal),
   doctor: () => http.getJson<T.DoctorReport>('/doctor'),
   prepareTemplate: () => http.send<{ template: string }>('POST', '/template'),
 

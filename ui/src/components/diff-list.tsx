@@ -3,6 +3,7 @@ import clsx from 'clsx';
 import { ChevronDown, ChevronRight, MessageSquarePlus } from 'lucide-react';
 import { type ReactNode, type Ref, useImperativeHandle, useMemo, useRef, useState } from 'react';
 import type { DiffLine, FileDiff } from '@/diff/parse';
+import { count } from '@/text/format';
 import { visible } from '@/text/visible';
 import { type DiffRow, LARGE_FILE, lineKey, type Mark, rowsOf } from '@/diff/rows';
 
@@ -156,8 +157,8 @@ export function Counts({ file }: { file: Pick<FileDiff, 'added' | 'removed' | 'b
   if (file.binary) return <span className="ml-auto text-tiny text-faint">binary</span>;
   return (
     <span className="figures ml-auto shrink-0 space-x-1.5 font-mono text-tiny">
-      <span className="text-good">+{file.added}</span>
-      <span className="text-bad">−{file.removed}</span>
+      <span className="text-good">+{count(file.added)}</span>
+      <span className="text-bad">−{count(file.removed)}</span>
     </span>
   );
 }

@@ -1,7 +1,7 @@
 //! Searching, counting, and asking what changed.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
-use nightshift_protocol::{EventBody, RunCounts, RunState, SearchHit};
+use nightshift_protocol::{EventBody, IssueReference, RunCounts, RunState, SearchHit, Task};
 use nightshift_store::{RunFilter, SearchCursor, SearchWords, Store};
 
 use crate::support::{at, run, said, submitted};
@@ -158,6 +158,37 @@ async fn a_list_of_runs_is_searched_by_description_and_repository_only() {
         store.runs(&filter, None, 10).await.unwrap().runs.len()
     };
     assert_eq!((listed("orch").await, listed("dark mo").await, listed("needle").await), (1, 1, 0));
+}
+
+#[tokio::test]
+async fn the_issues_of_a_repository_are_those_that_its_runs_were_asked_for_by_over_or_not() {
+    let (_folder, store) = opened().await;
+    let asked = |number: u64, comment| IssueReference {
+        number,
+        url: format!("https://forge.example/o/r/issues/{number}"),
+        comment,
+    };
+    let of = |task, repository: &str, issue| match submitted(task, repository) {
+        EventBody::RunSubmitted { task, branch } => {
+            EventBody::RunSubmitted { task: Task { issue, ..task }, branch }
+        }
+        other => other,
+    };
+    let over = EventBody::StateChanged { state: RunState::Cancelled };
+    for (number, bodies) in (1..).zip([
+        vec![of(1, "here", Some(asked(4, None)))],
+        vec![of(2, "here", Some(asked(4, Some(77)))), over],
+        vec![of(3, "here", None)],
+        vec![of(4, "there", Some(asked(5, None)))],
+    ]) {
+        store.append(&run(number), at(number), &bodies).await.unwrap();
+    }
+    let found = |repository| store.issues_of(repository);
+    let mut here = found("here").await.unwrap();
+    here.sort_by_key(|issue| issue.comment);
+    assert_eq!(here, [asked(4, None), asked(4, Some(77))]);
+    assert_eq!(found("there").await.unwrap(), [asked(5, None)]);
+    assert_eq!(found("nowhere").await.unwrap(), []);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use nightshift_forge::compose_answer;
 use nightshift_forge::github::{Association, IssueHistory, TaskRequest};
-use nightshift_protocol::{IssueReference, OffsetDateTime, Task};
+use nightshift_protocol::{IssueReference, OffsetDateTime};
 
 use super::IssueSettings;
 use super::marks::mark_of_issue;
@@ -35,12 +35,16 @@ pub(crate) struct Asking {
     at: OffsetDateTime,
 }
 
-/// The tasks that are asked for and that there is no run for yet.
+/// The tasks that are asked for and that there is no run for yet: those of the issues in `known` have one.
 ///
 /// A label asks once for each issue, a mention once for each comment. Whoever is not named in the settings asks for
 /// nothing by a mention, and a login counts only with a say in the repository: an account may be renamed, and its name
 /// taken.
-pub(crate) fn wanted(settings: &IssueSettings, requests: Vec<TaskRequest>, known: &[Task]) -> Vec<IssueTask> {
+pub(crate) fn wanted(
+    settings: &IssueSettings,
+    requests: Vec<TaskRequest>,
+    known: &[IssueReference],
+) -> Vec<IssueTask> {
     let mut wanted: Vec<IssueTask> = Vec::new();
     for request in requests {
         let permitted = match &request.comment {
@@ -49,7 +53,7 @@ pub(crate) fn wanted(settings: &IssueSettings, requests: Vec<TaskRequest>, known
         };
         let id = request.comment.as_ref().map(|comment| comment.id);
         let same = |issue: &IssueReference| issue.number == request.issue.number && issue.comment == id;
-        let there = known.iter().filter_map(|task| task.issue.as_ref()).any(same);
+        let there = known.iter().any(same);
         if permitted && !there && !wanted.iter().any(|task| same(&task.issue)) {
             wanted.push(task_of(request));
         }

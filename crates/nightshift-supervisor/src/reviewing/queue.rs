@@ -1,6 +1,7 @@
 //! The order of open pull requests: what can be decided now, then what is small, then what is sure, then what waits
 //! longest. A reviewer who begins at the top decides on most in the time there is.
 
+use nightshift_agent::grouped;
 use nightshift_protocol::{
     DeliveryMeasure, PreReviewKind, PullRequestSummary, QueueReason, ReviewEntry, ReviewQueue, ReviewSize,
     RunState, RunSummary,
@@ -37,7 +38,8 @@ fn entry(pull_request: PullRequestSummary, run: RunSummary) -> ReviewEntry {
     let lines = measure.lines();
     let doubts = doubts(&measure, &reviewing.findings);
     let (ready, size) = (matches!(run_state, RunState::InReview { .. }), ReviewSize::of(lines));
-    let counted = |count: u64, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+    let counted =
+        |count: u64, one: &str| format!("{} {one}{}", grouped(count), if count == 1 { "" } else { "s" });
     let readiness = match &run_state {
         RunState::InReview { .. } => "ready",
         RunState::Paused { .. } => "its run is paused",

@@ -107,13 +107,14 @@ fn each_says_why_it_stands_where_it_does() {
     back.state = RunState::Queued { reason: QueueReason::Feedback };
     let mut paused = waits(3, 200);
     paused.state = RunState::Paused { reason: nightshift_protocol::PauseReason::Person };
-    let queue = queued(&[open, back, paused], None);
+    let queue = queued(&[open, back, paused, waits(4, 144_000)], None);
     let why: Vec<&str> = queue.entries.iter().map(|entry| entry.why.as_str()).collect();
     assert_eq!(
         why,
         [
             "ready; small (42 lines in 3 files); 2 criteria without evidence, something not verified, agent and critic disagree, \
              sensitive files, no test changed",
+            "ready; large (144,000 lines in 1 file); nothing speaks against it",
             "the agent is at it again; tiny (1 line in 1 file); nothing speaks against it",
             "its run is paused; medium (200 lines in 1 file); nothing speaks against it",
         ]

@@ -10,8 +10,7 @@ use nightshift_forge::github::{
 };
 use nightshift_forge::{BaseBranch, PullRequestError, Repository, inspect};
 use nightshift_protocol::{
-    CommitId, DeliveryTarget, ErrorCode, PullRequestId, RunId, RunState, SubmitTask, Task, Uncommitted,
-    UserError,
+    CommitId, DeliveryTarget, ErrorCode, PullRequestId, RunId, RunState, SubmitTask, Uncommitted, UserError,
 };
 use nightshift_store::{RunFilter, RunStates};
 use tokio::sync::{Mutex, Notify};
@@ -165,7 +164,8 @@ impl Supervisor {
         if requests.is_empty() {
             return Ok(());
         }
-        let known = self.tasks_of(&source.to_string()).await?;
+        let known = self.shared.store.issues_of(&source.to_string()).await;
+        let known = known.map_err(|error| trouble::reading(&error))?;
         for task in issues::wanted(settings, requests, &known) {
             let number = task.issue.number;
             match self.refusal(&remote, &task).await {
@@ -224,11 +224,6 @@ impl Supervisor {
             }
         }
         Ok(asking.refusal(&history, &may_change))
-    }
-
-    async fn tasks_of(&self, repository: &str) -> Result<Vec<Task>, UserError> {
-        let filter = RunFilter { repository: Some(repository.to_owned()), ..RunFilter::default() };
-        Ok(self.all_runs(&filter).await?.into_iter().map(|run| run.task).collect())
     }
 
     async fn look_at_reviews(&self) {

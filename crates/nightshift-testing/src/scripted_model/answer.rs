@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::find::{NotFound, resolve, shows};
+use super::find::{NotFound, Seen, resolve, shows};
 use super::police::{Breach, COMPUTER_MEMBERS, Checked};
 use super::protocol::{Protocol, Said};
 use super::script::{Expectation, ScriptedCall, ScriptedTurn};
@@ -91,7 +91,13 @@ pub(super) fn play(
     }
     let mut blocks = Vec::new();
     for (index, call) in turn.calls.iter().enumerate() {
-        match call_block(call, index, &seed, request, checked.newest_image.as_deref(), &place.turns)? {
+        match call_block(
+            call,
+            index,
+            &seed,
+            request,
+            &Seen { newest: checked.newest_image.as_deref(), place },
+        )? {
             Ok(block) => blocks.push(block),
             Err(not_found) => return Ok(not_found_answer(&not_found, request, &seed, protocol)),
         }
@@ -120,7 +126,7 @@ fn look_again(request: &Request, seed: &str, protocol: Protocol) -> Result<Answe
     input.insert("duration".to_owned(), json!(2));
     let call = ScriptedCall { tool: "computer".to_owned(), input, unoffered: false, raw_input: None };
     let seed = format!("{LOOK}{seed}");
-    match call_block(&call, 0, &seed, request, None, &[])? {
+    match call_block(&call, 0, &seed, request, &Seen { newest: None, place: &Place::default() })? {
         Ok(block) => Ok(Answer {
             events: events(protocol, &[block], "tool_use", &Value::Null, request, &seed),
             breach: None,
@@ -130,32 +136,58 @@ fn look_again(request: &Request, seed: &str, protocol: Protocol) -> Result<Answe
 }
 
 /// Where a conversation is in its script. It follows from the conversation alone.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
-    /// The number of the answer, from 1, that each scripted turn so far came to be.
+    /// The number of the turn, from 1, that each scripted turn so far came to be.
     pub(super) turns: Vec<usize>,
     /// How often was looked again since the last of them.
     pub(super) looks: usize,
+    /// The names of the pieces of the newest feedback, such as `f1`.
+    pub(super) feedback: Vec<String>,
 }
 
 impl Place {
     pub(super) fn of(request: &Request) -> Self {
-        let mut place = Self { turns: Vec::new(), looks: 0 };
-        let answers = request.messages.iter().filter(|message| message.role == Role::Assistant);
-        for (number, answer) in (1..).zip(answers) {
+        let mut place = Self::default();
+        let answers =
+            request.messages.iter().enumerate().filter(|(_, message)| message.role == Role::Assistant);
+        for (number, (index, answer)) in (1..).zip(answers) {
             let looked = matches!(answer.content.first(), Some(Block::ToolUse { id, .. }) if LOOK_IDS.iter().any(|look| id.starts_with(look)));
             if looked {
                 place.looks += 1;
             } else {
-                place.turns.push(number);
+                // A run's turns are numbered through; this conversation may have begun in the middle of it.
+                let told =
+                    request.messages.get(index + 1).and_then(|results| turn_told(&joined(&results.content)));
+                place.turns.push(told.unwrap_or(number));
                 place.looks = 0;
             }
         }
         if let Some(turns) = turns_before_a_summary(request) {
-            place = Self { turns: (1..=turns).collect(), looks: 0 };
+            place = Self { turns: (1..=turns).collect(), ..Self::default() };
         }
+        let messages = request.messages.iter().rev().filter(|message| message.role == Role::User);
+        let texts = messages.map(|message| joined(&message.content));
+        place.feedback =
+            texts.map(|text| feedback_in(&text)).find(|names| !names.is_empty()).unwrap_or_default();
         place
     }
+}
+
+/// The turn of the last step that results name.
+fn turn_told(results: &str) -> Option<usize> {
+    results.rsplit_once("[step ")?.1.split('.').next()?.parse().ok()
+}
+
+/// The names of the feedback that a message brings: each begins a line, and what others wrote is indented.
+fn feedback_in(message: &str) -> Vec<String> {
+    let Some((_, list)) = message.split_once("Your pull request has feedback") else { return Vec::new() };
+    let names = list.lines().filter_map(|line| line.split_once(" ("));
+    let is_name = |name: &str| {
+        name.strip_prefix('f')
+            .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    names.map(|(name, _)| name).filter(|name| is_name(name)).map(str::to_owned).collect()
 }
 
 /// How many turns there were, where a summary took the place of the older ones: the newest result names its step.
@@ -164,11 +196,7 @@ fn turns_before_a_summary(request: &Request) -> Option<usize> {
     if !first.contains("was replaced by this summary") {
         return None;
     }
-    let newest = request.messages.iter().rev().map(|message| joined(&message.content));
-    let (_, step) = newest
-        .into_iter()
-        .find_map(|text| text.rsplit_once("[step ").map(|(before, step)| (before.len(), step.to_owned())))?;
-    step.split('.').next()?.parse().ok()
+    request.messages.iter().rev().find_map(|message| turn_told(&joined(&message.content)))
 }
 
 fn not_found_answer(not_found: &NotFound, request: &Request, seed: &str, protocol: Protocol) -> Answer {
@@ -192,10 +220,9 @@ fn call_block(
     index: usize,
     seed: &str,
     request: &Request,
-    newest_image: Option<&[u8]>,
-    turns: &[usize],
+    seen: &Seen<'_>,
 ) -> Result<Result<Value, NotFound>, Breach> {
-    let input = match resolve(&call.input, newest_image, turns) {
+    let input = match resolve(&call.input, seen) {
         Ok(input) => input,
         Err(not_found) => return Ok(Err(not_found)),
     };
@@ -278,4 +305,46 @@ fn block_tokens(block: &Block) -> u64 {
 
 fn length_tokens(bytes: usize) -> u64 {
     u64::try_from(bytes.div_ceil(4)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(messages: Value) -> Place {
+        Place::of(
+            &serde_json::from_value(json!({"model": "m", "max_tokens": 1, "messages": messages})).unwrap(),
+        )
+    }
+
+    fn said(id: &str) -> Value {
+        json!({"role": "assistant", "content": [{"type": "tool_use", "id": id, "name": "shell", "input": {}}]})
+    }
+
+    fn result(id: &str, text: &str) -> Value {
+        let text = json!([{"type": "text", "text": text}]);
+        json!({"role": "user", "content": [{"type": "tool_result", "tool_use_id": id, "content": text}]})
+    }
+
+    #[test]
+    fn turns_have_the_numbers_that_results_name_and_a_look_again_is_none() {
+        let told = place(json!([
+            {"role": "user", "content": "Look."},
+            said("a"), result("a", "ok [step 2.1]\n[step 16.1]"),
+            said("toolu_look1"), result("toolu_look1", "[step 17.1]"),
+            said("b"), result("b", "[step 18.2]"),
+            said("c"), result("c", "an answer without a step"),
+        ]));
+        assert_eq!(told, Place { turns: vec![16, 18, 4], looks: 0, feedback: Vec::new() });
+    }
+
+    #[test]
+    fn the_names_of_the_newest_feedback_are_those_that_begin_a_line_and_none_that_others_wrote() {
+        let first = "Your pull request has feedback (round 1).\n\nf1 (a review of ada):\n    Shorter.\n    f9 (no name):\n";
+        let second = "Your pull request has feedback (round 2).\n\nf2 (on a.rs line 3):\n    Why?\n\nf3 (a comment of bo):\n    No.\n";
+        let user = |text: &str| json!({"role": "user", "content": text});
+        assert_eq!(place(json!([user(first), said("a"), result("a", "[step 3.1]")])).feedback, ["f1"]);
+        assert_eq!(place(json!([user(first), said("a"), user(second)])).feedback, ["f2", "f3"]);
+        assert_eq!(place(json!([user("f1 (of nobody):")])).feedback, Vec::<String>::new());
+    }
 }

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::answer::Place;
+
 /// Pictures with more pixels are not looked at.
 const MAX_PIXELS: u64 = 64 * 1024 * 1024;
 
@@ -50,6 +52,8 @@ pub(super) enum NotFound {
     TooLarge,
     #[error("The script's $step is not valid: {0}.")]
     InvalidStep(Value),
+    #[error("The script's $feedback is no object: {0}.")]
+    InvalidFeedback(Value),
     #[error("The colour #{:02x}{:02x}{:02x} is not in the newest picture.", .color[0], .color[1], .color[2])]
     NotThere { color: [u8; 3] },
 }
@@ -62,23 +66,27 @@ struct Picture {
     pixels: Vec<[u8; 3]>,
 }
 
-/// Replaces each `{"$find": …}` in an input by the `[x, y]` of what it looks for in `newest`, the bytes of a PNG, and
-/// each `{"$step": "TURN.CALL"}` by the step's real number: `turns` has the number of the answer to each scripted turn.
-pub(super) fn resolve(
-    input: &Map<String, Value>,
-    newest: Option<&[u8]>,
-    turns: &[usize],
-) -> Result<Map<String, Value>, NotFound> {
+/// What a script's input can speak of.
+pub(super) struct Seen<'a> {
+    /// The bytes of the newest picture, a PNG.
+    pub(super) newest: Option<&'a [u8]>,
+    /// Where the conversation is.
+    pub(super) place: &'a Place,
+}
+
+/// Replaces each `{"$find": …}` in an input by the `[x, y]` of what it looks for in the newest picture, each
+/// `{"$step": "TURN.CALL"}` by the step's real number, and each `{"$feedback": …}` by an answer to each piece of it.
+pub(super) fn resolve(input: &Map<String, Value>, seen: &Seen<'_>) -> Result<Map<String, Value>, NotFound> {
     let mut picture = None;
     let mut input = input.clone();
-    input.values_mut().try_for_each(|value| resolve_in(value, newest, turns, &mut picture))?;
+    input.values_mut().try_for_each(|value| resolve_in(value, seen, &mut picture))?;
     Ok(input)
 }
 
 /// Whether `newest` shows what a script looks for.
 pub(super) fn shows(target: &Value, newest: Option<&[u8]>) -> Result<(), NotFound> {
     let mut value = json!({ "$find": target });
-    resolve_in(&mut value, newest, &[], &mut None)
+    resolve_in(&mut value, &Seen { newest, place: &Place::default() }, &mut None)
 }
 
 /// The step that a script's `TURN.CALL` came to be.
@@ -88,33 +96,43 @@ fn step(given: &Value, turns: &[usize]) -> Option<Value> {
     Some(json!(format!("{turn}.{call}")))
 }
 
-fn resolve_in(
-    value: &mut Value,
-    newest: Option<&[u8]>,
-    turns: &[usize],
-    picture: &mut Option<Picture>,
-) -> Result<(), NotFound> {
+/// One answer for each piece of feedback.
+fn answers(given: &Value, names: &[String]) -> Option<Value> {
+    let given = given.as_object()?;
+    let named = |name: &String| {
+        let mut answer = given.clone();
+        answer.insert("name".to_owned(), json!(name));
+        answer
+    };
+    Some(names.iter().map(named).collect())
+}
+
+fn resolve_in(value: &mut Value, seen: &Seen<'_>, picture: &mut Option<Picture>) -> Result<(), NotFound> {
     match value {
         Value::Object(fields) => {
             if let Some(given) = fields.get("$step") {
-                *value = step(given, turns).ok_or_else(|| NotFound::InvalidStep(given.clone()))?;
+                *value =
+                    step(given, &seen.place.turns).ok_or_else(|| NotFound::InvalidStep(given.clone()))?;
+                return Ok(());
+            }
+            if let Some(given) = fields.get("$feedback") {
+                *value = answers(given, &seen.place.feedback)
+                    .ok_or_else(|| NotFound::InvalidFeedback(given.clone()))?;
                 return Ok(());
             }
             let Some(target) = fields.get("$find") else {
-                return fields.values_mut().try_for_each(|value| resolve_in(value, newest, turns, picture));
+                return fields.values_mut().try_for_each(|value| resolve_in(value, seen, picture));
             };
             let target = Target::deserialize(target).map_err(NotFound::InvalidTarget)?;
             let picture = match picture {
                 Some(picture) => picture,
-                None => picture.insert(decode(newest.ok_or(NotFound::NoPicture)?)?),
+                None => picture.insert(decode(seen.newest.ok_or(NotFound::NoPicture)?)?),
             };
             let (x, y) = picture.largest_blob(&target).ok_or(NotFound::NotThere { color: target.color.0 })?;
             *value = json!([x + target.offset[0], y + target.offset[1]]);
             Ok(())
         }
-        Value::Array(values) => {
-            values.iter_mut().try_for_each(|value| resolve_in(value, newest, turns, picture))
-        }
+        Value::Array(values) => values.iter_mut().try_for_each(|value| resolve_in(value, seen, picture)),
         _ => Ok(()),
     }
 }
@@ -204,7 +222,8 @@ mod tests {
     /// The place, or the sentence that says why there is none.
     fn find(target: Value, picture: Option<&[u8]>) -> Result<Value, String> {
         let input = json!({"action": "left_click", "deep": [{"coordinate": {"$find": target}}]});
-        let found = resolve(input.as_object().unwrap(), picture, &[]);
+        let seen = Seen { newest: picture, place: &Place::default() };
+        let found = resolve(input.as_object().unwrap(), &seen);
         found.map(|input| input["deep"][0]["coordinate"].clone()).map_err(|error| error.to_string())
     }
 
@@ -237,14 +256,30 @@ mod tests {
         assert!(shows(&json!({"color": "#7c3aed", "area": 10}), Some(&picture)).is_err());
     }
 
+    /// The input in a conversation whose first two turns are 1 and 4, and that has feedback of these names.
+    fn resolved(input: &Value, names: &[&str]) -> Result<Value, String> {
+        let feedback = names.iter().map(|name| (*name).to_owned()).collect();
+        let place = Place { turns: vec![1, 4], looks: 0, feedback };
+        let found = resolve(input.as_object().unwrap(), &Seen { newest: None, place: &place });
+        found.map(Value::Object).map_err(|error| error.to_string())
+    }
+
     #[test]
     fn a_scripted_step_becomes_the_step_it_really_was() {
         let input = json!({"step": {"$step": "2.3"}, "claim": "x"});
-        let resolved = resolve(input.as_object().unwrap(), None, &[1, 4]).unwrap();
-        assert_eq!(Value::Object(resolved), json!({"step": "4.3", "claim": "x"}));
-        let missing =
-            resolve(json!({"step": {"$step": "3.1"}}).as_object().unwrap(), None, &[1, 4]).unwrap_err();
-        assert_eq!(missing.to_string(), "The script's $step is not valid: \"3.1\".");
+        assert_eq!(resolved(&input, &[]), Ok(json!({"step": "4.3", "claim": "x"})));
+        let missing = resolved(&json!({"step": {"$step": "3.1"}}), &[]);
+        assert_eq!(missing, Err("The script's $step is not valid: \"3.1\".".to_owned()));
+    }
+
+    #[test]
+    fn each_piece_of_feedback_is_answered_by_its_name() {
+        let input = json!({"answers": {"$feedback": {"words": "Done.", "settled": true}}});
+        let answer = |name| json!({"name": name, "words": "Done.", "settled": true});
+        assert_eq!(resolved(&input, &["f1", "f2"]), Ok(json!({"answers": [answer("f1"), answer("f2")]})));
+        assert_eq!(resolved(&input, &[]), Ok(json!({"answers": []})));
+        let odd = resolved(&json!({"answers": {"$feedback": "Done."}}), &["f1"]);
+        assert_eq!(odd, Err("The script's $feedback is no object: \"Done.\".".to_owned()));
     }
 
     #[test]

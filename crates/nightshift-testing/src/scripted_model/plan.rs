@@ -60,7 +60,7 @@ pub(super) fn plan(
     let number = place.turns.len();
     let first = request.messages.first().map(|message| joined(&message.content)).unwrap_or_default();
     let (conversation, turns) = shared.script.turns_of(&joined(&request.system), &first);
-    let Some(turn) = turns.get(number) else {
+    let Some(turn) = shared.script.turn((conversation, turns), number) else {
         let has = turns.len();
         let breach =
             format!("the script has {has} turns for this conversation, and {} is asked for", number + 1);

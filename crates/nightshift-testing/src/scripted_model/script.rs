@@ -29,6 +29,9 @@ pub struct Script {
     /// The turns of every conversation that none of `conversations` claims.
     #[serde(default)]
     pub turns: Vec<ScriptedTurn>,
+    /// What comes after the last of `turns`, over and over: an agent whose work comes back from a review.
+    #[serde(default)]
+    pub again: Vec<ScriptedTurn>,
     /// Turns of certain conversations; the first that matches counts.
     #[serde(default)]
     pub conversations: Vec<Conversation>,
@@ -108,7 +111,8 @@ pub struct ScriptedCall {
     pub tool: String,
     /// The input. `{"$find": {"color": "#7c3aed", "tolerance": 12, "offset": [0, 0]}}` anywhere in it becomes the
     /// `[x, y]` centre of the largest blob of that colour in the newest picture of the request, and `{"$step": "8.3"}`
-    /// becomes the step of the script's eighth turn's third call, however often was looked again before it.
+    /// becomes the step of the script's eighth turn's third call, as its result names it. `{"$feedback": {"words": "…"}}`
+    /// becomes a list with one such object for each piece of the newest feedback, with its `name`.
     #[serde(default)]
     pub input: Map<String, Value>,
     /// Whether the tool is called although the request does not offer it, as a confused model does.
@@ -240,6 +244,16 @@ impl Script {
         self.asides.iter().find(|aside| last_text.contains(&aside.last_text_contains))
     }
 
+    /// The turn of a conversation with this number, from 0.
+    pub(super) fn turn<'a>(
+        &'a self,
+        (conversation, turns): (usize, &'a [ScriptedTurn]),
+        number: usize,
+    ) -> Option<&'a ScriptedTurn> {
+        let again: &[ScriptedTurn] = if conversation == 0 { &self.again } else { &[] };
+        turns.get(number).or_else(|| again.get(number.checked_sub(turns.len())?.checked_rem(again.len())?))
+    }
+
     /// The turns of a conversation, and the number of its list: 0 for the plain turns.
     pub(super) fn turns_of(&self, system: &str, first_message: &str) -> (usize, &[ScriptedTurn]) {
         let holds =
@@ -308,5 +322,23 @@ mod tests {
         assert_eq!(says("You are a worker.", "dark mode"), "worker");
         assert_eq!(says("You are a critic.", "dark mode"), "dark critic");
         assert_eq!(says("You are a critic.", "light mode"), "critic");
+    }
+
+    #[test]
+    fn after_the_last_plain_turn_those_of_again_come_over_and_over_and_no_other_conversation_has_them() {
+        let script = Script::from_value(json!({
+            "turns": [{"say": "one"}, {"say": "two"}],
+            "again": [{"say": "more"}, {"say": "and more"}],
+            "conversations": [{"when": {"systemContains": "critic"}, "turns": [{"say": "critic"}]}],
+        }))
+        .unwrap();
+        let says = |system, number| {
+            script.turn(script.turns_of(system, ""), number).and_then(|turn| turn.say.as_deref())
+        };
+        let plain: Vec<_> = (0..6).map(|number| says("", number).unwrap()).collect();
+        assert_eq!(plain, ["one", "two", "more", "and more", "more", "and more"]);
+        assert_eq!((says("a critic", 0), says("a critic", 1)), (Some("critic"), None));
+        let once = Script::from_value(json!({"turns": [{"say": "one"}]})).unwrap();
+        assert!(once.turn(once.turns_of("", ""), 1).is_none());
     }
 }

@@ -12,6 +12,8 @@ import { Select, TextInput } from '@/components/field';
 import { Place } from '@/components/place';
 import { ProblemBox } from '@/components/problem-box';
 import { StateMark, stateWords } from '@/components/state-mark';
+import { scrollKeys } from '@/hooks/scroll-keys';
+import { useHeldRow } from '@/hooks/use-held-row';
 import { useKeys } from '@/hooks/use-keys';
 import { useListKeys } from '@/hooks/use-list-keys';
 import { useCoarseNow } from '@/hooks/use-now';
@@ -82,13 +84,10 @@ function RunTable({ state, repository }: { state: string; repository: string }) 
   const pages = useRunPages({ ...(state === '' ? {} : { state }), ...(repository === '' ? {} : { repository }) });
   const runs = useMemo(() => pages.data?.pages.flatMap((page) => page.runs) ?? [], [pages.data]);
   const list = useListKeys<HTMLDivElement>();
-  const rows = useVirtualizer({ count: runs.length, getScrollElement: () => list.current, estimateSize: () => 36, overscan: 20 });
+  const { rangeExtractor, holder } = useHeldRow();
+  const rows = useVirtualizer({ count: runs.length, getScrollElement: () => list.current, estimateSize: () => 36, rangeExtractor, overscan: 20 });
   const items = rows.getVirtualItems();
-  const last = items.at(-1)?.index ?? 0;
-  const { hasNextPage, isFetchingNextPage, fetchNextPage } = pages;
-  useEffect(() => {
-    if (last >= runs.length - 30 && hasNextPage && !isFetchingNextPage) void fetchNextPage();
-  }, [last, runs.length, hasNextPage, isFetchingNextPage, fetchNextPage]);
+  useMore(rows.range?.endIndex ?? 0, runs.length, pages);
   if (pages.error !== null) {
     return (
       <div className="p-5">
@@ -113,11 +112,11 @@ function RunTable({ state, repository }: { state: string; repository: string }) 
         <span className="text-right">Submitted</span>
       </div>
       <div ref={list} tabIndex={-1} className="min-h-0 flex-1 overflow-y-auto">
-        <ul aria-label="Runs" className="relative" style={{ height: rows.getTotalSize() }}>
+        <ul {...holder} aria-label="Runs" className="relative" style={{ height: rows.getTotalSize() }}>
           {items.map((item) => {
             const run = runs[item.index];
             return run === undefined ? null : (
-              <li key={run.run} className="absolute inset-x-0 top-0" style={{ height: item.size, transform: `translateY(${item.start}px)` }}>
+              <li key={run.run} data-index={item.index} aria-posinset={item.index + 1} aria-setsize={pages.hasNextPage ? -1 : runs.length} className="absolute inset-x-0 top-0" style={{ height: item.size, transform: `translateY(${item.start}px)` }}>
                 <RunRow run={run} />
               </li>
             );
@@ -126,10 +125,20 @@ function RunTable({ state, repository }: { state: string; repository: string }) 
       </div>
       <p role="status" className="figures h-7 shrink-0 border-t border-line px-5 leading-7 text-small text-faint">
         {count(runs.length)} {runs.length === 1 ? 'run' : 'runs'}
-        {hasNextPage && ', more below'}
+        {pages.hasNextPage && ', more below'}
       </p>
     </div>
   );
+}
+
+/** Rows from the end of what is known at which more is asked for. */
+const MORE_FROM_END = 30;
+
+/** Asks for the next page when the end of what is known comes near. */
+function useMore(last: number, known: number, { hasNextPage, isFetchingNextPage, fetchNextPage, isFetchNextPageError }: { hasNextPage: boolean; isFetchingNextPage: boolean; isFetchNextPageError: boolean; fetchNextPage: () => Promise<unknown> }): void {
+  useEffect(() => {
+    if (last >= known - MORE_FROM_END && hasNextPage && !isFetchingNextPage && !isFetchNextPageError) void fetchNextPage();
+  }, [last, known, hasNextPage, isFetchingNextPage, isFetchNextPageError, fetchNextPage]);
 }
 
 const COLUMNS = 'grid grid-cols-[92px_minmax(0,1fr)_160px_56px_72px_92px] items-center gap-4 max-[1000px]:grid-cols-[92px_minmax(0,1fr)_120px_92px]';
@@ -167,6 +176,9 @@ const KINDS: Record<string, string> = {
   stateChanged: 'State',
 };
 
+/** What an excerpt of two lines takes, in pixels. */
+const HIT_HEIGHT = 78;
+
 function Hits({ query }: { query: string }) {
   const list = useListKeys<HTMLDivElement>();
   const pages = useInfiniteQuery({
@@ -176,7 +188,17 @@ function Hits({ query }: { query: string }) {
     getNextPageParam: (last) => last.next ?? null,
     placeholderData: (before) => before,
   });
-  if (pages.error !== null) {
+  const hits = useMemo(() => pages.data?.pages.flatMap((page) => page.hits) ?? [], [pages.data]);
+  const { rangeExtractor, holder } = useHeldRow();
+  const keyOf = (index: number) => `${hits[index]?.run ?? ''}${hits[index]?.seq ?? index}`;
+  const rows = useVirtualizer({ count: hits.length, getScrollElement: () => list.current, getItemKey: keyOf, estimateSize: () => HIT_HEIGHT, rangeExtractor, overscan: 12 });
+  useMore(rows.range?.endIndex ?? 0, hits.length, pages);
+  const { isPlaceholderData } = pages;
+  useEffect(() => {
+    // Other finds are read from their first on.
+    if (!isPlaceholderData) rows.scrollToOffset(0);
+  }, [query, isPlaceholderData, rows]);
+  if (pages.error !== null && hits.length === 0) {
     return (
       <div className="p-5">
         <ProblemBox problem={problemOf(pages.error)} retry={() => void pages.refetch()} />
@@ -184,24 +206,30 @@ function Hits({ query }: { query: string }) {
     );
   }
   if (pages.data === undefined) return <Waiting rows={12} className="pt-1" />;
-  const hits = pages.data.pages.flatMap((page) => page.hits);
   if (hits.length === 0) return <Empty title="Nothing found">Every word has to be in it. Fewer words, or only their beginnings, find more.</Empty>;
   return (
-    <div ref={list} className="h-full overflow-y-auto">
-      <ul aria-label="Finds">
-        {hits.map((hit) => (
-          <li key={`${hit.run}${hit.seq}`}>
-            <HitRow hit={hit} />
-          </li>
-        ))}
-      </ul>
-      {pages.hasNextPage && (
-        <div className="flex justify-center py-4">
-          <Button busy={pages.isFetchingNextPage} onClick={() => void pages.fetchNextPage()}>
-            More
-          </Button>
+    <div className="flex h-full flex-col">
+      <div ref={list} tabIndex={-1} onKeyDown={scrollKeys(rows)} className="min-h-0 flex-1 overflow-y-auto [overflow-anchor:none]">
+        <ul {...holder} aria-label="Finds" className="relative" style={{ height: rows.getTotalSize() }}>
+          {rows.getVirtualItems().map((item) => {
+            const hit = hits[item.index];
+            return hit === undefined ? null : (
+              <li key={item.key} data-index={item.index} ref={rows.measureElement} aria-posinset={item.index + 1} aria-setsize={pages.hasNextPage ? -1 : hits.length} className="absolute inset-x-0 top-0" style={{ transform: `translateY(${item.start}px)` }}>
+                <HitRow hit={hit} />
+              </li>
+            );
+          })}
+        </ul>
+      </div>
+      {pages.error !== null && (
+        <div className="shrink-0 border-t border-line p-3">
+          <ProblemBox problem={problemOf(pages.error)} retry={() => void pages.fetchNextPage()} />
         </div>
       )}
+      <p role="status" className="figures h-7 shrink-0 border-t border-line px-5 leading-7 text-small text-faint">
+        {count(hits.length)} {hits.length === 1 ? 'find' : 'finds'}
+        {pages.hasNextPage && ', more below'}
+      </p>
     </div>
   );
 }

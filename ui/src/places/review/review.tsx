@@ -20,13 +20,14 @@ import { useKeys } from '@/hooks/use-keys';
 import { prefer, usePreferences } from '@/hooks/use-settings';
 import { useOffer } from '@/shell/actions';
 import { criteriaIn } from '@/text/triage';
-import { repositoryName } from '@/text/format';
+import { count, repositoryName } from '@/text/format';
 import { upright } from '@/text/visible';
 import { AskForChanges } from './ask-for-changes';
 import { type Comment, CommentThread } from './comments';
 import { Compare } from './compare';
 import { picturesOf } from './criteria';
 import { EvidenceList } from './evidence';
+import { Decision } from './decision';
 import { placeOf, Remarks } from './remarks';
 import { ReviewNav } from './review-nav';
 import { Summary } from './summary';
@@ -132,7 +133,7 @@ export function ReviewPlace({ run }: { run: string }) {
       scrolls={false}
       title={
         <div className="flex min-w-0 items-center gap-2.5">
-          {summary !== undefined && <StateChip state={summary.state.type === 'open' ? 'inReview' : summary.state.type} big />}
+          {data !== undefined && <StateChip state={data.summary.state.type === 'open' ? data.runState.type : data.summary.state.type} big />}
           <h1 className="foreign truncate text-large font-semibold" title={upright(summary?.title ?? '')}>
             {upright(summary?.title ?? '')}
           </h1>
@@ -183,6 +184,7 @@ export function ReviewPlace({ run }: { run: string }) {
               {...(open ? { onComment } : {})}
               header={
                 <div ref={head} className="mx-auto max-w-[1180px] space-y-6 px-6 pt-5 pb-6">
+                  <Decision detail={data} />
                   <Summary detail={data} run={detail.data ?? null} added={added} removed={removed} files={files.length} />
                   <Remarks remarks={data.remarks ?? []} state={data.runState} />
                   {newestReview !== undefined && (
@@ -205,7 +207,7 @@ export function ReviewPlace({ run }: { run: string }) {
                     Changes
                     {diff.data !== undefined && (
                       <span className="figures text-small font-normal text-faint">
-                        {files.length} {files.length === 1 ? 'file' : 'files'}, <span className="text-good">+{added}</span> <span className="text-bad">−{removed}</span>
+                        {count(files.length)} {files.length === 1 ? 'file' : 'files'}, <span className="text-good">+{count(added)}</span> <span className="text-bad">−{count(removed)}</span>
                       </span>
                     )}
                   </h2>
@@ -224,9 +226,10 @@ export function ReviewPlace({ run }: { run: string }) {
         title="Merge this pull request?"
         action="Merge"
         act={async () => {
-          const merged = await backend.merge(run);
+          await backend.merge(run);
           await decided();
-          tellDone(`Merged into ${merged.base} as ${merged.commit.slice(0, 8)}`);
+          toTop();
+          tellDone('Merged');
         }}
       >
         <p>
@@ -244,6 +247,7 @@ export function ReviewPlace({ run }: { run: string }) {
         act={async () => {
           await backend.close(run);
           await decided();
+          toTop();
           tellDone('Closed; the branch is kept');
         }}
       >
@@ -261,6 +265,8 @@ export function ReviewPlace({ run }: { run: string }) {
           setAsking(false);
           tellDone('Sent to the agent');
           void decided();
+          // What was asked for stands there, and what becomes of it.
+          toTop();
         }}
       />
     </Place>

@@ -1,5 +1,6 @@
+import { useVirtualizer } from '@tanstack/react-virtual';
 import clsx from 'clsx';
-import { ArrowUp, Square } from 'lucide-react';
+import { ArrowDown, ArrowUp, Square } from 'lucide-react';
 import { type Dispatch, type KeyboardEvent, type ReactNode, type Ref, type SetStateAction, useEffect, useImperativeHandle, useRef, useState } from 'react';
 import { backend } from '@/backend/backend';
 import { type Problem, problemOf } from '@/backend/problem';
@@ -11,7 +12,9 @@ import { Markdown } from '@/components/markdown';
 import { ProblemBox } from '@/components/problem-box';
 import { isFinal, stateWords } from '@/components/state-mark';
 import { Tip } from '@/components/tip';
-import type { Said } from '@/story/story';
+import { scrollKeys } from '@/hooks/scroll-keys';
+import { useHeldRow } from '@/hooks/use-held-row';
+import { lastAt, type Said } from '@/story/story';
 import { timeOfDay } from '@/text/format';
 
 export interface ChatHandle {
@@ -34,48 +37,115 @@ interface Props {
   ref?: Ref<ChatHandle>;
 }
 
+/** The list follows what comes as long as its end is at most this near, in pixels. */
+const NEAR_END = 60;
+
+/** What an entry is thought to take before it is measured, in pixels: a head, and lines of some forty characters. */
+const heightOf = (text: string) => 26 + 20 * Math.ceil(Math.min(text.length, 6_000) / 40);
+
 /** What was said, and a line to steer with. */
 export function Chat({ run, draft, onDraft, said, words, state, moment, onMoment, top = null, ref }: Props) {
-  const scroller = useRef<HTMLDivElement>(null);
-  const atEnd = useRef(true);
-  useEffect(() => {
-    const element = scroller.current;
-    if (element !== null && atEnd.current) element.scrollTop = element.scrollHeight;
-  }, [said.length, words]);
   return (
     <aside aria-label="Chat with the agent" className={clsx('flex h-full shrink-0 flex-col border-line', top === null ? 'w-[320px] border-l 2xl:w-[380px]' : 'w-[272px] border-r')}>
       {top}
-      <div
-        ref={scroller}
-        tabIndex={0}
-        role="log"
-        aria-label="What was said"
-        onScroll={(event) => {
-          const { scrollTop, scrollHeight, clientHeight } = event.currentTarget;
-          atEnd.current = scrollHeight - scrollTop - clientHeight < 60;
-        }}
-        className="min-h-0 flex-1 space-y-3.5 overflow-y-auto px-4 py-3.5 focus-visible:outline-offset-[-2px]"
-      >
-        {said.length === 0 && words === '' && <p className="pt-6 text-center text-faint">What you and the agent say to each other stands here.</p>}
-        {said.map((entry) => (
-          <Entry key={entry.seq} said={entry} faded={moment !== null && entry.seq > moment} onMoment={onMoment} />
-        ))}
-        {words !== '' && moment === null && (
-          <div className="foreign whitespace-pre-wrap text-soft" aria-hidden>
-            {words}
-            <span className="ml-0.5 inline-block h-3.5 w-[6px] translate-y-0.5 animate-breathe bg-work" />
-          </div>
-        )}
-      </div>
+      <Log said={said} words={words} moment={moment} onMoment={onMoment} />
       <Composer run={run} text={draft} setText={onDraft} state={state} {...(ref === undefined ? {} : { handle: ref })} />
     </aside>
   );
 }
 
-function Entry({ said, faded, onMoment }: { said: Said; faded: boolean; onMoment: (seq: number) => void }) {
+/**
+ * What was said, only what is in view of it being on the page. It stays at its end while somebody reads there, stays where
+ * it is while somebody reads further up, and goes to the moment that is looked at.
+ */
+function Log({ said, words, moment, onMoment }: Pick<Props, 'said' | 'words' | 'moment' | 'onMoment'>) {
+  const scroller = useRef<HTMLDivElement>(null);
+  const lastTop = useRef(0);
+  const [follows, setFollows] = useState(true);
+  const { rangeExtractor, holder } = useHeldRow();
+  const arriving = words !== '' && moment === null;
+  const count = said.length + (arriving ? 1 : 0);
+  const list = useVirtualizer({
+    count,
+    getScrollElement: () => scroller.current,
+    getItemKey: (index) => said[index]?.seq ?? 'arriving',
+    estimateSize: (index) => heightOf(said[index]?.text ?? ''),
+    rangeExtractor,
+    overscan: 8,
+    gap: 14,
+    paddingStart: 14,
+    paddingEnd: 14,
+    anchorTo: 'end',
+    followOnAppend: moment === null,
+    scrollEndThreshold: NEAR_END,
+  });
+  useEffect(() => {
+    if (moment === null && follows) list.scrollToEnd();
+  }, [count, words, moment, follows, list]);
+  const looksBack = moment !== null;
+  useEffect(() => {
+    if (!looksBack) setFollows(true);
+  }, [looksBack]);
+  const place = moment === null ? -1 : lastAt(said, moment);
+  useEffect(() => {
+    const { range } = list;
+    if (place < 0 || (range !== null && place >= range.startIndex && place <= range.endIndex)) return;
+    setFollows(false);
+    list.scrollToIndex(place, { align: 'center' });
+  }, [place, list]);
+  const scrolled = () => {
+    const element = scroller.current;
+    if (element === null) return;
+    // What grows moves the end away from who reads there; only who scrolls back leaves it.
+    if (element.scrollHeight - element.scrollTop - element.clientHeight < NEAR_END) setFollows(true);
+    else if (element.scrollTop < lastTop.current) setFollows(false);
+    lastTop.current = element.scrollTop;
+  };
+  return (
+    <div className="relative min-h-0 flex-1">
+      <div
+        ref={scroller}
+        tabIndex={0}
+        role="log"
+        aria-label="What was said"
+        // Entries that come into view by scrolling are not news.
+        aria-live={follows && moment === null ? 'polite' : 'off'}
+        onScroll={scrolled}
+        onKeyDown={scrollKeys(list)}
+        className="h-full overflow-y-auto [overflow-anchor:none] focus-visible:outline-offset-[-2px]"
+      >
+        {count === 0 && <p className="px-4 pt-10 text-center text-faint">What you and the agent say to each other stands here.</p>}
+        <div {...holder} className="relative" style={{ height: list.getTotalSize() }}>
+          {list.getVirtualItems().map((item) => {
+            const entry = said[item.index];
+            return (
+              <div key={item.key} data-index={item.index} ref={list.measureElement} className="absolute inset-x-4 top-0" style={{ transform: `translateY(${item.start}px)` }}>
+                {entry !== undefined ? (
+                  <Entry said={entry} number={item.index + 1} of={said.length} faded={moment !== null && entry.seq > moment} onMoment={onMoment} />
+                ) : (
+                  <div className="foreign whitespace-pre-wrap text-soft" aria-hidden>
+                    {words}
+                    <span className="ml-0.5 inline-block h-3.5 w-[6px] translate-y-0.5 animate-breathe bg-work" />
+                  </div>
+                )}
+              </div>
+            );
+          })}
+        </div>
+      </div>
+      {!follows && moment === null && (
+        <Button size="small" icon={<ArrowDown aria-hidden className="size-3.5" />} onClick={() => setFollows(true)} className="absolute bottom-2.5 left-1/2 -translate-x-1/2 shadow-md">
+          Newest
+        </Button>
+      )}
+    </div>
+  );
+}
+
+function Entry({ said, number, of, faded, onMoment }: { said: Said; number: number; of: number; faded: boolean; onMoment: (seq: number) => void }) {
   const names = { person: 'You', agent: 'Agent', critic: 'Critic', question: 'Agent asks', subagent: said.by ?? 'Subagent' } as const;
   return (
-    <article className={clsx('group', faded && 'opacity-40', said.who === 'person' && 'rounded-lg bg-hover px-3 py-2', said.who === 'question' && 'rounded-lg border border-lamp/40 bg-lamp-soft px-3 py-2')}>
+    <article aria-posinset={number} aria-setsize={of} className={clsx('group', faded && 'opacity-40', said.who === 'person' && 'rounded-lg bg-hover px-3 py-2', said.who === 'question' && 'rounded-lg border border-lamp/40 bg-lamp-soft px-3 py-2')}>
       <header className="mb-0.5 flex items-baseline gap-2 text-small">
         <span className={clsx('font-medium', said.who === 'agent' || said.who === 'critic' || said.who === 'subagent' ? 'text-faint' : 'text-ink')}>{names[said.who]}</span>
         <button type="button" onClick={() => onMoment(said.seq)} className="figures rounded-sm text-tiny text-faint hover:text-ink" title="Go back to this moment">

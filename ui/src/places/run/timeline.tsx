@@ -1,6 +1,7 @@
 import { useVirtualizer } from '@tanstack/react-virtual';
 import clsx from 'clsx';
 import { useEffect, useRef } from 'react';
+import { useHeldRow } from '@/hooks/use-held-row';
 import { duration, timeOfDay } from '@/text/format';
 import { firstLine } from '@/story/step';
 import { lastAt, type Row, type Step } from '@/story/story';
@@ -16,8 +17,10 @@ interface Props {
 /** Everything that happened, one line each; the newest at the bottom, followed while nobody looks back. */
 export function Timeline({ rows, version, moment, onMoment }: Props) {
   const scroller = useRef<HTMLDivElement>(null);
+  const { rangeExtractor, holder } = useHeldRow();
   const list = useVirtualizer({
     count: rows.length,
+    rangeExtractor,
     getScrollElement: () => scroller.current,
     estimateSize: () => 28,
     overscan: 16,
@@ -29,12 +32,12 @@ export function Timeline({ rows, version, moment, onMoment }: Props) {
   }, [selected, moment, list, version]);
   return (
     <div ref={scroller} role="list" aria-label="Timeline" className="min-h-0 flex-1 overflow-y-auto">
-      <div className="relative" style={{ height: list.getTotalSize() }}>
+      <div {...holder} className="relative" style={{ height: list.getTotalSize() }}>
         {list.getVirtualItems().map((item) => {
           const row = rows[item.index];
           if (row === undefined) return null;
           return (
-            <div key={item.key} role="listitem" className="absolute inset-x-0 top-0 px-2" style={{ height: item.size, transform: `translateY(${item.start}px)` }}>
+            <div key={item.key} role="listitem" data-index={item.index} aria-posinset={item.index + 1} aria-setsize={rows.length} className="absolute inset-x-0 top-0 px-2" style={{ height: item.size, transform: `translateY(${item.start}px)` }}>
               <RowButton row={row} chosen={moment !== null && item.index === selected} after={moment !== null && item.index > selected} onPick={() => onMoment(endOf(row))} />
             </div>
           );
