@@ -131,7 +131,7 @@ pub struct Conversation<'a> {
     /// its allocation is shared gets a new one, so a client that keeps a clone may know a message by its address.
     pub messages: &'a [Arc<Message>],
     /// The tools, the same in every turn.
-    pub tools: &'a [ToolDefinition],
+    pub tools: &'a Arc<[ToolDefinition]>,
 }
 
 /// The agent loop of one run. See the module's documentation for its states.

@@ -22,6 +22,7 @@ use self::names::{CONTEXT_MANAGEMENT_BETA, Forms};
 use crate::dialect::{Arriving, Dialect};
 use crate::failure::{ErrorAnswer, Failure};
 use crate::fragment::{Fragment, Fragments, fragments};
+use crate::offers::Offers;
 use crate::settings::KeyHeader;
 use crate::{ImageSource, ModelFacts, Price, RelayApi, TurnRequest, Unsendable, price};
 
@@ -33,6 +34,7 @@ const VERSION: &str = "2026-10-21";
 pub(crate) struct Messages {
     /// The forms of models that refused one.
     forms: Mutex<HashMap<String, Forms>>,
+    offers: Offers<Forms>,
 }
 
 impl Messages {
@@ -76,7 +78,7 @@ impl Dialect for Messages {
     }
 
     fn body(&self, request: &TurnRequest, fragments: &[Fragment]) -> Result<Bytes, Unsendable> {
-        body::body(request, self.forms(&request.model), fragments)
+        body::body(request, self.forms(&request.model), &self.offers, fragments)
     }
 
     fn headers(&self, request: &TurnRequest) -> HeaderMap {

@@ -18,6 +18,7 @@ use self::message::{ChatForm, Shown};
 use crate::dialect::{Arriving, Dialect};
 use crate::failure::{ErrorAnswer, Failure};
 use crate::fragment::{Fragment, Fragments, assemble, fragments, json_of};
+use crate::offers::{Offers, with_tools};
 use crate::openai::{self, MAX_REQUEST_BYTES, tells_of_pictures};
 use crate::settings::KeyHeader;
 use crate::tools::{described, plain};
@@ -51,11 +52,17 @@ pub(crate) struct Chat {
     blind: Mutex<HashSet<String>>,
     /// Messages as they are told to those models.
     without_pictures: Mutex<Fragments>,
+    offers: Offers<Coordinates>,
 }
 
 impl Chat {
     pub(crate) fn new(settings: ChatSettings) -> Self {
-        Self { settings, blind: Mutex::default(), without_pictures: Mutex::default() }
+        Self {
+            settings,
+            blind: Mutex::default(),
+            without_pictures: Mutex::default(),
+            offers: Offers::default(),
+        }
     }
 
     fn model(&self, model: &str) -> ModelSettings {
@@ -118,19 +125,22 @@ impl Dialect for Chat {
 
     fn body(&self, request: &TurnRequest, fragments: &[Fragment]) -> Result<Bytes, Unsendable> {
         let coordinates = self.coordinates(&request.model);
-        let mut head = json!({
+        let head = json!({
             "model": request.model,
             // The newer name is unknown to Ollama and to older servers.
             "max_tokens": request.max_output_tokens,
             "stream": true,
             "stream_options": {"include_usage": true},
         });
-        if !request.tools.is_empty() {
-            head["tools"] = request.tools.iter().map(|tool| wire_tool(tool, coordinates)).collect();
-        }
+        let head = if request.tools.is_empty() {
+            json_of(&head)
+        } else {
+            let wire = || request.tools.iter().map(|tool| wire_tool(tool, coordinates)).collect();
+            with_tools(&head, &self.offers.json(&request.tools, coordinates, wire))
+        };
         let system = json_of(&json!({"role": "system", "content": request.system}));
         let first = (!request.system.trim().is_empty()).then_some(system.as_str());
-        assemble(&json_of(&head), "messages", first, fragments, &[], "", MAX_REQUEST_BYTES)
+        assemble(&head, "messages", first, fragments, &[], "", MAX_REQUEST_BYTES)
     }
 
     fn headers(&self, _request: &TurnRequest) -> HeaderMap {

@@ -60,6 +60,11 @@ impl Pictures {
     }
 }
 
+/// After so many new bytes it is looked which fragments nobody needs any more; a picture has hundreds of kilobytes.
+const NEW_BYTES: usize = 1 << 20;
+/// A message counts as so many bytes more.
+const OVERHEAD: usize = 1 << 10;
+
 /// Fragments by the identity of their messages.
 ///
 /// The key is the address of the message and of the one before it, because results are written in the form of the
@@ -68,6 +73,8 @@ impl Pictures {
 #[derive(Debug, Default)]
 pub(crate) struct Fragments {
     kept: HashMap<(usize, usize), Kept>,
+    /// Bytes that were put in since it was last looked which of them nobody has any more.
+    new_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -84,6 +91,7 @@ impl Fragments {
     }
 
     pub(crate) fn put(&mut self, before: Option<&Arc<Message>>, message: &Arc<Message>, fragment: Fragment) {
+        self.new_bytes += fragment.json.len() + OVERHEAD;
         let kept = Kept { message: Arc::downgrade(message), _before: before.map(Arc::downgrade), fragment };
         self.kept.insert(addresses(before, message), kept);
     }
@@ -91,6 +99,25 @@ impl Fragments {
     /// Forgets the messages that nobody has any more.
     pub(crate) fn forget_dropped(&mut self) {
         self.kept.retain(|_, kept| kept.message.strong_count() > 0);
+        self.new_bytes = 0;
+    }
+
+    /// The fragments of the messages up to the first that is not known.
+    ///
+    /// From time to time it forgets what nobody has: with every turn of each of many runs that would be work that grows
+    /// with the number of runs.
+    fn known(&mut self, messages: &[Arc<Message>]) -> Vec<Fragment> {
+        if self.new_bytes >= NEW_BYTES {
+            self.forget_dropped();
+        }
+        let mut fragments = Vec::with_capacity(messages.len());
+        let mut before = None;
+        for message in messages {
+            let Some(fragment) = self.get(before, message) else { break };
+            fragments.push(fragment);
+            before = Some(message);
+        }
+        fragments
     }
 
     #[cfg(test)]
@@ -125,10 +152,9 @@ pub(crate) async fn fragments(
     images: &dyn ImageSource,
 ) -> Result<Vec<Fragment>, Unsendable> {
     let lock = || remembered.lock().unwrap_or_else(PoisonError::into_inner);
-    lock().forget_dropped();
-    let mut fragments = Vec::with_capacity(request.messages.len());
-    let mut before = None;
-    for (index, message) in request.messages.iter().enumerate() {
+    let mut fragments = lock().known(&request.messages);
+    let mut before = fragments.len().checked_sub(1).and_then(|last| request.messages.get(last));
+    for (index, message) in request.messages.iter().enumerate().skip(fragments.len()) {
         let known = lock().get(before, message);
         let fragment = match known {
             Some(fragment) => fragment,

@@ -15,6 +15,7 @@ mod failure;
 mod fragment;
 mod key;
 mod model;
+mod offers;
 mod openai;
 mod price;
 mod probe;

@@ -93,8 +93,8 @@ pub struct TurnRequest {
     pub model: String,
     /// Standing instructions; may be empty.
     pub system: String,
-    /// The tools on offer.
-    pub tools: Vec<ToolDefinition>,
+    /// The tools on offer. The list is translated once and remembered by its `Arc`, as messages are.
+    pub tools: Arc<[ToolDefinition]>,
     /// The conversation, oldest first; roles alternate, and the first and the last are the user's.
     ///
     /// A message is translated once and remembered by its `Arc`: pass the same `Arc` again, not a copy.

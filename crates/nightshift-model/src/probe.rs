@@ -99,7 +99,7 @@ fn request(name: &str) -> TurnRequest {
     TurnRequest {
         model: name.to_owned(),
         system: "This is a test of a connection.".to_owned(),
-        tools: vec![tool],
+        tools: [tool].into(),
         messages: vec![Message::User { content }.into()],
         max_output_tokens: MAX_OUTPUT_TOKENS,
         clear_results_above: None,

@@ -19,6 +19,7 @@ use self::item::Items;
 use crate::dialect::{Arriving, Dialect};
 use crate::failure::{ErrorAnswer, Failure};
 use crate::fragment::{Fragment, Fragments, assemble, fragments, json_of};
+use crate::offers::{Offers, with_tools};
 use crate::openai::MAX_REQUEST_BYTES;
 use crate::settings::KeyHeader;
 use crate::tools::{in_pixels, plain};
@@ -43,16 +44,22 @@ pub(crate) struct Responses {
     without_computer: Mutex<HashSet<String>>,
     /// The models that turned out not to reason.
     without_reasoning: Mutex<HashSet<String>>,
+    /// By whether the trained computer tool is among them.
+    offers: Offers<bool>,
 }
 
 impl Responses {
     pub(crate) fn new(checks: SafetyChecks) -> Self {
-        Self { checks, without_computer: Mutex::default(), without_reasoning: Mutex::default() }
+        Self {
+            checks,
+            without_computer: Mutex::default(),
+            without_reasoning: Mutex::default(),
+            offers: Offers::default(),
+        }
     }
 
     fn head(&self, request: &TurnRequest) -> String {
         let trained = !is_in(&self.without_computer, &request.model);
-        let tools: Vec<Value> = request.tools.iter().map(|tool| wire_tool(tool, trained)).collect();
         let mut head = json!({
             "model": request.model,
             "max_output_tokens": request.max_output_tokens,
@@ -71,10 +78,11 @@ impl Responses {
         if let Some(above) = request.clear_results_above {
             head["context_management"] = json!([{"type": "compaction", "compact_threshold": above}]);
         }
-        if !tools.is_empty() {
-            head["tools"] = Value::Array(tools);
+        if request.tools.is_empty() {
+            return json_of(&head);
         }
-        json_of(&head)
+        let wire = || request.tools.iter().map(|tool| wire_tool(tool, trained)).collect();
+        with_tools(&head, &self.offers.json(&request.tools, trained, wire))
     }
 }
 

@@ -64,6 +64,9 @@ pub enum OpenError {
     /// The runs could not be derived anew from the events.
     #[error("cannot derive the runs from the events")]
     Rebuild(#[source] RebuildError),
+    /// The thread that writes could not be started.
+    #[error("cannot start the thread that writes the history")]
+    Thread(#[source] io::Error),
     /// The database could not be opened.
     #[error("cannot open the history")]
     Database(#[from] sqlx::Error),

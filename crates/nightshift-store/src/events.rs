@@ -95,7 +95,7 @@ impl Store {
     /// Appends events to a run in one transaction, together with the run's new state; all of them or none.
     ///
     /// When it returns they are on the disk and published to subscribers, in this order. It cannot be cancelled
-    /// half-way: once begun it ends in the background when the caller stops waiting.
+    /// half-way: once asked for it is written also when the caller stops waiting.
     pub async fn append(
         &self,
         run: &RunId,
@@ -111,15 +111,7 @@ impl Store {
             let json = serde_json::to_string(body).map_err(AppendError::Json)?;
             records.push((body.clone(), json));
         }
-        let inner = Arc::clone(&self.inner);
-        let run = run.clone();
-        match tokio::spawn(async move { inner.append(run, at, records).await }).await {
-            Ok(outcome) => outcome,
-            Err(failed) => match failed.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(AppendError::Ending),
-            },
-        }
+        self.inner.queue.append(run.clone(), at, records).await
     }
 
     /// The events of a run after `after_seq` (0 for all), in order, at most `limit`.

@@ -1,17 +1,26 @@
 //! Appends that wait for the disk together.
 //!
-//! One `fsync` costs as much for fifty runs as for one. So whoever comes to write first writes for all who wait, in one
-//! transaction; nobody is told that its events are there before that transaction is on the disk. What cannot be written
-//! together is written one by one and by what the table has, so that each append keeps an outcome of its own.
+//! One `fsync` costs as much for fifty runs as for one. So one thread writes for all: whatever has come while it wrote goes
+//! into the next transaction, and nobody is told that its events are there before that transaction is on the disk. What
+//! cannot be written together is written one by one and by what the table has, so that each append keeps an outcome of its
+//! own.
+//!
+//! It is a thread because a transaction takes several steps. Between two of them a task waits until it is its turn among all
+//! the tasks that have something to do, and so long nobody else can write: with fifty runs at once the disk stood still for
+//! most of the time, and the processors with it, for every run waited for the one that wrote.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::thread;
 
+use futures_util::FutureExt;
 use nightshift_protocol::{Event, EventBody, OffsetDateTime, RunId};
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, mpsc, oneshot};
 
-use crate::database::Writer;
+use crate::AppendError;
+use crate::database::{Database, Writer};
 use crate::events::insert;
-use crate::{AppendError, Inner};
 
 /// Events with their JSON.
 pub(crate) type Records = Vec<(EventBody, String)>;
@@ -19,59 +28,34 @@ pub(crate) type Records = Vec<(EventBody, String)>;
 /// An append that waits for its turn to be written.
 #[derive(Debug)]
 struct Waiting {
-    ticket: u64,
     run: RunId,
     at: OffsetDateTime,
     records: Records,
     outcome: oneshot::Sender<Result<Vec<Event>, AppendError>>,
 }
 
-/// The appends that wait, in the order they came.
-#[derive(Debug, Default)]
-pub(crate) struct Queue(Mutex<Waitings>);
-
-#[derive(Debug, Default)]
-struct Waitings {
-    tickets: u64,
-    waiting: Vec<Waiting>,
-}
+/// The way to the thread that writes. It ends when the last of these is gone and everything is written.
+///
+/// What waits is as much as there are callers who wait for it.
+#[derive(Debug)]
+pub(crate) struct Queue(mpsc::UnboundedSender<Waiting>);
 
 impl Queue {
-    fn join(
-        &self,
-        run: RunId,
-        at: OffsetDateTime,
-        records: Records,
-        outcome: oneshot::Sender<Result<Vec<Event>, AppendError>>,
-    ) -> u64 {
-        let mut queue = self.lock();
-        queue.tickets += 1;
-        let ticket = queue.tickets;
-        queue.waiting.push(Waiting { ticket, run, at, records, outcome });
-        ticket
+    /// Starts the thread.
+    pub(crate) fn start(
+        database: Arc<Database>,
+        live: broadcast::Sender<Arc<Event>>,
+    ) -> Result<Self, io::Error> {
+        let (queue, waiting) = mpsc::unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let appender = Appender { database, live };
+        thread::Builder::new()
+            .name("history".to_owned())
+            .spawn(move || runtime.block_on(appender.serve(waiting)))?;
+        Ok(Self(queue))
     }
 
-    /// Takes all who wait.
-    fn take(&self) -> Vec<Waiting> {
-        std::mem::take(&mut self.lock().waiting)
-    }
-
-    /// Whether who has this ticket still waited and now does not.
-    fn leave(&self, ticket: u64) -> bool {
-        let mut queue = self.lock();
-        let before = queue.waiting.len();
-        queue.waiting.retain(|waiting| waiting.ticket != ticket);
-        queue.waiting.len() < before
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waitings> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Inner {
-    /// Appends events, with those of others who wait. Whatever joins the queue is written by this call or by one that
-    /// had the writer before it.
+    /// Appends events, with those of others who wait.
     pub(crate) async fn append(
         &self,
         run: RunId,
@@ -79,20 +63,40 @@ impl Inner {
         records: Records,
     ) -> Result<Vec<Event>, AppendError> {
         let (outcome, written) = oneshot::channel();
-        let ticket = self.queue.join(run, at, records, outcome);
-        match self.database.writer().await {
-            Ok(writer) => self.write(writer, self.queue.take()).await,
-            Err(error) if self.queue.leave(ticket) => return Err(error.into()),
-            // Another took it along.
-            Err(_) => {}
-        }
+        self.0.send(Waiting { run, at, records, outcome }).map_err(|_| AppendError::Ending)?;
         written.await.unwrap_or(Err(AppendError::Ending))
+    }
+}
+
+/// What writes.
+struct Appender {
+    database: Arc<Database>,
+    live: broadcast::Sender<Arc<Event>>,
+}
+
+impl Appender {
+    async fn serve(&self, mut waiting: mpsc::UnboundedReceiver<Waiting>) {
+        while let Some(first) = waiting.recv().await {
+            let mut group = vec![first];
+            match self.database.writer().await {
+                Ok(writer) => {
+                    while let Ok(next) = waiting.try_recv() {
+                        group.push(next);
+                    }
+                    // A defect that one event meets must not stop all runs: those of the group learn that nothing was written,
+                    // and the connection goes with the transaction.
+                    if AssertUnwindSafe(self.write(writer, group)).catch_unwind().await.is_err() {
+                        tracing::error!("a group of events was not written: writing it panicked");
+                    }
+                }
+                Err(error) => {
+                    let _asker_gone = group.pop().map(|waiting| waiting.outcome.send(Err(error.into())));
+                }
+            }
+        }
     }
 
     async fn write(&self, mut writer: Writer<'_>, mut group: Vec<Waiting>) {
-        if group.is_empty() {
-            return writer.keep();
-        }
         match self.write_together(&mut writer, &mut group).await {
             Ok(()) => return writer.keep(),
             // No second try would end otherwise.
@@ -181,10 +185,8 @@ mod tests {
         for number in 0..appends {
             let (other, body) = (store.clone(), body(number));
             waiting.push(tokio::spawn(async move { other.append(&run(number), AT, &[body]).await }));
-            // One after the other, so that their order is known.
-            while store.inner.queue.lock().waiting.len() <= number {
-                tokio::task::yield_now().await;
-            }
+            // One after the other, so that their order is known: the first thing each does is to join the queue.
+            tokio::task::yield_now().await;
         }
         writer.keep();
         let mut outcomes = Vec::new();
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_writes_first_writes_for_all_who_wait_in_one_transaction() {
+    async fn whoever_waits_is_written_with_the_others_in_one_transaction() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
         let mut live = store.subscribe();
@@ -235,6 +237,5 @@ mod tests {
         store.close().await;
         let refused = store.append(&run(0), AT, &[EventBody::Interrupted]).await.unwrap_err();
         assert!(matches!(refused, AppendError::Database(sqlx::Error::PoolClosed)), "{refused:?}");
-        assert_eq!(store.inner.queue.lock().waiting.len(), 0, "nothing is left behind for a later writer");
     }
 }

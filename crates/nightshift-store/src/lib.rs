@@ -53,7 +53,7 @@ pub struct Store {
 
 #[derive(Debug)]
 struct Inner {
-    database: Database,
+    database: Arc<Database>,
     artifacts: PathBuf,
     live: broadcast::Sender<Arc<Event>>,
     queue: group::Queue,
@@ -72,9 +72,9 @@ impl Store {
                 .create(path)
                 .map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
         }
-        let database = Database::open(&folder.join("nightshift.db")).await?;
+        let database = Arc::new(Database::open(&folder.join("nightshift.db")).await?);
         let live = broadcast::channel(LIVE_EVENTS).0;
-        let queue = group::Queue::default();
+        let queue = group::Queue::start(Arc::clone(&database), live.clone()).map_err(OpenError::Thread)?;
         let store = Self { inner: Arc::new(Inner { database, artifacts, live, queue }) };
         if !store.projection_is_current().await? {
             store.rebuild().await.map_err(OpenError::Rebuild)?;

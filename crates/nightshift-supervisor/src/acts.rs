@@ -457,7 +457,7 @@ impl Acts {
         TurnRequest {
             model: progress.model(turn).to_owned(),
             system: conversation.system.to_owned(),
-            tools: conversation.tools.to_vec(),
+            tools: Arc::clone(conversation.tools),
             messages: conversation.messages.to_vec(),
             max_output_tokens: machine.max_output_tokens(),
             clear_results_above: Some(CLEAR_ABOVE_TOKENS),

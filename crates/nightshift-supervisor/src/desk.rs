@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 
 use crate::intake::there;
 use crate::pace;
+use crate::spare_keys::SpareKeys;
 use crate::tools::job_id;
 
 /// How long a guest may take to answer after its machine runs. Cloned guests answer in tens of milliseconds.
@@ -29,6 +30,8 @@ pub struct Desk {
     pub channel: Channel,
     /// Its screen.
     pub screen: Screen,
+    /// Its keys that characters were given.
+    pub(crate) spare_keys: Arc<tokio::sync::Mutex<SpareKeys>>,
 }
 
 /// A sandbox cannot be used.
@@ -69,7 +72,7 @@ impl Desk {
             open_channel(machine.as_ref(), entropy, channel_within, threads),
             open_screen(machine.as_ref(), threads)
         );
-        Ok(Self { machine, channel: channel?, screen: screen? })
+        Ok(Self { machine, channel: channel?, screen: screen?, spare_keys: Arc::default() })
     }
 
     /// Waits until the screen has settled after an action, of which `damage` has followed the effects since before.
@@ -136,7 +139,7 @@ impl Desk {
             shell_ms: milliseconds(shell),
             ready_ms: milliseconds(first_frame.max(shell)),
         };
-        Ok((Self { machine, channel, screen }, facts))
+        Ok((Self { machine, channel, screen, spare_keys: Arc::default() }, facts))
     }
 }
 

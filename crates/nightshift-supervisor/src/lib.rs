@@ -29,6 +29,7 @@ pub mod reviewing;
 mod run;
 mod shared;
 mod spare;
+mod spare_keys;
 mod supervisor;
 mod templates;
 mod terminal;

@@ -123,7 +123,16 @@ impl RunScreen {
     /// Types one character for which the keyboard has no key, and leaves the clipboard as it is: a person who types in
     /// between may have put something there.
     pub(crate) async fn type_character(&self, character: char) -> Result<(), UserError> {
-        self.clipboard("exec xdotool type --delay 12 --file -", &character.to_string()).await.map(drop)
+        let mut keys = self.desk.spare_keys.lock().await;
+        let key = match keys.known(character) {
+            Some(key) => Some(key),
+            None => keys.give(character, &self.clipboard("exec xmodmap -pke", "").await?),
+        };
+        let typed = match key {
+            Some(key) => self.clipboard(&key.script(), "").await,
+            None => self.clipboard("exec xdotool type --delay 12 --file -", &character.to_string()).await,
+        };
+        typed.map(drop)
     }
 
     /// The id of something that is done for a person. Each has its own: of one that the guest knows it tells how that ended,

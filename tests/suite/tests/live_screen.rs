@@ -332,7 +332,7 @@ async fn a_page_says_what_it_may_do_and_the_api_is_not_kept() {
 }
 
 /// Programs of a desktop that keep its selections in files, and those with which nothing can be pasted any more.
-const PROGRAMS: [(&str, &str); 3] = [
+const PROGRAMS: [(&str, &str); 4] = [
     (
         "xclip",
         r#"if [ "$3" = -o ]; then cat ~/clipboard 2>/dev/null; else cat >~/clipboard; echo "$(cat ~/clipboard)" >>~/set; fi"#,
@@ -342,7 +342,13 @@ const PROGRAMS: [(&str, &str); 3] = [
         r#"[ "$1" = --primary ] && held=~/primary || held=~/clipboard
            if [ "$2" = --clear ]; then rm -f $held; elif [ -e ~/broken ]; then tee $held >/dev/null; exit 1; else tee $held >>~/"pasted$1"; fi"#,
     ),
-    ("xdotool", "cat >>~/typed"),
+    (
+        "xmodmap",
+        r#"[ -e ~/keys ] || printf '%s\n' '38 a A' 97 120 >~/keys
+           if [ "$1" = -pke ]; then sed -E 's/^([0-9]+) ?/keycode  \1 = /' ~/keys
+           else read -r _ code _ meaning _ <<<"$2"; sed -i -E "s/^$code( .*)?$/$code $meaning/" ~/keys; echo "$code $meaning" >>~/given; fi"#,
+    ),
+    ("xdotool", r#"[ "$1 $2 $3" = "key --delay 12" ] && sed -n "s/^$4 //p" ~/keys >>~/typed"#),
 ];
 
 const KEY: [u8; 3] = [0xe5, 0xe7, 0xeb];
@@ -434,7 +440,19 @@ async fn one_composed_character_leaves_the_clipboard_alone_and_a_held_shift_chan
     let (mut viewer, home) = typist(&served, &run).await;
     std::fs::write(home.join("clipboard"), "of before").unwrap();
     assert_eq!(answer(&mut viewer, text("é")).await, clipboard("of before"));
-    assert_eq!(std::fs::read_to_string(home.join("typed")).unwrap(), "é");
+    for character in ["ö", "é"] {
+        assert_eq!(answer(&mut viewer, text(character)).await, clipboard("of before"));
+    }
+    let read = |name: &str| std::fs::read_to_string(home.join(name)).unwrap();
+    assert_eq!(read("typed"), "U00E9\nU00F6\nU00E9\n");
+    assert_eq!(read("given"), "97 U00E9\n120 U00F6\n", "each has a key of its own and keeps it");
+    // The agent gives the keyboard another layout.
+    std::fs::write(home.join("keys"), "38 a A\n97\n120\n").unwrap();
+    assert_eq!(answer(&mut viewer, text("ö")).await, clipboard("of before"));
+    assert_eq!(read("typed"), "U00E9\nU00F6\nU00E9\nU00F6\n");
+    // No key is left that means nothing: the one that was typed longest ago gives its own.
+    assert_eq!(answer(&mut viewer, text("ß")).await, clipboard("of before"));
+    assert_eq!(read("typed"), "U00E9\nU00F6\nU00E9\nU00F6\nU00DF\n");
     assert!(!home.join("set").exists() && !home.join("pasted--clipboard").exists());
 
     let (code, key) = ("ShiftLeft".to_owned(), "Shift".to_owned());

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::names::{CONTEXT_MANAGEMENT, Forms, thinks_adaptively};
 use super::trained::wire_tools;
 use crate::fragment::{Fragment, assemble, json_of};
+use crate::offers::{Offers, with_tools};
 use crate::{TurnRequest, Unsendable};
 
 /// The provider's limits on a request (documentation, "Images and vision" and "Errors"). The number of pictures is
@@ -25,7 +26,7 @@ const CACHE_MARK: &str = r#","cache_control":{"type":"ephemeral"}"#;
 const KEPT_TOOL_USES: u32 = 8;
 
 /// Everything of the body that comes before the messages' list.
-fn head(request: &TurnRequest, forms: Forms) -> String {
+fn head(request: &TurnRequest, forms: Forms, offers: &Offers<Forms>) -> String {
     let mut head = json!({
         "model": request.model,
         "max_tokens": request.max_output_tokens,
@@ -35,14 +36,14 @@ fn head(request: &TurnRequest, forms: Forms) -> String {
         // Without `display` newer models send their reasoning, and what they say between calls, as empty blocks.
         head["thinking"] = json!({"type": "adaptive", "display": "summarized"});
     }
-    let mut tools: Vec<Value> = request.tools.iter().flat_map(|tool| wire_tools(tool, forms)).collect();
     let cached = json!({"type": "ephemeral"});
-    if !request.system.trim().is_empty() {
+    let has_system = !request.system.trim().is_empty();
+    if has_system {
         head["system"] = json!([{"type": "text", "text": request.system, "cache_control": cached}]);
-    } else if let Some(last) = tools.last_mut() {
-        last["cache_control"] = cached;
     }
-    if let Some(above) = request.clear_results_above.filter(|_| forms.clears_context && !tools.is_empty()) {
+    if let Some(above) =
+        request.clear_results_above.filter(|_| forms.clears_context && !request.tools.is_empty())
+    {
         // Clearing makes the cache's end worthless, so it is done seldom and then thoroughly.
         head[CONTEXT_MANAGEMENT] = json!({"edits": [{
             "type": "clear_tool_uses_20250919",
@@ -52,10 +53,18 @@ fn head(request: &TurnRequest, forms: Forms) -> String {
             "exclude_tools": ["plan", "evidence", "ask"],
         }]});
     }
-    if !tools.is_empty() {
-        head["tools"] = Value::Array(tools);
+    if request.tools.is_empty() {
+        return json_of(&head);
     }
-    json_of(&head)
+    let wire = || -> Vec<Value> { request.tools.iter().flat_map(|tool| wire_tools(tool, forms)).collect() };
+    if has_system {
+        return with_tools(&head, &offers.json(&request.tools, forms, wire));
+    }
+    let mut tools = wire();
+    if let Some(last) = tools.last_mut() {
+        last["cache_control"] = cached;
+    }
+    with_tools(&head, &json_of(&tools))
 }
 
 /// Checks what the provider would refuse.
@@ -76,8 +85,13 @@ pub(crate) fn check_images(fragments: &[Fragment]) -> Result<(), Unsendable> {
 }
 
 /// Puts a body together.
-pub(crate) fn body(request: &TurnRequest, forms: Forms, fragments: &[Fragment]) -> Result<Bytes, Unsendable> {
-    let head = head(request, forms);
+pub(crate) fn body(
+    request: &TurnRequest,
+    forms: Forms,
+    offers: &Offers<Forms>,
+    fragments: &[Fragment],
+) -> Result<Bytes, Unsendable> {
+    let head = head(request, forms, offers);
     assemble(&head, "messages", None, fragments, &marked(fragments), CACHE_MARK, MAX_REQUEST_BYTES)
 }
 

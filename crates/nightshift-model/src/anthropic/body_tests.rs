@@ -9,6 +9,7 @@ use super::super::names::Form;
 use super::*;
 use crate::ImageSource;
 use crate::fragment::{Fragments, fragments};
+use crate::offers::Offers;
 
 /// Counts how often it was read.
 #[derive(Default)]
@@ -58,7 +59,7 @@ fn request(messages: Vec<Arc<Message>>) -> TurnRequest {
     TurnRequest {
         model: "claude-sonnet-5-5".to_owned(),
         system: "Work.".to_owned(),
-        tools: vec![shell, computer()],
+        tools: [shell, computer()].into(),
         messages,
         max_output_tokens: 1000,
         clear_results_above: None,
@@ -77,7 +78,7 @@ async fn made(
 
 async fn wire_of(request: &TurnRequest, forms: Forms) -> Value {
     let fragments = made(request, &Mutex::default(), &Source::default()).await.unwrap();
-    serde_json::from_slice(&body(request, forms, &fragments).unwrap()).unwrap()
+    serde_json::from_slice(&body(request, forms, &Offers::default(), &fragments).unwrap()).unwrap()
 }
 
 fn trained() -> Forms {
@@ -124,7 +125,7 @@ async fn without_a_system_prompt_the_tools_are_marked_and_without_either_nothing
     let without_system = TurnRequest { system: String::new(), ..request(vec![says("Begin.")]) };
     let sent = wire_of(&without_system, trained()).await;
     assert_eq!((sent.get("system"), &sent["tools"][1]["cache_control"]), (None, &mark()));
-    let bare = TurnRequest { tools: Vec::new(), ..without_system };
+    let bare = TurnRequest { tools: Arc::new([]), ..without_system };
     let sent = wire_of(&bare, trained()).await;
     assert_eq!((sent.get("system"), sent.get("tools")), (None, None));
 }
@@ -147,9 +148,18 @@ async fn only_what_is_new_is_translated_again() {
     let second = made(&conversation, &remembered, &source).await.unwrap();
     assert_eq!(source.0.load(Ordering::Relaxed), 5, "each picture is read once");
     assert_eq!(first[0].json.as_ptr(), second[0].json.as_ptr(), "the same bytes are sent");
-    conversation.messages.truncate(1);
-    made(&conversation, &remembered, &source).await.unwrap();
-    assert_eq!(remembered.lock().unwrap().len(), 1, "what nobody has any more is forgotten");
+}
+
+#[tokio::test]
+async fn what_nobody_has_any_more_is_forgotten_before_it_is_much() {
+    let (remembered, source) = (Mutex::default(), Source::default());
+    let long = "word ".repeat(20_000);
+    let mut most = 0;
+    for _ in 0..100 {
+        made(&request(vec![says(&long)]), &remembered, &source).await.unwrap();
+        most = remembered.lock().unwrap().len().max(most);
+    }
+    assert!((2..20).contains(&most), "{most} of 100 messages of 100 KB were kept");
 }
 
 #[tokio::test]
@@ -172,7 +182,7 @@ async fn pictures_beyond_the_limits_are_refused_before_anything_is_sent() {
 async fn a_body_beyond_the_limit_is_refused() {
     let request = request(vec![says(&"a".repeat(MAX_REQUEST_BYTES))]);
     let fragments = made(&request, &Mutex::default(), &Source::default()).await.unwrap();
-    let refused = body(&request, trained(), &fragments).unwrap_err();
+    let refused = body(&request, trained(), &Offers::default(), &fragments).unwrap_err();
     assert!(matches!(refused, Unsendable::TooLarge { limit: MAX_REQUEST_BYTES }));
 }
 
@@ -185,7 +195,7 @@ async fn each_form_of_a_trained_tool_is_what_the_provider_names_it() {
         ToolDefinition::Editor { description: editor, schema },
         computer(),
     ];
-    let request = TurnRequest { tools, ..request(vec![says("Begin.")]) };
+    let request = TurnRequest { tools: tools.into(), ..request(vec![says("Begin.")]) };
     let kinds = async |forms| {
         let sent = wire_of(&request, forms).await;
         let name = |tool: &Value| tool["type"].as_str().or(tool["name"].as_str()).unwrap().to_owned();

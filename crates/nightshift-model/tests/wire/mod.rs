@@ -85,7 +85,7 @@ pub(crate) fn request() -> TurnRequest {
     TurnRequest {
         model: "claude-sonnet-5-5".to_owned(),
         system: "Work.".to_owned(),
-        tools: vec![shell, edit, computer, plan],
+        tools: [shell, edit, computer, plan].into(),
         messages: vec![says("Begin.")],
         max_output_tokens: 1000,
         clear_results_above: Some(100_000),
