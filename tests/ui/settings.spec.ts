@@ -7,6 +7,7 @@ import { expect, letIn, test } from './bench';
 import { Owner } from './owner';
 
 const VALUES: SettingsValues = {
+  engine: 'nightshift',
   model: 'claude-sonnet-5-5',
   contextTokens: null,
   limits: { turns: 200, tokens: 20_000_000, costMicrodollars: 10_000_000, seconds: 7_200 },

@@ -17,7 +17,7 @@ use futures_util::{Stream, StreamExt, stream};
 use nightshift_forge::{Forge, PullRequest, StateFilter};
 use nightshift_protocol::{
     ArtifactId, AskForChanges, AskPullRequests, AskStatistics, ChangedFile, ChangedFiles, CheckpointSummary,
-    CommitId, DecideApproval, DoctorReport, ErrorCode, Event, ExampleTask, ForkReply, ForkRun, ListRuns,
+    CommitId, DecideApproval, DoctorReport, EngineList, ErrorCode, Event, ExampleTask, ForkReply, ForkRun, ListRuns,
     Live, MergeReply, ModelList, NewComment, Overview, Prune, PruneReport, PullRequestDetail,
     PullRequestSummary, RaiseLimits, ResumeRun, ReviewQueue, RewindRun, RunDetail, RunId, RunList, RunState,
     RunSummary, SayToRun, SearchFor, SearchReply, Statistics, SubmitReply, SubmitTask, TerminalSize, Tree,
@@ -452,6 +452,11 @@ impl Api {
     /// Lists the models of all providers.
     pub async fn models(&self) -> Result<ModelList, UserError> {
         self.supervisor.models().await
+    }
+
+    /// Lists the agents that may work on tasks.
+    pub fn engines(&self) -> EngineList {
+        self.supervisor.engines()
     }
 
     /// Asks a model, or the default model, one small thing, and says what works with it.

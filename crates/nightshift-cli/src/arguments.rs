@@ -82,8 +82,8 @@ In a script, Ctrl+C stops the waiting and not the run.")]
         /// The model, as `nightshift models` lists them [default: from the configuration].
         #[arg(long)]
         model: Option<String>,
-        /// The agent that works: nightshift, claude-code, codex, or one of [engines] in the configuration
-        /// [default: nightshift].
+        /// The agent that works: nightshift, claude-code, codex, or one of [engines] in the configuration; `nightshift
+        /// doctor` says which can [default: from the configuration].
         #[arg(long, value_name = "NAME")]
         engine: Option<String>,
         /// What the task may use.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use nightshift_engine::Engine;
 use nightshift_libvirt::{HostSettings, check_hosts};
-use nightshift_protocol::{Approval, ErrorCode, Limits, UserError};
+use nightshift_protocol::{Approval, ErrorCode, Limits, OWN_ENGINE, UserError};
 use nightshift_supervisor::{DiskSettings, RegistryKind, check_approval};
 use serde::Deserialize;
 
@@ -21,6 +21,8 @@ pub(crate) const DEFAULT_MODEL: &str = "claude-sonnet-5-5";
 pub(crate) struct Configuration {
     /// The model of a task that names none.
     pub(crate) model: String,
+    /// The agent that works on a task which names none.
+    pub(crate) engine: String,
     /// Tokens the model's window has; 200,000 when absent.
     pub(crate) context_tokens: Option<u64>,
     /// What a task may use that says nothing of it.
@@ -221,6 +223,7 @@ impl Default for Configuration {
     fn default() -> Self {
         Self {
             model: DEFAULT_MODEL.to_owned(),
+            engine: OWN_ENGINE.to_owned(),
             context_tokens: None,
             limits: LimitConfiguration::default(),
             sandboxes: None,
@@ -299,8 +302,19 @@ fn check(configuration: &Configuration) -> Option<String> {
     if let Err(error) = check_hosts(&configuration.hosts) {
         return Some(error.to_string());
     }
-    if let Err(why) = engines(&configuration.engines) {
-        return Some(why);
+    let named = &configuration.engine;
+    match engines(&configuration.engines) {
+        Err(why) => return Some(why),
+        Ok(engines) if named != OWN_ENGINE && !engines.contains_key(named) => {
+            let known: Vec<&str> =
+                std::iter::once(OWN_ENGINE).chain(engines.keys().map(String::as_str)).collect();
+            return Some(format!(
+                "engine: there is no {}; there are {}",
+                named.chars().filter(|letter| !letter.is_control()).take(60).collect::<String>(),
+                known.join(", ")
+            ));
+        }
+        Ok(_) => {}
     }
     if let Err(error) = check_approval(&configuration.approval) {
         return Some(format!("approval.commands: {}", error.message));
@@ -437,6 +451,17 @@ mod tests {
         assert_eq!(engines.keys().collect::<Vec<_>>(), ["claude-code", "codex", "goose"]);
         assert_eq!(engines["codex"].command, "my-codex");
         assert_eq!(engines["goose"].env["OPENAI_HOST"], "{url}");
+    }
+
+    #[test]
+    fn the_engine_of_tasks_that_name_none_is_our_own_or_one_that_there_is() {
+        let engine = |text: &str| read_text(text).unwrap().engine;
+        assert_eq!(engine(""), "nightshift");
+        assert_eq!(engine("engine = \"codex\"\n"), "codex");
+        let configured = "engine = \"goose\"\n[engines.goose]\ncommand = \"goose\"\nprovider = \"openai\"\n";
+        assert_eq!(engine(configured), "goose");
+        let said = refused("engine = \"goose\"\n");
+        assert!(said.contains("engine: there is no goose; there are nightshift, claude-code, codex"), "{said}");
     }
 
     #[test]

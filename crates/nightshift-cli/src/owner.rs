@@ -292,6 +292,7 @@ async fn assemble(
         },
         SupervisorSettings {
             default_model: configuration.model.clone(),
+            default_engine: configuration.engine.clone(),
             context_tokens: configuration.context_tokens,
             limits: configuration.limits.limits(),
             sandboxes: configuration.sandboxes,

@@ -13,7 +13,7 @@ mod subagents;
 
 use nightshift_protocol::{
     ApprovalDecision, CheckOutcome, CheckpointSummary, DoctorReport, ErrorCode, Event, EventBody,
-    EvidenceSource, FeedbackSource, PauseReason, PlanStepState, PreparingPhase, PullRequestDetail,
+    EvidenceSource, FeedbackSource, OWN_ENGINE, PauseReason, PlanStepState, PreparingPhase, PullRequestDetail,
     PullRequestState, PullRequestSummary, QueueReason, RemarkState, ResultPart, ReviewRemark, RunDetail,
     RunState, RunSummary, ToolCall, ToolOutcome, UserError,
 };
@@ -153,6 +153,7 @@ pub(crate) fn detail(detail: &RunDetail) -> String {
         ["state".to_owned(), state(&run.state)],
         ["repository".to_owned(), plain(&run.task.repository)],
         ["branch".to_owned(), format!("{} (from {})", run.branch, run.task.base_branch)],
+        ["engine".to_owned(), plain(run.task.engine.as_deref().unwrap_or(OWN_ENGINE))],
         ["model".to_owned(), plain(&run.task.model)],
         [
             "used".to_owned(),

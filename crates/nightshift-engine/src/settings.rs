@@ -19,6 +19,9 @@ pub struct Engine {
     /// Variables of its environment. No secrets: all of it is in the sandbox.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// Variables that are there beside those of `env`, or in their place, where the task names a model.
+    #[serde(default)]
+    pub env_with_model: BTreeMap<String, String>,
     /// The provider whose models it uses.
     pub provider: String,
     /// The step for `.nightshift/environment.toml` that puts it into the sandbox.
@@ -74,16 +77,37 @@ impl Engine {
 
     /// The variables of its environment, likewise.
     pub fn variables(&self, launch: Launch<'_>) -> Vec<(String, String)> {
-        self.env.iter().filter_map(|(name, value)| Some((name.clone(), filled(value, launch)?))).collect()
+        let mut templates: BTreeMap<&String, &String> = self.env.iter().collect();
+        if launch.model.is_some() {
+            templates.extend(&self.env_with_model);
+        }
+        let filled = |(name, value): (&String, &String)| Some((name.clone(), filled(value, launch)?));
+        templates.into_iter().filter_map(filled).collect()
+    }
+
+    /// Whether it can be told which model to use.
+    pub fn takes_model(&self) -> bool {
+        let texts = self.args.iter().chain(self.env.values()).chain(self.env_with_model.values());
+        texts.into_iter().any(|text| text.contains(MODEL))
     }
 }
 
+/// Where the task's model goes.
+const MODEL: &str = "{model}";
+
 fn filled(text: &str, Launch { url, pass, model }: Launch<'_>) -> Option<String> {
-    if text.contains("{model}") && model.is_none() {
+    if text.contains(MODEL) && model.is_none() {
         return None;
     }
-    Some(text.replace("{url}", url).replace("{pass}", pass).replace("{model}", model.unwrap_or_default()))
+    Some(text.replace("{url}", url).replace("{pass}", pass).replace(MODEL, model.unwrap_or_default()))
 }
+
+/// What Codex is configured with, as its adapter merges `CODEX_CONFIG` into the configuration of a session: the gateway as a
+/// provider of its own, because the built-in one wants an account.
+const CODEX: &str = concat!(
+    r#"{"model_provider":"nightshift","model_providers":{"nightshift":{"name":"Nightshift","#,
+    r#""base_url":"{url}/v1","env_key":"CODEX_API_KEY","wire_api":"responses"}}}"#
+);
 
 /// The engines that are there without being configured.
 ///
@@ -95,6 +119,7 @@ pub fn built_in() -> BTreeMap<String, Engine> {
         command: command.to_owned(),
         args: Vec::new(),
         env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        env_with_model: BTreeMap::new(),
         provider: provider.to_owned(),
         install: install.to_owned(),
     };
@@ -110,12 +135,14 @@ pub fn built_in() -> BTreeMap<String, Engine> {
         "anthropic",
         "sudo npm install --global @agentclientprotocol/claude-agent-acp",
     );
-    let codex = engine(
+    let mut codex = engine(
         "codex-acp",
-        &[("OPENAI_BASE_URL", "{url}/v1"), ("OPENAI_API_KEY", "{pass}"), ("CODEX_API_KEY", "{pass}")],
+        &[("CODEX_API_KEY", "{pass}"), ("CODEX_CONFIG", CODEX), ("NO_BROWSER", "1")],
         "openai",
         "sudo npm install --global @agentclientprotocol/codex-acp",
     );
+    let with_model = CODEX.replacen('{', r#"{"model":"{model}","#, 1);
+    codex.env_with_model.insert("CODEX_CONFIG".to_owned(), with_model);
     [("claude-code", claude), ("codex", codex)].map(|(name, engine)| (name.to_owned(), engine)).into()
 }
 
@@ -147,6 +174,47 @@ mod tests {
         let launch = Launch { model: None, ..LAUNCH };
         assert_eq!(engine.argv(launch), ["claude-agent-acp", "--acp"]);
         assert!(engine.variables(launch).iter().all(|(name, _)| name != "ANTHROPIC_MODEL"));
+    }
+
+    /// What Codex is configured with, where the task names this model.
+    fn codex(model: Option<&str>) -> serde_json::Value {
+        let launch = Launch { url: "http://127.0.0.1:3128/openai", model, ..LAUNCH };
+        let variables = built_in()["codex"].variables(launch);
+        let names: Vec<&str> = variables.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["CODEX_API_KEY", "CODEX_CONFIG", "NO_BROWSER"]);
+        assert_eq!(variables[0].1, "pass-1");
+        serde_json::from_str(&variables[1].1).unwrap()
+    }
+
+    #[test]
+    fn codex_has_the_gateway_as_its_provider_and_the_task_s_model_where_one_is_named() {
+        let gateway = serde_json::json!({
+            "name": "Nightshift", "base_url": "http://127.0.0.1:3128/openai/v1", "env_key": "CODEX_API_KEY",
+            "wire_api": "responses",
+        });
+        let mut expected =
+            serde_json::json!({"model_provider": "nightshift", "model_providers": {"nightshift": gateway}});
+        assert_eq!(codex(None), expected);
+        expected["model"] = "gpt-6.1-sol".into();
+        assert_eq!(codex(Some("gpt-6.1-sol")), expected);
+    }
+
+    #[test]
+    fn an_engine_takes_a_model_where_something_of_its_start_names_one() {
+        let mut engine = Engine {
+            command: "goose".to_owned(),
+            args: vec!["acp".to_owned()],
+            env: BTreeMap::new(),
+            env_with_model: BTreeMap::new(),
+            provider: "openai".to_owned(),
+            install: String::new(),
+        };
+        assert!(!engine.takes_model());
+        engine.env_with_model.insert("GOOSE_MODEL".to_owned(), "{model}".to_owned());
+        assert!(engine.takes_model() && built_in().values().all(Engine::takes_model));
+        assert_eq!(engine.variables(Launch { model: None, ..LAUNCH }), []);
+        let named = [("GOOSE_MODEL".to_owned(), "claude-opus-5-5".to_owned())];
+        assert_eq!(engine.variables(LAUNCH), named);
     }
 
     #[test]

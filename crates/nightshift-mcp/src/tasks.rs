@@ -162,7 +162,7 @@ fn submission(wish: Submit, folder: Option<&Path>) -> Result<SubmitTask, crate::
         base_branch: wish.base_branch,
         model: wish.model,
         limits: raised.over(Limits::default()),
-        engine: None,
+        engine: wish.engine,
         issue: None,
         uncommitted: if wish.leave_out_uncommitted { Uncommitted::LeaveOut } else { Uncommitted::Refuse },
     })
@@ -192,6 +192,13 @@ mod tests {
         let limits = Limits { cost_microdollars: 2_500_000, seconds: 180, ..Limits::default() };
         assert_eq!((request.limits, request.uncommitted), (limits, Uncommitted::Refuse));
         assert!(submission(wish(json!({"budget_usd": -1.0})), None).is_err());
+    }
+
+    #[test]
+    fn the_engine_is_the_caller_s_or_left_to_the_owner() {
+        let engine = |more: Value| submission(wish(more), Some(Path::new("/app"))).unwrap().engine;
+        assert_eq!(engine(json!({"engine": "claude-code"})).as_deref(), Some("claude-code"));
+        assert_eq!(engine(json!({})), None);
     }
 
     #[test]

@@ -3,11 +3,43 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Usage;
+use crate::{Usage, UserError};
 
 /// Steps that a foreign agent takes by our tools are numbered behind this one within its turn. Before it are those that its
 /// turn ends with.
 pub const STEPS_OF_ENGINE: u32 = 100;
+
+/// The name of our own agent, where an engine is named.
+pub const OWN_ENGINE: &str = "nightshift";
+
+/// The agents that may work on a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EngineList {
+    /// All of them, our own first, the others by name.
+    pub engines: Vec<EngineSummary>,
+    /// The engine of a task that names none.
+    pub default_engine: String,
+}
+
+/// An agent that may work on a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EngineSummary {
+    /// The name to give to a task.
+    pub name: String,
+    /// The provider whose models it uses; any of them if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// Whether a task may name its model.
+    pub takes_model: bool,
+    /// The step of a repository's environment that puts it into the sandbox, where it needs one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub install: Option<String>,
+    /// Why it cannot work on a task now, if it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<UserError>,
+}
 
 /// What a foreign agent does by a tool of its own, as it tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

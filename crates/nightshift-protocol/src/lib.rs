@@ -50,7 +50,10 @@ pub use delivery::{
     Approve, AskForChanges, DeliveryTarget, DiffSide, FeedbackAnswer, FeedbackItem, FeedbackSource,
     NewComment, PreReviewFinding, PreReviewKind, PreparedPicture, RemarkState, ReviewRemark,
 };
-pub use engine::{EngineAction, EngineActionKind, EngineActionStatus, EngineModelCall, STEPS_OF_ENGINE};
+pub use engine::{
+    EngineAction, EngineActionKind, EngineActionStatus, EngineList, EngineModelCall, EngineSummary, OWN_ENGINE,
+    STEPS_OF_ENGINE,
+};
 pub use environment::{
     DevServer, EnvironmentCause, EnvironmentEvent, EnvironmentEventBody, EnvironmentLog, EnvironmentState,
     EnvironmentSummary, ListEnvironments, PhaseSummary, PlannedEnvironment, ReadLog, SetUpEnvironment,

@@ -38,7 +38,7 @@ pub struct SubmitTask {
     /// Which commands need a person's yes; as configured if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalPolicy>,
-    /// The agent that works on it: `nightshift`, or a foreign one by its name under `[engines]`; our own if absent.
+    /// The agent that works on it: `nightshift`, or a foreign one as the list of engines has it; the configured one if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
     /// The issue that asks for it.

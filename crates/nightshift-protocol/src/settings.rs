@@ -14,6 +14,8 @@ use crate::Limits;
 pub struct SettingsValues {
     /// The model of a task that names none.
     pub model: String,
+    /// The agent that works on a task which names none, as the list of engines has it.
+    pub engine: String,
     /// Tokens the model's window has; what the provider tells if absent. From 16,000 to 10,000,000.
     pub context_tokens: Option<u64>,
     /// What a task may use that says nothing of it.

@@ -45,7 +45,7 @@ pub(crate) async fn examine(shared: &Shared, search_path: Option<&OsStr>) -> Doc
         Err(error) => CheckOutcome::Bad { error: error.user_error() },
     };
     checks.push(named("model", model));
-    let engines = crate::engine::in_words(&shared.settings.engines, shared.model.as_ref());
+    let engines = crate::engine::Engines::of(shared).in_words();
     checks.push(named("engines", good(engines)));
     DoctorReport { checks }
 }

@@ -56,6 +56,8 @@ pub struct SupervisorParts {
 pub struct SupervisorSettings {
     /// The model of a task that names none.
     pub default_model: String,
+    /// The agent that works on a task which names none.
+    pub default_engine: String,
     /// Tokens a model's window has; 200,000 when `None`.
     pub context_tokens: Option<u64>,
     /// What a task may use that comes of an issue.

@@ -12,7 +12,7 @@ use nightshift_forge::{
 };
 use nightshift_model::{ModelFacts, Price, Rates};
 use nightshift_protocol::{
-    CommitId, DecideApproval, DoctorReport, ErrorCode, Event, EventBody, Limits, Live, MergeReply,
+    CommitId, DecideApproval, DoctorReport, EngineList, ErrorCode, Event, EventBody, Limits, Live, MergeReply,
     MessageDelivery, ModelList, Prune, PruneReport, PullRequestId, QueueReason, RaiseLimits, RunId, RunState,
     RunSummary, SandboxId, SubmitReply, SubmitTask, Task, TaskId, Uncommitted, UserError,
 };
@@ -23,6 +23,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use crate::admission::{self, Holder, Relief};
 use crate::delivery;
 use crate::doctor;
+use crate::engine::Engines;
 use crate::images::SetUpPhase;
 use crate::models;
 use crate::progress::{Readiness, RunProgress};
@@ -228,6 +229,7 @@ impl Supervisor {
         let criteria = crate::criteria::of(&given, &description)?;
         let configured = self.shared.settings.delivery.self_review_rounds;
         let self_review_rounds = self_review_rounds(request.self_review_rounds, &criteria, configured)?;
+        let engine = Engines::of(&self.shared).choose(request.engine, request.model.as_deref())?;
         let model = request.model.unwrap_or_else(|| self.shared.settings.default_model.clone());
         if let Some(free) =
             doctor::free_mib(&self.shared.settings.data).filter(|free| *free < doctor::LEAST_FREE_MIB)
@@ -249,8 +251,6 @@ impl Supervisor {
             return Err(uncommitted(&checkout));
         }
         // What is wrong here is told before a service is asked.
-        let engine =
-            crate::engine::chosen(&self.shared.settings.engines, self.shared.model.as_ref(), request.engine)?;
         self.check_model(&model).await?;
         // The usual limit is no wish of a person's, and stands for nothing where there is no price.
         let in_money = request.limits.cost_microdollars != Limits::default().cost_microdollars;
@@ -464,6 +464,11 @@ impl Supervisor {
     /// Lists the models of all providers.
     pub async fn models(&self) -> Result<ModelList, UserError> {
         models::list(&self.shared).await
+    }
+
+    /// Lists the agents that may work on tasks, with what stands in the way of those that cannot now.
+    pub fn engines(&self) -> EngineList {
+        Engines::of(&self.shared).list()
     }
 
     /// Asks a model, or the default model, one small thing, and says what works with it.

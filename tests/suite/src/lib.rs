@@ -320,6 +320,7 @@ impl Owner {
             },
             SupervisorSettings {
                 default_model: "claude-sonnet-5-5".to_owned(),
+                default_engine: "nightshift".to_owned(),
                 sandboxes: Some(64),
                 context_tokens: window,
                 limits: Limits::default(),

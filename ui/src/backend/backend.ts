@@ -34,6 +34,7 @@ export const backend = {
   keepKey: (name: string, text: string) => http.send<T.KeySummary>('PUT', key(name), { key: text }),
   forgetKey: (name: string) => http.send<T.KeySummary>('DELETE', key(name)),
   restart: () => http.send<T.Restarting>('POST', '/restart'),
+  engines: (signal?: AbortSignal) => http.getJson<T.EngineList>('/engines', signal),
   models: (signal?: AbortSignal) => http.getJson<T.ModelList>('/models', signal),
 
   environments: (all: boolean, signal?: AbortSignal) => http.getJson<T.EnvironmentSummary[]>(http.withQuery('/environments', { all }), signal),

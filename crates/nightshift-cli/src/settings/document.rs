@@ -10,6 +10,7 @@ use crate::configuration::{Configuration, LimitConfiguration};
 pub(crate) fn values(configuration: &Configuration) -> SettingsValues {
     SettingsValues {
         model: configuration.model.clone(),
+        engine: configuration.engine.clone(),
         context_tokens: configuration.context_tokens,
         limits: configuration.limits.limits(),
         sandboxes: configuration.sandboxes,
@@ -45,6 +46,7 @@ pub(crate) fn edited(text: &str, before: &SettingsValues, after: &SettingsValues
         if changed { put(&mut document, path, new) } else { Ok(()) }
     };
     put(before.model != after.model, &["model"], Some(after.model.trim().into()))?;
+    put(before.engine != after.engine, &["engine"], Some(after.engine.trim().into()))?;
     let tokens = after.context_tokens.map(integer).transpose()?;
     put(before.context_tokens != after.context_tokens, &["context_tokens"], tokens)?;
     put(
@@ -227,6 +229,7 @@ mod tests {
     #[test]
     fn every_setting_can_be_set_in_an_empty_file() {
         let text = changed("", |values| {
+            values.engine = "claude-code".to_owned();
             values.context_tokens = Some(400_000);
             values.sandboxes = Some(4);
             values.processors = 4;

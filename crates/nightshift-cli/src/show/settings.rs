@@ -14,11 +14,16 @@ struct Setting {
 }
 
 /// Every setting that a command can change. Hosts are several things each: they are changed in the file or the app.
-const SETTINGS: [Setting; 15] = [
+const SETTINGS: [Setting; 16] = [
     Setting {
         name: "model",
         shown: |now| now.model.clone(),
         set: |now, words, usual| one(&mut now.model, words, &usual.model),
+    },
+    Setting {
+        name: "engine",
+        shown: |now| now.engine.clone(),
+        set: |now, words, usual| one(&mut now.engine, words, &usual.engine),
     },
     Setting {
         name: "context_tokens",
@@ -210,6 +215,7 @@ mod tests {
     fn values() -> SettingsValues {
         SettingsValues {
             model: "claude-sonnet-5-5".to_owned(),
+            engine: "nightshift".to_owned(),
             context_tokens: None,
             limits: Limits::default(),
             sandboxes: None,
@@ -269,7 +275,8 @@ mod tests {
     fn a_setting_is_set_from_words_and_set_back_without_any() {
         let mut now = values();
         let usual = values();
-        let steps: [(&str, &[&str]); 7] = [
+        let steps: [(&str, &[&str]); 8] = [
+            ("engine", &["codex"]),
             ("sandboxes", &["4"]),
             ("limits.dollars", &["2.5"]),
             ("limits.minutes", &["30"]),
@@ -286,6 +293,7 @@ mod tests {
         let (disk_reserve_mib, disk_sandbox_mib) = (Some(0), 4_096);
         let sandboxes = Some(4);
         let wanted = SettingsValues {
+            engine: "codex".to_owned(),
             sandboxes,
             limits,
             egress_allow,

@@ -70,6 +70,7 @@ fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(settings::keep_key, settings::forget_key))
         .routes(routes!(settings::restart))
         .routes(routes!(models::models))
+        .routes(routes!(models::engines))
         .routes(routes!(models::try_model))
         .routes(routes!(everything::overview))
         .routes(routes!(everything::search))

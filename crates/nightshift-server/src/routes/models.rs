@@ -1,8 +1,8 @@
-//! Models: which there are, and whether one works.
+//! Models and engines: which there are, and whether they work.
 
 use axum::Json;
 use axum::extract::State;
-use nightshift_protocol::{DoctorReport, ModelList, TryModel};
+use nightshift_protocol::{DoctorReport, EngineList, ModelList, TryModel};
 
 use super::{Answer, Shared};
 use crate::extract::Body;
@@ -11,6 +11,12 @@ use crate::extract::Body;
 #[utoipa::path(get, path = "/models", tag = "models", responses((status = 200, body = ModelList)))]
 pub(super) async fn models(State(api): Shared) -> Answer<ModelList> {
     Ok(Json(api.models().await?))
+}
+
+/// Lists the agents that may work on tasks: our own and foreign ones, with what stands in the way of those that cannot now.
+#[utoipa::path(get, path = "/engines", tag = "models", responses((status = 200, body = EngineList)))]
+pub(super) async fn engines(State(api): Shared) -> Json<EngineList> {
+    Json(api.engines())
 }
 
 /// Asks a model one small thing, and says what works with it: streaming, tools, pictures.

@@ -18,6 +18,6 @@ mod link;
 mod program;
 mod tools;
 
-pub(crate) use choose::{chosen, in_words, model_for};
+pub(crate) use choose::{Engines, model_for};
 pub(crate) use conduct::{Conduct, EngineWork, conduct};
 pub(crate) use link::{Aside, Link, Teller};

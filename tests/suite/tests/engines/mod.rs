@@ -367,6 +367,23 @@ async fn a_pause_ends_the_command_that_the_agent_runs_by_the_sandbox_s_own_tool(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_list_has_every_engine_and_a_model_that_one_cannot_use_begins_no_run() {
+    let night = night(json!({"turns": []}), quiet()).await;
+    let list = night.owner.api.engines();
+    let names: Vec<&str> = list.engines.iter().map(|engine| engine.name.as_str()).collect();
+    assert_eq!((list.default_engine.as_str(), names), ("nightshift", vec!["nightshift", "claude-code", "codex", "scripted"]));
+    let request = SubmitTask {
+        engine: Some("scripted".to_owned()),
+        model: Some("gpt-6.1-sol".to_owned()),
+        ..task("Add a note", &night.repository())
+    };
+    let error = night.owner.api.submit_task(request).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::InvalidRequest);
+    assert_eq!(error.message, "the engine scripted cannot use gpt-6.1-sol: it calls models of anthropic");
+    assert_eq!(night.owner.store.runs(&nightshift_store::RunFilter::default(), None, 9).await.unwrap().runs.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_does_not_exist_is_refused_and_our_own_may_be_named() {
     let night = night(json!({"turns": []}), json!({"turns": [{"calls": [suite::shell("true")]}]})).await;
     let request = task("Add a note", &night.repository());

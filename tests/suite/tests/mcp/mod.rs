@@ -280,6 +280,8 @@ async fn a_name_that_is_none_leads_nowhere() {
     assert!(gone.contains("no sandbox \"sandbox-0000000000\" is lent"), "{gone}");
     let dirty = served.night.repository().join("notes.txt");
     std::fs::write(dirty, "changed\n").unwrap();
+    let odd = agent.refused("task_submit", json!({"description": "Add a note", "engine": "clod"})).await;
+    assert!(odd.contains("there is no engine clod") && odd.contains("claude-code, codex"), "{odd}");
     let refused = agent.refused("task_submit", json!({"description": "Add a note"})).await;
     assert!(refused.contains("1 change that is not committed"), "{refused}");
 }

@@ -6,6 +6,9 @@ import type { Draft } from '@/text/triage';
 export interface Form extends Draft {
   repository: string;
   branch: string;
+  /** Which agent works on it, by its name; what the settings say if empty. */
+  engine: string;
+  /** The model; what the settings say, or the engine's own, if empty. */
   model: string;
   dollars: string;
   minutes: string;
@@ -15,8 +18,8 @@ export interface Form extends Draft {
   approval: '' | ApprovalPolicy;
 }
 
-/** What is empty of limits, model, self-review and approval is what the settings say. */
-export const EMPTY: Form = { what: '', criteria: '', tests: '', constraints: '', repository: '', branch: '', model: '', dollars: '', minutes: '', rounds: '', approval: '' };
+/** What is empty of limits, engine, model, self-review and approval is what the settings say. */
+export const EMPTY: Form = { what: '', criteria: '', tests: '', constraints: '', repository: '', branch: '', engine: '', model: '', dollars: '', minutes: '', rounds: '', approval: '' };
 
 const KEY = 'nightshift.new-task';
 

@@ -3,15 +3,17 @@ import { CircleAlert, CircleCheck, Hand } from 'lucide-react';
 import { type FormEvent, type KeyboardEvent, useEffect, useMemo, useState } from 'react';
 import { useLocation } from 'wouter';
 import { backend } from '@/backend/backend';
-import { type Problem, problemOf } from '@/backend/problem';
+import { type Problem, problemOf, sentence } from '@/backend/problem';
 import type { Limits, SubmitTask } from '@/backend/types';
 import { Button } from '@/components/button';
 import { Field, Select, TextArea, TextInput } from '@/components/field';
 import { Place } from '@/components/place';
 import { ProblemBox } from '@/components/problem-box';
 import { tellDone } from '@/components/toasts';
+import { useEngines } from '@/hooks/use-engines';
 import { useOwnerSettings } from '@/hooks/use-owner-settings';
 import { useFinished, useUnfinished } from '@/hooks/use-runs';
+import { engineChoice, usualEngine } from '@/text/engines';
 import { describe, type Hint, triage, type Verdict } from '@/text/triage';
 import { EMPTY, type Form, keepDraft, readDraft } from './draft';
 
@@ -19,7 +21,7 @@ import { EMPTY, type Form, keepDraft, readDraft } from './draft';
 function useForm(): [Form, (change: Partial<Form>) => void, () => void] {
   const [form, setForm] = useState<Form>(readDraft);
   useEffect(() => keepDraft(form), [form]);
-  return [form, (change) => setForm((before) => ({ ...before, ...change })), () => setForm((before) => ({ ...EMPTY, repository: before.repository, model: before.model, dollars: before.dollars, minutes: before.minutes, rounds: before.rounds, approval: before.approval }))];
+  return [form, (change) => setForm((before) => ({ ...before, ...change })), () => setForm((before) => ({ ...EMPTY, repository: before.repository, engine: before.engine, model: before.model, dollars: before.dollars, minutes: before.minutes, rounds: before.rounds, approval: before.approval }))];
 }
 
 /** The owner's own limits, as long as it has not said what a person set. */
@@ -30,6 +32,7 @@ function requestOf(form: Form, limits: Limits, leaveOut: boolean): SubmitTask {
     description: describe(form),
     repository: form.repository.trim(),
     baseBranch: form.branch.trim() === '' ? null : form.branch.trim(),
+    engine: form.engine === '' ? null : form.engine,
     model: form.model.trim() === '' ? null : form.model.trim(),
     limits: {
       ...limits,
@@ -60,7 +63,9 @@ export function NewTask() {
     const runs = [...(unfinished ?? []), ...(finished ?? [])];
     return { repositories: [...new Set(runs.map((run) => run.task.repository))].slice(0, 12), models: [...new Set(runs.map((run) => run.task.model))] };
   }, [unfinished, finished]);
-  const ready = form.what.trim() !== '' && form.repository.trim() !== '' && fits(form.dollars) && fits(form.minutes);
+  const { data: engines } = useEngines();
+  const engine = engineChoice(engines, form.engine === '' ? (engines?.defaultEngine ?? '') : form.engine);
+  const ready = form.what.trim() !== '' && form.repository.trim() !== '' && fits(form.dollars) && fits(form.minutes) && engine.trouble === null;
 
   const submit = async (leaveOut: boolean) => {
     setBusy(true);
@@ -153,10 +158,24 @@ export function NewTask() {
               </Field>
             </div>
             <p className="text-small text-faint">The next call is refused before a limit is passed. The run pauses then and asks; nothing is lost.</p>
-            <Field label="Model" optional help="The configured one if empty.">
+          </section>
+          <section className="space-y-4">
+            <h2 className="font-semibold">Who works</h2>
+            <Field label="Engine" {...(engine.trouble === null ? {} : { error: `${sentence(engine.trouble.message)} ${engine.trouble.hint}` })} help={engine.install === null ? 'The agent in the sandbox. Limits, evidence and review are the same.' : <EngineNeeds install={engine.install} />}>
+              {(ids) => (
+                <Select {...ids} value={form.engine} onChange={(event) => change({ engine: event.target.value })}>
+                  {[usualEngine(engines), ...engine.options].map(({ value, label }) => (
+                    <option key={value} value={value}>
+                      {label}
+                    </option>
+                  ))}
+                </Select>
+              )}
+            </Field>
+            <Field label="Model" optional help={!engine.takesModel ? 'This engine always uses its own.' : engine.foreign ? 'The engine’s own if empty.' : 'The configured one if empty.'}>
               {(ids) => (
                 <>
-                  <TextInput {...ids} mono list="models" placeholder={settings?.values.model ?? ''} value={form.model} onChange={(event) => change({ model: event.target.value })} />
+                  <TextInput {...ids} mono list="models" disabled={!engine.takesModel} placeholder={engine.foreign ? '' : (settings?.values.model ?? '')} value={form.model} onChange={(event) => change({ model: event.target.value })} />
                   <datalist id="models">
                     {known.models.map((each) => (
                       <option key={each} value={each} />
@@ -194,6 +213,15 @@ export function NewTask() {
         </aside>
       </form>
     </Place>
+  );
+}
+
+/** What a repository needs for an engine whose program is not in the image. */
+function EngineNeeds({ install }: { install: string }) {
+  return (
+    <>
+      Its program has to be in the sandbox. In the repository’s environment: <code className="break-words text-[0.95em]">{install}</code>
+    </>
   );
 }
 

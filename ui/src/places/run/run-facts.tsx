@@ -34,6 +34,7 @@ export function RunFacts({ story }: { story: Story }) {
           <Limit name="Model calls" used={turns} limit={limits.turns} show={count} />
           <Limit name="Tokens" used={used} limit={limits.tokens} show={tokens} />
           <dl className="space-y-1 border-t border-line pt-3 text-small">
+            {task.engine != null && <Fact name="Engine" value={task.engine} />}
             <Fact name="Model" value={story.turns.at(-1)?.model ?? task.model} />
             <Fact name="Branch" value={story.branch} />
             <Fact name="Starts from" value={`${task.baseBranch} at ${task.baseCommit.slice(0, 8)}`} />

@@ -3,6 +3,7 @@
 import type { HostSetting, SettingsValues } from '@/backend/types';
 
 export interface Draft {
+  engine: string;
   model: string;
   contextTokens: string;
   dollars: string;
@@ -25,6 +26,7 @@ export type Errors = Partial<Record<Field, string>>;
 
 /** What each setting is called where changes are counted. */
 export const NAMES: Record<Field, string> = {
+  engine: 'engine',
   model: 'model',
   contextTokens: 'context window',
   dollars: 'budget',
@@ -51,6 +53,7 @@ export function hostsIn(text: string): string[] {
 
 export function draftOf(values: SettingsValues): Draft {
   return {
+    engine: values.engine,
     model: values.model,
     contextTokens: values.contextTokens == null ? '' : String(values.contextTokens),
     dollars: String(values.limits.costMicrodollars / 1_000_000),
@@ -83,6 +86,7 @@ export function valuesOf(draft: Draft, before: SettingsValues): { values: Settin
   if (draft.model.trim() === '') errors.model = 'A model, as the list has it';
   for (const host of draft.hosts) if (host.name.trim() === '' || host.uri.trim() === '') errors.hosts = 'Each host has a name and an address';
   const values: SettingsValues = {
+    engine: draft.engine,
     model: draft.model.trim(),
     contextTokens: perhaps('contextTokens', draft.contextTokens, 16_000, 10_000_000),
     limits: { ...before.limits, costMicrodollars: Math.round(dollars * 1_000_000), seconds: whole('minutes', draft.minutes, 1, 100_000) * 60, turns: whole('turns', draft.turns, 1, 100_000) },

@@ -2,13 +2,15 @@ import { useQuery } from '@tanstack/react-query';
 import { RotateCw, Undo2 } from 'lucide-react';
 import { useEffect, useState } from 'react';
 import { backend } from '@/backend/backend';
-import { type Problem, problemOf } from '@/backend/problem';
+import { type Problem, problemOf, sentence } from '@/backend/problem';
 import type { Settings } from '@/backend/types';
 import { Button } from '@/components/button';
-import { Choices, TextArea, TextInput } from '@/components/field';
+import { Choices, Select, TextArea, TextInput } from '@/components/field';
 import { Section } from '@/components/place';
 import { ProblemBox } from '@/components/problem-box';
+import { useEngines } from '@/hooks/use-engines';
 import { isPending, useRestart, useTakeSettings } from '@/hooks/use-owner-settings';
+import { engineChoice } from '@/text/engines';
 import { changesOf, type Draft, draftOf, type Errors, type Field, NAMES, valuesOf } from './draft';
 import { Hosts } from './hosts';
 import { Line, Lines } from './line';
@@ -51,6 +53,7 @@ export function OwnerSettings({ settings }: { settings: Settings }) {
       <Pending settings={settings} busy={busy} onUndo={changes.length === 0 ? () => void doing(() => backend.undoSettings()) : null} />
       <Section title="Tasks" aside="Of tasks that say nothing else">
         <Lines>
+          <EngineLine value={draft.engine} onChange={(engine) => put({ engine })} />
           <Line name="Model" help={errors.model ?? <Fallback>{base.defaults.model}</Fallback>}>
             <Models value={draft.model} wrong={errors.model !== undefined} onChange={(model) => put({ model })} />
           </Line>
@@ -176,6 +179,23 @@ function HostsLine({ field, name, help, draft, put }: Put & { field: 'egressAllo
       <div className="w-72">
         <TextArea aria-label={name} rows={2} spellCheck={false} placeholder="none" value={draft[field]} onChange={(event) => put({ [field]: event.target.value })} className="font-mono text-small" />
       </div>
+    </Line>
+  );
+}
+
+/** The agent that works, of those that there are; why it cannot now, where it cannot. */
+function EngineLine({ value, onChange }: { value: string; onChange: (engine: string) => void }) {
+  const { data } = useEngines();
+  const { options, trouble } = engineChoice(data, value);
+  return (
+    <Line name="Engine" help={trouble === null ? 'The agent in the sandbox. Another one than Nightshift’s own has to be in the repository’s environment.' : <span className="foreign text-bad">{sentence(trouble.message)} {trouble.hint}</span>}>
+      <Select aria-label="Engine" value={value} onChange={(event) => onChange(event.target.value)} className="w-72!">
+        {options.map((option) => (
+          <option key={option.value} value={option.value}>
+            {option.label}
+          </option>
+        ))}
+      </Select>
     </Line>
   );
 }
