@@ -35,6 +35,15 @@ impl std::ops::AddAssign for Spending {
     }
 }
 
+/// The part of a task's limits that one agent of it may use, where it is smaller than all of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Share {
+    /// Tokens of all its calls together.
+    pub tokens: Option<u64>,
+    /// Millionths of a US dollar that all its calls together may cost.
+    pub cost_microdollars: Option<u64>,
+}
+
 /// Whether a model call may be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Admission {
@@ -60,8 +69,8 @@ pub(crate) struct Budget {
     calls: u32,
     /// The other agents of the same task.
     others: Spending,
-    /// Tokens that this agent may use of the task's.
-    share: Option<u64>,
+    /// What this agent may use of the task's.
+    share: Share,
 }
 
 /// What one more model call would use, at worst.
@@ -83,13 +92,13 @@ impl Budget {
             seconds: 0,
             calls: 0,
             others: Spending::default(),
-            share: None,
+            share: Share::default(),
         }
     }
 
-    /// That of another agent of the same task, which may use at most `share` tokens, at another model's price. `own` is what
+    /// That of another agent of the same task, which may use at most `share` of it, at another model's price. `own` is what
     /// the agent of this budget takes.
-    pub(crate) fn for_subagent(&self, share: Option<u64>, price: Option<CallPrice>, own: Spending) -> Self {
+    pub(crate) fn for_subagent(&self, share: Share, price: Option<CallPrice>, own: Spending) -> Self {
         let (used, last) = (Usage::default(), Usage::default());
         let mut others = self.others;
         others += own;
@@ -178,20 +187,35 @@ impl Budget {
 
     /// Whether a call that reads a conversation of `conversation` tokens may be made now.
     pub(crate) fn admission(&self, conversation: u64) -> Admission {
-        let next = self.worst_case(conversation).tokens;
-        if let Some(share) = self.share.filter(|share| exhausted(all_tokens(&self.used), next, *share)) {
-            return Admission::ShareUsed(format!(
-                "It may use {} tokens; {} are used and the next call may need {}.",
-                grouped(share),
-                grouped(all_tokens(&self.used)),
-                grouped(next)
-            ));
+        if let Some(said) = self.share_used(self.worst_case(conversation)) {
+            return Admission::ShareUsed(said);
         }
         match self.refusal(conversation) {
             Some(reason) => Admission::Refused(reason),
             None if self.refused_with(conversation, &self.others).is_some() => Admission::Later,
             None => Admission::Allowed,
         }
+    }
+
+    /// Why the agent's own share leaves no room for its next call, if it does not.
+    fn share_used(&self, next: WorstCase) -> Option<String> {
+        let (tokens, cost) = (all_tokens(&self.used), self.used.cost_microdollars);
+        if let Some(share) = self.share.tokens.filter(|share| exhausted(tokens, next.tokens, *share)) {
+            return Some(format!(
+                "It may use {} tokens; {} are used and the next call may need {}.",
+                grouped(share),
+                grouped(tokens),
+                grouped(next.tokens)
+            ));
+        }
+        let next = next.cost_microdollars;
+        let share = self.share.cost_microdollars.filter(|share| exhausted(cost, next, *share))?;
+        Some(format!(
+            "It may cost {}; {} are spent and the next call may cost {}.",
+            dollars(share),
+            dollars(cost),
+            dollars(next)
+        ))
     }
 
     /// Takes the wall time worked so far, all together. A figure smaller than one before is an old one.
@@ -400,7 +424,8 @@ mod tests {
     #[test]
     fn a_smaller_share_ends_by_itself_and_the_task_goes_on() {
         let parent = budget(Limits { tokens: 1_000_000, ..LIMITS });
-        let mut child = parent.for_subagent(Some(30_000), Some(PRICE), parent.spending(None));
+        let share = Share { tokens: Some(30_000), ..Share::default() };
+        let mut child = parent.for_subagent(share, Some(PRICE), parent.spending(None));
         assert_eq!(child.admission(5_000), Admission::Allowed);
         child.called(call(20_000, 0));
         let Admission::ShareUsed(said) = child.admission(5_000) else { panic!("it goes on") };
@@ -409,9 +434,34 @@ mod tests {
     }
 
     #[test]
+    fn a_share_of_money_refuses_the_call_that_could_pass_it_and_no_call_before() {
+        let parent = budget(Limits { tokens: 10_000_000, cost_microdollars: 90_000_000, ..LIMITS });
+        let share = Share { cost_microdollars: Some(2_000_000), ..Share::default() };
+        let mut child = parent.for_subagent(share, Some(PRICE), parent.spending(None));
+        // 800,000 for what it may write, and 10 for each token that it reads.
+        assert_eq!(child.admission(40_000), Admission::Allowed);
+        child.called(call(40_000, 800_000));
+        assert_eq!(child.admission(40_000), Admission::Allowed, "it just fits");
+        let Admission::ShareUsed(said) = child.admission(40_001) else { panic!("it goes on") };
+        assert_eq!(said, "It may cost $2.00; $0.80 are spent and the next call may cost $1.20.");
+        assert_eq!(parent.admission(40_001), Admission::Allowed);
+    }
+
+    #[test]
+    fn the_smaller_of_two_shares_counts_and_the_task_s_limits_count_beside_them() {
+        let parent = budget(Limits { cost_microdollars: 500_000, ..LIMITS });
+        let share = Share { tokens: Some(10), cost_microdollars: Some(9_000_000) };
+        let child = parent.for_subagent(share, Some(PRICE), parent.spending(None));
+        assert!(matches!(child.admission(1), Admission::ShareUsed(said) if said.contains("10 tokens")));
+        let share = Share { cost_microdollars: Some(9_000_000), ..Share::default() };
+        let child = parent.for_subagent(share, Some(PRICE), parent.spending(None));
+        assert!(matches!(child.admission(1), Admission::Refused(_)), "the task has less than the share");
+    }
+
+    #[test]
     fn what_a_subagent_used_stays_used_when_it_is_over() {
         let mut parent = budget(LIMITS);
-        let mut child = parent.for_subagent(None, None, parent.spending(None));
+        let mut child = parent.for_subagent(Share::default(), None, parent.spending(None));
         child.called(call(700, 5));
         parent.absorb(&child);
         child.forget();

@@ -18,7 +18,7 @@ mod stuck;
 pub mod subagents;
 mod tools;
 
-pub use budget::{CallPrice, Spending};
+pub use budget::{CallPrice, Share, Spending};
 pub use machine::{
     AgentEvent, AgentMachine, AgentSettings, Conversation, Effect, ModelTrouble, SubagentFacts, balance,
 };

@@ -32,6 +32,10 @@ pub struct Definition {
     pub permission_mode: Option<String>,
     /// Model calls it may make.
     pub max_turns: Option<u32>,
+    /// Tokens of the task's it may use.
+    pub max_tokens: Option<u64>,
+    /// US cents of the task's money it may cost.
+    pub max_cents: Option<u32>,
     /// Skills it is given at its start.
     pub skills: Vec<String>,
     /// Names of servers of the Model Context Protocol it may use.

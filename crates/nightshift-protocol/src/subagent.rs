@@ -52,6 +52,9 @@ pub struct SubagentStart {
     /// Tokens of the task's that it may use, where it has a smaller share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u64>,
+    /// US cents of the task's money that it may cost, where it has a smaller share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_cents: Option<u32>,
     /// Its own working tree, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub working_tree: Option<WorkingTree>,

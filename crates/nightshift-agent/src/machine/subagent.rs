@@ -4,7 +4,7 @@
 use nightshift_protocol::{Message, StepId, TURNS_OF_SUBAGENT};
 
 use super::{AgentEvent, AgentMachine, AgentSettings, Part, Position, words_of};
-use crate::budget::{CallPrice, Spending};
+use crate::budget::{CallPrice, Share, Spending};
 use crate::stuck::Occupation;
 use crate::subagents::{Grant, Granted};
 use crate::tools::{EditAction, EditRequest, subagent_definitions};
@@ -22,8 +22,8 @@ pub struct SubagentFacts {
     pub grant: Grant,
     /// Model calls it may make, fewer than 10,000.
     pub max_turns: u32,
-    /// Tokens it may use of the task's, where that is a smaller share.
-    pub max_tokens: Option<u64>,
+    /// What it may use of the task's tokens and money, where that is a smaller share.
+    pub share: Share,
     /// What a call of its model may cost at most, where that is known.
     pub price: Option<CallPrice>,
 }
@@ -32,14 +32,14 @@ impl AgentMachine {
     /// A subagent that this machine starts. What it uses counts on the same limits as soon as [`balance`] is called.
     #[must_use]
     pub fn subagent(&self, facts: SubagentFacts) -> Self {
-        let SubagentFacts { number, grant, max_turns, max_tokens, price } = facts;
+        let SubagentFacts { number, grant, max_turns, share, price } = facts;
         let occupation = if grant.has(Granted::Edit) { Occupation::Works } else { Occupation::Looks };
         let mut subagent = Self::new(AgentSettings { criteria: 0, occupation, price, ..self.settings });
         let first = number.saturating_mul(TURNS_OF_SUBAGENT).saturating_add(1);
         let until = first.saturating_add(max_turns.min(TURNS_OF_SUBAGENT - 1));
         subagent.tools = subagent_definitions(self.settings.screen, grant).into();
         subagent.part = Part::Subagent { first, until, grant };
-        subagent.budget = self.budget.for_subagent(max_tokens, price, self.spending());
+        subagent.budget = self.budget.for_subagent(share, price, self.spending());
         subagent
     }
 

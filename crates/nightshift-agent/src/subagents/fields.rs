@@ -5,8 +5,8 @@ use saphyr::{MarkedYaml, Scalar, YamlData};
 use super::front_matter::{Entry, Parts, Place, text};
 use super::{Definition, Finding};
 
-/// Every field, as Claude Code's documentation of subagents lists them.
-const FIELDS: [&str; 17] = [
+/// Every field: those that Claude Code's documentation of subagents lists, and the shares of a budget, which are ours.
+const FIELDS: [&str; 19] = [
     "name",
     "description",
     "tools",
@@ -14,6 +14,8 @@ const FIELDS: [&str; 17] = [
     "model",
     "permissionMode",
     "maxTurns",
+    "maxTokens",
+    "maxCents",
     "skills",
     "mcpServers",
     "hooks",
@@ -66,8 +68,10 @@ const TOOLS: [&str; 27] = [
 /// The longest name, in characters.
 const LONGEST_NAME: usize = 64;
 
-/// The most model calls that can be asked for.
+/// The most model calls, tokens and US cents that can be asked for.
 const MOST_TURNS: i64 = 10_000;
+const MOST_TOKENS: i64 = 1_000_000_000;
+const MOST_CENTS: i64 = 10_000_000;
 
 /// From what likeness on (of 1) a name is taken for another one misspelt.
 const ALIKE: f64 = 0.75;
@@ -114,7 +118,9 @@ fn read(entry: &Entry<'_>, definition: &mut Definition, findings: &mut Vec<Findi
         "disallowedTools" => definition.disallowed_tools = tools(entry, findings)?,
         "model" => definition.model = Some(words(entry)?),
         "permissionMode" => definition.permission_mode = Some(one_of(entry, &PERMISSION_MODES)?),
-        "maxTurns" => definition.max_turns = Some(turns(value)?),
+        "maxTurns" => definition.max_turns = Some(whole(entry, MOST_TURNS)?),
+        "maxTokens" => definition.max_tokens = Some(whole(entry, MOST_TOKENS)?),
+        "maxCents" => definition.max_cents = Some(whole(entry, MOST_CENTS)?),
         "skills" => definition.skills = list(entry)?.into_iter().map(|(skill, _)| skill).collect(),
         "mcpServers" => definition.mcp_servers = servers(entry)?,
         "hooks" => {
@@ -194,15 +200,14 @@ fn flag(entry: &Entry<'_>) -> Result<bool, Finding> {
     }
 }
 
-fn turns(value: &MarkedYaml<'_>) -> Result<u32, Finding> {
-    let turns = match &value.data {
-        YamlData::Value(Scalar::Integer(turns)) if (1..=MOST_TURNS).contains(turns) => {
-            u32::try_from(*turns).ok()
-        }
+/// A whole number from 1 to `most`.
+fn whole<T: TryFrom<i64>>(entry: &Entry<'_>, most: i64) -> Result<T, Finding> {
+    let number = match &entry.value.data {
+        YamlData::Value(Scalar::Integer(number)) if (1..=most).contains(number) => T::try_from(*number).ok(),
         _ => None,
     };
-    turns.ok_or_else(|| {
-        Place::of(value).error(format!("maxTurns has to be a whole number from 1 to {MOST_TURNS}"))
+    number.ok_or_else(|| {
+        Place::of(&entry.value).error(format!("{} has to be a whole number from 1 to {most}", entry.name))
     })
 }
 

@@ -20,6 +20,8 @@ fn every_field_is_read() {
         model: opus\n\
         permissionMode: plan\n\
         maxTurns: 20\n\
+        maxTokens: 400000\n\
+        maxCents: 50\n\
         skills: [api-conventions]\n\
         mcpServers:\n  - github\n  - playwright: {command: npx}\n\
         memory: project\n\
@@ -38,6 +40,8 @@ fn every_field_is_read() {
         model: Some("opus".to_owned()),
         permission_mode: Some("plan".to_owned()),
         max_turns: Some(20),
+        max_tokens: Some(400_000),
+        max_cents: Some(50),
         skills: strings(&["api-conventions"]),
         mcp_servers: strings(&["github", "playwright"]),
         has_hooks: false,
@@ -63,6 +67,7 @@ fn a_misspelt_field_is_an_error_at_its_place() {
         said(&with("permissionmode: plan")),
         ["4:1: error: there is no field permissionmode; permissionMode is meant?"]
     );
+    assert_eq!(said(&with("max_cents: 50")), ["4:1: error: there is no field max_cents; maxCents is meant?"]);
     assert_eq!(read(&with("disalowedTools: Write")).0, None);
 }
 
@@ -80,6 +85,10 @@ fn a_value_that_means_nothing_is_an_error_at_its_place() {
     let cases = [
         ("maxTurns: many", "4:11: error: maxTurns has to be a whole number from 1 to 10000"),
         ("maxTurns: 0", "4:11: error: maxTurns has to be a whole number from 1 to 10000"),
+        ("maxCents: 0.5", "4:11: error: maxCents has to be a whole number from 1 to 10000000"),
+        ("maxCents: -3", "4:11: error: maxCents has to be a whole number from 1 to 10000000"),
+        ("maxCents: $5", "4:11: error: maxCents has to be a whole number from 1 to 10000000"),
+        ("maxTokens: 1e6", "4:12: error: maxTokens has to be a whole number from 1 to 1000000000"),
         ("background: yes please", "4:13: error: background has to be true or false"),
         ("isolation: vm", "4:12: error: isolation has to be worktree, not vm"),
         ("memory: everywhere", "4:9: error: memory has to be user, project, local, not everywhere"),

@@ -38,6 +38,8 @@ pub struct SpawnRequest {
     pub max_turns: Option<u32>,
     /// Tokens it may use, if fewer than the task may.
     pub max_tokens: Option<u64>,
+    /// US cents it may cost, if fewer than the task may.
+    pub max_cents: Option<u32>,
     /// The number of the routing rule that it is started for.
     pub rule: Option<u32>,
 }
@@ -71,6 +73,7 @@ pub(super) fn spawn_schema() -> Value {
             "background": {"type": "boolean", "description": "Go on meanwhile."},
             "max_turns": {"type": "integer", "minimum": 1, "description": "Model calls it may make."},
             "max_tokens": {"type": "integer", "minimum": 1, "description": "Tokens of the task's that it may use."},
+            "max_cents": {"type": "integer", "minimum": 1, "description": "US cents of the task's money that it may cost."},
             "rule": {"type": "integer", "minimum": 1, "description": "The number of the routing rule that you follow, if one decides this."},
         }),
     )
@@ -101,6 +104,7 @@ pub(super) fn spawn(mut fields: Fields<'_>) -> Result<ToolInput, InputError> {
         background: fields.optional_flag("background"),
         max_turns: fields.optional_whole("max_turns", 1..=most).map(number),
         max_tokens: fields.optional_whole("max_tokens", 1..=u64::MAX / 2),
+        max_cents: fields.optional_whole("max_cents", 1..=10_000_000).map(number),
         rule: fields.optional_whole("rule", 1..=1_000).map(number),
     };
     fields.done(ToolInput::Run(ToolRequest::Spawn(request)))
@@ -139,7 +143,7 @@ mod tests {
     #[test]
     fn a_subagent_is_asked_for_with_all_that_may_be_said_of_it() {
         let input = json!({"agent": "reviewer", "title": "Review", "task": "Read it.", "background": false, "max_turns": 9,
-            "max_tokens": 1_000, "rule": 2});
+            "max_tokens": 1_000, "max_cents": 25, "rule": 2});
         let expected = SpawnRequest {
             agent: Some("reviewer".to_owned()),
             title: "Review".to_owned(),
@@ -147,6 +151,7 @@ mod tests {
             background: Some(false),
             max_turns: Some(9),
             max_tokens: Some(1_000),
+            max_cents: Some(25),
             rule: Some(2),
         };
         assert_eq!(read("spawn", input, Toolset::Worker), Ok(ToolInput::Run(ToolRequest::Spawn(expected))));

@@ -62,6 +62,11 @@ pub(crate) struct Spawn {
 
 mod skills;
 
+/// The smaller of what was asked for and what a definition allows, where either says something.
+fn smaller<T: Ord>(asked: Option<T>, defined: Option<T>) -> Option<T> {
+    asked.into_iter().chain(defined).min()
+}
+
 impl Acts {
     /// The definitions and rules of the task's repository, as they are at its base commit: what is in the sandbox, an agent could
     /// change.
@@ -128,6 +133,12 @@ impl Acts {
             grant = grant.without_screen();
         }
         let (model, price) = self.model_for(&definition, &task.model, &mut notes);
+        let max_cents = smaller(request.max_cents, definition.max_cents);
+        if let (Some(cents), None) = (max_cents, price) {
+            return refused(format!(
+                "Not started: it may cost {cents} US cents, and the price of {model} is not known here, so that could not be held."
+            ));
+        }
         let name = format!("{}-{number}", definition.name);
         let desk = self.desk(sandbox.as_ref()).await?;
         let folder = repository::folder(desk.machine.home(), &task.repository);
@@ -180,7 +191,8 @@ impl Acts {
             tools: recorded(grant).into_iter().chain(mcp_tools).collect(),
             background,
             max_turns: request.max_turns.map_or(most, |asked| asked.min(most)),
-            max_tokens: request.max_tokens,
+            max_tokens: smaller(request.max_tokens, definition.max_tokens),
+            max_cents,
             working_tree,
         };
         let mut said = format!("{} works in the background. Its report comes when it is done.", start.name);

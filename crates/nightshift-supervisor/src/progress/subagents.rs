@@ -12,8 +12,8 @@
 use nightshift_agent::prompt::REPORT_LIMIT;
 use nightshift_agent::subagents::{Grant, Granted};
 use nightshift_agent::{
-    AgentEvent, AgentMachine, CallPrice, Effect, SubagentFacts, SubagentsRequest, ToolRequest, balance,
-    shorten,
+    AgentEvent, AgentMachine, CallPrice, Effect, Share, SubagentFacts, SubagentsRequest, ToolRequest,
+    balance, shorten,
 };
 use nightshift_protocol::{
     EventBody, IntendedWrite, StepId, SubagentOutcome, SubagentStart, SubagentWork, ToolOutcome, Usage,
@@ -25,6 +25,9 @@ use crate::tools::StepEnd;
 
 /// Subagents that may run at once in one sandbox.
 pub(crate) const AT_ONCE: usize = 6;
+
+/// Millionths of a US dollar in a cent.
+const MICRODOLLARS_A_CENT: u64 = 10_000;
 
 /// Subagents that a run may start, all together.
 pub(crate) const MOST: u32 = 1_000;
@@ -272,7 +275,10 @@ impl RunProgress {
             number: start.number,
             grant: granted(&start.tools),
             max_turns: start.max_turns,
-            max_tokens: start.max_tokens,
+            share: Share {
+                tokens: start.max_tokens,
+                cost_microdollars: start.max_cents.map(|cents| u64::from(cents) * MICRODOLLARS_A_CENT),
+            },
             price,
         };
         let mut agent = self.agent.subagent(facts);

@@ -255,6 +255,29 @@ async fn they_write_to_each_other_and_one_that_is_not_needed_is_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_subagent_whose_share_of_money_its_next_call_could_pass_makes_no_call_and_the_task_goes_on() {
+    let definition = "---\nname: reviewer\ndescription: Reads diffs.\nmaxCents: 1\n---\nYou review.\n";
+    let turns = vec![
+        json!({"calls": [spawn(json!({"agent": "reviewer", "title": "Review", "task": "Review it.", "max_cents": 500}))]}),
+        json!({"expect": [{"lastResultContains": "It may cost $0.01; $0.00 are spent and the next call may cost"}], "calls": [shell("cat notes.txt")]}),
+    ];
+    // A call of the subagent would find no turn for it, which is a breach.
+    let script = json!({"turns": ([turns, ending("2.1")].concat()), "conversations": [subagent("Review it.", Vec::new())]});
+    let night = Night::begin(script).await;
+    add(&night.repository(), &[(".nightshift/agents/reviewer.md", definition)]);
+    let run = night.submit("Add a note").await;
+    let events = night.until_in_review(&run).await;
+    assert_exactly_once(&events);
+    let [start] = <[SubagentStart; 1]>::try_from(started(&events)).unwrap();
+    assert_eq!(start.max_cents, Some(1), "the smaller of what was asked for and what is defined");
+    let asked = |event: &Event| matches!(event.body, EventBody::TurnRequested { turn } if subagent_of(turn).is_some());
+    assert_eq!(events.iter().filter(|event| asked(event)).count(), 0);
+    let [(1, SubagentOutcome::GaveUp { .. }, _, _)] = &ended(&events)[..] else {
+        panic!("{:?}", ended(&events))
+    };
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_limit_of_the_task_holds_for_all_and_raising_it_lets_all_go_on() {
     let turns = vec![
         json!({"calls": [spawn(json!({"title": "Count", "task": "Count.", "background": true}))]}),

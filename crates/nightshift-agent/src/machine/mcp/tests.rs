@@ -97,7 +97,7 @@ fn a_critic_has_none_and_a_subagent_those_that_it_is_given() {
         number: 1,
         grant: crate::subagents::Grant::default(),
         max_turns: 5,
-        max_tokens: None,
+        share: crate::Share::default(),
         price: None,
     };
     let mut subagent = parent.subagent(facts);

@@ -66,7 +66,7 @@ fn parent(limits: Limits) -> AgentMachine {
 }
 
 fn facts(number: u32) -> SubagentFacts {
-    SubagentFacts { number, grant: Grant::ALL, max_turns: 20, max_tokens: None, price: Some(PRICE) }
+    SubagentFacts { number, grant: Grant::ALL, max_turns: 20, share: Share::default(), price: Some(PRICE) }
 }
 
 fn child(of: &AgentMachine, facts: SubagentFacts) -> AgentMachine {
@@ -224,7 +224,8 @@ fn the_limit_of_a_task_is_one_for_all_and_raising_it_lets_all_go_on() {
 #[test]
 fn a_smaller_share_that_is_used_up_ends_the_subagent_and_not_the_task() {
     let mut parent = parent(Limits::default());
-    let mut child = child(&parent, SubagentFacts { max_tokens: Some(30_000), ..facts(1) });
+    let share = Share { tokens: Some(30_000), ..Share::default() };
+    let mut child = child(&parent, SubagentFacts { share, ..facts(1) });
     child.handle(answered(10_001, "", vec![shell()], tokens(29_500)));
     carry_out(&mut child);
     balance(&mut [&mut parent, &mut child]);
@@ -232,6 +233,24 @@ fn a_smaller_share_that_is_used_up_ends_the_subagent_and_not_the_task() {
     assert!(reason.starts_with("It may use 30,000 tokens; 29,500 are used"), "{reason}");
     parent.absorb(&child);
     assert_eq!(parent.used(), tokens(29_500));
+    assert_eq!(only(&parent), Effect::AskModel { turn: 1 });
+}
+
+#[test]
+fn a_share_of_money_that_is_used_up_ends_the_subagent_before_its_next_call_and_counts_on_the_task() {
+    let mut parent = parent(Limits::default());
+    let share = Share { cost_microdollars: Some(100_000), ..Share::default() };
+    let mut child = child(&parent, SubagentFacts { share, ..facts(1) });
+    assert_eq!(only(&child), Effect::AskModel { turn: 10_001 }, "its first call fits");
+    let used = Usage { cost_microdollars: 99_999, ..tokens(10) };
+    child.handle(answered(10_001, "Halfway.", vec![shell()], used));
+    carry_out(&mut child);
+    balance(&mut [&mut parent, &mut child]);
+    let Effect::GiveUp { reason } = only(&child) else { panic!("it goes on") };
+    assert!(reason.starts_with("It may cost $0.10; $0.09 are spent and the next call may cost"), "{reason}");
+    assert_eq!(child.last_words(), Some("Halfway.".to_owned()));
+    parent.absorb(&child);
+    assert_eq!(parent.used(), used);
     assert_eq!(only(&parent), Effect::AskModel { turn: 1 });
 }
 

@@ -25,6 +25,7 @@ fn start(number: u32, background: bool) -> SubagentStart {
         background,
         max_turns: 20,
         max_tokens: None,
+        max_cents: None,
         working_tree: None,
     }
 }
