@@ -78,6 +78,9 @@ test('a foreign agent tells what it does, and its model calls count where they w
   tell(story, calls(6, { status: 200 }));
   tell(story, calls(7, { status: 529 }));
   tell(story, calls(8, { refused: 'the task may use $5' }));
+  tell(story, event(9, { type: 'engineCallIntended', turn: 1, call: { number: 4, provider: 'anthropic', model: 'lost', worst: { outputTokens: 300 } } }));
+  tell(story, calls(10, { number: 4, model: 'lost', usage: { outputTokens: 300 } }));
+  tell(story, calls(11, { number: 5, usage: { outputTokens: 0 } }));
   const rows = story.rows.map((row) => (row.type === 'note' ? `${row.note.tone}: ${row.note.text}` : row.type));
   expect(rows).toEqual([
     'lamp: Claude Agent 1 begins (claude-code)',
@@ -86,8 +89,10 @@ test('a foreign agent tells what it does, and its model calls count where they w
     'bad: Failed: npm test: 1 failed',
     'bad: m answered with status 529',
     'bad: A call of m was not made: the task may use $5',
+    'bad: lost gave no answer that is known; it counts as the most it may have used',
+    'bad: m gave no answer',
   ]);
-  expect(story.turns.map((turn) => turn.model)).toEqual(['m']);
+  expect(story.turns.map((turn) => turn.model)).toEqual(['m', 'lost']);
 });
 
 test('a yes and a no to a command are told apart', () => {

@@ -17,8 +17,8 @@ use futures_util::{Stream, StreamExt, stream};
 use nightshift_forge::{Forge, PullRequest, StateFilter};
 use nightshift_protocol::{
     ArtifactId, AskForChanges, AskPullRequests, AskStatistics, ChangedFile, ChangedFiles, CheckpointSummary,
-    CommitId, DecideApproval, DoctorReport, EngineList, ErrorCode, Event, ExampleTask, ForkReply, ForkRun, ListRuns,
-    Live, MergeReply, ModelList, NewComment, Overview, Prune, PruneReport, PullRequestDetail,
+    CommitId, DecideApproval, DoctorReport, EngineList, ErrorCode, Event, ExampleTask, ForkReply, ForkRun,
+    ListRuns, Live, MergeReply, ModelList, NewComment, Overview, Prune, PruneReport, PullRequestDetail,
     PullRequestSummary, RaiseLimits, ResumeRun, ReviewQueue, RewindRun, RunDetail, RunId, RunList, RunState,
     RunSummary, SayToRun, SearchFor, SearchReply, Statistics, SubmitReply, SubmitTask, TerminalSize, Tree,
     UserError,

@@ -461,7 +461,10 @@ mod tests {
         let configured = "engine = \"goose\"\n[engines.goose]\ncommand = \"goose\"\nprovider = \"openai\"\n";
         assert_eq!(engine(configured), "goose");
         let said = refused("engine = \"goose\"\n");
-        assert!(said.contains("engine: there is no goose; there are nightshift, claude-code, codex"), "{said}");
+        assert!(
+            said.contains("engine: there is no goose; there are nightshift, claude-code, codex"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -13,9 +13,9 @@ mod subagents;
 
 use nightshift_protocol::{
     ApprovalDecision, CheckOutcome, CheckpointSummary, DoctorReport, ErrorCode, Event, EventBody,
-    EvidenceSource, FeedbackSource, OWN_ENGINE, PauseReason, PlanStepState, PreparingPhase, PullRequestDetail,
-    PullRequestState, PullRequestSummary, QueueReason, RemarkState, ResultPart, ReviewRemark, RunDetail,
-    RunState, RunSummary, ToolCall, ToolOutcome, UserError,
+    EvidenceSource, FeedbackSource, OWN_ENGINE, PauseReason, PlanStepState, PreparingPhase,
+    PullRequestDetail, PullRequestState, PullRequestSummary, QueueReason, RemarkState, ResultPart,
+    ReviewRemark, RunDetail, RunState, RunSummary, ToolCall, ToolOutcome, UserError,
 };
 
 pub(crate) use markdown::artifacts;
@@ -434,6 +434,7 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         EventBody::EngineStarted { .. }
         | EventBody::EngineSaid { .. }
         | EventBody::EngineActed { .. }
+        | EventBody::EngineCallIntended { .. }
         | EventBody::EngineCalledModel { .. } => engines::event(&event.body),
         EventBody::SubagentSaid { number, text } => {
             Some(format!("· subagent {number} writes: {}", line(text)))

@@ -359,7 +359,7 @@ impl Model for Provider {
                 if error.is_connect() { RelayError::Unreachable } else { RelayError::Unanswered }
             })?;
         let key = self.settings.key.as_ref().map(Key::bytes).unwrap_or_default();
-        Ok(RelayAnswer::new(response, key, weight.worst.input_tokens))
+        Ok(RelayAnswer::new(response, key, weight.worst))
     }
 
     fn cost(&self, _provider: &str, model: &str, usage: Usage) -> Usage {

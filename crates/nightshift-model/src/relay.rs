@@ -131,12 +131,12 @@ pub struct RelayAnswer {
 }
 
 impl RelayAnswer {
-    pub(crate) fn new(response: reqwest::Response, key: &[u8], estimate: u64) -> Self {
+    pub(crate) fn new(response: reqwest::Response, key: &[u8], worst: Usage) -> Self {
         let hider = Hider::new(key);
         let status = response.status().as_u16();
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let streams = kind.is_some_and(|kind| kind.starts_with("text/event-stream"));
-        let counter = Counter::new(streams, estimate);
+        let counter = Counter::new(streams, worst);
         let shown = |name: &str| {
             let value = response.headers().get(name).filter(|value| !hider.is_in(value.as_bytes()))?;
             Some((HeaderName::try_from(name).ok()?, value.clone()))

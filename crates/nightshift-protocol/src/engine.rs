@@ -97,10 +97,27 @@ pub enum EngineActionStatus {
     Failed,
 }
 
-/// A model call that a foreign agent made through the owner.
+/// A model call that a foreign agent is about to make through the owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EngineModelRequest {
+    /// Its number among those of the run, from 1.
+    pub number: u32,
+    /// The provider.
+    pub provider: String,
+    /// The model, as the request names it.
+    pub model: String,
+    /// What it may use at worst, which is counted where what came of it is never known.
+    pub worst: Usage,
+}
+
+/// A model call that a foreign agent made through the owner, or was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EngineModelCall {
+    /// Its number among those of the run that were made; 0 where it was not made.
+    #[serde(default)]
+    pub number: u32,
     /// The provider.
     pub provider: String,
     /// The model, as the answer names it, or else the request.

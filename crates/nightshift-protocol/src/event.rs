@@ -6,10 +6,11 @@ use utoipa::ToSchema;
 
 use crate::{
     ApprovalDecision, ArtifactId, CheckpointCause, CheckpointCost, CheckpointId, CommitId, ConnectionRecord,
-    DeliveryMeasure, DeliveryTarget, EngineAction, EngineModelCall, EnvironmentId, Evidence, FeedbackAnswer,
-    FeedbackItem, Image, Limits, McpServer, Message, NetworkPhase, Plan, PreReviewFinding, PreparedPicture,
-    PullRequestId, ResultPart, RunId, RunState, SandboxId, SelfReview, StepId, StopReason, SubagentOutcome,
-    SubagentStart, SubagentWork, SuspendReason, Task, ToolCall, ToolOutcome, Usage,
+    DeliveryMeasure, DeliveryTarget, EngineAction, EngineModelCall, EngineModelRequest, EnvironmentId,
+    Evidence, FeedbackAnswer, FeedbackItem, Image, Limits, McpServer, Message, NetworkPhase, Plan,
+    PreReviewFinding, PreparedPicture, PullRequestId, ResultPart, RunId, RunState, SandboxId, SelfReview,
+    StepId, StopReason, SubagentOutcome, SubagentStart, SubagentWork, SuspendReason, Task, ToolCall,
+    ToolOutcome, Usage,
 };
 
 /// One thing that happened in a run.
@@ -298,6 +299,13 @@ pub enum EventBody {
         turn: u32,
         /// What.
         action: EngineAction,
+    },
+    /// A foreign agent is about to call a model through the owner; what came of it follows.
+    EngineCallIntended {
+        /// Which turn.
+        turn: u32,
+        /// The call.
+        call: EngineModelRequest,
     },
     /// A foreign agent called a model through the owner, or was refused.
     EngineCalledModel {
@@ -598,6 +606,7 @@ impl EventBody {
             Self::EngineStarted { .. } => "engineStarted",
             Self::EngineSaid { .. } => "engineSaid",
             Self::EngineActed { .. } => "engineActed",
+            Self::EngineCallIntended { .. } => "engineCallIntended",
             Self::EngineCalledModel { .. } => "engineCalledModel",
             Self::WorkFinished { .. } => "workFinished",
             Self::DeliveryIntended { .. } => "deliveryIntended",

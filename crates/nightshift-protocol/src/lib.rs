@@ -51,8 +51,8 @@ pub use delivery::{
     NewComment, PreReviewFinding, PreReviewKind, PreparedPicture, RemarkState, ReviewRemark,
 };
 pub use engine::{
-    EngineAction, EngineActionKind, EngineActionStatus, EngineList, EngineModelCall, EngineSummary, OWN_ENGINE,
-    STEPS_OF_ENGINE,
+    EngineAction, EngineActionKind, EngineActionStatus, EngineList, EngineModelCall, EngineModelRequest,
+    EngineSummary, OWN_ENGINE, STEPS_OF_ENGINE,
 };
 pub use environment::{
     DevServer, EnvironmentCause, EnvironmentEvent, EnvironmentEventBody, EnvironmentLog, EnvironmentState,

@@ -139,6 +139,7 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
         | EventBody::EngineStarted { .. }
         | EventBody::EngineSaid { .. }
         | EventBody::EngineActed { .. }
+        | EventBody::EngineCallIntended { .. }
         | EventBody::SubagentSaid { .. }
         | EventBody::SubagentTold { .. }
         | EventBody::SubagentStopped { .. }

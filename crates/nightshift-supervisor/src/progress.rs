@@ -494,6 +494,7 @@ impl RunProgress {
             | EventBody::EngineStarted { .. }
             | EventBody::EngineSaid { .. }
             | EventBody::EngineActed { .. }
+            | EventBody::EngineCallIntended { .. }
             | EventBody::EngineCalledModel { .. }
             | EventBody::SubagentSaid { .. }
             | EventBody::SubagentTold { .. }

@@ -161,6 +161,7 @@ impl Driver {
 
     async fn drive_to_rest(&mut self) -> Result<(), AppendError> {
         self.take_room_again().await;
+        self.settle_at_worst().await?;
         loop {
             let action = next(&self.progress);
             self.let_go_beside(&action);
@@ -303,6 +304,7 @@ impl Driver {
                     }));
                 }
                 Some(request) = self.requests.recv() => {
+                    self.before(&request.wish, &mut asides).await?;
                     if self.take(request).await? == Flow::Interrupted {
                         break None;
                     }
@@ -317,9 +319,7 @@ impl Driver {
         };
         // Nothing of it is done any more when something else begins.
         task.shutdown().await;
-        if outcome.is_none() {
-            self.settle_asides(&mut asides).await?;
-        }
+        self.settle_asides(&mut asides).await?;
         Ok(outcome)
     }
 

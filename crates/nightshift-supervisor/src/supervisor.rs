@@ -12,9 +12,9 @@ use nightshift_forge::{
 };
 use nightshift_model::{ModelFacts, Price, Rates};
 use nightshift_protocol::{
-    CommitId, DecideApproval, DoctorReport, EngineList, ErrorCode, Event, EventBody, Limits, Live, MergeReply,
-    MessageDelivery, ModelList, Prune, PruneReport, PullRequestId, QueueReason, RaiseLimits, RunId, RunState,
-    RunSummary, SandboxId, SubmitReply, SubmitTask, Task, TaskId, Uncommitted, UserError,
+    CommitId, DecideApproval, DoctorReport, EngineList, ErrorCode, Event, EventBody, Limits, Live,
+    MergeReply, MessageDelivery, ModelList, Prune, PruneReport, PullRequestId, QueueReason, RaiseLimits,
+    RunId, RunState, RunSummary, SandboxId, SubmitReply, SubmitTask, Task, TaskId, Uncommitted, UserError,
 };
 use nightshift_store::{AppendError, RunFilter, RunStates};
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};

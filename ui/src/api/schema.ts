@@ -38,6 +38,23 @@ export type paths = {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/engines": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Lists the agents that may work on tasks: our own and foreign ones, with what stands in the way of those that cannot now. */
+        readonly get: operations["engines"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/environments": {
         readonly parameters: {
             readonly query?: never;
@@ -1486,10 +1503,22 @@ export type components = {
          * @enum {string}
          */
         readonly EngineActionStatus: "begun" | "done" | "failed";
-        /** @description A model call that a foreign agent made through the owner. */
+        /** @description The agents that may work on a task. */
+        readonly EngineList: {
+            /** @description The engine of a task that names none. */
+            readonly defaultEngine: string;
+            /** @description All of them, our own first, the others by name. */
+            readonly engines: readonly components["schemas"]["EngineSummary"][];
+        };
+        /** @description A model call that a foreign agent made through the owner, or was refused. */
         readonly EngineModelCall: {
             /** @description The model, as the answer names it, or else the request. */
             readonly model: string;
+            /**
+             * Format: int32
+             * @description Its number among those of the run that were made; 0 where it was not made.
+             */
+            readonly number?: number;
             /** @description The provider. */
             readonly provider: string;
             /** @description Why it was not made, if it was not. */
@@ -1506,6 +1535,32 @@ export type components = {
             readonly tookMs: number;
             /** @description What it used. */
             readonly usage: components["schemas"]["Usage"];
+        };
+        /** @description A model call that a foreign agent is about to make through the owner. */
+        readonly EngineModelRequest: {
+            /** @description The model, as the request names it. */
+            readonly model: string;
+            /**
+             * Format: int32
+             * @description Its number among those of the run, from 1.
+             */
+            readonly number: number;
+            /** @description The provider. */
+            readonly provider: string;
+            /** @description What it may use at worst, which is counted where what came of it is never known. */
+            readonly worst: components["schemas"]["Usage"];
+        };
+        /** @description An agent that may work on a task. */
+        readonly EngineSummary: {
+            /** @description The step of a repository's environment that puts it into the sandbox, where it needs one. */
+            readonly install?: string | null;
+            /** @description The name to give to a task. */
+            readonly name: string;
+            /** @description The provider whose models it uses; any of them if absent. */
+            readonly provider?: string | null;
+            /** @description Whether a task may name its model. */
+            readonly takesModel: boolean;
+            readonly trouble?: components["schemas"]["UserError"] | null;
         };
         /**
          * @description Why an environment is made.
@@ -1913,6 +1968,16 @@ export type components = {
             readonly turn: number;
             /** @enum {string} */
             readonly type: "engineActed";
+        } | {
+            /** @description The call. */
+            readonly call: components["schemas"]["EngineModelRequest"];
+            /**
+             * Format: int32
+             * @description Which turn.
+             */
+            readonly turn: number;
+            /** @enum {string} */
+            readonly type: "engineCallIntended";
         } | {
             /** @description The call. */
             readonly call: components["schemas"]["EngineModelCall"];
@@ -3510,6 +3575,8 @@ export type components = {
             readonly egressPermit: readonly string[];
             /** @description Hosts that the set-up of an environment may reach beside package registries. */
             readonly egressSetUp: readonly string[];
+            /** @description The agent that works on a task which names none, as the list of engines has it. */
+            readonly engine: string;
             /** @description The libvirt hosts that sandboxes are on; none means this machine. */
             readonly hosts: readonly components["schemas"]["HostSetting"][];
             /** @description What a task may use that says nothing of it. */
@@ -3708,6 +3775,11 @@ export type components = {
              */
             readonly inputPrice?: number | null;
             /**
+             * Format: int32
+             * @description US cents of the task's money that it may cost, where it has a smaller share.
+             */
+            readonly maxCents?: number | null;
+            /**
              * Format: int64
              * @description Tokens of the task's that it may use, where it has a smaller share.
              */
@@ -3812,7 +3884,7 @@ export type components = {
             readonly criteria?: readonly string[];
             /** @description What is to be done. */
             readonly description: string;
-            /** @description The agent that works on it: `nightshift`, or a foreign one by its name under `[engines]`; our own if absent. */
+            /** @description The agent that works on it: `nightshift`, or a foreign one as the list of engines has it; the configured one if absent. */
             readonly engine?: string | null;
             readonly issue?: components["schemas"]["IssueReference"] | null;
             /** @description What the task may use. */
@@ -4226,7 +4298,10 @@ export type DoctorReport = components['schemas']['DoctorReport'];
 export type EngineAction = components['schemas']['EngineAction'];
 export type EngineActionKind = components['schemas']['EngineActionKind'];
 export type EngineActionStatus = components['schemas']['EngineActionStatus'];
+export type EngineList = components['schemas']['EngineList'];
 export type EngineModelCall = components['schemas']['EngineModelCall'];
+export type EngineModelRequest = components['schemas']['EngineModelRequest'];
+export type EngineSummary = components['schemas']['EngineSummary'];
 export type EnvironmentCause = components['schemas']['EnvironmentCause'];
 export type EnvironmentId = components['schemas']['EnvironmentId'];
 export type EnvironmentLog = components['schemas']['EnvironmentLog'];
@@ -4411,6 +4486,34 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["DoctorReport"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly engines: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["EngineList"];
                 };
             };
             /** @description What failed, why, and what to do next. */

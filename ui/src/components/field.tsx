@@ -4,7 +4,7 @@ import { useId, useLayoutEffect, useRef } from 'react';
 
 const BOX = 'w-full rounded-md border border-line-strong bg-raised px-2.5 text-ink placeholder:text-faint focus-visible:outline-offset-0 disabled:opacity-50 dark:bg-well';
 
-export function Field({ label, help, error, optional = false, children }: { label: string; help?: ReactNode; error?: string; optional?: boolean; children: (ids: { id: string; 'aria-describedby'?: string; 'aria-invalid'?: boolean }) => ReactNode }) {
+export function Field({ label, help, error, optional = false, children }: { label: string; help?: ReactNode; error?: ReactNode; optional?: boolean; children: (ids: { id: string; 'aria-describedby'?: string; 'aria-invalid'?: boolean }) => ReactNode }) {
   const id = useId();
   const described = error !== undefined || help !== undefined;
   return (

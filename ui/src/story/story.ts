@@ -133,6 +133,11 @@ function whose(story: Story, turn: number): string | null {
   return number === 0 ? null : (story.subagents.get(number) ?? `subagent ${number}`);
 }
 
+/** What is said of a model call of which it is not known what it used. */
+function unanswered(usage: Usage): string {
+  return usage.outputTokens > 0 ? 'gave no answer that is known; it counts as the most it may have used' : 'gave no answer';
+}
+
 /** What a foreign agent does by a tool of its own. */
 function engineVerb(kind: EngineActionKind): string {
   switch (kind) {
@@ -336,9 +341,10 @@ export function tell(story: Story, event: RunEvent): Told {
       break;
     case 'engineCalledModel': {
       const { refused, status, model, usage } = event.call;
+      const answered = status != null && status >= 200 && status <= 299;
       if (refused != null) note(`A call of ${model} was not made: ${refused}`, 'bad');
-      else if (status == null || status < 200 || status > 299) note(`${model} ${status == null ? 'gave no answer' : `answered with status ${status}`}`, 'bad');
-      else story.turns.push({ seq, at, turn: event.turn, usage, model });
+      else if (!answered) note(`${model} ${status == null ? unanswered(usage) : `answered with status ${status}`}`, 'bad');
+      if (refused == null && (answered || (status == null && usage.outputTokens > 0))) story.turns.push({ seq, at, turn: event.turn, usage, model });
       break;
     }
     case 'subagentSaid':

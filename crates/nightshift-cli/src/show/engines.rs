@@ -1,6 +1,6 @@
 //! What a foreign agent does, in lines.
 
-use nightshift_protocol::{EngineActionKind, EngineActionStatus, EventBody};
+use nightshift_protocol::{EngineActionKind, EngineActionStatus, EventBody, Usage};
 
 use super::line;
 
@@ -38,6 +38,10 @@ pub(super) fn event(body: &EventBody) -> Option<String> {
             (None, Some(status)) if !(200..300).contains(&status) => {
                 Some(format!("· {} answered with status {status}", line(&call.model)))
             }
+            (None, None) if call.usage != Usage::default() => Some(format!(
+                "· {} gave no answer that is known; it counts as the most it may have used",
+                line(&call.model)
+            )),
             (None, None) => Some(format!("· {} gave no answer", line(&call.model))),
             (None, Some(_)) => None,
         },
@@ -47,7 +51,7 @@ pub(super) fn event(body: &EventBody) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use nightshift_protocol::{EngineAction, EngineModelCall, Usage};
+    use nightshift_protocol::{EngineAction, EngineModelCall};
 
     use super::*;
 
@@ -65,6 +69,7 @@ mod tests {
 
     fn called(status: Option<u16>, refused: Option<&str>) -> Option<String> {
         let call = EngineModelCall {
+            number: 1,
             provider: "anthropic".to_owned(),
             model: "claude-opus-5-5".to_owned(),
             status,
@@ -91,6 +96,25 @@ mod tests {
         assert_eq!(called(None, None).unwrap(), "· claude-opus-5-5 gave no answer");
         let refused = called(None, Some("the task may use $5")).unwrap();
         assert_eq!(refused, "· a call of claude-opus-5-5 was not made: the task may use $5");
+    }
+
+    #[test]
+    fn a_call_whose_answer_nobody_knows_says_what_it_counts_as() {
+        let usage = Usage { output_tokens: 300, ..Usage::default() };
+        let call = EngineModelCall {
+            number: 2,
+            provider: "openai".to_owned(),
+            model: "gpt-6.1-sol".to_owned(),
+            status: None,
+            refused: None,
+            usage,
+            took_ms: 0,
+        };
+        let said = event(&EventBody::EngineCalledModel { turn: 1, call }).unwrap();
+        assert_eq!(
+            said,
+            "· gpt-6.1-sol gave no answer that is known; it counts as the most it may have used"
+        );
     }
 
     #[test]

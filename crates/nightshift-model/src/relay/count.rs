@@ -17,8 +17,8 @@ const BYTES_A_TOKEN: u64 = 4;
 #[derive(Debug)]
 pub(crate) struct Counter {
     form: Form,
-    /// Tokens of the request, estimated.
-    estimate: u64,
+    /// What the call may use at worst: the request's tokens, estimated, and the most that it may write.
+    worst: Usage,
     bytes: u64,
     usage: Option<Usage>,
     model: Option<String>,
@@ -35,9 +35,9 @@ enum Form {
 }
 
 impl Counter {
-    pub(crate) fn new(streams: bool, estimate: u64) -> Self {
+    pub(crate) fn new(streams: bool, worst: Usage) -> Self {
         let form = if streams { Form::Events(EventReader::new(LONGEST)) } else { Form::Whole(Vec::new()) };
-        Self { form, estimate, bytes: 0, usage: None, model: None, is_final: false }
+        Self { form, worst, bytes: 0, usage: None, model: None, is_final: false }
     }
 
     pub(crate) fn take(&mut self, bytes: &[u8]) {
@@ -69,8 +69,9 @@ impl Counter {
             whole.read(&answer);
         }
         let estimated = Usage {
-            input_tokens: self.estimate,
-            output_tokens: self.bytes / BYTES_A_TOKEN,
+            input_tokens: self.worst.input_tokens,
+            // The provider holds what the request allows.
+            output_tokens: (self.bytes / BYTES_A_TOKEN).min(self.worst.output_tokens),
             ..Usage::default()
         };
         let mut usage = whole.usage.unwrap_or(estimated);
@@ -111,7 +112,7 @@ mod tests {
     use super::*;
 
     fn counted(streams: bool, answer: &str) -> (Usage, Option<String>) {
-        let mut counter = Counter::new(streams, 700);
+        let mut counter = Counter::new(streams, usage(700, 0, 0, 2_000));
         for byte in answer.as_bytes().chunks(7) {
             counter.take(byte);
         }
@@ -134,6 +135,14 @@ mod tests {
             \"usage\":{\"input_tokens\":5,\"cache_read_input_tokens\":40,\"cache_creation_input_tokens\":2,\"output_tokens\":1}}}\n\n\
             data: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":33}}\n\n";
         assert_eq!(counted(true, stream), (usage(5, 40, 2, 33), Some("claude-haiku-5-5".to_owned())));
+    }
+
+    #[test]
+    fn what_is_estimated_is_no_more_than_the_request_allows_and_what_a_provider_says_counts_as_it_is() {
+        let delta = format!("data: {{\"text\":\"{}\"}}\n\n", "x".repeat(40_000));
+        assert_eq!(counted(true, &delta).0, usage(700, 0, 0, 2_000));
+        let end = "data: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":2500}}\n\n";
+        assert_eq!(counted(true, &format!("{delta}{end}")).0.output_tokens, 2_500);
     }
 
     #[test]
@@ -172,7 +181,7 @@ mod tests {
 
     #[test]
     fn an_answer_too_long_to_look_into_is_estimated_and_not_kept() {
-        let mut counter = Counter::new(false, 0);
+        let mut counter = Counter::new(false, usage(0, 0, 0, u64::MAX));
         let part = vec![b' '; 1024 * 1024];
         (0..6).for_each(|_| counter.take(&part));
         assert!(matches!(counter.form, Form::Unread));

@@ -21,6 +21,8 @@ pub(crate) struct EngineWish {
     pub(crate) prompts: EnginePrompts,
     pub(crate) left: Vec<EventBody>,
     pub(crate) steps: u32,
+    /// Model calls that were intended before.
+    pub(crate) calls: u32,
 }
 
 impl Acts {
@@ -31,7 +33,7 @@ impl Acts {
 
     /// Gives a foreign agent its turn.
     pub(crate) async fn engine_turn(&self, wish: EngineWish) -> Result<Vec<EventBody>, Trouble> {
-        let EngineWish { turn, name, task, branch, sandbox, session, prompts, left, steps } = wish;
+        let EngineWish { turn, name, task, branch, sandbox, session, prompts, left, steps, calls } = wish;
         let Some(engine) = self.shared.settings.engines.get(&name).cloned() else {
             return Err(Trouble::Pause(UserError::new(
                 ErrorCode::InvalidRequest,
@@ -70,6 +72,7 @@ impl Acts {
             prompts,
             left,
             steps,
+            calls,
             approval: task.approval.clone(),
         };
         let with = Conduct {

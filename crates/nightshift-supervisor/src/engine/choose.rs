@@ -169,8 +169,12 @@ mod tests {
         change(&mut engines);
         let mut providers = Providers::default();
         providers.add_without_key("anthropic", "ANTHROPIC_API_KEY");
-        let settings =
-            ProviderSettings::new("http://127.0.0.1:9", Some(Key::new("k").unwrap()), Arc::new(Still), Arc::new(Still));
+        let settings = ProviderSettings::new(
+            "http://127.0.0.1:9",
+            Some(Key::new("k").unwrap()),
+            Arc::new(Still),
+            Arc::new(Still),
+        );
         providers.add("openai", Provider::responses(settings, SafetyChecks::Refuse).unwrap());
         ask(Engines { engines: &engines, model: &providers, usual: "codex" })
     }
@@ -189,7 +193,10 @@ mod tests {
         }
     }
 
-    fn chosen(name: Option<&str>, model: Option<&str>) -> Result<Option<String>, (ErrorCode, String, String)> {
+    fn chosen(
+        name: Option<&str>,
+        model: Option<&str>,
+    ) -> Result<Option<String>, (ErrorCode, String, String)> {
         let asked = name.map(str::to_owned);
         let chosen = with(|_| {}, |engines| engines.choose(asked, model));
         chosen.map_err(|error| (error.code, error.message, error.hint))
@@ -246,7 +253,11 @@ mod tests {
         });
         assert_eq!(silent, Ok(Some("codex".to_owned())));
         assert!(refused.message.contains("nothing of its start names a model"), "{}", refused.message);
-        assert!(refused.hint.starts_with("Put {model} into args or env of [engines.codex]"), "{}", refused.hint);
+        assert!(
+            refused.hint.starts_with("Put {model} into args or env of [engines.codex]"),
+            "{}",
+            refused.hint
+        );
     }
 
     #[test]
@@ -260,14 +271,20 @@ mod tests {
             };
             engines.insert("mine".to_owned(), mine);
         };
-        let list = with(add, Engines::list);
+        let list = with(add, |engines| engines.list());
         assert_eq!(list.default_engine, "codex");
         let shown: Vec<_> = list
             .engines
             .iter()
             .map(|engine| {
                 let trouble = engine.trouble.as_ref().map(|error| error.code);
-                (engine.name.as_str(), engine.provider.as_deref(), engine.takes_model, engine.install.is_some(), trouble)
+                (
+                    engine.name.as_str(),
+                    engine.provider.as_deref(),
+                    engine.takes_model,
+                    engine.install.is_some(),
+                    trouble,
+                )
             })
             .collect();
         let expected = [
@@ -286,7 +303,7 @@ mod tests {
             engines.insert("odd".to_owned(), odd);
         };
         assert_eq!(
-            with(odd, Engines::in_words),
+            with(odd, |engines| engines.in_words()),
             "nightshift; claude-code if ANTHROPIC_API_KEY were set; codex by openai; not odd: there is no provider gpu"
         );
     }

@@ -59,6 +59,8 @@ pub(crate) struct EngineWork {
     pub(crate) left: Vec<EventBody>,
     /// Steps that it took.
     pub(crate) steps: u32,
+    /// Model calls that were intended before, which the next ones are numbered behind.
+    pub(crate) calls: u32,
     pub(crate) approval: Approval,
 }
 
@@ -79,18 +81,20 @@ pub(crate) struct Conduct {
 struct Opened {
     egress: Egress,
     tools: SandboxTools,
+    link: Link,
 }
 
 impl Drop for Opened {
     fn drop(&mut self) {
         self.egress.set_origin(None);
         self.tools.end();
+        self.link.end();
     }
 }
 
 /// Conducts a turn to its end. Dropped, the agent is told to stop.
 pub(crate) async fn conduct(work: EngineWork, with: Conduct) -> Result<Vec<EventBody>, Trouble> {
-    let EngineWork { turn, name, engine, model, session, prompts, left, steps, approval } = work;
+    let EngineWork { turn, name, engine, model, session, prompts, left, steps, calls, approval } = work;
     let Conduct { bench, screen, egress, models, entropy, link, teller, alone } = with;
     let gone = |_| Trouble::Cut("the run's driver is gone".to_owned());
     link.begin();
@@ -119,13 +123,14 @@ pub(crate) async fn conduct(work: EngineWork, with: Conduct) -> Result<Vec<Event
         turn,
         provider: engine.provider.clone(),
         pass: pass.clone(),
+        calls,
         model: models,
         link: link.clone(),
         teller: teller.clone(),
         tools: Arc::new(tools.clone()),
     });
     egress.set_origin(Some(Arc::new(gateway)));
-    let _opened = Opened { egress, tools };
+    let _opened = Opened { egress, tools, link: link.clone() };
     let address = format!("http://127.0.0.1:{PROXY_PORT}");
     let url = format!("{address}/{}", engine.provider);
     let launch = Launch { url: &url, pass: &pass, model: model.as_deref() };

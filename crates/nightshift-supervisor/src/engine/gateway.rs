@@ -9,16 +9,18 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::stream;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited, StreamBody};
+use http_body_util::{BodyExt, Full, Limited};
 use nightshift_egress::{Origin, OriginBody};
 use nightshift_model::{LONGEST_RELAYED, Model, RelayApi, RelayError, RelayRequest, Weight};
-use nightshift_protocol::{EngineModelCall, EventBody, PauseReason, Usage};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use nightshift_protocol::{EngineModelCall, EngineModelRequest, EventBody, PauseReason, Usage};
+use tokio::sync::{Semaphore, oneshot};
 
-use super::link::{Link, NotReserved, Reserved, Teller};
+use super::link::{Link, NotReserved, Reserved, Teller, TurnOver};
+use call::{Call, Paid};
+
+mod call;
 
 /// Where the sandbox's own tools are.
 pub(crate) const TOOLS: &str = "/nightshift/tools";
@@ -32,97 +34,8 @@ const MOST_REFUSALS: u32 = 20;
 /// How long a request may take to come whole.
 const WHOLE_WITHIN: Duration = Duration::from_secs(120);
 
-/// Parts of an answer that wait for the program.
-const PARTS: usize = 16;
-
 /// How long a call waits for others that may use what is left, before it is looked again.
 const LATER: Duration = Duration::from_millis(200);
-
-/// A call that is made.
-struct Call {
-    turn: u32,
-    provider: String,
-    model: Arc<dyn Model>,
-    teller: Teller,
-    began: Instant,
-}
-
-/// What goes back to the program before the answer's parts.
-type Head = oneshot::Sender<Result<Response<OriginBody>, RelayError>>;
-
-impl Call {
-    /// Makes it, streams its answer to the program, and counts it when it is over, whichever way.
-    async fn make(self, request: RelayRequest, weight: Weight, mut head: Head) {
-        let sent = tokio::select! {
-            sent = self.model.relay(&self.provider, &request, &weight) => Some(sent),
-            () = head.closed() => None,
-        };
-        let mut answer = match sent {
-            Some(Ok(answer)) => answer,
-            // It may have been answered, and is paid then: nothing less than the worst is counted.
-            Some(Err(RelayError::Unanswered)) | None => {
-                self.note(&weight, None, None, weight.worst).await;
-                let _gone = head.send(Err(RelayError::Unanswered));
-                return;
-            }
-            Some(Err(why)) => {
-                self.note(&weight, None, None, Usage::default()).await;
-                let _gone = head.send(Err(why));
-                return;
-            }
-        };
-        let (parts, taken) = mpsc::channel::<Result<Bytes, RelayError>>(PARTS);
-        let (status, headers) = (answer.status, std::mem::take(&mut answer.headers));
-        let _gone = head.send(Ok(response(status, headers, taken)));
-        loop {
-            let part = tokio::select! {
-                part = answer.next() => part,
-                // The program has gone away: nothing more is read, and little more is paid.
-                () = parts.closed() => break,
-            };
-            let part = match part {
-                Ok(Some(bytes)) => Ok(bytes),
-                Ok(None) => break,
-                Err(error) => Err(error),
-            };
-            let is_last = part.is_err();
-            if parts.send(part).await.is_err() || is_last {
-                break;
-            }
-        }
-        let (usage, named) = answer.counted();
-        self.note(&weight, named, Some(status), usage).await;
-    }
-
-    /// Writes down what a call used; those that cost nothing are not told.
-    async fn note(&self, weight: &Weight, named: Option<String>, status: Option<u16>, usage: Usage) {
-        let Some(asked) = &weight.model else { return };
-        let named = named.unwrap_or_else(|| asked.clone());
-        let usage = match self.model.cost(&self.provider, &named, usage) {
-            // A name with a date in it, or of another form, may be in no table.
-            free if free.cost_microdollars == 0 => self.model.cost(&self.provider, asked, usage),
-            priced => priced,
-        };
-        let call = call_of(&self.provider, &named, status, usage, self.began);
-        let body = EventBody::EngineCalledModel { turn: self.turn, call };
-        let _nobody_writes = self.teller.write(vec![body]).await;
-    }
-}
-
-fn response(
-    status: u16,
-    headers: HeaderMap,
-    taken: mpsc::Receiver<Result<Bytes, RelayError>>,
-) -> Response<OriginBody> {
-    let body = stream::unfold(taken, |mut taken| async move {
-        let part = taken.recv().await?;
-        Some((part.map(http_body::Frame::data).map_err(std::io::Error::other), taken))
-    });
-    let mut response = Response::new(StreamBody::new(body).boxed_unsync());
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-    *response.headers_mut() = headers;
-    response
-}
 
 /// What answers in one turn.
 pub(crate) struct Gateway {
@@ -135,6 +48,9 @@ pub(crate) struct Gateway {
     tools: Arc<dyn Origin>,
     room: Arc<Semaphore>,
     refusals: AtomicU32,
+    /// Model calls that were intended in the run.
+    calls: AtomicU32,
+    over: TurnOver,
 }
 
 /// Who a gateway is for, and what it works with.
@@ -142,6 +58,8 @@ pub(crate) struct GatewayParts {
     pub(crate) turn: u32,
     pub(crate) provider: String,
     pub(crate) pass: String,
+    /// Model calls that were intended before in the run.
+    pub(crate) calls: u32,
     pub(crate) model: Arc<dyn Model>,
     pub(crate) link: Link,
     pub(crate) teller: Teller,
@@ -151,9 +69,10 @@ pub(crate) struct GatewayParts {
 
 impl Gateway {
     pub(crate) fn new(parts: GatewayParts) -> Self {
-        let GatewayParts { turn, provider, pass, model, link, teller, tools } = parts;
+        let GatewayParts { turn, provider, pass, calls, model, link, teller, tools } = parts;
         let (room, refusals) = (Arc::new(Semaphore::new(AT_ONCE)), AtomicU32::new(0));
-        Self { turn, provider, pass, model, link, teller, tools, room, refusals }
+        let (calls, over) = (AtomicU32::new(calls), link.over());
+        Self { turn, provider, pass, model, link, teller, tools, room, refusals, calls, over }
     }
 
     async fn relay(&self, api: RelayApi, path: &str, request: Request<OriginBody>) -> Response<OriginBody> {
@@ -185,24 +104,29 @@ impl Gateway {
             }
             Err(why) => return refuse(StatusCode::NOT_FOUND, &format!("nightshift: {why}")),
         };
-        let reserved = match &weight.model {
-            None => None,
+        let (paid, reserved) = match &weight.model {
+            None => (None, None),
             Some(model) => match self.reserve(&weight).await {
-                Ok(reserved) => Some(reserved),
+                Ok(reserved) => (Some(self.intend(model, &weight).await), Some(reserved)),
                 Err(why) => {
                     self.note_refusal(model, &why).await;
                     return refuse(StatusCode::FORBIDDEN, &format!("nightshift: not called: {why}"));
                 }
             },
         };
+        let paid = match paid {
+            None => None,
+            Some(Some(paid)) => Some(paid),
+            Some(None) => return refuse(StatusCode::FORBIDDEN, "nightshift: not called: the turn is over"),
+        };
         // In a task of its own: what was sent is counted also when the program goes away meanwhile.
         let (head, headed) = oneshot::channel();
         let call = Call {
-            turn: self.turn,
             provider: self.provider.clone(),
             model: Arc::clone(&self.model),
-            teller: self.teller.clone(),
+            over: self.over.clone(),
             began: Instant::now(),
+            paid,
         };
         tokio::spawn(async move {
             let _kept = (place, reserved);
@@ -233,19 +157,36 @@ impl Gateway {
         }
     }
 
+    /// Writes down that a call is going to be made, before it is: an owner that ends meanwhile counts it then. `None` where
+    /// nobody writes any more.
+    async fn intend(&self, model: &str, weight: &Weight) -> Option<Paid> {
+        let number = self.calls.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let call = EngineModelRequest {
+            number,
+            provider: self.provider.clone(),
+            model: shown(model),
+            worst: weight.worst,
+        };
+        let intended = vec![EventBody::EngineCallIntended { turn: self.turn, call }];
+        self.teller.write(intended).await.ok()?;
+        let (turn, asked, teller) = (self.turn, model.to_owned(), self.teller.clone());
+        Some(Paid { turn, number, asked, worst: weight.worst, teller })
+    }
+
     async fn note_refusal(&self, model: &str, why: &str) {
         if self.refusals.fetch_add(1, Ordering::Relaxed) < MOST_REFUSALS {
             let call = EngineModelCall {
+                number: 0,
+                provider: self.provider.clone(),
+                model: shown(model),
+                status: None,
                 refused: Some(why.to_owned()),
-                ..call_of(&self.provider, model, None, Usage::default(), Instant::now())
+                usage: Usage::default(),
+                took_ms: 0,
             };
-            self.note(call).await;
+            let refused = vec![EventBody::EngineCalledModel { turn: self.turn, call }];
+            let _nobody_writes = self.teller.write(refused).await;
         }
-    }
-
-    async fn note(&self, call: EngineModelCall) {
-        let _nobody_writes =
-            self.teller.write(vec![EventBody::EngineCalledModel { turn: self.turn, call }]).await;
     }
 
     fn is_known(&self, headers: &HeaderMap) -> bool {
@@ -296,21 +237,9 @@ fn said_of(reason: &PauseReason) -> String {
     }
 }
 
-fn call_of(
-    provider: &str,
-    model: &str,
-    status: Option<u16>,
-    usage: Usage,
-    began: Instant,
-) -> EngineModelCall {
-    EngineModelCall {
-        provider: provider.to_owned(),
-        model: model.chars().take(200).collect(),
-        status,
-        refused: None,
-        usage,
-        took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-    }
+/// A model's name, as a program wrote it, cut to what any has.
+fn shown(model: &str) -> String {
+    model.chars().take(200).collect()
 }
 
 fn error(api: RelayApi, status: StatusCode, message: &str) -> Response<OriginBody> {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nightshift_agent::AgentMachine;
 use nightshift_protocol::{EventBody, PauseReason, Usage};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 /// Events that an act has to tell before it is over.
@@ -55,6 +55,25 @@ struct State {
     calls: u32,
     /// The limit for which a call was refused.
     refused: Option<PauseReason>,
+    /// Told when the turn is over.
+    over: watch::Sender<bool>,
+}
+
+/// Knows when a turn is over.
+#[derive(Debug, Clone)]
+pub(crate) struct TurnOver(watch::Receiver<bool>);
+
+impl TurnOver {
+    /// Whether it is.
+    pub(crate) fn is_over(&self) -> bool {
+        *self.0.borrow() || self.0.has_changed().is_err()
+    }
+
+    /// Returns when it is.
+    pub(crate) async fn passed(&mut self) {
+        // Who is gone without a word has ended as well.
+        let _gone = self.0.wait_for(|over| *over).await;
+    }
 }
 
 /// What a model call that is under way may use; given back when it is dropped.
@@ -89,7 +108,19 @@ impl Link {
 
     /// Begins a turn: what was refused in another is over.
     pub(crate) fn begin(&self) {
-        self.lock().refused = None;
+        let mut state = self.lock();
+        state.refused = None;
+        state.over = watch::Sender::new(false);
+    }
+
+    /// Ends it: its model calls are cut off and tell what they have used so far.
+    pub(crate) fn end(&self) {
+        self.lock().over.send_replace(true);
+    }
+
+    /// What is told when the turn that has begun is over.
+    pub(crate) fn over(&self) -> TurnOver {
+        TurnOver(self.lock().over.subscribe())
     }
 
     /// Whether somebody follows, so that it has to be told of changes.
@@ -217,6 +248,23 @@ mod tests {
         assert_eq!(link.limit(), None);
         link.lock().followed = Instant::now().checked_sub(std::time::Duration::from_secs(2));
         assert!(matches!(link.limit(), Some(PauseReason::Limit { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_ends_is_over_for_those_who_began_in_it_and_for_nobody_else() {
+        let link = Link::default();
+        link.begin();
+        let mut first = link.over();
+        assert!(!first.is_over());
+        link.end();
+        first.passed().await;
+        assert!(first.is_over() && link.over().is_over());
+        link.begin();
+        assert!(!link.over().is_over() && first.is_over());
+        let mut gone = link.over();
+        drop(link);
+        gone.passed().await;
+        assert!(gone.is_over());
     }
 
     #[test]

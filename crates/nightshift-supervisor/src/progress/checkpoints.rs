@@ -186,6 +186,7 @@ impl RunProgress {
             | EventBody::EngineStarted { .. }
             | EventBody::EngineSaid { .. }
             | EventBody::EngineActed { .. }
+            | EventBody::EngineCallIntended { .. }
             | EventBody::EngineCalledModel { .. }
             | EventBody::SubagentSaid { .. }
             | EventBody::SubagentTold { .. }
@@ -258,6 +259,7 @@ impl RunProgress {
             taken_over: self.taken_over,
             untold: std::mem::take(&mut self.untold),
             delivery: self.delivery.after_rewind(),
+            engine: then.engine.after_rewind(&self.engine),
             usage: self.usage,
             last_seq: self.last_seq,
             last_at: self.last_at,

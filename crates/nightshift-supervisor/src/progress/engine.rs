@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use nightshift_agent::{AgentEvent, AgentMachine};
 use nightshift_protocol::{
-    EngineAction, EngineActionStatus, EventBody, Reconciled, ResultPart, STEPS_OF_ENGINE, StepId, ToolCall,
-    ToolOutcome, subagent_of,
+    EngineAction, EngineActionStatus, EngineModelCall, EngineModelRequest, EventBody, Reconciled, ResultPart,
+    STEPS_OF_ENGINE, StepId, ToolCall, ToolOutcome, subagent_of,
 };
 
 use super::{RanCommand, RunProgress};
@@ -26,6 +26,10 @@ pub struct EngineProgress {
     open: Vec<(StepId, ToolCall)>,
     /// What it began by tools of its own and did not end.
     acting: BTreeMap<u32, EngineAction>,
+    /// The number of the model call that was intended last.
+    calls: u32,
+    /// The model calls of which it is not known what came of them, with their turns.
+    open_calls: Vec<(u32, EngineModelRequest)>,
 }
 
 impl EngineProgress {
@@ -42,6 +46,43 @@ impl EngineProgress {
     /// Steps that were taken in the turn that is under way.
     pub(crate) fn steps(&self) -> u32 {
         self.steps
+    }
+
+    /// Model calls that were intended in this run so far.
+    pub(crate) fn calls(&self) -> u32 {
+        self.calls
+    }
+
+    /// Whether it is not known what came of this model call.
+    pub(crate) fn awaits_call(&self, number: u32) -> bool {
+        self.open_calls.iter().any(|(_, call)| call.number == number)
+    }
+
+    /// Whether it is known what came of every model call.
+    pub(crate) fn has_settled(&self) -> bool {
+        self.open_calls.is_empty()
+    }
+
+    /// The ends of model calls whose real end nobody will know any more: they count as the most they may have used.
+    pub(crate) fn settled_at_worst(&self) -> Vec<EventBody> {
+        let end = |(turn, call): &(u32, EngineModelRequest)| {
+            let EngineModelRequest { number, provider, model, worst } = call.clone();
+            let (status, refused, took_ms) = (None, None, 0);
+            let call = EngineModelCall { number, provider, model, status, refused, usage: worst, took_ms };
+            EventBody::EngineCalledModel { turn: *turn, call }
+        };
+        self.open_calls.iter().map(end).collect()
+    }
+
+    /// What is known of it at an earlier moment that the run goes back to: calls that were made since stay made.
+    pub(super) fn after_rewind(&self, now: &Self) -> Self {
+        Self { calls: now.calls, open_calls: now.open_calls.clone(), ..self.clone() }
+    }
+
+    /// Begins anew, with a session or without one.
+    fn begin_anew(&mut self, session: Option<String>) {
+        let (calls, open_calls) = (self.calls, std::mem::take(&mut self.open_calls));
+        *self = Self { session, calls, open_calls, ..Self::default() };
     }
 
     /// The ends of what was left open when the turn was broken off. Nothing of it is done again.
@@ -99,7 +140,12 @@ impl RunProgress {
                     self.engine.acting.remove(&action.number);
                 }
             },
+            EventBody::EngineCallIntended { turn, call } => {
+                self.engine.calls = self.engine.calls.max(call.number);
+                self.engine.open_calls.push((*turn, call.clone()));
+            }
             EventBody::EngineCalledModel { call, .. } => {
+                self.engine.open_calls.retain(|(_, open)| open.number != call.number);
                 self.usage += call.usage;
                 // One that was not made counts for nothing.
                 if call.refused.is_none() {
@@ -119,12 +165,12 @@ impl RunProgress {
             }
             EventBody::TurnFinished { turn, .. } if self.is_engine_s_turn(*turn) => {
                 let session = self.engine.session.take();
-                self.engine = EngineProgress { session, ..EngineProgress::default() };
+                self.engine.begin_anew(session);
                 return false;
             }
             // What it knows is in the sandbox that is gone.
             EventBody::RepositoryImported { .. } => {
-                self.engine = EngineProgress::default();
+                self.engine.begin_anew(None);
                 return false;
             }
             _ => return false,

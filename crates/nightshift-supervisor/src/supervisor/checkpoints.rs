@@ -269,6 +269,8 @@ fn carried(body: &EventBody) -> Option<EventBody> {
         | EventBody::SandboxRequested { .. }
         | EventBody::SandboxReady { .. }
         | EventBody::SandboxStopped { .. }
+        // What came of those that were under way is the other run's.
+        | EventBody::EngineCallIntended { .. }
         | EventBody::TurnRetried { .. }
         | EventBody::CompactionRequested { .. }
         | EventBody::DeliveryIntended { .. }

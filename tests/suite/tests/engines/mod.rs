@@ -9,6 +9,8 @@ use nightshift_protocol::{
 use serde_json::{Value, json};
 use suite::{Night, assert_exactly_once, git, names, task};
 
+mod calls;
+
 const NOTE: &str = "echo two >> notes.txt && git commit -qam 'Add a note'";
 
 /// What shows the work and hands it over; the turn's steps begin at `first`.
@@ -371,7 +373,10 @@ async fn the_list_has_every_engine_and_a_model_that_one_cannot_use_begins_no_run
     let night = night(json!({"turns": []}), quiet()).await;
     let list = night.owner.api.engines();
     let names: Vec<&str> = list.engines.iter().map(|engine| engine.name.as_str()).collect();
-    assert_eq!((list.default_engine.as_str(), names), ("nightshift", vec!["nightshift", "claude-code", "codex", "scripted"]));
+    assert_eq!(
+        (list.default_engine.as_str(), names),
+        ("nightshift", vec!["nightshift", "claude-code", "codex", "scripted"])
+    );
     let request = SubmitTask {
         engine: Some("scripted".to_owned()),
         model: Some("gpt-6.1-sol".to_owned()),
@@ -380,7 +385,10 @@ async fn the_list_has_every_engine_and_a_model_that_one_cannot_use_begins_no_run
     let error = night.owner.api.submit_task(request).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::InvalidRequest);
     assert_eq!(error.message, "the engine scripted cannot use gpt-6.1-sol: it calls models of anthropic");
-    assert_eq!(night.owner.store.runs(&nightshift_store::RunFilter::default(), None, 9).await.unwrap().runs.len(), 0);
+    assert_eq!(
+        night.owner.store.runs(&nightshift_store::RunFilter::default(), None, 9).await.unwrap().runs.len(),
+        0
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

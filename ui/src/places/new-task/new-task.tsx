@@ -10,6 +10,7 @@ import { Field, Select, TextArea, TextInput } from '@/components/field';
 import { Place } from '@/components/place';
 import { ProblemBox } from '@/components/problem-box';
 import { tellDone } from '@/components/toasts';
+import { Words } from '@/components/words';
 import { useEngines } from '@/hooks/use-engines';
 import { useOwnerSettings } from '@/hooks/use-owner-settings';
 import { useFinished, useUnfinished } from '@/hooks/use-runs';
@@ -161,7 +162,7 @@ export function NewTask() {
           </section>
           <section className="space-y-4">
             <h2 className="font-semibold">Who works</h2>
-            <Field label="Engine" {...(engine.trouble === null ? {} : { error: `${sentence(engine.trouble.message)} ${engine.trouble.hint}` })} help={engine.install === null ? 'The agent in the sandbox. Limits, evidence and review are the same.' : <EngineNeeds install={engine.install} />}>
+            <Field label="Engine" {...(engine.trouble === null ? {} : { error: <Words text={`${sentence(engine.trouble.message)} ${engine.trouble.hint}`} /> })} help={engine.install === null ? 'The agent in the sandbox. Limits, evidence and review are the same.' : <EngineNeeds install={engine.install} />}>
               {(ids) => (
                 <Select {...ids} value={form.engine} onChange={(event) => change({ engine: event.target.value })}>
                   {[usualEngine(engines), ...engine.options].map(({ value, label }) => (

@@ -8,6 +8,7 @@ import { Button } from '@/components/button';
 import { Choices, Select, TextArea, TextInput } from '@/components/field';
 import { Section } from '@/components/place';
 import { ProblemBox } from '@/components/problem-box';
+import { Words } from '@/components/words';
 import { useEngines } from '@/hooks/use-engines';
 import { isPending, useRestart, useTakeSettings } from '@/hooks/use-owner-settings';
 import { engineChoice } from '@/text/engines';
@@ -188,7 +189,7 @@ function EngineLine({ value, onChange }: { value: string; onChange: (engine: str
   const { data } = useEngines();
   const { options, trouble } = engineChoice(data, value);
   return (
-    <Line name="Engine" help={trouble === null ? 'The agent in the sandbox. Another one than Nightshift’s own has to be in the repository’s environment.' : <span className="foreign text-bad">{sentence(trouble.message)} {trouble.hint}</span>}>
+    <Line name="Engine" help={trouble === null ? 'The agent in the sandbox. Another one than Nightshift’s own has to be in the repository’s environment.' : <span className="foreign text-bad"><Words text={`${sentence(trouble.message)} ${trouble.hint}`} /></span>}>
       <Select aria-label="Engine" value={value} onChange={(event) => onChange(event.target.value)} className="w-72!">
         {options.map((option) => (
           <option key={option.value} value={option.value}>

@@ -7,6 +7,7 @@ use nightshift_model::{Key, Provider, ProviderSettings, Providers};
 use nightshift_protocol::{Clock, Entropy, Limits, OffsetDateTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 use super::super::link::Aside;
 use super::*;
@@ -118,6 +119,7 @@ async fn world_at(url: String, limits: Limits) -> World {
         turn: 2,
         provider: "anthropic".to_owned(),
         pass: PASS.to_owned(),
+        calls: 4,
         model: Arc::new(models),
         link: link.clone(),
         teller: Teller(sender),
@@ -231,6 +233,60 @@ async fn a_call_whose_answer_nobody_waits_for_is_counted_as_the_worst() {
     let [call] = &world.told(1).await[..] else { panic!("one call") };
     assert_eq!((call.status, call.usage.output_tokens), (None, 100));
     assert!(call.usage.input_tokens > 0 && call.usage.cost_microdollars > 0, "{:?}", call.usage);
+}
+
+#[tokio::test]
+async fn a_call_is_written_down_with_the_worst_before_it_is_made_and_with_its_end_under_the_same_number() {
+    let (url, _sent) = silent_provider().await;
+    let world = world_at(url, Limits::default()).await;
+    let asking = world.gateway.answer(request("/anthropic/v1/messages", BODY));
+    assert!(tokio::time::timeout(Duration::from_millis(300), asking).await.is_err());
+    let [end] = &world.told(1).await[..] else { panic!("one call") };
+    let told = world.told.lock().unwrap();
+    let EventBody::EngineCallIntended { turn: 2, call } = &told[0] else { panic!("{told:?}") };
+    assert_eq!((call.number, call.model.as_str(), call.worst), (5, "claude-haiku-5-5", end.usage));
+    assert_eq!((end.number, told.len()), (5, 2));
+}
+
+#[tokio::test]
+async fn the_end_of_a_turn_cuts_its_calls_off_and_what_they_used_is_known_at_once() {
+    // The beginning of a stream that goes on for ever.
+    let begun = STREAM.split_inclusive("\n\n").next().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(format!("{head}{begun}").as_bytes()).await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    let world = world_at(url, Limits::default()).await;
+    world.link.begin();
+    let gateway = Gateway { over: world.link.over(), ..world.gateway };
+    let response = gateway.answer(request("/anthropic/v1/messages", BODY)).await;
+    // The program keeps its connection and reads nothing more.
+    assert_eq!(response.status(), 200);
+    world.link.end();
+    let world = World { gateway, ..world };
+    let [end] = &world.told(1).await[..] else { panic!("one call") };
+    assert_eq!((end.status, end.usage.input_tokens), (Some(200), 1_000), "{end:?}");
+    assert!(end.usage.cost_microdollars > 0);
+    let (status, said) = world.ask(request("/anthropic/v1/messages", BODY)).await;
+    assert_eq!((status, said.contains("the provider cannot be reached")), (502, true), "{said}");
+    assert_eq!(world.told(2).await[1].usage, Usage::default(), "it was not sent");
+    drop(response);
+}
+
+#[tokio::test]
+async fn where_nobody_writes_any_more_no_call_is_made() {
+    let (url, sent) = provider(streamed()).await;
+    let world = world_at(url, Limits::default()).await;
+    let (sender, nobody) = mpsc::unbounded_channel::<Aside>();
+    drop(nobody);
+    let gateway = Gateway { teller: Teller(sender), ..world.gateway };
+    let response = gateway.answer(request("/anthropic/v1/messages", BODY)).await;
+    assert_eq!(response.status(), 403);
+    assert!(sent.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 use nightshift_protocol::{
-    AssistantBlock, EngineActionKind, EngineModelCall, Event, Limits, Message, OffsetDateTime, PlanStep,
-    PlanStepState, RunState, StopReason, Usage, UserPart,
+    AssistantBlock, EngineActionKind, EngineModelCall, EngineModelRequest, Event, Limits, Message,
+    OffsetDateTime, PlanStep, PlanStepState, RunState, StopReason, Usage, UserPart,
 };
 use serde_json::{Value, json};
 
@@ -77,6 +77,7 @@ fn finished(turn: u32, calls: Vec<ToolCall>) -> EventBody {
 
 fn called(usage: Usage, refused: Option<String>) -> EventBody {
     let call = EngineModelCall {
+        number: 0,
         provider: "anthropic".to_owned(),
         model: "m".to_owned(),
         status: None,
@@ -158,6 +159,64 @@ fn model_calls_count_when_they_are_made_and_those_that_were_not_made_do_not() {
     apply(&mut progress, called(usage, None));
     apply(&mut progress, called(Usage::default(), Some("the task may use $1".to_owned())));
     assert_eq!((progress.usage, progress.agent.used()), (usage, usage));
+}
+
+/// A model call that is going to be made, and may use so many tokens.
+fn call_intended(number: u32, tokens: u64) -> EventBody {
+    let worst = Usage { output_tokens: tokens, cost_microdollars: tokens, ..Usage::default() };
+    let (provider, model) = ("anthropic".to_owned(), "m".to_owned());
+    EventBody::EngineCallIntended { turn: 1, call: EngineModelRequest { number, provider, model, worst } }
+}
+
+fn call_ended(number: u32, tokens: u64) -> EventBody {
+    let usage = Usage { output_tokens: tokens, cost_microdollars: tokens, ..Usage::default() };
+    let EventBody::EngineCalledModel { turn, call } = called(usage, None) else { panic!("no call") };
+    EventBody::EngineCalledModel { turn, call: EngineModelCall { number, ..call } }
+}
+
+#[test]
+fn a_call_whose_end_an_owner_did_not_live_to_see_counts_once_and_as_the_worst() {
+    let mut progress = given();
+    apply(&mut progress, call_intended(1, 500));
+    apply(&mut progress, call_intended(2, 900));
+    apply(&mut progress, call_ended(1, 20));
+    assert_eq!(progress.usage.output_tokens, 20, "what may still come is not counted twice");
+    assert!(progress.engine.awaits_call(2) && !progress.engine.awaits_call(1));
+    let left = progress.engine.settled_at_worst();
+    assert_eq!(
+        left,
+        [call_ended(2, 900)].map(|body| match body {
+            EventBody::EngineCalledModel { turn, call } => {
+                EventBody::EngineCalledModel { turn, call: EngineModelCall { took_ms: 0, ..call } }
+            }
+            other => other,
+        })
+    );
+    left.into_iter().for_each(|body| apply(&mut progress, body));
+    assert_eq!((progress.usage.output_tokens, progress.agent.used().output_tokens), (920, 920));
+    assert!(progress.engine.has_settled() && progress.engine.settled_at_worst().is_empty());
+}
+
+#[test]
+fn calls_are_numbered_on_through_turns_and_other_sandboxes() {
+    let mut progress = given();
+    apply(&mut progress, call_intended(7, 1));
+    apply(&mut progress, finished(1, Vec::new()));
+    assert_eq!((progress.engine.calls(), progress.engine.awaits_call(7)), (7, true));
+    apply(&mut progress, EventBody::RepositoryImported { commit: "a".repeat(40).parse().unwrap() });
+    assert_eq!((progress.engine.calls(), progress.engine.awaits_call(7)), (7, true));
+}
+
+#[test]
+fn who_goes_back_to_an_earlier_moment_does_not_forget_the_calls_made_since() {
+    let mut progress = given();
+    apply(&mut progress, call_intended(1, 5));
+    let then = progress.engine.clone();
+    apply(&mut progress, call_ended(1, 5));
+    apply(&mut progress, call_intended(2, 5));
+    let after = then.after_rewind(&progress.engine);
+    assert_eq!((after.calls(), after.awaits_call(1), after.awaits_call(2)), (2, false, true));
+    assert_eq!(after.session(), Some("s-1"));
 }
 
 #[test]
