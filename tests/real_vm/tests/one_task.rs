@@ -11,6 +11,8 @@ use real_vm::{
 };
 use serde_json::{Value, json};
 
+mod engine;
+
 fn demo_script() -> Value {
     serde_json::from_slice(&std::fs::read(root().join("examples/dark-mode/script.json")).unwrap()).unwrap()
 }
