@@ -18,6 +18,7 @@ const PLACES: Record<string, string> = {
   search: '/history?q=tests',
   statistics: '/statistics',
   environments: '/environments',
+  agents: '/agents',
   settings: '/settings',
   doctor: '/doctor',
   welcome: '/welcome',

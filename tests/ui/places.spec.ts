@@ -25,7 +25,7 @@ test('home shows what waits first, what runs, the queue with its reason, and wha
 test('the way by keyboard: every place by its keys, lists by j and k, the palette, the help', async ({ app }) => {
   const { page } = app;
   await page.getByText('Two of the error texts').waitFor();
-  for (const [keys, title] of [['g r', 'Review'], ['g i', 'History'], ['g t', 'Statistics'], ['g e', 'Environments'], ['g d', 'Doctor'], ['g s', 'Settings'], ['g h', 'Home']] as const) {
+  for (const [keys, title] of [['g r', 'Review'], ['g i', 'History'], ['g t', 'Statistics'], ['g e', 'Environments'], ['g a', 'Agents'], ['g d', 'Doctor'], ['g s', 'Settings'], ['g h', 'Home']] as const) {
     for (const key of keys.split(' ')) await page.keyboard.press(key);
     await expect(page).toHaveTitle(new RegExp(`${title} · Nightshift$`));
   }

@@ -27,6 +27,7 @@ const HistoryPlace = lazy(() => import('./places/history/history').then((module)
 const StatisticsPlace = lazy(() => import('./places/statistics/statistics').then((module) => ({ default: module.StatisticsPlace })));
 const Environments = lazy(() => import('./places/environments/environments').then((module) => ({ default: module.Environments })));
 const EnvironmentPlace = lazy(() => import('./places/environments/environment').then((module) => ({ default: module.EnvironmentPlace })));
+const Agents = lazy(() => import('./places/agents/agents').then((module) => ({ default: module.Agents })));
 const SettingsPlace = lazy(() => import('./places/settings/settings').then((module) => ({ default: module.SettingsPlace })));
 const Doctor = lazy(() => import('./places/doctor/doctor').then((module) => ({ default: module.Doctor })));
 const Welcome = lazy(() => import('./places/welcome/welcome').then((module) => ({ default: module.Welcome })));
@@ -54,6 +55,7 @@ function Inside() {
     'g i': () => go('/history'),
     'g t': () => go('/statistics'),
     'g e': () => go('/environments'),
+    'g a': () => go('/agents'),
     'g s': () => go('/settings'),
     'g d': () => go('/doctor'),
     n: () => go('/new'),
@@ -89,6 +91,9 @@ function Inside() {
                 <Environments />
               </Route>
               <Route path="/environments/:id">{({ id }) => <EnvironmentPlace key={id} id={id} />}</Route>
+              <Route path="/agents">
+                <Agents />
+              </Route>
               <Route path="/settings">
                 <SettingsPlace />
               </Route>

@@ -3,6 +3,7 @@
 //! The HTTP server, the command line and the desktop app only translate to and from these; no rule about tasks or
 //! runs is in them, and no state is in here.
 
+mod agents;
 mod changes;
 mod environments;
 mod loans;

@@ -6,6 +6,7 @@
 //! One convention for all of it on the wire: `camelCase` fields, enums tagged by `type`, ids as strings with a
 //! prefix that names their kind, times as RFC 3339 in UTC.
 
+mod agents;
 mod approval;
 mod checkpoint;
 mod conversation;
@@ -37,6 +38,7 @@ mod terminal;
 #[cfg(test)]
 mod wire;
 
+pub use agents::{AgentFinding, AgentFound, AgentOwner, AgentSummary, AgentsFound, LookForAgents};
 pub use approval::{Approval, ApprovalDecision, ApprovalPolicy, DecideApproval};
 pub use checkpoint::{
     CheckpointCause, CheckpointCost, CheckpointSummary, ForkReply, ForkRun, RewindRun, SuspendReason,

@@ -41,7 +41,7 @@ mod subagents;
 pub(crate) use checkpoints::{Rename, cost};
 pub(crate) use engine::EngineWish;
 pub(crate) use self_review::Work;
-pub(crate) use subagents::Spawn;
+pub(crate) use subagents::{Spawn, agents};
 
 /// Files whose text the agent is given as the repository's guidance, in this order.
 const GUIDANCE: [&str; 2] = ["AGENTS.md", "CLAUDE.md"];

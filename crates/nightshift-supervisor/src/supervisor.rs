@@ -31,6 +31,7 @@ use crate::run::{Driver, Request, Wish};
 use crate::shared::{Shared, SupervisorParts, SupervisorSettings};
 use crate::trouble;
 
+mod agents;
 mod checkpoints;
 mod disk;
 pub(crate) mod environments;

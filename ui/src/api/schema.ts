@@ -4,6 +4,23 @@
  */
 
 export type paths = {
+    readonly "/api/v1/agents/look": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /** Finds the agents that a task in a repository could start, with what is wrong with their definitions. */
+        readonly post: operations["look_for_agents"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/artifacts/{id}": {
         readonly parameters: {
             readonly query?: never;
@@ -1145,6 +1162,71 @@ export type paths = {
 export type webhooks = Record<string, never>;
 export type components = {
     schemas: {
+        /** @description Something that is wrong with a definition. */
+        readonly AgentFinding: {
+            /**
+             * Format: int32
+             * @description The character in that line, from 1.
+             */
+            readonly column: number;
+            /** @description Whether the definition cannot be used because of it. */
+            readonly isError: boolean;
+            /**
+             * Format: int32
+             * @description The line, from 1.
+             */
+            readonly line: number;
+            /** @description What is wrong, and what to do about it. */
+            readonly message: string;
+        };
+        /** @description One file with a definition. */
+        readonly AgentFound: {
+            readonly definition?: components["schemas"]["AgentSummary"] | null;
+            /** @description The file, below the repository or below a folder of the person's. */
+            readonly file: string;
+            /** @description What is wrong with it, by line. */
+            readonly findings: readonly components["schemas"]["AgentFinding"][];
+            /** @description Whose it is. */
+            readonly owner: components["schemas"]["AgentOwner"];
+            /** @description The file whose definition of the same name counts instead. */
+            readonly shadowedBy?: string | null;
+        };
+        /**
+         * @description Whose a definition is.
+         * @enum {string}
+         */
+        readonly AgentOwner: "repository" | "person";
+        /** @description The agents that a task in a repository could start. */
+        readonly AgentsFound: {
+            /** @description The definitions, those of the repository first; of several of one name the first that can be used counts. */
+            readonly agents: readonly components["schemas"]["AgentFound"][];
+            /** @description The branch that was looked at. */
+            readonly branch: string;
+            /** @description Its newest commit. */
+            readonly commit: components["schemas"]["CommitId"];
+            /** @description The repository, as history names it. */
+            readonly repository: string;
+            /** @description The rules by which agents are chosen, in the order of their numbers. */
+            readonly rules: readonly string[];
+        };
+        /** @description What a definition says, as lists show it. */
+        readonly AgentSummary: {
+            /** @description Whether it works beside the agent that starts it. */
+            readonly background: boolean;
+            /** @description When it is to be used. */
+            readonly description: string;
+            /**
+             * Format: int32
+             * @description Model calls it may make; the default if `None`.
+             */
+            readonly maxTurns?: number | null;
+            /** @description Its model as the file names it; that of whoever starts it if `None`. */
+            readonly model?: string | null;
+            /** @description Its name. */
+            readonly name: string;
+            /** @description The tools it may use; all if `None`. */
+            readonly tools?: readonly string[] | null;
+        };
         /** @description Which commands of a task need a yes. */
         readonly Approval: {
             /** @description The commands of this owner's list, such as `npm publish`: the program, and words that follow it in that order. */
@@ -2587,6 +2669,13 @@ export type components = {
             readonly text: string;
             /** @enum {string} */
             readonly type: "stepOutput";
+        };
+        /** @description Where to look for definitions. */
+        readonly LookForAgents: {
+            /** @description The branch; the one that is checked out if absent. */
+            readonly branch?: string | null;
+            /** @description The repository, as tasks name it. */
+            readonly repository: string;
         };
         /** @description A server that a repository names in `.mcp.json`. */
         readonly McpServer: {
@@ -4265,6 +4354,11 @@ export type components = {
     headers: never;
     pathItems: never;
 };
+export type AgentFinding = components['schemas']['AgentFinding'];
+export type AgentFound = components['schemas']['AgentFound'];
+export type AgentOwner = components['schemas']['AgentOwner'];
+export type AgentsFound = components['schemas']['AgentsFound'];
+export type AgentSummary = components['schemas']['AgentSummary'];
 export type Approval = components['schemas']['Approval'];
 export type ApprovalDecision = components['schemas']['ApprovalDecision'];
 export type ApprovalPolicy = components['schemas']['ApprovalPolicy'];
@@ -4334,6 +4428,7 @@ export type LeaseHolder = components['schemas']['LeaseHolder'];
 export type Limits = components['schemas']['Limits'];
 export type Live = components['schemas']['Live'];
 export type LiveBody = components['schemas']['LiveBody'];
+export type LookForAgents = components['schemas']['LookForAgents'];
 export type McpServer = components['schemas']['McpServer'];
 export type McpServerState = components['schemas']['McpServerState'];
 export type McpTool = components['schemas']['McpTool'];
@@ -4440,6 +4535,38 @@ export type ViewerMessage = components['schemas']['ViewerMessage'];
 export type WorkingTree = components['schemas']['WorkingTree'];
 export type $defs = Record<string, never>;
 export interface operations {
+    readonly look_for_agents: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly requestBody: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["LookForAgents"];
+            };
+        };
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["AgentsFound"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
     readonly artifact: {
         readonly parameters: {
             readonly query?: never;

@@ -40,6 +40,7 @@ export const backend = {
   environments: (all: boolean, signal?: AbortSignal) => http.getJson<T.EnvironmentSummary[]>(http.withQuery('/environments', { all }), signal),
   environment: (id: string, signal?: AbortSignal) => http.getJson<T.EnvironmentSummary>(environment(id), signal),
   environmentLog: (id: string, after: number, signal?: AbortSignal) => http.getJson<T.EnvironmentLog>(http.withQuery(`${environment(id)}/log`, { after }), signal),
+  agents: (repository: string) => http.send<T.AgentsFound>('POST', '/agents/look', { repository }),
   planEnvironment: (wish: T.SetUpEnvironment) => http.send<T.PlannedEnvironment>('POST', '/environments/plan', wish),
   setUpEnvironment: (wish: T.SetUpEnvironment) => http.send<T.EnvironmentSummary>('POST', '/environments', wish),
   retryEnvironment: (id: string) => http.send<T.EnvironmentSummary>('POST', `${environment(id)}/retry`),

@@ -60,6 +60,9 @@ export type Settings = Schemas['Settings'];
 export type SettingsValues = Schemas['SettingsValues'];
 
 export type ExampleTask = Schemas['ExampleTask'];
+export type AgentFinding = Schemas['AgentFinding'];
+export type AgentFound = Schemas['AgentFound'];
+export type AgentsFound = Schemas['AgentsFound'];
 export type EnvironmentLog = Schemas['EnvironmentLog'];
 export type EnvironmentSummary = Schemas['EnvironmentSummary'];
 export type PlannedEnvironment = Schemas['PlannedEnvironment'];

@@ -1,6 +1,6 @@
 import { Command } from 'cmdk';
 import type { ReactNode } from 'react';
-import { Blocks, ChartNoAxesColumn, GitPullRequest, History, House, Moon, Plus, Search, Settings, Stethoscope } from 'lucide-react';
+import { Blocks, Bot, ChartNoAxesColumn, GitPullRequest, History, House, Moon, Plus, Search, Settings, Stethoscope } from 'lucide-react';
 import { useEffect, useState } from 'react';
 import { useLocation } from 'wouter';
 import type { RunSummary } from '@/backend/types';
@@ -74,6 +74,7 @@ export function Palette({ open, onClose, runs }: { open: boolean; onClose: () =>
             {way('History', '/history', <History aria-hidden />, 'g i')}
             {way('Statistics', '/statistics', <ChartNoAxesColumn aria-hidden />, 'g t')}
             {way('Environments', '/environments', <Blocks aria-hidden />, 'g e')}
+            {way('Agents', '/agents', <Bot aria-hidden />, 'g a')}
             {way('Doctor', '/doctor', <Stethoscope aria-hidden />, 'g d')}
             {way('Settings', '/settings', <Settings aria-hidden />, 'g s')}
           </Command.Group>

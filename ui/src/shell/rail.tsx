@@ -1,5 +1,5 @@
 import clsx from 'clsx';
-import { Blocks, CircleHelp, GitPullRequest, History, House, Plus, Settings, Stethoscope } from 'lucide-react';
+import { Blocks, Bot, CircleHelp, GitPullRequest, History, House, Plus, Settings, Stethoscope } from 'lucide-react';
 import type { ReactNode } from 'react';
 import { Link, useLocation } from 'wouter';
 import { Tip } from '@/components/tip';
@@ -47,6 +47,7 @@ export function Rail({ waits, reviews, onHelp }: { waits: number; reviews: numbe
     { href: '/review', name: 'Review', icon: <GitPullRequest aria-hidden />, shortcut: 'g r', count: reviews },
     { href: '/history', name: 'History', icon: <History aria-hidden />, shortcut: 'g i' },
     { href: '/environments', name: 'Environments', icon: <Blocks aria-hidden />, shortcut: 'g e' },
+    { href: '/agents', name: 'Agents', icon: <Bot aria-hidden />, shortcut: 'g a' },
   ];
   const bottom: Way[] = [
     { href: '/doctor', name: 'Doctor', icon: <Stethoscope aria-hidden />, shortcut: 'g d' },

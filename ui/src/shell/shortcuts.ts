@@ -16,6 +16,7 @@ export const SHORTCUTS: readonly { where: string; list: readonly Shortcut[] }[] 
       { keys: 'g i', does: 'History' },
       { keys: 'g t', does: 'Statistics' },
       { keys: 'g e', does: 'Environments' },
+      { keys: 'g a', does: 'Agents' },
       { keys: 'g s', does: 'Settings' },
       { keys: 'g d', does: 'Doctor' },
       { keys: 't', does: 'Dark or light' },

@@ -1,5 +1,6 @@
 //! The routes, one for each operation; the OpenAPI document is made of the same list.
 
+mod agents;
 mod checkpoints;
 mod environments;
 mod everything;
@@ -93,6 +94,7 @@ fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(checkpoints::suspend))
         .routes(routes!(environments::set_up_environment, environments::list_environments))
         .routes(routes!(environments::plan_environment))
+        .routes(routes!(agents::look_for_agents))
         .routes(routes!(environments::show_environment, environments::remove_environment))
         .routes(routes!(environments::environment_log))
         .routes(routes!(environments::retry_environment))

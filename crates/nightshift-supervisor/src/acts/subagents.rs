@@ -2,36 +2,22 @@
 //! and brought home in the sandbox.
 
 use nightshift_agent::prompt::{GuidanceFile, SubagentBriefing, subagent_message, subagent_system};
-use nightshift_agent::subagents::{Definition, Grant, Granted, Isolation, read, rules};
+use nightshift_agent::subagents::{Definition, Grant, Granted, Isolation};
 use std::collections::BTreeMap;
 
 use nightshift_agent::{McpTools, SpawnRequest};
 use nightshift_channel::Signal;
-use nightshift_forge::Repository;
 use nightshift_protocol::{
-    CommitId, EventBody, ResultPart, StepId, SubagentStart, SubagentWork, ToolCall, ToolOutcome,
-    TreeEntryKind, WorkingTree,
+    EventBody, ResultPart, StepId, SubagentStart, SubagentWork, ToolCall, ToolOutcome, WorkingTree,
 };
 
-use super::{Acts, GUIDANCE, Trouble, Work};
+use super::{Acts, Trouble, Work};
 use crate::delivery;
 use crate::progress::Ended;
 use crate::progress::subagents::{Subagent, cut_off, recorded, report_words};
 use crate::repository;
 use crate::supervisor::dearest;
 use crate::tools::StepEnd;
-
-/// Folders of a repository in which definitions are, the one that counts first before the other.
-const FOLDERS: [&str; 2] = [".nightshift/agents", ".claude/agents"];
-
-/// Definitions of one repository that are read at most.
-const MOST_DEFINITIONS: usize = 60;
-
-/// Folders below those that are looked into at most.
-const MOST_FOLDERS: usize = 20;
-
-/// The largest definition that is read, in bytes.
-const LARGEST: usize = 256 * 1024;
 
 /// Model calls of a subagent whose definition names no number.
 const DEFAULT_TURNS: u32 = 100;
@@ -60,7 +46,11 @@ pub(crate) struct Spawn {
     pub(crate) mcp: McpTools,
 }
 
+mod found;
 mod skills;
+
+pub(crate) use found::agents;
+use found::{definitions, guidance_rules};
 
 /// The smaller of what was asked for and what a definition allows, where either says something.
 fn smaller<T: Ord>(asked: Option<T>, defined: Option<T>) -> Option<T> {
@@ -80,11 +70,7 @@ impl Acts {
             }
         }
         let mut all = self.shared.settings.routing.clone();
-        for path in GUIDANCE {
-            if let Ok(bytes) = repository.blob(&self.base, path, LARGEST).await {
-                all.extend(rules(&String::from_utf8_lossy(&bytes)));
-            }
-        }
+        all.extend(guidance_rules(&repository, &self.base).await);
         Ok(Roster { definitions, rules: all })
     }
 
@@ -321,36 +307,6 @@ fn finished(step: StepId, call: String, end: &StepEnd) -> EventBody {
         took_ms: 0,
         reconciled: None,
     }
-}
-
-/// The definitions that can be used, by the folders' order and then by name; of several of one name the first counts.
-async fn definitions(repository: &Repository, commit: &CommitId) -> Vec<(String, Definition)> {
-    let mut found: Vec<(String, Definition)> = Vec::new();
-    for folder in FOLDERS {
-        let (mut folders, mut looked) = (vec![folder.to_owned()], 0);
-        while let Some(folder) = folders.pop() {
-            looked += 1;
-            if looked > MOST_FOLDERS || found.len() >= MOST_DEFINITIONS {
-                break;
-            }
-            // A repository without such a folder has none there.
-            let Ok(tree) = repository.tree(commit, &folder).await else { continue };
-            for entry in tree.entries {
-                match entry.kind {
-                    TreeEntryKind::Folder => folders.push(entry.path),
-                    TreeEntryKind::File if entry.name.ends_with(".md") && found.len() < MOST_DEFINITIONS => {
-                        let Ok(bytes) = repository.blob(commit, &entry.path, LARGEST).await else { continue };
-                        let (Some(definition), _) = read(&String::from_utf8_lossy(&bytes)) else { continue };
-                        if !found.iter().any(|(_, known)| known.name == definition.name) {
-                            found.push((entry.path, definition));
-                        }
-                    }
-                    TreeEntryKind::File | TreeEntryKind::Link | TreeEntryKind::Submodule => {}
-                }
-            }
-        }
-    }
-    found
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Environments, as a person asks for them.
 
-use nightshift_forge::{Apart, BaseBranch, Repository, inspect};
+use nightshift_forge::{Apart, BaseBranch, Checkout, Repository, inspect};
 use nightshift_protocol::{
     CommitId, EnvironmentCause, EnvironmentEventBody, EnvironmentId, EnvironmentLog, EnvironmentState,
     EnvironmentSummary, ErrorCode, PlannedEnvironment, SandboxId, SetUpEnvironment, SetUpPlan, UserError,
@@ -30,11 +30,33 @@ struct Looked {
 
 /// What a repository is looked at for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    /// To say what would be done.
-    Plan,
-    /// To do it.
+pub(super) enum Purpose {
+    /// To say what is in it.
+    Look,
+    /// To set it up.
     SetUp,
+}
+
+/// A repository's commit, here to be read.
+pub(super) struct ReadCopy {
+    pub(super) checkout: Checkout,
+    known: Repository,
+    /// Where it is while it is read, if it is not to be kept.
+    apart: Option<Apart>,
+}
+
+impl ReadCopy {
+    pub(super) fn repository(&self) -> &Repository {
+        self.apart.as_ref().map_or(&self.known, Apart::repository)
+    }
+
+    /// Ends the reading.
+    pub(super) async fn give_up(self) -> Checkout {
+        let Self { checkout, apart, .. } = self;
+        // A large copy is not removed in a moment.
+        let _removed = tokio::task::spawn_blocking(move || drop(apart)).await;
+        checkout
+    }
 }
 
 impl Supervisor {
@@ -42,7 +64,7 @@ impl Supervisor {
     /// long as it is read.
     pub async fn plan_environment(&self, wish: SetUpEnvironment) -> Result<PlannedEnvironment, UserError> {
         let registries = PackageRegistries::find(&self.shared.settings.registries);
-        let (looked, registries) = tokio::join!(self.look(wish, Purpose::Plan), registries);
+        let (looked, registries) = tokio::join!(self.look(wish, Purpose::Look), registries);
         let Looked { source, branch, commit, plan, .. } = looked?;
         Ok(PlannedEnvironment { repository: source, branch, commit, plan, registries: registries.shown() })
     }
@@ -169,32 +191,9 @@ impl Supervisor {
 
     /// Reads how a repository is set up, in the host's copy.
     async fn look(&self, wish: SetUpEnvironment, purpose: Purpose) -> Result<Looked, UserError> {
-        let shared = &self.shared;
-        let source = shared
-            .forge
-            .source(&wish.repository)
-            .map_err(|error| trouble::sourcing(&wish.repository, &error))?;
-        if let Some(remote) = shared.forge.remote(&source) {
-            remote.authorize_git().await.map_err(|error| trouble::github(&error))?;
-        }
-        let base = wish.branch.as_deref().map_or(BaseBranch::Current, BaseBranch::Named);
-        let checkout =
-            inspect(&shared.git, &source, base).await.map_err(|error| trouble::inspecting(&error))?;
-        let known = shared.forge.repository(&checkout.source);
-        let apart = match purpose {
-            Purpose::Plan if !known.exists() => {
-                let apart = known.apart(&shared.settings.scratch).map_err(|error| {
-                    trouble::disk_or(ErrorCode::Internal, "making a place to read the repository in", &error)
-                })?;
-                Some(apart)
-            }
-            Purpose::Plan | Purpose::SetUp => None,
-        };
-        let repository = apart.as_ref().map_or(&known, Apart::repository);
-        repository.import(&checkout).await.map_err(|error| trouble::importing(&error))?;
-        let (plan, files) = read_plan(repository, &checkout.commit).await?;
-        // A large copy is not removed in a moment.
-        let _removed = tokio::task::spawn_blocking(move || drop(apart)).await;
+        let copy = self.copy(&wish.repository, wish.branch.as_deref(), purpose).await?;
+        let (plan, files) = read_plan(copy.repository(), &copy.checkout.commit).await?;
+        let checkout = copy.give_up().await;
         Ok(Looked {
             source: checkout.source.to_string(),
             branch: checkout.branch.to_string(),
@@ -202,6 +201,36 @@ impl Supervisor {
             plan,
             files,
         })
+    }
+
+    /// Brings a repository's newest commit here, to be read.
+    pub(super) async fn copy(
+        &self,
+        named: &str,
+        branch: Option<&str>,
+        purpose: Purpose,
+    ) -> Result<ReadCopy, UserError> {
+        let shared = &self.shared;
+        let source = shared.forge.source(named).map_err(|error| trouble::sourcing(named, &error))?;
+        if let Some(remote) = shared.forge.remote(&source) {
+            remote.authorize_git().await.map_err(|error| trouble::github(&error))?;
+        }
+        let base = branch.map_or(BaseBranch::Current, BaseBranch::Named);
+        let checkout =
+            inspect(&shared.git, &source, base).await.map_err(|error| trouble::inspecting(&error))?;
+        let known = shared.forge.repository(&checkout.source);
+        let apart = match purpose {
+            Purpose::Look if !known.exists() => {
+                let apart = known.apart(&shared.settings.scratch).map_err(|error| {
+                    trouble::disk_or(ErrorCode::Internal, "making a place to read the repository in", &error)
+                })?;
+                Some(apart)
+            }
+            Purpose::Look | Purpose::SetUp => None,
+        };
+        let copy = ReadCopy { checkout, known, apart };
+        copy.repository().import(&copy.checkout).await.map_err(|error| trouble::importing(&error))?;
+        Ok(copy)
     }
 }
 

@@ -1,0 +1,214 @@
+//! The definitions and rules of a repository at a commit.
+
+use nightshift_agent::subagents::{Definition, Finding, Severity, read, rules};
+use nightshift_forge::Repository;
+use nightshift_protocol::{AgentFinding, AgentFound, AgentOwner, AgentSummary, CommitId, TreeEntryKind};
+
+use crate::acts::GUIDANCE;
+
+/// Folders of a repository in which definitions are, the one that counts first before the other.
+const FOLDERS: [&str; 2] = [".nightshift/agents", ".claude/agents"];
+
+/// Definitions of one repository that are read at most.
+const MOST_DEFINITIONS: usize = 60;
+
+/// Folders below those that are looked into at most.
+const MOST_FOLDERS: usize = 20;
+
+/// The largest definition that is read, in bytes.
+const LARGEST: usize = 256 * 1024;
+
+/// One file, and what came of reading it.
+#[derive(Debug, PartialEq, Eq)]
+struct Found {
+    file: String,
+    /// What it says; `None` when a finding is an error.
+    definition: Option<Definition>,
+    findings: Vec<Finding>,
+}
+
+/// The definitions that can be used, by the folders' order and then by name; of several of one name the first counts.
+pub(super) async fn definitions(repository: &Repository, commit: &CommitId) -> Vec<(String, Definition)> {
+    let mut usable: Vec<(String, Definition)> = Vec::new();
+    for Found { file, definition, .. } in found(repository, commit).await {
+        if let Some(definition) = definition
+            && !usable.iter().any(|(_, known)| known.name == definition.name)
+        {
+            usable.push((file, definition));
+        }
+    }
+    usable
+}
+
+/// The definitions that a task could start, with what is wrong with them, and the rules: those of the repository, then the
+/// person's, which are given with their files.
+pub(crate) async fn agents(
+    repository: &Repository,
+    commit: &CommitId,
+    own: &[(String, Definition)],
+    routing: &[String],
+) -> (Vec<AgentFound>, Vec<String>) {
+    let theirs = found(repository, commit).await;
+    let own = own.iter().map(|(file, definition)| Found {
+        file: file.clone(),
+        definition: Some(definition.clone()),
+        findings: Vec::new(),
+    });
+    let mut rules = routing.to_vec();
+    rules.extend(guidance_rules(repository, commit).await);
+    (told(theirs, own.collect()), rules)
+}
+
+/// What people are told of definitions that were found.
+fn told(theirs: Vec<Found>, own: Vec<Found>) -> Vec<AgentFound> {
+    let all = theirs
+        .into_iter()
+        .map(|found| (AgentOwner::Repository, found))
+        .chain(own.into_iter().map(|found| (AgentOwner::Person, found)));
+    let mut told: Vec<AgentFound> = Vec::new();
+    for (owner, Found { file, definition, findings }) in all {
+        let summary = definition.map(summary);
+        let first = summary.as_ref().and_then(|this| {
+            let same = |earlier: &&AgentFound| {
+                earlier.definition.as_ref().is_some_and(|definition| definition.name == this.name)
+            };
+            told.iter().find(same)
+        });
+        let shadowed_by = first.map(|first| first.file.clone());
+        let findings = findings.into_iter().map(finding).collect();
+        told.push(AgentFound { owner, file, definition: summary, shadowed_by, findings });
+    }
+    told
+}
+
+fn summary(definition: Definition) -> AgentSummary {
+    let Definition { name, description, model, tools, max_turns, background, .. } = definition;
+    let model = model.filter(|model| model != "inherit");
+    AgentSummary { name, description, model, tools, max_turns, background }
+}
+
+fn finding(finding: Finding) -> AgentFinding {
+    let place = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    AgentFinding {
+        line: place(finding.line),
+        column: place(finding.column),
+        is_error: finding.severity == Severity::Error,
+        message: finding.message,
+    }
+}
+
+/// The rules by which agents are chosen that the repository's guidance lists.
+pub(super) async fn guidance_rules(repository: &Repository, commit: &CommitId) -> Vec<String> {
+    let mut all = Vec::new();
+    for path in GUIDANCE {
+        if let Ok(bytes) = repository.blob(commit, path, LARGEST).await {
+            all.extend(rules(&String::from_utf8_lossy(&bytes)));
+        }
+    }
+    all
+}
+
+/// The files with definitions, by the folders' order and then by name.
+async fn found(repository: &Repository, commit: &CommitId) -> Vec<Found> {
+    let mut all: Vec<Found> = Vec::new();
+    for folder in FOLDERS {
+        let (mut folders, mut looked) = (vec![folder.to_owned()], 0);
+        while let Some(folder) = folders.pop() {
+            looked += 1;
+            if looked > MOST_FOLDERS || all.len() >= MOST_DEFINITIONS {
+                break;
+            }
+            // A repository without such a folder has none there.
+            let Ok(tree) = repository.tree(commit, &folder).await else { continue };
+            for entry in tree.entries {
+                match entry.kind {
+                    TreeEntryKind::Folder => folders.push(entry.path),
+                    TreeEntryKind::File if entry.name.ends_with(".md") && all.len() < MOST_DEFINITIONS => {
+                        let Ok(bytes) = repository.blob(commit, &entry.path, LARGEST).await else { continue };
+                        let (definition, findings) = read(&String::from_utf8_lossy(&bytes));
+                        all.push(Found { file: entry.path, definition, findings });
+                    }
+                    TreeEntryKind::File | TreeEntryKind::Link | TreeEntryKind::Submodule => {}
+                }
+            }
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(file: &str, text: &str) -> Found {
+        let (definition, findings) = read(text);
+        Found { file: file.to_owned(), definition, findings }
+    }
+
+    fn written(name: &str, more: &str) -> String {
+        format!("---\nname: {name}\ndescription: Does {name}.\n{more}---\nDo it.\n")
+    }
+
+    #[test]
+    fn the_first_that_can_be_used_counts_and_who_is_shadowed_says_by_which_file() {
+        let theirs = vec![
+            one(".nightshift/agents/wrong.md", &written("review", "maxturns: 3\n")),
+            one(".claude/agents/review.md", &written("review", "model: opus\n")),
+        ];
+        let own = vec![
+            one("agents/review.md", &written("review", "")),
+            one("agents/mine.md", &written("mine", "")),
+        ];
+        let told = told(theirs, own);
+        let shown: Vec<_> = told
+            .iter()
+            .map(|agent| {
+                let name = agent.definition.as_ref().map(|definition| definition.name.as_str());
+                (agent.owner, name, agent.shadowed_by.as_deref(), agent.findings.len())
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                (AgentOwner::Repository, None, None, 1),
+                (AgentOwner::Repository, Some("review"), None, 0),
+                (AgentOwner::Person, Some("review"), Some(".claude/agents/review.md"), 0),
+                (AgentOwner::Person, Some("mine"), None, 0),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_place_and_whether_it_is_in_the_way() {
+        let told = told(
+            vec![
+                one("a.md", &written("a", "tools: Bsh\n")),
+                one("b.md", &written("b", "maxturns: 3\n")),
+                one("c.md", "no front matter"),
+            ],
+            Vec::new(),
+        );
+        let places: Vec<_> =
+            told.iter().flat_map(|agent| &agent.findings).map(|found| (found.line, found.is_error)).collect();
+        assert_eq!(places, [(4, false), (4, true), (1, true)]);
+        assert!(told[0].findings[0].message.contains("Bash is meant"), "{told:?}");
+        assert_eq!(told[0].definition.as_ref().unwrap().tools, Some(vec!["Bsh".to_owned()]));
+    }
+
+    #[test]
+    fn a_model_that_is_inherited_is_none_of_its_own() {
+        let told = told(
+            vec![one("a.md", &written("a", "model: inherit\nbackground: true\nmaxTurns: 7\n"))],
+            Vec::new(),
+        );
+        let expected = AgentSummary {
+            name: "a".to_owned(),
+            description: "Does a.".to_owned(),
+            model: None,
+            tools: None,
+            max_turns: Some(7),
+            background: true,
+        };
+        assert_eq!(told[0].definition, Some(expected));
+    }
+}
