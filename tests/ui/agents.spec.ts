@@ -15,7 +15,7 @@ test('the agents of a repository are shown with what they may, which of them cou
     '.claude/agents/harm.md': definition('harm', HOSTILE),
   });
   await app.goto('/agents');
-  const field = page.getByRole('textbox', { name: 'Repository' });
+  const field = page.getByRole('combobox', { name: 'Repository' });
   await field.fill(repository);
   await page.keyboard.press('Enter');
   await expect(page).toHaveURL(/agents\?repository=/);
@@ -37,7 +37,7 @@ test('the agents of a repository are shown with what they may, which of them cou
 test('a repository that is not there says so where it was named, and what was typed stays', async ({ app }) => {
   const { page } = app;
   await app.goto('/agents');
-  const field = page.getByRole('textbox', { name: 'Repository' });
+  const field = page.getByRole('combobox', { name: 'Repository' });
   await expect(field).not.toHaveValue('');
   await expect(page.getByText('None are defined.')).toBeVisible();
   await field.fill('/no/such/folder');

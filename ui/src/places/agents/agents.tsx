@@ -53,7 +53,7 @@ export function Agents() {
               <option key={each} value={each} />
             ))}
           </datalist>
-          <Button type="submit" busy={found.isFetching} disabled={(typed ?? repository).trim() === ''}>
+          <Button type="submit" disabled={(typed ?? repository).trim() === ''}>
             Look
           </Button>
         </form>
