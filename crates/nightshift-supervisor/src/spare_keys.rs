@@ -55,13 +55,21 @@ impl SpareKey {
         let lost = if self.is_new {
             String::new()
         } else {
-            format!("xmodmap -pke | grep -q '^keycode *{code} = .' || ")
+            let number = keysym(self.character);
+            format!("xmodmap -pk | grep -Eq '^ *{code}[[:blank:]]+0x{number:04x} ' || ")
         };
         format!(
             "{lost}xmodmap -e 'keycode {code} = {symbol} {symbol} {symbol} {symbol}' || exit; \
              exec xdotool key --delay 12 {code}"
         )
     }
+}
+
+/// The number of the meaning: that of Latin-1 is the character's own, others have a range of their own (X protocol, appendix
+/// A, "Keysyms").
+fn keysym(character: char) -> u32 {
+    let number = u32::from(character);
+    if number < 0x100 { number } else { 0x0100_0000 | number }
 }
 
 /// The number of a key of which a line says that it means nothing: `keycode  97 =`.
@@ -120,6 +128,8 @@ mod tests {
             "xmodmap -e 'keycode 97 = U1F600 U1F600 U1F600 U1F600' || exit; exec xdotool key --delay 12 97";
         assert_eq!(keys.give('😀', KEYMAP).unwrap().script(), given);
         let known = keys.known('😀').unwrap().script();
-        assert_eq!(known, format!("xmodmap -pke | grep -q '^keycode *97 = .' || {given}"));
+        assert_eq!(known, format!("xmodmap -pk | grep -Eq '^ *97[[:blank:]]+0x101f600 ' || {given}"));
+        keys.give('ü', KEYMAP);
+        assert!(keys.known('ü').unwrap().script().contains("120[[:blank:]]+0x00fc "));
     }
 }

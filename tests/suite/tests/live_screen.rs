@@ -346,6 +346,7 @@ const PROGRAMS: [(&str, &str); 4] = [
         "xmodmap",
         r#"[ -e ~/keys ] || printf '%s\n' '38 a A' 97 120 >~/keys
            if [ "$1" = -pke ]; then sed -E 's/^([0-9]+) ?/keycode  \1 = /' ~/keys
+           elif [ "$1" = -pk ]; then sed -nE 's/^([0-9]+) U([0-9A-F]+)/    \1    \t0x\L\2 (name)/p' ~/keys
            else read -r _ code _ meaning _ <<<"$2"; sed -i -E "s/^$code( .*)?$/$code $meaning/" ~/keys; echo "$code $meaning" >>~/given; fi"#,
     ),
     ("xdotool", r#"[ "$1 $2 $3" = "key --delay 12" ] && sed -n "s/^$4 //p" ~/keys >>~/typed"#),
@@ -447,7 +448,7 @@ async fn one_composed_character_leaves_the_clipboard_alone_and_a_held_shift_chan
     assert_eq!(read("typed"), "U00E9\nU00F6\nU00E9\n");
     assert_eq!(read("given"), "97 U00E9\n120 U00F6\n", "each has a key of its own and keeps it");
     // The agent gives the keyboard another layout.
-    std::fs::write(home.join("keys"), "38 a A\n97\n120\n").unwrap();
+    std::fs::write(home.join("keys"), "38 a A\n97\n120 U0040\n").unwrap();
     assert_eq!(answer(&mut viewer, text("ö")).await, clipboard("of before"));
     assert_eq!(read("typed"), "U00E9\nU00F6\nU00E9\nU00F6\n");
     // No key is left that means nothing: the one that was typed longest ago gives its own.
