@@ -13,7 +13,6 @@ use crate::database::is_full;
 use crate::group::Records;
 use crate::heads::{Head, Heads};
 use crate::runs::{Positions, write_run};
-use crate::search::index;
 use crate::{Misplaced, Store, project};
 
 /// Rows read at once where no limit is given.
@@ -34,6 +33,9 @@ pub enum AppendError {
     /// An event or a run is no valid JSON.
     #[error("the event cannot be written as JSON")]
     Json(#[source] serde_json::Error),
+    /// This program has a defect, which its log tells.
+    #[error("the event cannot be written because of a defect in this program; its log tells which")]
+    Defect,
     /// The program is ending.
     #[error("the program is ending")]
     Ending,
@@ -159,9 +161,9 @@ impl Store {
 }
 
 /// Rows of one statement; SQLite takes 32,766 values in one (<https://sqlite.org/limits.html>).
-const ROWS: usize = 1_000;
+pub(crate) const ROWS: usize = 1_000;
 
-/// Inserts events and brings the run's row up to them, inside the transaction.
+/// Inserts events and brings the run's row up to them, inside the transaction. [`crate::search::make_findable`] comes at its end.
 ///
 /// Every statement is a trip to the connection's thread and back, which costs more than what most of them do: so there
 /// is one that writes, and none that reads where `heads` knows the run.
@@ -203,7 +205,6 @@ pub(crate) async fn insert(
                 .push_bind(body.name())
                 .push_bind(json);
         });
-        index(&mut query, part);
         if part.last() == Some(newest) {
             write_run(&mut query, Positions { first, last }, &summary)?;
         }

@@ -21,6 +21,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use crate::AppendError;
 use crate::database::{Database, Writer};
 use crate::events::insert;
+use crate::search::make_findable;
 
 /// Events with their JSON.
 pub(crate) type Records = Vec<(EventBody, String)>;
@@ -34,11 +35,19 @@ struct Waiting {
     outcome: oneshot::Sender<Result<Vec<Event>, AppendError>>,
 }
 
+/// What the thread is asked for.
+#[derive(Debug)]
+enum Asked {
+    Append(Waiting),
+    /// To tell when what was asked for before is written.
+    Flush(oneshot::Sender<()>),
+}
+
 /// The way to the thread that writes. It ends when the last of these is gone and everything is written.
 ///
 /// What waits is as much as there are callers who wait for it.
 #[derive(Debug)]
-pub(crate) struct Queue(mpsc::UnboundedSender<Waiting>);
+pub(crate) struct Queue(mpsc::UnboundedSender<Asked>);
 
 impl Queue {
     /// Starts the thread.
@@ -46,13 +55,21 @@ impl Queue {
         database: Arc<Database>,
         live: broadcast::Sender<Arc<Event>>,
     ) -> Result<Self, io::Error> {
-        let (queue, waiting) = mpsc::unbounded_channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let (queue, asked) = mpsc::unbounded_channel();
+        let (starts, started) = std::sync::mpsc::channel();
         let appender = Appender { database, live };
-        thread::Builder::new()
-            .name("history".to_owned())
-            .spawn(move || runtime.block_on(appender.serve(waiting)))?;
-        Ok(Self(queue))
+        thread::Builder::new().name("history".to_owned()).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            let _opener_gone = starts.send(runtime.as_ref().err().map(io::Error::kind));
+            if let Ok(runtime) = runtime {
+                runtime.block_on(appender.serve(asked));
+            }
+        })?;
+        // The thread does nothing before that.
+        match started.recv().map_err(io::Error::other)? {
+            Some(kind) => Err(kind.into()),
+            None => Ok(Self(queue)),
+        }
     }
 
     /// Appends events, with those of others who wait.
@@ -63,8 +80,18 @@ impl Queue {
         records: Records,
     ) -> Result<Vec<Event>, AppendError> {
         let (outcome, written) = oneshot::channel();
-        self.0.send(Waiting { run, at, records, outcome }).map_err(|_| AppendError::Ending)?;
+        let waiting = Waiting { run, at, records, outcome };
+        self.0.send(Asked::Append(waiting)).map_err(|_| AppendError::Ending)?;
         written.await.unwrap_or(Err(AppendError::Ending))
+    }
+
+    /// Returns when everything that was asked for before is written.
+    pub(crate) async fn flush(&self) {
+        let (done, flushed) = oneshot::channel();
+        if self.0.send(Asked::Flush(done)).is_ok() {
+            // A thread that has ended has nothing left to write.
+            let _ended = flushed.await;
+        }
     }
 }
 
@@ -75,29 +102,62 @@ struct Appender {
 }
 
 impl Appender {
-    async fn serve(&self, mut waiting: mpsc::UnboundedReceiver<Waiting>) {
-        while let Some(first) = waiting.recv().await {
-            let mut group = vec![first];
-            match self.database.writer().await {
-                Ok(writer) => {
-                    while let Ok(next) = waiting.try_recv() {
-                        group.push(next);
-                    }
-                    // A defect that one event meets must not stop all runs: those of the group learn that nothing was written,
-                    // and the connection goes with the transaction.
-                    if AssertUnwindSafe(self.write(writer, group)).catch_unwind().await.is_err() {
-                        tracing::error!("a group of events was not written: writing it panicked");
-                    }
+    async fn serve(&self, mut asked: mpsc::UnboundedReceiver<Asked>) {
+        while let Some(first) = asked.recv().await {
+            let writer = self.database.writer().await;
+            let (mut group, mut flushes) = (Vec::new(), Vec::new());
+            let mut next = Some(first);
+            while let Some(this) = next {
+                match this {
+                    Asked::Append(waiting) => group.push(waiting),
+                    Asked::Flush(done) => flushes.push(done),
                 }
-                Err(error) => {
-                    let _asker_gone = group.pop().map(|waiting| waiting.outcome.send(Err(error.into())));
-                }
+                next = asked.try_recv().ok();
+            }
+            match writer {
+                Ok(writer) if group.is_empty() => writer.keep(),
+                Ok(writer) => self.write_carefully(writer, group).await,
+                Err(error) => self.write_one_by_one(group, Some(error)).await,
+            }
+            for done in flushes {
+                let _asker_gone = done.send(());
             }
         }
     }
 
-    async fn write(&self, mut writer: Writer<'_>, mut group: Vec<Waiting>) {
-        match self.write_together(&mut writer, &mut group).await {
+    /// Writes a group. A defect that one event meets must not stop all runs.
+    async fn write_carefully(&self, writer: Writer<'_>, mut group: Vec<Waiting>) {
+        // The connection goes with the transaction, and who was told nothing is still in the group.
+        if AssertUnwindSafe(self.write(writer, &mut group)).catch_unwind().await.is_err() {
+            tracing::error!(
+                appends = group.len(),
+                "writing a group of events panicked; they are written one by one"
+            );
+            self.write_one_by_one(group, None).await;
+        }
+    }
+
+    /// Writes what could not be written together, each with a writer of its own; `failed` is why the first has none.
+    async fn write_one_by_one(&self, group: Vec<Waiting>, mut failed: Option<sqlx::Error>) {
+        for waiting in group {
+            let writer = match failed.take() {
+                Some(error) => Err(error),
+                None => self.database.writer().await,
+            };
+            let mut alone = vec![waiting];
+            let error = match writer {
+                Ok(writer) => match AssertUnwindSafe(self.write(writer, &mut alone)).catch_unwind().await {
+                    Ok(()) => continue,
+                    Err(_) => AppendError::Defect,
+                },
+                Err(error) => error.into(),
+            };
+            let _asker_gone = alone.pop().map(|waiting| waiting.outcome.send(Err(error)));
+        }
+    }
+
+    async fn write(&self, mut writer: Writer<'_>, group: &mut Vec<Waiting>) {
+        match self.write_together(&mut writer, group).await {
             Ok(()) => return writer.keep(),
             // No second try would end otherwise.
             Err(error) if group.len() == 1 && !matches!(error, AppendError::Database(_)) => {
@@ -108,7 +168,7 @@ impl Appender {
         }
         // Also one that was alone: another program may have written, and what was known of its run be wrong.
         let mut sound = false;
-        for Waiting { run, at, records, outcome, .. } in group {
+        for Waiting { run, at, records, outcome } in group.drain(..) {
             // A connection that failed may believe in a transaction that is gone.
             if !sound && let Err(error) = writer.renew().await {
                 let _asker_gone = outcome.send(Err(error.into()));
@@ -134,9 +194,10 @@ impl Appender {
     ) -> Result<(), AppendError> {
         let (mut transaction, heads) = writer.begin().await?;
         let mut all = Vec::with_capacity(group.len());
-        for Waiting { run, at, records, .. } in group.iter() {
+        for Waiting { run, at, records, outcome: _ } in group.iter() {
             all.push(insert(&mut transaction, heads, run, *at, records).await?);
         }
+        make_findable(&mut transaction, all.iter().flatten()).await?;
         transaction.commit().await?;
         for (waiting, events) in group.drain(..).zip(all) {
             self.publish(&events);
@@ -162,6 +223,7 @@ async fn write_one(
 ) -> Result<Vec<Event>, AppendError> {
     let (mut transaction, heads) = writer.begin().await?;
     let events = insert(&mut transaction, heads, &run, at, &records).await?;
+    make_findable(&mut transaction, events.iter()).await?;
     transaction.commit().await?;
     Ok(events)
 }
@@ -201,7 +263,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
         let mut live = store.subscribe();
+        frames(&store).await;
         let outcomes = at_once(&store, 30, submitted).await;
+        // A transaction writes each page once, and thirty of them would write the same ones thirty times.
+        let frames = frames(&store).await;
+        assert!((1..100).contains(&frames), "{frames} pages were written");
         let positions: Vec<u64> =
             outcomes.iter().map(|outcome| outcome.as_ref().unwrap()[0].position).collect();
         assert_eq!(positions, (1..=30).collect::<Vec<_>>());
@@ -211,6 +277,45 @@ mod tests {
         }
         assert_eq!(seen, positions, "subscribers see commits in their order");
         assert_eq!(store.events_after(0, 100).await.unwrap().len(), 30);
+    }
+
+    /// The pages in the log, which is empty afterwards.
+    async fn frames(store: &Store) -> i64 {
+        let (_busy, frames, _moved): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)")
+            .fetch_one(store.inner.database.readers())
+            .await
+            .unwrap();
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(store.inner.database.readers()).await.unwrap();
+        frames
+    }
+
+    #[tokio::test]
+    async fn whatever_was_asked_for_before_the_store_is_closed_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        let writer = store.inner.database.writer().await.unwrap();
+        let mut waiting = Vec::new();
+        for number in 0..5 {
+            let other = store.clone();
+            waiting.push(tokio::spawn(
+                async move { other.append(&run(number), AT, &[submitted(number)]).await },
+            ));
+            tokio::task::yield_now().await;
+        }
+        // Who waits may be gone before it is written, as a driver is when the owner ends.
+        waiting[4].abort();
+        let closing = tokio::spawn({
+            let store = store.clone();
+            async move { store.close().await }
+        });
+        tokio::task::yield_now().await;
+        writer.keep();
+        closing.await.unwrap();
+        for append in waiting.drain(..4) {
+            append.await.unwrap().unwrap();
+        }
+        let store = Store::open(folder.path()).await.unwrap();
+        assert_eq!(store.events_after(0, 100).await.unwrap().len(), 5);
     }
 
     #[tokio::test]

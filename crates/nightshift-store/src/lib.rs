@@ -87,8 +87,9 @@ impl Store {
         self.inner.database.check().await
     }
 
-    /// Closes the database after the append that is under way; whatever is asked of any clone later fails.
+    /// Closes the database after the appends that were asked for before; whatever is asked of any clone later fails.
     pub async fn close(&self) {
+        self.inner.queue.flush().await;
         self.inner.database.close().await;
     }
 }

@@ -6,7 +6,7 @@ use nightshift_protocol::{IssueReference, RunId, RunSummary, Task, TaskId};
 use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite};
 
 use crate::events::{PAGE, Scope, page};
-use crate::search::{SearchWords, index};
+use crate::search::{SearchWords, make_findable};
 use crate::statistics::write_figures;
 use crate::{AppendError, Misplaced, OpenError, ReadError, Store, UnreadableEvent, project};
 
@@ -219,9 +219,7 @@ impl Store {
                 runs.insert(event.run.clone(), (Positions { first, last: row.position }, summary));
                 findable.push(event);
             }
-            let mut query = QueryBuilder::new("");
-            index(&mut query, &findable);
-            query.build().execute(&mut *transaction).await?;
+            make_findable(&mut transaction, findable.iter()).await?;
         }
         sqlx::query("DELETE FROM runs; DELETE FROM run_figures").execute(&mut *transaction).await?;
         for (positions, summary) in runs.into_values() {

@@ -6,9 +6,10 @@
 use nightshift_protocol::{
     AssistantBlock, Event, EventBody, ExcerptPart, Message, OffsetDateTime, ResultPart, SearchHit,
 };
-use sqlx::{QueryBuilder, Sqlite};
+use sqlx::{QueryBuilder, Sqlite, Transaction};
 use time::format_description::well_known::Rfc3339;
 
+use crate::events::ROWS;
 use crate::{ReadError, Store};
 
 /// The most of one event that can be found, in characters: beginnings of outputs, whole descriptions.
@@ -147,20 +148,29 @@ fn hit(
     })
 }
 
-/// Adds a statement that makes events findable.
-pub(crate) fn index(query: &mut QueryBuilder<Sqlite>, events: &[Event]) {
+/// Makes the events of a transaction findable.
+///
+/// It is done once, for all of them: before every statement that comes after, the index would write what it was told to the
+/// disk, so as to be able to undo that statement alone (<https://sqlite.org/vtab.html>, "xSavepoint").
+pub(crate) async fn make_findable<'a>(
+    transaction: &mut Transaction<'_, Sqlite>,
+    events: impl Iterator<Item = &'a Event>,
+) -> Result<(), sqlx::Error> {
     let found = |event: &Event| Some((event.position.cast_signed(), searchable(&event.body)?));
     let (tasks, texts): (Vec<_>, Vec<_>) =
-        events.iter().partition(|event| matches!(event.body, EventBody::RunSubmitted { .. }));
+        events.partition(|event| matches!(event.body, EventBody::RunSubmitted { .. }));
     for (column, events) in [("task", tasks), ("text", texts)] {
         let rows: Vec<(i64, String)> = events.into_iter().filter_map(found).collect();
-        if !rows.is_empty() {
-            query.push("; INSERT INTO search (rowid, ").push(column).push(") ");
+        for rows in rows.chunks(ROWS) {
+            let mut query = QueryBuilder::new("INSERT INTO search (rowid, ");
+            query.push(column).push(") ");
             query.push_values(rows, |mut row, (position, text)| {
                 row.push_bind(position).push_bind(text);
             });
+            query.build().execute(&mut **transaction).await?;
         }
     }
+    Ok(())
 }
 
 /// What can be found of an event; `None` for those in which nobody says anything.

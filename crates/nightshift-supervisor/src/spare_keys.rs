@@ -16,12 +16,13 @@ pub(crate) struct SpareKey {
     character: char,
     /// The X server's number of the key, 8 to 255.
     code: u8,
-    /// Whether it means something else until now, or nothing.
-    is_new: bool,
 }
 
 /// The smallest number of a key that is given: `xdotool` takes a number of one digit for the digit's key.
 const LOWEST: u8 = 10;
+
+/// What the guest's keys mean, and above it which of them were given: an owner before this one may have given some.
+pub(crate) const ASK: &str = "cat /tmp/.nightshift-keys 2>/dev/null; exec xmodmap -pke";
 
 impl SpareKeys {
     /// The key that a character has.
@@ -29,37 +30,47 @@ impl SpareKeys {
         let at = self.given.iter().position(|(given, _)| *given == character)?;
         let (character, code) = self.given.remove(at);
         self.given.push((character, code));
-        Some(SpareKey { character, code, is_new: false })
+        Some(SpareKey { character, code })
     }
 
-    /// Gives a key to a character that has none; `keymap` is what `xmodmap -pke` tells of the guest's keys. `None` where all
-    /// have a meaning and none of them from here.
-    pub(crate) fn give(&mut self, character: char, keymap: &str) -> Option<SpareKey> {
-        let given = |code: &u8| self.given.iter().any(|(_, given)| given == code);
-        let free = keymap.lines().filter_map(meaningless).find(|code| *code >= LOWEST && !given(code));
+    /// Gives a key to a character that has none; `keys` is what the guest answered to [`ASK`]. `None` where all have a
+    /// meaning and none of them from here.
+    pub(crate) fn give(&mut self, character: char, keys: &str) -> Option<SpareKey> {
+        for (character, code) in keys.lines().filter_map(given) {
+            if !self.has(code) {
+                self.given.retain(|(other, _)| *other != character);
+                self.given.insert(0, (character, code));
+            }
+        }
+        if let Some(key) = self.known(character) {
+            return Some(key);
+        }
+        let free = keys.lines().filter_map(meaningless).find(|code| *code >= LOWEST && !self.has(*code));
         let code = match free {
             Some(code) => code,
             None if self.given.is_empty() => return None,
             None => self.given.remove(0).1,
         };
         self.given.push((character, code));
-        Some(SpareKey { character, code, is_new: true })
+        Some(SpareKey { character, code })
+    }
+
+    fn has(&self, code: u8) -> bool {
+        self.given.iter().any(|(_, given)| *given == code)
     }
 }
 
 impl SpareKey {
-    /// The command that types it, and before that gives the key its meaning where it does not have it (yet, or any more: the
-    /// guest may have been given another layout since). It has it on every level, so that what a person holds changes nothing.
+    /// The command that types it, and before that gives the key its meaning where it does not have it: not yet, or not any
+    /// more, for the guest may have been given another layout since. It has it on every level, so that what a person holds
+    /// changes nothing.
     pub(crate) fn script(self) -> String {
-        let (code, symbol) = (self.code, format!("U{:04X}", u32::from(self.character)));
-        let lost = if self.is_new {
-            String::new()
-        } else {
-            let number = keysym(self.character);
-            format!("xmodmap -pk | grep -Eq '^ *{code}[[:blank:]]+0x{number:04x} ' || ")
-        };
+        let (code, symbol, number) =
+            (self.code, format!("U{:04X}", u32::from(self.character)), keysym(self.character));
         format!(
-            "{lost}xmodmap -e 'keycode {code} = {symbol} {symbol} {symbol} {symbol}' || exit; \
+            "xmodmap -pk | grep -Eq '^ *{code}[[:blank:]]+0x{number:04x} ' || {{ \
+             echo 'given {code} {symbol}' >>/tmp/.nightshift-keys; \
+             xmodmap -e 'keycode {code} = {symbol} {symbol} {symbol} {symbol}' || exit; }}; \
              exec xdotool key --delay 12 {code}"
         )
     }
@@ -76,6 +87,14 @@ fn keysym(character: char) -> u32 {
 fn meaningless(line: &str) -> Option<u8> {
     let (code, meaning) = line.strip_prefix("keycode")?.split_once('=')?;
     if meaning.trim().is_empty() { code.trim().parse().ok() } else { None }
+}
+
+/// The character and the key of a line that says that it was given: `given 97 U00FC`.
+fn given(line: &str) -> Option<(char, u8)> {
+    let (code, symbol) = line.strip_prefix("given ")?.split_once(" U")?;
+    let character = u32::from_str_radix(symbol, 16).ok().and_then(char::from_u32)?;
+    let code = code.parse().ok().filter(|code| *code >= LOWEST)?;
+    Some((character, code))
 }
 
 #[cfg(test)]
@@ -115,6 +134,16 @@ mod tests {
     }
 
     #[test]
+    fn keys_that_an_owner_before_gave_are_known_and_given_on() {
+        let full = "given 97 U00FC\ngiven 120 U0436\ngiven 97 U00F6\ngiven 3 U00E4\ngiven 400 U00E4\ngiven 99 Uxyz\n\
+            keycode  38 = a A a A\nkeycode  97 = odiaeresis odiaeresis\nkeycode 120 = Cyrillic_zhe\n";
+        let mut keys = SpareKeys::default();
+        assert_eq!(code(keys.give('ж', full)), Some(120));
+        assert_eq!(code(keys.give('я', full)), Some(97), "the one whose character was not typed lately");
+        assert_eq!((code(keys.known('ж')), keys.known('ö')), (Some(120), None));
+    }
+
+    #[test]
     fn where_every_key_means_something_none_is_given() {
         let full = "keycode  38 = a A a A\nkeycode   8 =\n";
         assert_eq!(SpareKeys::default().give('ä', full), None);
@@ -122,14 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_given_its_meaning_once_and_again_when_it_was_lost() {
+    fn a_key_is_given_its_meaning_unless_it_has_it() {
         let mut keys = SpareKeys::default();
-        let given =
-            "xmodmap -e 'keycode 97 = U1F600 U1F600 U1F600 U1F600' || exit; exec xdotool key --delay 12 97";
-        assert_eq!(keys.give('😀', KEYMAP).unwrap().script(), given);
-        let known = keys.known('😀').unwrap().script();
-        assert_eq!(known, format!("xmodmap -pk | grep -Eq '^ *97[[:blank:]]+0x101f600 ' || {given}"));
-        keys.give('ü', KEYMAP);
-        assert!(keys.known('ü').unwrap().script().contains("120[[:blank:]]+0x00fc "));
+        assert_eq!(
+            keys.give('😀', KEYMAP).unwrap().script(),
+            "xmodmap -pk | grep -Eq '^ *97[[:blank:]]+0x101f600 ' || { echo 'given 97 U1F600' >>/tmp/.nightshift-keys; \
+             xmodmap -e 'keycode 97 = U1F600 U1F600 U1F600 U1F600' || exit; }; exec xdotool key --delay 12 97"
+        );
+        assert!(keys.give('ü', KEYMAP).unwrap().script().contains("120[[:blank:]]+0x00fc "));
     }
 }

@@ -122,6 +122,7 @@ pub(crate) fn appending(error: &AppendError) -> UserError {
         | AppendError::Time(_)
         | AppendError::Json(_)
         | AppendError::Ending
+        | AppendError::Defect
         | AppendError::Database(_) => internal("writing the history", error),
     }
 }

@@ -13,6 +13,7 @@ use nightshift_screen::{Condition, Gesture, Screen};
 
 use crate::desk::{Desk, DeskError};
 use crate::shared::Shared;
+use crate::spare_keys;
 use crate::supervisor::Supervisor;
 use crate::tools::{computer, job_id};
 use crate::trouble;
@@ -126,7 +127,7 @@ impl RunScreen {
         let mut keys = self.desk.spare_keys.lock().await;
         let key = match keys.known(character) {
             Some(key) => Some(key),
-            None => keys.give(character, &self.clipboard("exec xmodmap -pke", "").await?),
+            None => keys.give(character, &self.clipboard(spare_keys::ASK, "").await?),
         };
         let typed = match key {
             Some(key) => self.clipboard(&key.script(), "").await,
