@@ -37,6 +37,8 @@ pub(crate) struct Configuration {
     pub(crate) hosts: Vec<HostSettings>,
     /// What they may reach.
     pub(crate) egress: EgressConfiguration,
+    /// What servers of the Model Context Protocol may have of the person's.
+    pub(crate) mcp: McpConfiguration,
     /// Addresses of package registries by kind, where they are not this machine's own.
     pub(crate) registries: BTreeMap<RegistryKind, Vec<String>>,
     /// Providers of models beside those that are built in, and what is different about those.
@@ -53,6 +55,14 @@ pub(crate) struct Configuration {
     pub(crate) delivery: DeliveryConfiguration,
     /// Which issues become tasks.
     pub(crate) issues: IssueConfiguration,
+}
+
+/// What servers of the Model Context Protocol at an address may have of the person's. By default nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct McpConfiguration {
+    /// Keys that their headers may name, each with the hosts that it is for.
+    pub(crate) keys: BTreeMap<String, Vec<String>>,
 }
 
 /// What a task may use that says nothing of it.
@@ -231,6 +241,7 @@ impl Default for Configuration {
             disk: DiskConfiguration::default(),
             hosts: Vec::new(),
             egress: EgressConfiguration::default(),
+            mcp: McpConfiguration::default(),
             registries: BTreeMap::new(),
             providers: BTreeMap::new(),
             engines: BTreeMap::new(),

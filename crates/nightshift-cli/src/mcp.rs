@@ -1,6 +1,7 @@
 //! `nightshift mcp`: the owner for other agents, over standard input and output or HTTP.
 
 pub(crate) mod check;
+mod keys;
 
 use std::future::IntoFuture;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::follow::beside;
 use crate::owner;
 
 pub(crate) use check::McpCommand;
+pub(crate) use keys::keys;
 
 /// Events of a run that wait for whoever follows it; one that is slower takes the stream up again.
 const WAITING: usize = 256;

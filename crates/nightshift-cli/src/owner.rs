@@ -312,6 +312,7 @@ async fn assemble(
             network: egress::settings(&configuration.egress, environment.proxy.as_deref()).map_err(
                 |why| UserError::new(ErrorCode::InvalidRequest, why, "Mend [egress] in the configuration."),
             )?,
+            mcp_keys: crate::mcp::keys(&configuration.mcp, environment),
             scratch: folders.data.join("scratch"),
             approval: configuration.approval.clone(),
             routing: configuration.agents.routing.clone(),

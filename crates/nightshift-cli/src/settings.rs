@@ -40,6 +40,12 @@ pub(crate) fn names(configuration: &Configuration) -> Vec<(String, String)> {
     let mut names = providers::keys(&configuration.providers);
     names.push((GITHUB.to_owned(), "github".to_owned()));
     names.push((WEBHOOKS.to_owned(), "webhooks".to_owned()));
+    for (name, hosts) in &configuration.mcp.keys {
+        // One that has another purpose already is kept for that.
+        if names.iter().all(|(known, _)| known != name) {
+            names.push((name.clone(), format!("mcp: {}", hosts.join(", "))));
+        }
+    }
     names
 }
 

@@ -1,26 +1,38 @@
 //! A conversation with one server.
 
+use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rmcp::model::{
     CallToolRequestParams, CancelledNotification, CancelledNotificationParam, ClientCapabilities,
-    ClientConfig, ClientRequest, Implementation, ListToolsRequest, PaginatedRequestParams,
-    ProgressNotificationParam, ProtocolVersion, Request, ServerResult,
+    ClientConfig, ClientRequest, DiscoverRequest, DiscoverRequestParams, ErrorData, Implementation,
+    ListToolsRequest, PaginatedRequestParams, PingRequest, ProgressNotificationParam, ProgressToken,
+    ProtocolVersion, Request, ServerResult,
 };
 use rmcp::service::{
     ClientInitializeError, NotificationContext, PeerRequestOptions, RequestHandle, RunningService,
     ServiceError,
 };
+use rmcp::transport::Transport;
+use rmcp::transport::common::client_side_sse::ExponentialBackoff;
+use rmcp::transport::streamable_http_client::{
+    StreamableHttpClientTransport, StreamableHttpClientTransportConfig, StreamableHttpError,
+};
 use rmcp::{ClientHandler, ClientLifecycleMode, ClientServiceExt, RoleClient};
+use rustls::ClientConfig as Trust;
 use serde_json::{Map, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
+use tokio::sync::broadcast;
 use tokio::time::Instant;
 
+use crate::admission::{NOT_UNDERSTOOD, Noticed};
 use crate::answer::Answer;
+use crate::endpoint::Endpoint;
+use crate::error::{CallError, ConnectError};
+use crate::http::{Dial, Exchange, Http, HttpError};
 use crate::text::line;
-use crate::wire::{Noticed, Wire};
+use crate::wire::Wire;
 
 /// Pages of a server's tools that are read.
 const MOST_PAGES: u32 = 100;
@@ -31,8 +43,21 @@ const MOST_LISTED: usize = 500;
 /// Characters of what a server says of its trouble, or of its progress.
 const LONGEST_WORDS: usize = 500;
 
-/// How long a server may take to hear that its answer is not wanted any more.
+/// What of progress is kept for a call that does not listen just now.
+const PROGRESS: usize = 64;
+
+/// How long a server may take to hear that its answer is not wanted any more: a program, and one at an address, which is connected
+/// to for it.
 const TOLD_WITHIN: Duration = Duration::from_secs(1);
+const TOLD_AWAY_WITHIN: Duration = Duration::from_secs(5);
+
+/// What rmcp says in the place of an answer that was awaited in a session that is gone.
+const LOST_WITH_SESSION: &str = "streamable HTTP session was re-initialized before the response arrived";
+
+/// How often the stream of an answer that was cut is taken up again at once before it is given up, and after what time.
+const TAKEN_UP_AGAIN: usize = 5;
+const TAKEN_UP_AFTER: Duration = Duration::from_millis(500);
+const TAKEN_UP_AFTER_AT_MOST: Duration = Duration::from_secs(8);
 
 /// How a conversation begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,90 +105,20 @@ pub struct Patience {
     pub total: Duration,
 }
 
-/// A server cannot be spoken with.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ConnectError {
-    /// It hung up.
-    #[error("it ended before it answered{}", of(.wrote))]
-    HungUp {
-        /// What it wrote instead of the protocol.
-        wrote: Option<String>,
-    },
-    /// It does not answer.
-    #[error("it did not answer within {} s{}", seconds(.within), of(.wrote))]
-    Silent {
-        /// How long it was waited for.
-        within: Duration,
-        /// What it wrote instead of the protocol.
-        wrote: Option<String>,
-    },
-    /// It refuses, or answers something else.
-    #[error("it does not begin as the protocol has it: {what}")]
-    Odd {
-        /// What it said.
-        what: String,
-    },
-}
-
-/// A call has no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CallError {
-    /// The server hung up in the middle.
-    #[error("the server ended before it answered")]
-    HungUp,
-    /// It sent more of its own accord than is taken.
-    #[error("the server was hung up on: it sent too much that nobody asked for")]
-    Flooded,
-    /// It did not answer.
-    #[error("the server did not answer within {} s", seconds(.after))]
-    Silent {
-        /// How long it was waited for.
-        after: Duration,
-    },
-    /// The server says that it is wrong.
-    #[error("the server refused it: {message} ({code})")]
-    Refused {
-        /// Its number (JSON-RPC).
-        code: i32,
-        /// Its words.
-        message: String,
-    },
-    /// It wants something first that nobody is there for.
-    #[error("the server wants {what} before it answers, which is not to be had here")]
-    Wants {
-        /// What.
-        what: &'static str,
-    },
-    /// The answer is something else than one.
-    #[error("the server's answer is not what the protocol has")]
-    Odd,
-    /// Who called does not want it any more.
-    #[error("it was interrupted")]
-    Interrupted,
-}
-
-/// A duration in seconds, for a sentence.
-fn seconds(duration: &Duration) -> f64 {
-    (duration.as_secs_f64() * 10.0).round() / 10.0
-}
-
-/// What it wrote instead of the protocol, for a sentence.
-fn of(wrote: &Option<String>) -> String {
-    wrote.as_ref().map(|wrote| format!("; it wrote: {wrote}")).unwrap_or_default()
-}
-
 /// A server that is spoken with; dropping it hangs up.
 #[derive(Debug)]
 pub struct Client {
     service: RunningService<RoleClient, Listener>,
     noticed: Arc<Mutex<Noticed>>,
-    progress: watch::Receiver<String>,
+    progress: broadcast::Sender<(ProgressToken, String)>,
+    /// Whether it is at an address, and no program.
+    away: bool,
 }
 
 /// Hears what a server says while it is called.
 #[derive(Debug)]
 struct Listener {
-    progress: watch::Sender<String>,
+    progress: broadcast::Sender<(ProgressToken, String)>,
 }
 
 impl ClientHandler for Listener {
@@ -179,7 +134,8 @@ impl ClientHandler for Listener {
 
     async fn on_progress(&self, said: ProgressNotificationParam, _: NotificationContext<RoleClient>) {
         let words = said.message.as_deref().map(|message| line(message, LONGEST_WORDS)).unwrap_or_default();
-        self.progress.send_replace(words);
+        // Nobody may be waiting.
+        let _calls = self.progress.send((said.progress_token, words));
     }
 }
 
@@ -195,8 +151,49 @@ impl Client {
         within: Duration,
     ) -> Result<Self, ConnectError> {
         let noticed: Arc<Mutex<Noticed>> = Arc::default();
-        let (progress, heard) = watch::channel(String::new());
         let wire = Wire::new(stream, Arc::clone(&noticed));
+        Self::begin_by(wire, noticed, false, generation, within).await
+    }
+
+    /// Begins a conversation with a server at an address. Each request makes a connection of its own, by `dial`; the server
+    /// has to be whom `trust` trusts.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub async fn reach(
+        endpoint: Endpoint,
+        dial: Arc<dyn Dial>,
+        trust: Arc<Trust>,
+        generation: Generation,
+        within: Duration,
+    ) -> Result<Self, ConnectError> {
+        let noticed: Arc<Mutex<Noticed>> = Arc::default();
+        let shown = endpoint.address.to_string();
+        let exchange = Exchange::new(endpoint.address, endpoint.headers, dial, trust);
+        let mut config = StreamableHttpClientTransportConfig::with_uri(shown);
+        let mut again = ExponentialBackoff::default();
+        again.max_times = Some(TAKEN_UP_AGAIN);
+        again.base_duration = TAKEN_UP_AFTER;
+        again.max_delay = Some(TAKEN_UP_AFTER_AT_MOST);
+        config.retry_config = Arc::new(again);
+        let http = Http::new(exchange, Arc::clone(&noticed));
+        let transport = StreamableHttpClientTransport::with_client(http, config);
+        Self::begin_by(transport, noticed, true, generation, within).await
+    }
+
+    async fn begin_by<T>(
+        transport: T,
+        noticed: Arc<Mutex<Noticed>>,
+        away: bool,
+        generation: Generation,
+        within: Duration,
+    ) -> Result<Self, ConnectError>
+    where
+        T: Transport<RoleClient> + 'static,
+        T::Error: Error + Send + Sync + 'static,
+    {
+        let (progress, _) = broadcast::channel(PROGRESS);
         let lifecycle = match generation {
             Generation::Newest => ClientLifecycleMode::Auto {
                 preferred_versions: vec![ProtocolVersion::LATEST],
@@ -207,12 +204,11 @@ impl Client {
             }
             Generation::Initialize => ClientLifecycleMode::Initialize,
         };
-        let beginning = Listener { progress }.serve_with_lifecycle(wire, lifecycle);
-        let wrote = |noticed: &Mutex<Noticed>| seen(noticed).no_json;
+        let beginning = Listener { progress: progress.clone() }.serve_with_lifecycle(transport, lifecycle);
         match tokio::time::timeout(within, beginning).await {
-            Ok(Ok(service)) => Ok(Self { service, noticed, progress: heard }),
-            Ok(Err(error)) => Err(refused(&error, wrote(&noticed))),
-            Err(_) => Err(ConnectError::Silent { within, wrote: wrote(&noticed) }),
+            Ok(Ok(service)) => Ok(Self { service, noticed, progress, away }),
+            Ok(Err(error)) => Err(refused(&error, seen(&noticed))),
+            Err(_) => Err(ConnectError::Silent { within, wrote: seen(&noticed).no_json }),
         }
     }
 
@@ -229,12 +225,31 @@ impl Client {
 
     /// Whether it has hung up.
     pub fn is_closed(&self) -> bool {
-        self.service.is_closed() || self.service.peer().is_transport_closed()
+        self.service.is_closed() || self.service.peer().is_transport_closed() || seen(&self.noticed).flooded
     }
 
-    /// What the server says of what it is at; it changes as that goes on.
-    pub fn progress(&self) -> watch::Receiver<String> {
-        self.progress.clone()
+    /// How many sessions were begun with it: a server at an address may end one, and the next is begun without a word.
+    pub fn sessions(&self) -> u32 {
+        seen(&self.noticed).sessions
+    }
+
+    /// Whether the server still answers, which it is asked by what it has to answer at once.
+    pub async fn answers(&self, within: Duration) -> bool {
+        let knows_sessions = self.server().protocol.as_str() < ProtocolVersion::LATEST.as_str();
+        let question = if knows_sessions {
+            ClientRequest::PingRequest(PingRequest {
+                method: Default::default(),
+                extensions: Default::default(),
+            })
+        } else {
+            ClientRequest::DiscoverRequest(DiscoverRequest::new(DiscoverRequestParams {}))
+        };
+        let answer = async {
+            let Ok(handle) = self.begin(question).await else { return false };
+            // A refusal is an answer too.
+            matches!(handle.await_response().await, Ok(_) | Err(ServiceError::McpError(_)))
+        };
+        tokio::time::timeout(within, answer).await.unwrap_or(false)
     }
 
     /// The server's tools, 500 at most.
@@ -269,7 +284,8 @@ impl Client {
         }
     }
 
-    /// Calls a tool, until it answers, or patience or `interrupted` is over; the server is told then.
+    /// Calls a tool, until it answers, or patience or `interrupted` is over; the server is told then. What it says of how far this
+    /// call is goes to `told`, and lengthens the wait.
     ///
     /// # Errors
     ///
@@ -280,17 +296,17 @@ impl Client {
         arguments: Map<String, Value>,
         patience: Patience,
         interrupted: impl Future<Output = ()>,
+        told: impl Fn(&str),
     ) -> Result<Answer, CallError> {
         let call = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
-        let mut progress = self.progress.clone();
-        progress.mark_unchanged();
+        let mut progress = self.progress.subscribe();
         let begun = self.begin(ClientRequest::CallToolRequest(Request::new(call)));
         // A server that reads nothing lets nothing be begun.
         let handle = match tokio::time::timeout(patience.silence, begun).await {
             Ok(begun) => begun?,
             Err(_) => return Err(CallError::Silent { after: patience.silence }),
         };
-        let (id, peer) = (handle.id.clone(), handle.peer.clone());
+        let (id, peer, token) = (handle.id.clone(), handle.peer.clone(), handle.progress_token.clone());
         let began = Instant::now();
         let mut heard = began;
         let response = handle.await_response();
@@ -301,7 +317,15 @@ impl Client {
                 biased;
                 answered = &mut response => return self.answered(answered),
                 () = &mut interrupted => break CallError::Interrupted,
-                Ok(()) = progress.changed() => heard = Instant::now(),
+                said = progress.recv() => match said {
+                    Ok((of, words)) if of == token => {
+                        heard = Instant::now();
+                        told(&words);
+                    }
+                    Ok(_) => {}
+                    // More was said than was listened to: this call's was among it, perhaps.
+                    Err(_lagged) => heard = Instant::now(),
+                },
                 () = tokio::time::sleep_until(until) => {
                     break CallError::Silent { after: until - began };
                 }
@@ -310,7 +334,8 @@ impl Client {
         let reason = error.to_string();
         let told = CancelledNotification::new(CancelledNotificationParam::new(Some(id), Some(reason)));
         // One that does not read hears nothing of it, and nobody waits for it.
-        let _soon = tokio::time::timeout(TOLD_WITHIN, peer.send_notification(told.into())).await;
+        let within = if self.away { TOLD_AWAY_WITHIN } else { TOLD_WITHIN };
+        let _soon = tokio::time::timeout(within, peer.send_notification(told.into())).await;
         Err(error)
     }
 
@@ -331,23 +356,58 @@ impl Client {
     }
 
     async fn begin(&self, request: ClientRequest) -> Result<RequestHandle<RoleClient>, CallError> {
+        self.noticed.lock().unwrap_or_else(PoisonError::into_inner).trouble = None;
         let begun =
             self.service.peer().send_cancellable_request(request, PeerRequestOptions::no_options()).await;
         begun.map_err(|error| self.failed(error))
     }
 
     fn failed(&self, error: ServiceError) -> CallError {
+        let noticed = seen(&self.noticed);
         match error {
-            ServiceError::McpError(error) => {
-                CallError::Refused { code: error.code.0, message: line(&error.message, LONGEST_WORDS) }
-            }
-            ServiceError::TransportClosed | ServiceError::TransportSend(_) if seen(&self.noticed).flooded => {
+            ServiceError::McpError(error) => said(error),
+            ServiceError::TransportClosed | ServiceError::TransportSend(_) if noticed.flooded => {
                 CallError::Flooded
+            }
+            ServiceError::TransportSend(error) if self.away => of_http(error.error.as_ref()),
+            ServiceError::TransportClosed if self.away => {
+                let why = || "the connection ended before the answer was whole".to_owned();
+                noticed.trouble.map_or_else(|| CallError::Lost { why: why() }, HttpError::of_call)
             }
             ServiceError::TransportClosed | ServiceError::TransportSend(_) => CallError::HungUp,
             _ => CallError::Odd,
         }
     }
+}
+
+/// What a server says that it does not do; some of it is said in its place, of an answer that did not come.
+fn said(error: ErrorData) -> CallError {
+    match error.message.as_ref() {
+        NOT_UNDERSTOOD => CallError::Odd,
+        LOST_WITH_SESSION => {
+            CallError::Lost { why: "it ended the session before the answer came".to_owned() }
+        }
+        message => CallError::Refused { code: error.code.0, message: line(message, LONGEST_WORDS) },
+    }
+}
+
+/// What an exchange that failed means for its call.
+fn of_http(error: &(dyn Error + 'static)) -> CallError {
+    let mut error = Some(error);
+    while let Some(current) = error {
+        match current.downcast_ref::<StreamableHttpError<HttpError>>() {
+            Some(StreamableHttpError::Client(error)) => return error.clone().of_call(),
+            Some(StreamableHttpError::SessionExpired) => return HttpError::SessionGone.of_call(),
+            // Its session was gone before anything was done.
+            Some(StreamableHttpError::ReinitializationFailed(error)) => {
+                let why = format!("it ended the session and begins no other: {}", line(&error.message, 200));
+                return CallError::NotReached { why };
+            }
+            Some(_) | None => {}
+        }
+        error = current.source();
+    }
+    CallError::Lost { why: "the connection ended before the answer came".to_owned() }
 }
 
 fn seen(noticed: &Mutex<Noticed>) -> Noticed {
@@ -365,13 +425,17 @@ fn listed(tool: rmcp::model::Tool) -> ServerTool {
     }
 }
 
-fn refused(error: &ClientInitializeError, wrote: Option<String>) -> ConnectError {
+fn refused(error: &ClientInitializeError, noticed: Noticed) -> ConnectError {
     let odd = |what: &str| ConnectError::Odd { what: line(what, LONGEST_WORDS) };
     match error {
         ClientInitializeError::ConnectionClosed(_)
         | ClientInitializeError::TransportError { .. }
-        | ClientInitializeError::Cancelled => ConnectError::HungUp { wrote },
-        ClientInitializeError::LegacyFallbackFailed { fallback, .. } => refused(fallback, wrote),
+        | ClientInitializeError::Cancelled => match noticed.trouble {
+            Some(HttpError::NotReached { why }) => ConnectError::NotReached { why },
+            Some(trouble) => odd(&trouble.to_string()),
+            None => ConnectError::HungUp { wrote: noticed.no_json },
+        },
+        ClientInitializeError::LegacyFallbackFailed { fallback, .. } => refused(fallback, noticed),
         ClientInitializeError::JsonRpcError(error) => odd(&format!("{} ({})", error.message, error.code.0)),
         ClientInitializeError::NoCompatibleProtocolVersion { server_supported, .. } => {
             let versions: Vec<&str> = server_supported.iter().take(10).map(ProtocolVersion::as_str).collect();

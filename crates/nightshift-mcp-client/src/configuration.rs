@@ -1,14 +1,17 @@
 //! `.mcp.json`: the servers that a repository names, in the form that Claude Code, Cursor and others read.
 //!
 //! Nothing that is wrong is swallowed: a server that cannot be started is refused with the reason, and the others are
-//! read. A server is a program that is started in the sandbox; one at an address is refused.
+//! read. A server is a program that is started in the sandbox, or one at an address.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use crate::endpoint::{self, Remote};
 use crate::expand::{NotSet, Unexpanded, expand, is_name};
+use crate::http::AddressError;
+use crate::keys::KeyRefusal;
 use crate::offer::clean;
 use crate::text::line;
 
@@ -50,11 +53,20 @@ pub struct Configuration {
 pub struct ConfiguredServer {
     /// Its name, of letters, digits, `_` and `-`: what else it has is `_`.
     pub name: String,
-    /// How it is started, or why it is not.
-    pub launch: Result<Launch, Refusal>,
+    /// How it is spoken with, or why it is not.
+    pub transport: Result<Transport, Refusal>,
 }
 
-/// How a server is started.
+/// How a server is spoken with, in the protocol's own terms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transport {
+    /// It is a program, spoken with over its standard input and output.
+    Stdio(Launch),
+    /// It is at an address, spoken with by Streamable HTTP.
+    Http(Remote),
+}
+
+/// How a program is started.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Launch {
     /// The program.
@@ -73,21 +85,49 @@ pub struct Launch {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// It is no object.
-    #[error("it has to be an object with the field command")]
+    #[error("it has to be an object with the field command, or url")]
     NoObject,
     /// It names no program.
     #[error("it has no command")]
     NoCommand,
-    /// It is not a program but an address.
+    /// It names no address.
+    #[error("it has no url")]
+    NoAddress,
+    /// It is spoken with in a way that is not known here.
     #[error(
-        "it is a server at an address ({kind}), and Nightshift starts programs in the sandbox: name a command that is one or leads to it"
+        "it is a server of a kind that is not spoken with ({kind}): only http, which most of them have too"
     )]
-    AtAnAddress {
-        /// The way, for example `http`.
+    OtherTransport {
+        /// The kind, for example `sse`.
         kind: String,
     },
+    /// Its address is none.
+    #[error("{0}")]
+    Address(#[from] AddressError),
+    /// A header cannot be sent.
+    #[error("the header {name} {what}")]
+    Header {
+        /// The header.
+        name: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A key of the person is not sent.
+    #[error("{0}")]
+    Key(#[from] KeyRefusal),
+    /// A key of the person stands in an address.
+    #[error("the key {name} is sent in headers only: addresses are shown and written down")]
+    KeyInAddress {
+        /// The key.
+        name: String,
+    },
+    /// It has too many headers.
+    #[error("url and headers have more than 16 KiB, or there are more than 32 headers")]
+    HeadersTooLong,
     /// Its type is none.
-    #[error("there is no type {given}; a program's is stdio, or none")]
+    #[error(
+        "there is no type {given}; a program's is stdio, or none, and http that of a server at an address"
+    )]
     UnknownType {
         /// What it is instead.
         given: String,
@@ -193,17 +233,17 @@ impl Configuration {
             let name = clean(given);
             let has_a_letter = given.chars().any(|character| character.is_ascii_alphanumeric());
             let fits = has_a_letter && given.chars().count() <= LONGEST_NAME;
-            let launch = if !fits {
+            let transport = if !fits {
                 Err(Refusal::NoName)
             } else if names.len() >= MOST_SERVERS {
                 Err(Refusal::TooMany)
             } else if !names.insert(name.clone()) {
                 Err(Refusal::SameName { name: name.clone() })
             } else {
-                launch(&name, server, &mut configuration.warnings)
+                transport(&name, server, &mut configuration.warnings)
             };
             let name = if fits { name } else { line(given, LONGEST_NAME) };
-            configuration.servers.push(ConfiguredServer { name, launch });
+            configuration.servers.push(ConfiguredServer { name, transport });
             if configuration.servers.len() > 2 * MOST_SERVERS {
                 configuration.warnings.push(format!("{} servers are too many to be named", named.len()));
                 break;
@@ -220,7 +260,7 @@ impl Configuration {
             message: message.clone(),
         });
         let refused = self.servers.iter().filter_map(|server| {
-            let refusal = server.launch.as_ref().err()?;
+            let refusal = server.transport.as_ref().err()?;
             let severity = if *refusal == Refusal::Disabled { Severity::Warning } else { Severity::Error };
             Some(Finding { server: Some(server.name.clone()), severity, message: refusal.to_string() })
         });
@@ -229,8 +269,12 @@ impl Configuration {
 
     /// Whether a variable is to be put in somewhere.
     pub fn has_variables(&self) -> bool {
-        let launches = self.servers.iter().filter_map(|server| server.launch.as_ref().ok());
-        launches.flat_map(Launch::texts).any(|text| text.contains("${"))
+        let has = |text: &String| text.contains("${");
+        let transports = self.servers.iter().filter_map(|server| server.transport.as_ref().ok());
+        transports.into_iter().any(|transport| match transport {
+            Transport::Stdio(launch) => launch.texts().any(has),
+            Transport::Http(remote) => remote.texts().any(has),
+        })
     }
 }
 
@@ -268,27 +312,40 @@ fn what_of(error: &serde_json::Error) -> String {
     text.split(" at line ").next().unwrap_or(&text).to_owned()
 }
 
-fn launch(name: &str, server: &Value, warnings: &mut Vec<String>) -> Result<Launch, Refusal> {
+fn transport(name: &str, server: &Value, warnings: &mut Vec<String>) -> Result<Transport, Refusal> {
     let fields = server.as_object().ok_or(Refusal::NoObject)?;
     if flag(fields, "disabled")? {
         return Err(Refusal::Disabled);
     }
-    match fields.get("type").map(|kind| kind.as_str().ok_or(wrong("type", "a text"))).transpose()? {
-        Some(kind @ ("http" | "sse" | "ws" | "streamable-http" | "streamableHttp")) => {
-            return Err(Refusal::AtAnAddress { kind: kind.to_owned() });
+    let mut heed = |known: &[&str]| {
+        for field in fields.keys() {
+            if !known.contains(&field.as_str()) && !OF_CLIENTS.contains(&field.as_str()) {
+                let field = line(field, 40);
+                warnings
+                    .push(format!("{name}: {field} says nothing here; the fields are {}", known.join(", ")));
+            }
+        }
+    };
+    let kind = fields.get("type").map(|kind| kind.as_str().ok_or(wrong("type", "a text"))).transpose()?;
+    match kind {
+        Some("http" | "streamable-http" | "streamableHttp") => {
+            heed(&endpoint::FIELDS);
+            Remote::read(fields).map(Transport::Http)
         }
         None if fields.contains_key("url") && !fields.contains_key("command") => {
-            return Err(Refusal::AtAnAddress { kind: "url".to_owned() });
+            heed(&endpoint::FIELDS);
+            Remote::read(fields).map(Transport::Http)
         }
-        Some("stdio") | None => {}
-        Some(given) => return Err(Refusal::UnknownType { given: line(given, 40) }),
-    }
-    for field in fields.keys() {
-        if !FIELDS.contains(&field.as_str()) && !OF_CLIENTS.contains(&field.as_str()) {
-            let field = line(field, 40);
-            warnings.push(format!("{name}: {field} says nothing here; the fields are {}", FIELDS.join(", ")));
+        Some(kind @ ("sse" | "ws")) => Err(Refusal::OtherTransport { kind: kind.to_owned() }),
+        Some("stdio") | None => {
+            heed(&FIELDS);
+            launch(fields).map(Transport::Stdio)
         }
+        Some(given) => Err(Refusal::UnknownType { given: line(given, 40) }),
     }
+}
+
+fn launch(fields: &Map<String, Value>) -> Result<Launch, Refusal> {
     let command = match fields.get("command") {
         None => return Err(Refusal::NoCommand),
         Some(command) => text("command", command)?,
@@ -317,7 +374,7 @@ fn launch(name: &str, server: &Value, warnings: &mut Vec<String>) -> Result<Laun
     if length > LONGEST_LAUNCH { Err(Refusal::TooLong) } else { Ok(launch) }
 }
 
-fn wrong(field: &str, expected: &'static str) -> Refusal {
+pub(crate) fn wrong(field: &str, expected: &'static str) -> Refusal {
     Refusal::Wrong { field: field.to_owned(), expected }
 }
 
@@ -329,7 +386,7 @@ fn flag(fields: &Map<String, Value>, name: &str) -> Result<bool, Refusal> {
     }
 }
 
-fn text(field: &str, value: &Value) -> Result<String, Refusal> {
+pub(crate) fn text(field: &str, value: &Value) -> Result<String, Refusal> {
     match value {
         Value::String(text) if !text.contains('\0') => Ok(text.clone()),
         _ => Err(wrong(field, if field == "args" { "a list of texts" } else { "a text" })),
@@ -355,7 +412,7 @@ fn within(folder: String) -> Result<String, Refusal> {
     if leaves { Err(Refusal::Outside { given: line(&folder, 80) }) } else { Ok(folder) }
 }
 
-fn timeout(value: &Value) -> Result<Duration, Refusal> {
+pub(crate) fn timeout(value: &Value) -> Result<Duration, Refusal> {
     let wrong = wrong("timeout", "milliseconds, a whole number from 1 to 1,800,000");
     match value.as_u64() {
         Some(milliseconds @ 1..=MOST_TIMEOUT) => Ok(Duration::from_millis(milliseconds)),

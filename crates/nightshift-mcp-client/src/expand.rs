@@ -68,6 +68,14 @@ pub(crate) fn expand(
     Ok(expanded)
 }
 
+/// The variables that a text names, as [`expand`] sees them.
+pub(crate) fn variables(text: &str) -> impl Iterator<Item = &str> {
+    let named = text.match_indices("${").filter_map(|(begin, mark)| text.get(begin + mark.len()..));
+    let names = named.filter_map(|named| named.split_once('}')).map(|(variable, _)| variable);
+    let names = names.map(|variable| variable.split_once(":-").map_or(variable, |(name, _)| name));
+    names.filter(|name| is_name(name))
+}
+
 /// Whether a text may name a variable (environ(7) and what shells take).
 pub(crate) fn is_name(text: &str) -> bool {
     let fits = |character: char| character.is_ascii_alphanumeric() || character == '_';
@@ -141,7 +149,25 @@ mod tests {
         assert_eq!(expanded("${x ${HOME}").as_deref(), Ok("${x /home/agent"));
     }
 
+    #[test]
+    fn the_variables_of_a_text_are_told() {
+        let told = |text| variables(text).collect::<Vec<_>>();
+        assert_eq!(told("a ${B} ${C:-${D}} ${1} ${e f}${G"), ["B", "C", "D"]);
+        assert_eq!(told("$A {B}"), Vec::<&str>::new());
+    }
+
     proptest! {
+        #[test]
+        fn every_variable_whose_value_is_put_in_is_told(text in "[${}:A-C -]{0,40}") {
+            let value = "\u{1}";
+            let environment: BTreeMap<String, String> = variables(&text).map(|name| (name.to_owned(), String::new())).collect();
+            let others = ["A", "B", "C", "AA", "AB", "BC"].into_iter().filter(|name| !environment.contains_key(*name));
+            let others = others.map(|name| (name.to_owned(), value.to_owned())).collect();
+            if let Ok(expanded) = expand(&text, &others, &mut 10_000) {
+                prop_assert!(!expanded.contains(value), "{:?}", expanded);
+            }
+        }
+
         #[test]
         fn a_text_without_variables_is_not_changed(text in "[^$]{0,60}") {
             let same = expanded(&text);

@@ -1,58 +1,18 @@
-//! JSON-RPC in lines over a byte stream, as the protocol has it for programs, against a server that may send anything.
-//!
-//! Lines that are too long are passed over, and so is what nobody asked for: notifications other than of progress, answers to
-//! nothing, what is no JSON. Of what a server says of its own accord only so much is taken; then it is hung up on.
+//! JSON-RPC in lines over a byte stream, as the protocol has it for programs. Lines that are too long are passed over.
 
-use std::borrow::Cow;
-use std::collections::HashSet;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
 use rmcp::RoleClient;
-use rmcp::model::{ClientJsonRpcMessage, ClientRequest, JsonRpcMessage, RequestId, ServerJsonRpcMessage};
+use rmcp::model::{ClientJsonRpcMessage, JsonRpcMessage, ServerJsonRpcMessage};
 use rmcp::transport::Transport;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
-use tokio::time::{Duration, Instant};
 
-use crate::text::line;
-
-/// The longest line that is taken in, in bytes: a picture of 3 MiB fits.
-pub(crate) const LONGEST_LINE: usize = 4 * 1024 * 1024;
-
-/// Lines nobody asked for which are passed over before the server is hung up on.
-const MOST_UNASKED: u32 = 100_000;
-
-/// Requests of the server that are answered, each with a refusal; more are passed over.
-const MOST_REQUESTS: u32 = 100;
-
-/// The longest such request in bytes, which also bounds its id.
-const LONGEST_REQUEST: usize = 16 * 1024;
-
-/// How long the two hold: then as many may come again.
-const MEASURED_FOR: Duration = Duration::from_secs(60);
-
-/// The longest id of a message in bytes.
-const LONGEST_ID: usize = 64;
-
-/// Values that a line may have: each costs a hundred times the byte or two that it is written in.
-const MOST_VALUES: usize = 50_000;
+use crate::admission::{Admission, LONGEST_MESSAGE, Noticed};
 
 /// How much is read at once, in bytes.
 const BATCH: usize = 64 * 1024;
-
-/// What was noticed on a connection.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Noticed {
-    /// How the first line began that is no JSON.
-    pub(crate) no_json: Option<String>,
-    /// Whether a line was too long.
-    pub(crate) too_long: bool,
-    /// Whether the server was hung up on for what it said of its own accord.
-    pub(crate) flooded: bool,
-}
 
 /// A connection to a server.
 pub(crate) struct Wire<S> {
@@ -63,20 +23,7 @@ pub(crate) struct Wire<S> {
     looked_at: usize,
     /// Whether the rest of a line that was too long is passed over.
     passing_over: bool,
-    unasked: u32,
-    requests: u32,
-    measured_since: Instant,
-    awaited: HashSet<String>,
-    noticed: Arc<Mutex<Noticed>>,
-}
-
-/// What of a line has to be known before it is taken in.
-#[derive(Deserialize)]
-struct Glance<'a> {
-    #[serde(default, borrow)]
-    method: Option<Cow<'a, str>>,
-    #[serde(default, borrow)]
-    id: Option<&'a RawValue>,
+    admission: Admission,
 }
 
 impl<S: AsyncRead + AsyncWrite> Wire<S> {
@@ -88,16 +35,8 @@ impl<S: AsyncRead + AsyncWrite> Wire<S> {
             buffer: BytesMut::new(),
             looked_at: 0,
             passing_over: false,
-            unasked: 0,
-            requests: 0,
-            measured_since: Instant::now(),
-            awaited: HashSet::new(),
-            noticed,
+            admission: Admission::new(noticed),
         }
-    }
-
-    fn notice(&self, notice: impl FnOnce(&mut Noticed)) {
-        notice(&mut self.noticed.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// The next whole line that has come, without its end.
@@ -106,11 +45,11 @@ impl<S: AsyncRead + AsyncWrite> Wire<S> {
             let unseen = self.buffer.get(self.looked_at..).unwrap_or_default();
             let Some(end) = unseen.iter().position(|byte| *byte == b'\n') else {
                 self.looked_at = self.buffer.len();
-                if self.buffer.len() > LONGEST_LINE {
+                if self.buffer.len() > LONGEST_MESSAGE {
                     self.buffer.clear();
                     self.looked_at = 0;
                     self.passing_over = true;
-                    self.notice(|noticed| noticed.too_long = true);
+                    self.admission.notice(|noticed| noticed.too_long = true);
                 }
                 return None;
             };
@@ -118,94 +57,12 @@ impl<S: AsyncRead + AsyncWrite> Wire<S> {
             self.looked_at = 0;
             taken.truncate(taken.len() - 1);
             if std::mem::take(&mut self.passing_over) {
-                self.unasked += 1;
+                self.admission.pass_over(1);
                 continue;
             }
             return Some(taken);
         }
     }
-
-    /// What a line says, if somebody waits for it.
-    fn admit(&mut self, text: &[u8]) -> Option<ServerJsonRpcMessage> {
-        let text = text.trim_ascii();
-        if text.is_empty() {
-            return None;
-        }
-        match serde_json::from_slice::<Glance>(text) {
-            Ok(glance) if self.is_awaited(&glance, text.len()) => {
-                let unfolded =
-                    (values(text) <= MOST_VALUES).then(|| serde_json::from_slice(text).ok()).flatten();
-                let message = unfolded.or_else(|| not_understood(&glance));
-                return message.or_else(|| self.passed_over());
-            }
-            Ok(_) => {}
-            Err(_) => {
-                let begins = line(&String::from_utf8_lossy(text.get(..400).unwrap_or(text)), 120);
-                self.notice(|noticed| {
-                    noticed.no_json.get_or_insert(begins);
-                });
-            }
-        }
-        self.passed_over()
-    }
-
-    fn passed_over(&mut self) -> Option<ServerJsonRpcMessage> {
-        self.unasked += 1;
-        None
-    }
-
-    fn is_awaited(&mut self, glance: &Glance<'_>, length: usize) -> bool {
-        let id = glance.id.map(RawValue::get);
-        if id.is_some_and(|id| id.len() > LONGEST_ID) {
-            return false;
-        }
-        match (glance.method.as_deref(), id) {
-            (Some("notifications/progress"), None) => {
-                // It is passed on, and costs the server of its measure all the same.
-                self.unasked += 1;
-                length <= LONGEST_REQUEST
-            }
-            (Some(_), None) => false,
-            (Some(_), Some(_)) => {
-                self.requests += 1;
-                self.unasked += 1;
-                self.requests <= MOST_REQUESTS && length <= LONGEST_REQUEST
-            }
-            // A number may come back as a text.
-            (None, Some(id)) => self.awaited.remove(id.trim_matches('"')),
-            (None, None) => false,
-        }
-    }
-
-    /// Notes whose answer is awaited. Where the older generation's beginning follows the newer's, nobody waits for that any more.
-    fn expect(&mut self, request: &ClientRequest, id: &RequestId) {
-        if matches!(request, ClientRequest::InitializeRequest(_)) {
-            self.awaited.clear();
-        }
-        self.awaited.insert(id.to_string());
-    }
-}
-
-/// Who waits for an answer that says nothing is told so at once.
-fn not_understood(glance: &Glance<'_>) -> Option<ServerJsonRpcMessage> {
-    let id = glance.id.filter(|_| glance.method.is_none())?;
-    let error = serde_json::json!({"code": -32603, "message": "its answer is not what the protocol has"});
-    serde_json::from_value(serde_json::json!({"jsonrpc": "2.0", "id": id, "error": error})).ok()
-}
-
-/// How many values a line of JSON has at least, counted by what parts them, outside of its texts.
-fn values(text: &[u8]) -> usize {
-    let (mut count, mut in_text, mut escaped) = (0, false, false);
-    for byte in text {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            b',' | b'[' | b'{' if !in_text => count += 1,
-            _ => {}
-        }
-    }
-    count
 }
 
 impl<S: AsyncRead + AsyncWrite + Send + 'static> Transport<RoleClient> for Wire<S> {
@@ -216,7 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Transport<RoleClient> for Wire<
         message: ClientJsonRpcMessage,
     ) -> impl Future<Output = Result<(), io::Error>> + Send + 'static {
         if let JsonRpcMessage::Request(request) = &message {
-            self.expect(&request.request, &request.id);
+            self.admission.expect(&request.request, &request.id);
         }
         let encoded = serde_json::to_vec(&message);
         let writer = Arc::clone(&self.writer);
@@ -236,15 +93,11 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Transport<RoleClient> for Wire<
         // Whoever waits may stop at each await: all that has come by then is in the buffer.
         loop {
             while let Some(text) = self.next_line() {
-                if let Some(message) = self.admit(&text) {
+                if let Some(message) = self.admission.admit(&text) {
                     return Some(message);
                 }
             }
-            if self.measured_since.elapsed() > MEASURED_FOR {
-                (self.unasked, self.requests, self.measured_since) = (0, 0, Instant::now());
-            }
-            if self.unasked > MOST_UNASKED {
-                self.notice(|noticed| noticed.flooded = true);
+            if self.admission.is_flooded() {
                 return None;
             }
             self.buffer.reserve(BATCH);
@@ -263,8 +116,9 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Transport<RoleClient> for Wire<
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use rmcp::model::{NumberOrString, PingRequest};
+    use rmcp::model::{ClientRequest, NumberOrString, PingRequest};
     use tokio::io::DuplexStream;
+    use tokio::time::Duration;
 
     use super::*;
 
@@ -282,7 +136,7 @@ mod tests {
 
     fn awaiting(wire: &mut Wire<DuplexStream>, id: i64) {
         let ping = PingRequest { method: Default::default(), extensions: Default::default() };
-        wire.expect(&ClientRequest::PingRequest(ping), &NumberOrString::Number(id));
+        wire.admission.expect(&ClientRequest::PingRequest(ping), &NumberOrString::Number(id));
     }
 
     /// What comes out of what a server says before it hangs up.
@@ -327,12 +181,12 @@ mod tests {
         let mut wire = Wire::new(ours, Arc::clone(&noticed));
         awaiting(&mut wire, 1);
         let saying = tokio::spawn(async move {
-            server.write_all(&vec![b'x'; 3 * LONGEST_LINE]).await.unwrap();
+            server.write_all(&vec![b'x'; 3 * LONGEST_MESSAGE]).await.unwrap();
             server.write_all(b"\n{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n").await.unwrap();
             server
         });
         assert!(wire.receive().await.is_some());
-        assert!(wire.buffer.capacity() <= 2 * LONGEST_LINE + BATCH, "{}", wire.buffer.capacity());
+        assert!(wire.buffer.capacity() <= 2 * LONGEST_MESSAGE + BATCH, "{}", wire.buffer.capacity());
         assert!(noticed.lock().unwrap().too_long);
         drop(saying.await.unwrap());
     }
@@ -355,7 +209,7 @@ mod tests {
                 "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"ping\",\"params\":{{\"a\":\"{more}\"}}}}\n"
             )
         };
-        let long = request(0, &"x".repeat(LONGEST_REQUEST));
+        let long = request(0, &"x".repeat(16 * 1024));
         let many: String = (1..1_000).map(|id| request(id, "")).collect();
         assert_eq!(heard(&mut ends, &(long + &many)).await.len(), 99);
     }
@@ -363,18 +217,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_server_that_pings_now_and_then_is_answered_for_hours() {
         let Ends { mut wire, mut server, .. } = ends();
-        for id in 0..(3 * MOST_REQUESTS) {
+        for id in 0..300 {
             tokio::time::sleep(Duration::from_secs(30)).await;
             let ping = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"ping\"}}\n");
             server.write_all(ping.as_bytes()).await.unwrap();
             assert!(wire.receive().await.is_some(), "{id}");
         }
-    }
-
-    #[test]
-    fn values_are_counted_outside_of_texts() {
-        assert_eq!(values(br#"{"a": [1, 2], "b": "x,y[{\",", "c": {}}"#), 6);
-        assert_eq!(values(b""), 0);
     }
 
     #[tokio::test]
@@ -420,11 +268,6 @@ mod tests {
                 }
             }
             prop_assert_eq!(found, lines);
-        }
-
-        #[test]
-        fn no_line_is_too_odd_to_be_looked_at(text in prop::collection::vec(any::<u8>(), 0..60)) {
-            prop_assert!(ends_without_runtime().admit(&text).is_none());
         }
     }
 

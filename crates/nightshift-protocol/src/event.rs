@@ -667,6 +667,8 @@ pub enum Reconciled {
     Found,
     /// It had not begun: it was carried out for the first time.
     NotBegun,
+    /// It may have happened, and was carried out again: a second time changes nothing more, by the word of whoever carries it out.
+    Repeated,
     /// It cannot be known: nothing was repeated, and the model was told to look.
     Unknown,
 }

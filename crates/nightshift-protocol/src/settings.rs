@@ -77,7 +77,7 @@ pub enum KeyPlace {
 pub struct KeySummary {
     /// The environment variable it is known by, for example `ANTHROPIC_API_KEY`.
     pub name: String,
-    /// What it is for: a provider's name, `github`, `webhooks`.
+    /// What it is for: a provider's name, `github`, `webhooks`, or `mcp: HOST`.
     pub purpose: String,
     /// Where it is kept.
     pub place: KeyPlace,

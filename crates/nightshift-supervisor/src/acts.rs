@@ -177,6 +177,7 @@ impl Acts {
         };
         let egress = self.shared.settings.network.egress(plan.policy.clone());
         let opened = Network::open(desk.channel.clone(), egress, record, &self.shared.intake.handle());
+        self.mcp.way_out_is(opened.egress());
         if let Some(before) = self.network.lock().await.replace(opened) {
             before.close().await;
         }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use nightshift_agent::subagents::Definition;
 use nightshift_engine::Engine;
 use nightshift_forge::{Forge, Git};
+use nightshift_mcp_client::Keys;
 use nightshift_model::Model;
 use nightshift_protocol::{Approval, Clock, Entropy, EnvironmentId, Limits, Live, RunId};
 use nightshift_sandbox::{Driver, MachineSize};
@@ -80,6 +81,8 @@ pub struct SupervisorSettings {
     pub cache: PathBuf,
     /// What sandboxes may reach.
     pub network: NetworkSettings,
+    /// The person's keys that headers of servers at an address may name (MCP).
+    pub mcp_keys: Keys,
     /// The package registries that set-ups may reach.
     pub registries: RegistrySettings,
     /// Where bundles lie on their way into and out of sandboxes.

@@ -20,6 +20,7 @@ use nightshift_api::Api;
 use nightshift_engine::Engine;
 use nightshift_forge::github::GitHub;
 use nightshift_forge::{Forge, Git};
+use nightshift_mcp_client::Keys;
 use nightshift_model::{ChatSettings, Key, Provider, ProviderSettings, Providers, RetryPolicy, SafetyChecks};
 use nightshift_protocol::{
     Clock, Entropy, Event, EventBody, Limits, OffsetDateTime, RunId, RunState, StepId, SubmitTask,
@@ -332,6 +333,7 @@ impl Owner {
                 data: folder.join("data"),
                 cache: folder.join("cache"),
                 network,
+                mcp_keys: mcp_keys(),
                 registries,
                 scratch: folder.join("data/scratch"),
                 approval: nightshift_protocol::Approval::default(),
@@ -345,6 +347,13 @@ impl Owner {
         );
         Self { api: Api::new(supervisor.clone(), store.clone(), forge), supervisor, store }
     }
+}
+
+/// A key of the person, for a host that there is none of.
+fn mcp_keys() -> Keys {
+    let mut keys = Keys::default();
+    keys.add("NIGHT_TOKEN", Some("s3cret-of-the-night".to_owned()), &["mcp.night.test".to_owned()]);
+    keys
 }
 
 /// The built-in engines and `scripted`, which plays `agent.json` in the folder of the bench.

@@ -2603,7 +2603,7 @@ export type components = {
             readonly pending: boolean;
             /** @description Where it is kept. */
             readonly place: components["schemas"]["KeyPlace"];
-            /** @description What it is for: a provider's name, `github`, `webhooks`. */
+            /** @description What it is for: a provider's name, `github`, `webhooks`, or `mcp: HOST`. */
             readonly purpose: string;
         };
         /**
@@ -3091,7 +3091,7 @@ export type components = {
          * @description How a step's outcome was found after the owner was restarted in the middle of it.
          * @enum {string}
          */
-        readonly Reconciled: "found" | "notBegun" | "unknown";
+        readonly Reconciled: "found" | "notBegun" | "repeated" | "unknown";
         /**
          * @description Why a connection was refused.
          * @enum {string}

@@ -1,11 +1,12 @@
 //! `nightshift mcp check`: what runs will make of a repository's `.mcp.json`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use nightshift_mcp_client::{
-    Configuration, ConfiguredServer, FILE, Finding, LARGEST, Launch, Severity, Unreadable,
+    Address, Configuration, ConfiguredServer, FILE, Finding, LARGEST, Severity, Transport, Unreadable,
 };
 use nightshift_protocol::{ErrorCode, UserError};
 use serde::Serialize;
@@ -22,8 +23,9 @@ Examples:
   nightshift mcp check ~/src/app
   nightshift mcp check --json | jq '.findings'
 
-The servers are started in the sandbox of each run, from the file as it is at the commit that the task starts from. Nothing is
-started here. Ends with 1 when one of them cannot be started as it is.")]
+The servers are started in the sandbox of each run, from the file as it is at the commit that the task starts from; those at an
+address are reached under the sandbox's network. Nothing is started or reached here. Ends with 1 when one of them cannot be
+used as it is.")]
     Check {
         /// The file, or a folder of the repository [default: this one].
         path: Option<PathBuf>,
@@ -52,6 +54,7 @@ struct Server<'a> {
     starts: bool,
     command: Option<&'a str>,
     args: Option<&'a [String]>,
+    url: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -135,8 +138,8 @@ impl Checked {
     fn text(&self) -> String {
         let mut lines = vec![plain(&self.file.display().to_string())];
         for server in self.servers() {
-            if let Ok(launch) = &server.launch {
-                lines.push(format!("  {}: {}", plain(&server.name), plain(&command_line(launch))));
+            if let Ok(transport) = &server.transport {
+                lines.push(format!("  {}: {}", plain(&server.name), plain(&in_one_line(transport))));
             }
         }
         for Finding { server, severity, message } in self.findings() {
@@ -144,36 +147,68 @@ impl Checked {
             let whose = server.map(|server| format!("{}: ", plain(&server))).unwrap_or_default();
             lines.push(format!("  {severity}: {whose}{}", plain(&message)));
         }
-        let (all, started) =
-            (self.servers().len(), self.servers().iter().filter(|server| server.launch.is_ok()).count());
-        lines.push(match (all, started) {
+        let usable = || self.servers().iter().filter_map(|server| server.transport.as_ref().ok());
+        let started = usable().filter(|transport| matches!(transport, Transport::Stdio(_))).count();
+        lines.push(match (self.servers().len(), usable().count()) {
             (0, _) if self.configuration.is_ok() => "It names no servers.".to_owned(),
-            (0, _) => "No server can be started by it.".to_owned(),
-            (1, 1) => "1 server is started in the sandbox of each run.".to_owned(),
-            (all, started) if all == started => {
-                format!("{all} servers are started in the sandbox of each run.")
+            (_, 0) => "No server can be used by it.".to_owned(),
+            (all, usable) => {
+                let of = if all == usable { String::new() } else { format!(" of {all}") };
+                let servers = if all == 1 { "server" } else { "servers" };
+                match (started, usable - started) {
+                    (started, 0) => format!("{started}{of} {servers} started in the sandbox of each run."),
+                    (0, reached) => format!("{reached}{of} {servers} reached under the sandbox's network."),
+                    (started, reached) => format!(
+                        "{usable}{of} {servers}: {started} started in the sandbox of each run, {reached} reached under its network."
+                    ),
+                }
             }
-            (all, started) => format!("{started} of {all} servers are started in the sandbox of each run."),
         });
+        let hosts: BTreeSet<String> = usable().filter_map(host).collect();
+        if !hosts.is_empty() {
+            lines.push(format!(
+                "To be open in [egress] of .nightshift/config.toml, as far as yours permits it: {}.",
+                hosts.into_iter().collect::<Vec<_>>().join(", ")
+            ));
+        }
         lines.join("\n")
     }
 }
 
 fn entry(server: &ConfiguredServer) -> Server<'_> {
-    let launch = server.launch.as_ref().ok();
+    let (launch, remote) = match &server.transport {
+        Ok(Transport::Stdio(launch)) => (Some(launch), None),
+        Ok(Transport::Http(remote)) => (None, Some(remote)),
+        Err(_) => (None, None),
+    };
     Server {
         name: &server.name,
-        starts: launch.is_some(),
+        starts: server.transport.is_ok(),
         command: launch.map(|launch| launch.command.as_str()),
         args: launch.map(|launch| launch.arguments.as_slice()),
+        url: remote.map(|remote| remote.url.as_str()),
     }
 }
 
-/// What is started, in one line, cut.
-fn command_line(launch: &Launch) -> String {
-    let words = std::iter::once(&launch.command).chain(&launch.arguments);
-    let line =
-        words.map(|word| word.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join(" ");
+/// The host that has to be open for a server, where it is known before its variables are.
+fn host(transport: &Transport) -> Option<String> {
+    let Transport::Http(remote) = transport else { return None };
+    if remote.url.contains("${") {
+        return None;
+    }
+    let address = Address::parse(&remote.url).ok().filter(|address| !address.is_inside())?;
+    let host = plain(address.host());
+    Some(if matches!(address.port(), 80 | 443) { host } else { format!("{host}:{}", address.port()) })
+}
+
+/// What is started or reached, in one line, cut.
+fn in_one_line(transport: &Transport) -> String {
+    let words: Vec<&String> = match transport {
+        Transport::Stdio(launch) => std::iter::once(&launch.command).chain(&launch.arguments).collect(),
+        Transport::Http(remote) => vec![&remote.url],
+    };
+    let words = words.into_iter().map(|word| word.split_whitespace().collect::<Vec<_>>().join(" "));
+    let line = words.collect::<Vec<_>>().join(" ");
     if line.chars().count() > 100 { line.chars().take(99).chain(['…']).collect() } else { line }
 }
 
@@ -195,7 +230,8 @@ mod tests {
 
     const TWO: &str = r#"{"mcpServers": {
         "db": {"command": "npx", "args": ["-y", "server-db", "${DB:-local}"], "trust": 1},
-        "docs": {"type": "http", "url": "https://example.org/mcp"}
+        "docs": {"type": "http", "url": "https://example.org/mcp"},
+        "old": {"type": "sse", "url": "https://example.org/sse"}
     }}"#;
 
     #[test]
@@ -206,16 +242,36 @@ mod tests {
         insta::assert_snapshot!(said(&folder, &checked), @r"
         /.mcp.json
           db: npx -y server-db ${DB:-local}
-          error: docs: it is a server at an address (http), and Nightshift starts programs in the sandbox: name a command that is one or leads to it
+          docs: https://example.org/mcp
+          error: old: it is a server of a kind that is not spoken with (sse): only http, which most of them have too
           warning: db: trust says nothing here; the fields are type, command, args, env, cwd, timeout, disabled
-        1 of 2 servers are started in the sandbox of each run.
+        2 of 3 servers: 1 started in the sandbox of each run, 1 reached under its network.
+        To be open in [egress] of .nightshift/config.toml, as far as yours permits it: example.org.
         ");
         let report = serde_json::to_value(checked.report()).unwrap();
         assert_eq!(
-            (&report["servers"][0]["starts"], &report["servers"][1]["starts"]),
+            (&report["servers"][0]["starts"], &report["servers"][2]["starts"]),
             (&true.into(), &false.into())
         );
         assert_eq!(report["findings"][0]["severity"], "error");
+        assert_eq!(report["servers"][1]["url"], "https://example.org/mcp");
+    }
+
+    #[test]
+    fn what_is_in_the_sandbox_needs_nothing_open_and_another_port_is_named() {
+        let host = |url: &str| {
+            let file = serde_json::json!({"mcpServers": {"one": {"url": url}}}).to_string();
+            let configuration = Configuration::read(file.as_bytes()).unwrap();
+            configuration.servers[0].transport.as_ref().ok().and_then(host)
+        };
+        assert_eq!(host("http://localhost:3000/mcp"), None);
+        assert_eq!(host("https://${HOST}/mcp"), None);
+        assert_eq!(host("https://a.test:8443/mcp").as_deref(), Some("a.test:8443"));
+        let folder = repository(r#"{"mcpServers": {"one": {"url": "http://localhost:3000/mcp"}}}"#);
+        assert_eq!(
+            said(&folder, &check(Some(folder.path()), Path::new("/")).unwrap()),
+            "/.mcp.json\n  one: http://localhost:3000/mcp\n1 server reached under the sandbox's network."
+        );
     }
 
     #[test]
@@ -226,7 +282,7 @@ mod tests {
         insta::assert_snapshot!(said(&folder, &checked), @r"
         /.mcp.json
           error: line 1, column 1: it is no JSON: EOF while parsing an object
-        No server can be started by it.
+        No server can be used by it.
         ");
     }
 

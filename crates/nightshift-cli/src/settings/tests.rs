@@ -212,6 +212,21 @@ async fn only_keys_that_are_used_are_kept_and_providers_of_one_s_own_have_theirs
 }
 
 #[tokio::test]
+async fn keys_for_servers_at_an_address_are_kept_with_the_hosts_they_are_for() {
+    let bench = Bench::with(Some(
+        "[mcp.keys]\nLINEAR = ['mcp.linear.app', 'a.test:8443']\nGITHUB_TOKEN = ['mcp.github.test']\n",
+    ));
+    let keeper = bench.started(&[]).await;
+    assert_eq!(
+        keeper.keep_key("LINEAR", keep("x1")).await.unwrap().purpose,
+        "mcp: mcp.linear.app, a.test:8443"
+    );
+    assert_eq!(keeper.keep_key("GITHUB_TOKEN", keep("x2")).await.unwrap().purpose, "github");
+    let environment = with_kept_keys(&bench.environment(&[])).await;
+    assert_eq!(environment.variable("LINEAR"), Some("x1"));
+}
+
+#[tokio::test]
 async fn an_owner_is_not_started_again_with_a_file_it_could_not_read() {
     let bench = Bench::with(None);
     let keeper = bench.started(&[]).await;

@@ -10,7 +10,10 @@ fn read(servers: Value) -> Configuration {
 /// What becomes of one server.
 fn one(server: Value) -> Result<Launch, Refusal> {
     let mut configuration = read(json!({"one": server}));
-    configuration.servers.remove(0).launch
+    match configuration.servers.remove(0).transport? {
+        Transport::Stdio(launch) => Ok(launch),
+        Transport::Http(remote) => panic!("{remote:?}"),
+    }
 }
 
 fn refusals(configuration: &Configuration) -> Vec<String> {
@@ -45,8 +48,8 @@ fn a_program_is_started_as_the_file_says() {
 fn each_refusal_says_what_is_wrong() {
     let configuration = read(json!({
         "a-type": {"type": "carrier", "command": "x"},
-        "at-http": {"type": "http", "url": "https://example.org/mcp"},
-        "at-url": {"url": "https://example.org/mcp"},
+        "at-http": {"type": "http"},
+        "at-sse": {"type": "sse", "url": "https://example.org/sse"},
         "args": {"command": "x", "args": "y"},
         "args-of-numbers": {"command": "x", "args": [1]},
         "cwd": {"command": "x", "cwd": "../up"},
@@ -61,18 +64,18 @@ fn each_refusal_says_what_is_wrong() {
     }));
     insta::assert_snapshot!(refusals(&configuration).join("\n"), @r"
     : its name has to have 1 to 64 characters, and a letter or digit
-    a-type: there is no type carrier; a program's is stdio, or none
+    a-type: there is no type carrier; a program's is stdio, or none, and http that of a server at an address
     args: args has to be a list of texts
     args-of-numbers: args has to be a list of texts
-    at-http: it is a server at an address (http), and Nightshift starts programs in the sandbox: name a command that is one or leads to it
-    at-url: it is a server at an address (url), and Nightshift starts programs in the sandbox: name a command that is one or leads to it
+    at-http: it has no url
+    at-sse: it is a server of a kind that is not spoken with (sse): only http, which most of them have too
     cwd: cwd has to be a folder within the repository, not ../up
     env: env.A has to be a text
     env-name: env has to be an object of texts by name, a name being letters, digits and _
     none: it has no command
     nul: command has to be a text
     off: it is disabled in .mcp.json
-    shape: it has to be an object with the field command
+    shape: it has to be an object with the field command, or url
     time: timeout has to be milliseconds, a whole number from 1 to 1,800,000
     ");
 }
@@ -104,7 +107,7 @@ fn names_are_made_of_what_providers_take_and_two_that_come_to_the_same_are_told_
 fn a_file_with_too_many_servers_starts_as_many_as_may_be() {
     let server = |number: usize| (format!("s{number:03}"), json!({"command": "x"}));
     let configuration = read(Value::Object((0..500).map(server).collect()));
-    let started = configuration.servers.iter().filter(|server| server.launch.is_ok()).count();
+    let started = configuration.servers.iter().filter(|server| server.transport.is_ok()).count();
     assert_eq!((started, configuration.servers.len()), (MOST_SERVERS, 2 * MOST_SERVERS + 1));
     assert_eq!(configuration.warnings, ["500 servers are too many to be named"]);
 }
@@ -112,7 +115,7 @@ fn a_file_with_too_many_servers_starts_as_many_as_may_be() {
 #[test]
 fn a_field_that_says_nothing_here_is_pointed_out_and_the_server_is_started() {
     let configuration = read(json!({"one": {"command": "x", "headers": {}, "trust": true}}));
-    assert!(configuration.servers[0].launch.is_ok());
+    assert!(configuration.servers[0].transport.is_ok());
     assert_eq!(
         configuration.warnings,
         [
@@ -198,7 +201,7 @@ proptest! {
         let configuration = read(Value::Object(servers.into_iter().collect()));
         prop_assert_eq!(configuration.servers.len(), count);
         for server in &configuration.servers {
-            if let Ok(launch) = &server.launch {
+            if let Ok(Transport::Stdio(launch)) = &server.transport {
                 prop_assert!(!launch.command.trim().is_empty());
                 let fits = |character: char| character.is_ascii_alphanumeric() || matches!(character, '_' | '-');
                 prop_assert!(server.name.chars().all(fits), "{}", server.name);

@@ -18,18 +18,18 @@ fn silent() -> Script {
 #[tokio::test]
 async fn a_server_that_ends_in_the_middle_of_a_call_is_noticed() {
     let (client, _) = connected(Speaks::Initialize, Box::new(|_, _, _| Does::Ends)).await;
-    assert_eq!(client.call("x", Map::new(), PATIENT, never()).await, Err(CallError::HungUp));
+    assert_eq!(client.call("x", Map::new(), PATIENT, never(), |_| {}).await, Err(CallError::HungUp));
     // The task that serves it ends a moment later.
     while !client.is_closed() {
         tokio::task::yield_now().await;
     }
-    assert_eq!(client.call("x", Map::new(), PATIENT, never()).await, Err(CallError::HungUp));
+    assert_eq!(client.call("x", Map::new(), PATIENT, never(), |_| {}).await, Err(CallError::HungUp));
 }
 
 #[tokio::test]
 async fn a_server_that_never_answers_is_waited_for_only_so_long() {
     let (client, log) = connected(Speaks::Newest, silent()).await;
-    let call = client.call("x", Map::new(), IMPATIENT, never()).await;
+    let call = client.call("x", Map::new(), IMPATIENT, never(), |_| {}).await;
     assert_eq!(call, Err(CallError::Silent { after: IMPATIENT.silence }));
     let list = client.tools(IMPATIENT.silence).await;
     assert_eq!(list, Err(CallError::Silent { after: IMPATIENT.silence }));
@@ -51,7 +51,7 @@ async fn what_is_no_json_or_too_long_is_passed_over_and_the_answer_behind_it_is_
         }),
     )
     .await;
-    let answer = client.call("x", Map::new(), PATIENT, never()).await;
+    let answer = client.call("x", Map::new(), PATIENT, never(), |_| {}).await;
     assert_eq!(answer, Ok(Answer { parts: Vec::new(), failed: false }));
 }
 
@@ -62,8 +62,9 @@ async fn an_answer_that_is_too_long_is_no_answer() {
         Box::new(|_, _, id| result(id, json!({"content": [{"type": "text", "text": "x".repeat(9 << 20)}]}))),
     )
     .await;
-    let call =
-        client.call("x", Map::new(), Patience { silence: Duration::from_secs(3), ..PATIENT }, never()).await;
+    let call = client
+        .call("x", Map::new(), Patience { silence: Duration::from_secs(3), ..PATIENT }, never(), |_| {})
+        .await;
     assert_eq!(call, Err(CallError::Silent { after: Duration::from_secs(3) }));
 }
 
@@ -106,11 +107,8 @@ async fn an_answer_of_a_million_small_things_is_not_unfolded() {
         Box::new(|_, _, id| result(id, json!({"content": [], "structuredContent": vec![0; 1_000_000]}))),
     )
     .await;
-    let refused = client.call("x", Map::new(), PATIENT, never()).await.unwrap_err();
-    assert_eq!(
-        refused.to_string(),
-        "the server refused it: its answer is not what the protocol has (-32603)"
-    );
+    // It was carried out, perhaps: that is no refusal.
+    assert_eq!(client.call("x", Map::new(), PATIENT, never(), |_| {}).await, Err(CallError::Odd));
 }
 
 #[tokio::test]
@@ -125,7 +123,7 @@ async fn answers_that_are_none_are_odd() {
     let odd = |answer: serde_json::Value| async move {
         let (client, _) =
             connected(Speaks::Newest, Box::new(move |_, _, id| result(id, answer.clone()))).await;
-        client.call("x", Map::new(), PATIENT, never()).await.unwrap_err()
+        client.call("x", Map::new(), PATIENT, never(), |_| {}).await.unwrap_err()
     };
     assert_eq!(odd(json!({"tools": []})).await, CallError::Odd);
     let wants = json!({"resultType": "input_required", "inputRequests": {}, "requestState": "s"});
@@ -136,7 +134,7 @@ async fn answers_that_are_none_are_odd() {
 async fn a_flood_ends_the_conversation_and_is_named() {
     let (client, _) =
         connected(Speaks::Newest, Box::new(|_, _, _| Does::Says(vec!["{}".to_owned(); 100_200]))).await;
-    assert_eq!(client.call("x", Map::new(), PATIENT, never()).await, Err(CallError::Flooded));
+    assert_eq!(client.call("x", Map::new(), PATIENT, never(), |_| {}).await, Err(CallError::Flooded));
 }
 
 #[tokio::test]

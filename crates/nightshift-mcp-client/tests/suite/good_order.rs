@@ -1,3 +1,4 @@
+use std::sync::Mutex;
 use std::time::Duration;
 
 use nightshift_mcp_client::{Answer, CallError, Part, Patience};
@@ -34,7 +35,10 @@ async fn both_generations_list_their_tools_and_answer_calls() {
         let tools = client.tools(SOON).await.unwrap();
         assert_eq!(tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>(), ["echo"]);
         let arguments = json!({"say": "hello"}).as_object().unwrap().clone();
-        assert_eq!(client.call("echo", arguments, PATIENT, never()).await, Ok(words("echo \"hello\"")));
+        assert_eq!(
+            client.call("echo", arguments, PATIENT, never(), |_| {}).await,
+            Ok(words("echo \"hello\""))
+        );
         let heard = log.lock().unwrap();
         assert_eq!(heard.breaches, Vec::<String>::new());
         let begins: &[&str] = match speaks {
@@ -81,7 +85,7 @@ async fn tools_are_listed_page_by_page() {
 async fn a_refusal_is_told_in_the_servers_words() {
     let (client, _) =
         connected(Speaks::Newest, Box::new(|_, _, id| error(id, -32602, "No table\u{1b}[2J named x."))).await;
-    let refused = client.call("query", Map::new(), PATIENT, never()).await;
+    let refused = client.call("query", Map::new(), PATIENT, never(), |_| {}).await;
     assert_eq!(refused, Err(CallError::Refused { code: -32602, message: "No table[2J named x.".to_owned() }));
 }
 
@@ -100,8 +104,8 @@ async fn who_interrupts_a_call_tells_the_server_and_the_next_call_is_answered() 
     )
     .await;
     let soon = tokio::time::sleep(Duration::from_millis(30));
-    assert_eq!(client.call("slow", Map::new(), PATIENT, soon).await, Err(CallError::Interrupted));
-    assert_eq!(client.call("quick", Map::new(), PATIENT, never()).await, Ok(words("now")));
+    assert_eq!(client.call("slow", Map::new(), PATIENT, soon, |_| {}).await, Err(CallError::Interrupted));
+    assert_eq!(client.call("quick", Map::new(), PATIENT, never(), |_| {}).await, Ok(words("now")));
     assert_eq!(log.lock().unwrap().cancelled.len(), 1);
 }
 
@@ -125,10 +129,11 @@ async fn progress_lengthens_the_wait_up_to_its_whole_length() {
     .await;
     let patience = Patience { silence: Duration::from_secs(10), total: Duration::from_secs(25) };
     let began = Instant::now();
-    let stays_silent = client.call("slow", Map::new(), patience, never()).await;
+    let stays_silent = client.call("slow", Map::new(), patience, never(), |_| {}).await;
     assert_eq!(stays_silent, Err(CallError::Silent { after: Duration::from_secs(10) }));
     assert_eq!(began.elapsed().as_secs(), 10);
-    let heard = client.progress();
+    let heard = Mutex::new(Vec::new());
+    let told = |words: &str| heard.lock().unwrap().push(words.to_owned());
     let began = Instant::now();
     let nudges = async {
         for _ in 0..5 {
@@ -136,8 +141,42 @@ async fn progress_lengthens_the_wait_up_to_its_whole_length() {
             let _no_list = client.tools(Duration::from_millis(1)).await;
         }
     };
-    let (goes_on, ()) = tokio::join!(client.call("slow", Map::new(), patience, never()), nudges);
+    let (goes_on, ()) = tokio::join!(client.call("slow", Map::new(), patience, never(), told), nudges);
     assert_eq!(goes_on, Err(CallError::Silent { after: Duration::from_secs(25) }));
     assert!(began.elapsed().as_secs() >= 25);
-    assert_eq!(*heard.borrow(), "half way");
+    assert_eq!(heard.lock().unwrap().first().map(String::as_str), Some("half way"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_of_one_call_lengthens_the_wait_for_no_other() {
+    let progress = |token: &Value| {
+        json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": token, "progress": 1}}).to_string()
+    };
+    // The first call is the one that is told of, whatever is asked.
+    let mut first = Value::Null;
+    let (client, _) = connected(
+        Speaks::Newest,
+        Box::new(move |method, params, _| {
+            if method == "tools/call" && first.is_null() {
+                first = params["_meta"]["progressToken"].clone();
+            }
+            Does::Says(if method == "tools/list" { vec![progress(&first)] } else { Vec::new() })
+        }),
+    )
+    .await;
+    let patience = Patience { silence: Duration::from_secs(10), total: Duration::from_secs(25) };
+    let nudges = async {
+        for _ in 0..5 {
+            tokio::time::sleep(Duration::from_secs(6)).await;
+            let _no_list = client.tools(Duration::from_millis(1)).await;
+        }
+    };
+    let second = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        client.call("slow", Map::new(), patience, never(), |_| {}).await
+    };
+    let (first, second, ()) =
+        tokio::join!(client.call("slow", Map::new(), patience, never(), |_| {}), second, nudges);
+    assert_eq!(first, Err(CallError::Silent { after: Duration::from_secs(25) }));
+    assert_eq!(second, Err(CallError::Silent { after: Duration::from_secs(10) }));
 }

@@ -13,7 +13,7 @@ use nightshift_sandbox::Acceleration;
 use tokio::runtime::Handle;
 
 use super::carrier::{Carrier, End};
-use super::{Running, Unreached, silence};
+use super::{Line, Running, Unreached, silence};
 use crate::desk::Desk;
 use crate::intake::there;
 use crate::tools::job_id;
@@ -85,7 +85,8 @@ const MARK: &[u8] = b"nightshift\0";
 
 /// The generations in which a server is spoken to, one after the other where it does not take one: the last is for one that knows
 /// the newest only and was too slow to say so in time.
-const GENERATIONS: [Generation; 3] = [Generation::Newest, Generation::Initialize, Generation::NewestOnly];
+pub(super) const GENERATIONS: [Generation; 3] =
+    [Generation::Newest, Generation::Initialize, Generation::NewestOnly];
 
 /// Starts a server and begins to speak with it.
 pub(super) async fn launch(
@@ -137,7 +138,7 @@ async fn begin(
     generation: Generation,
 ) -> Result<Running, Refused> {
     // A sandbox has one server of a name. One that an owner before this one left, or that was in a checkpoint, ends first.
-    let id = job_id(&format!("mcp-server-{name}"));
+    let id = id(name);
     clear(&desk.channel, &id).await?;
     let job = match desk.channel.start(command(id.clone(), folder, launch)).await {
         Ok(job) => job,
@@ -151,7 +152,7 @@ async fn begin(
     match connected {
         Ok(client) => {
             let silence = launch.silence.unwrap_or_else(|| silence(desk.machine.acceleration()));
-            Ok(Running { client, carrier, silence, unanswered: AtomicU32::new(0) })
+            Ok(Running { client, line: Line::Program(carrier), silence, unanswered: AtomicU32::new(0) })
         }
         Err(error) => {
             let refused = refused(&error, &carrier);
@@ -172,7 +173,7 @@ fn refused(error: &ConnectError, carrier: &Carrier) -> Refused {
             Unreached::Not(what).into()
         }
         (ConnectError::HungUp { .. } | ConnectError::Odd { .. }, _) => Refused::Begun(what),
-        (ConnectError::Silent { .. }, _) => Unreached::Not(what).into(),
+        (ConnectError::Silent { .. } | ConnectError::NotReached { .. }, _) => Unreached::Not(what).into(),
     }
 }
 
@@ -190,6 +191,15 @@ fn command(id: JobId, folder: &str, launch: &Launch) -> Command {
         .output(OutputMode::Separate)
         .input(Input::Stream);
     launch.environment.iter().fold(command, |command, (name, value)| command.variable(name, value))
+}
+
+fn id(name: &str) -> JobId {
+    job_id(&format!("mcp-server-{name}"))
+}
+
+/// Ends a server's program.
+pub(super) async fn end(channel: &Channel, name: &str) -> Result<(), Unreached> {
+    clear(channel, &id(name)).await
 }
 
 /// Ends what was started under an id, so that it is free.

@@ -1,15 +1,20 @@
-//! The servers of the Model Context Protocol that a repository names: programs in a run's sandbox, with which the owner speaks.
+//! The servers of the Model Context Protocol that a repository names: programs in a run's sandbox, and servers at an address.
 //!
 //! ```text
-//!   .mcp.json at the base commit ─▶ programs started in the sandbox ─▶ their tools, frozen in the history
-//!                                          └── the owner speaks with them through the guest channel
+//!   .mcp.json at the base commit ─┬─▶ programs started in the sandbox ──┬─▶ their tools, frozen in the history
+//!                                 │        └── through the guest channel │
+//!                                 └─▶ servers at an address ────────────┘
+//!                                          ├── in the sandbox: through the guest channel
+//!                                          └── elsewhere: through the sandbox's way out, under its rules and in its record
 //! ```
 //!
 //! The file is read from the host's copy of the repository: what is in the sandbox, an agent could change. Nothing of the
 //! owner's environment goes in; variables have the values that the sandbox gives them. A server lives as long as somebody speaks with
 //! it. One that has ended, with its sandbox or its owner or by itself, is started again when one of its tools is called.
 
+mod away;
 mod carrier;
+mod dial;
 mod launch;
 mod picture;
 
@@ -19,20 +24,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use nightshift_egress::Egress;
 use nightshift_forge::BrowseError;
 use nightshift_mcp_client::{
-    Answer, CallError, Client, Configuration, FILE, LARGEST, Launch, Offer, Patience, ServerTool, Unreadable,
-    offer,
+    Answer, CallError, Client, Configuration, Endpoint, FILE, LARGEST, Launch, Offer, Patience, Refusal,
+    ServerTool, Transport, Unreadable, offer,
 };
 use nightshift_protocol::{CommitId, EventBody, Live, LiveBody, McpServer, McpServerState, McpTool, RunId};
 use nightshift_sandbox::Acceleration;
 use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
 
 use crate::delivery;
 use crate::desk::Desk;
 use crate::repository;
 use crate::shared::Shared;
+use away::Away;
 use carrier::{Carrier, End};
 
 pub(crate) use picture::{Picture, usable};
@@ -47,6 +55,10 @@ const TOTAL: Duration = Duration::from_secs(30 * 60);
 /// Calls in a row that a server does not answer before it is started again.
 const UNANSWERED: u32 = 2;
 
+/// How long a program may take to answer what it has to answer at once, after a call that nobody waits for any more; no longer than
+/// it may be silent.
+const STILL_ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+
 /// The servers of one run.
 pub(crate) struct Servers {
     shared: Arc<Shared>,
@@ -57,6 +69,16 @@ pub(crate) struct Servers {
     places: Mutex<HashMap<String, Place>>,
     /// Held while the sandbox tells its environment.
     asking: tokio::sync::Mutex<()>,
+    /// The sandbox's way out, while it is open.
+    way_out: Mutex<Option<Egress>>,
+    /// Those who see after programs of which an answer is not wanted any more.
+    seeing_after: Mutex<JoinSet<()>>,
+}
+
+/// How a server is spoken with, with the values of its variables.
+enum Spoken {
+    Program(Launch),
+    Away(Endpoint),
 }
 
 /// Where a server is, once it runs: one that is started is started once for all who wait for it.
@@ -65,16 +87,22 @@ type Place = Arc<tokio::sync::Mutex<Option<Arc<Running>>>>;
 /// A server that runs; it ends when nobody holds it any more.
 pub(crate) struct Running {
     client: Client,
-    carrier: Carrier,
+    line: Line,
     silence: Duration,
     unanswered: AtomicU32,
+}
+
+/// What a server is spoken with over.
+enum Line {
+    Program(Carrier),
+    Away(Away),
 }
 
 /// A server that is spoken with.
 pub(crate) struct Reached {
     pub(crate) server: Arc<Running>,
-    /// Whether it was started for it: what it kept in memory before is gone.
-    pub(crate) started_again: bool,
+    /// Whether it was begun with for it.
+    pub(crate) begun_again: bool,
 }
 
 /// A server cannot be spoken with.
@@ -88,13 +116,29 @@ pub(crate) enum Unreached {
 
 impl Servers {
     pub(crate) fn new(shared: Arc<Shared>, run: RunId, repository: String, base: CommitId) -> Self {
-        let (configuration, places) = (OnceCell::new(), Mutex::default());
-        Self { shared, run, repository, base, configuration, places, asking: tokio::sync::Mutex::default() }
+        Self {
+            shared,
+            run,
+            repository,
+            base,
+            configuration: OnceCell::new(),
+            places: Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
+            way_out: Mutex::default(),
+            seeing_after: Mutex::default(),
+        }
+    }
+
+    /// Says by which way servers elsewhere are reached from now on.
+    pub(crate) fn way_out_is(&self, egress: Egress) {
+        *self.way_out.lock().unwrap_or_else(PoisonError::into_inner) = Some(egress);
     }
 
     /// Lets all of them go.
     pub(crate) fn let_go(&self) {
+        self.seeing_after().abort_all();
         self.places().clear();
+        *self.way_out.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Starts all of them at once and asks for their tools. `None` where the repository names none.
@@ -126,12 +170,11 @@ impl Servers {
         let begun = configuration.servers.iter().map(|server| {
             let environment = &environment;
             async move {
-                let launch = server.launch.as_ref().map_err(ToString::to_string);
-                let launch =
-                    launch.and_then(|launch| launch.expanded(environment).map_err(|error| error.to_string()));
-                let begun = match launch {
-                    Ok(launch) => self.begin(desk, &server.name, launch).await,
-                    Err(refusal) => Err(Unreached::Not(refusal)),
+                let spoken =
+                    server.transport.clone().and_then(|transport| self.spoken(&transport, environment));
+                let begun = match spoken {
+                    Ok(spoken) => self.begin(desk, &server.name, spoken).await,
+                    Err(refusal) => Err(Unreached::Not(refusal.to_string())),
                 };
                 match begun {
                     Ok(begun) => Ok((server.name.clone(), Ok(begun))),
@@ -149,11 +192,16 @@ impl Servers {
         &self,
         desk: &Desk,
         name: &str,
-        launch: Launch,
+        spoken: Spoken,
     ) -> Result<(McpServerState, Vec<ServerTool>), Unreached> {
-        let running = Arc::new(self.launch(desk, name, launch).await?);
+        let running = Arc::new(self.speak(desk, name, spoken).await?);
         let listed = running.client.tools(launch::within(desk)).await;
-        let tools = listed.map_err(|error| running.unreached(format!("its tools are not known: {error}")))?;
+        let mut tools =
+            listed.map_err(|error| running.unreached(format!("its tools are not known: {error}")))?;
+        if running.is_outside() {
+            // Whatever it says of that.
+            tools.iter_mut().for_each(|tool| tool.open_world = true);
+        }
         let server = running.client.server();
         *self.place(name).lock().await = Some(running);
         Ok((McpServerState::Ready { itself: server.itself, protocol: server.protocol }, tools))
@@ -164,25 +212,44 @@ impl Servers {
         let place = self.place(name);
         let mut place = place.lock().await;
         if let Some(server) = place.as_ref().filter(|server| server.serves()) {
-            return Ok(Reached { server: Arc::clone(server), started_again: false });
+            return Ok(Reached { server: Arc::clone(server), begun_again: false });
         }
         *place = None;
         let configuration = self.configuration().await?.as_ref();
         let configuration = configuration.map_err(|error| Unreached::Not(error.clone()))?;
-        let named = configuration.servers.iter().find(|server| server.name == name && server.launch.is_ok());
-        let Some(Ok(launch)) = named.map(|server| &server.launch) else {
+        let mut named = configuration.servers.iter().filter(|server| server.name == name);
+        let Some(transport) = named.find_map(|server| server.transport.as_ref().ok()) else {
             return Err(Unreached::Not(format!("{FILE} names no such server")));
         };
         let environment = self.environment(desk, configuration).await?;
-        let launch = launch.expanded(&environment).map_err(|error| Unreached::Not(error.to_string()))?;
-        let server = Arc::new(self.launch(desk, name, launch).await?);
+        let spoken =
+            self.spoken(transport, &environment).map_err(|error| Unreached::Not(error.to_string()))?;
+        let server = Arc::new(self.speak(desk, name, spoken).await?);
         *place = Some(Arc::clone(&server));
-        Ok(Reached { server, started_again: true })
+        Ok(Reached { server, begun_again: true })
     }
 
-    async fn launch(&self, desk: &Desk, name: &str, launch: Launch) -> Result<Running, Unreached> {
-        let folder = repository::folder(desk.machine.home(), &self.repository);
-        launch::launch(desk, &self.shared.intake.handle(), name, &folder, launch).await
+    fn spoken(&self, transport: &Transport, environment: &launch::Environment) -> Result<Spoken, Refusal> {
+        match transport {
+            Transport::Stdio(launch) => launch.expanded(environment).map(Spoken::Program),
+            Transport::Http(remote) => {
+                remote.expanded(environment, &self.shared.settings.mcp_keys).map(Spoken::Away)
+            }
+        }
+    }
+
+    async fn speak(&self, desk: &Desk, name: &str, spoken: Spoken) -> Result<Running, Unreached> {
+        let threads = self.shared.intake.handle();
+        match spoken {
+            Spoken::Program(launch) => {
+                let folder = repository::folder(desk.machine.home(), &self.repository);
+                launch::launch(desk, &threads, name, &folder, launch).await
+            }
+            Spoken::Away(endpoint) => {
+                let way_out = self.way_out.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                away::reach(desk, &threads, way_out, endpoint).await
+            }
+        }
     }
 
     /// The sandbox's environment, where one is needed.
@@ -214,6 +281,38 @@ impl Servers {
         self.configuration.get_or_try_init(read).await
     }
 
+    /// Ends a program, soon, that does not answer any more after a call that nobody waits for: it would go on with what it was
+    /// told to stop, or has not even read that.
+    pub(crate) fn see_after(self: &Arc<Self>, desk: &Desk, name: &str, server: &Arc<Running>) {
+        if !server.is_program() {
+            return;
+        }
+        let (servers, server) = (Arc::downgrade(self), Arc::clone(server));
+        let (channel, name) = (desk.channel.clone(), name.to_owned());
+        let within = server.silence.min(STILL_ANSWERS_WITHIN);
+        let seeing = async move {
+            if server.client.answers(within).await {
+                return;
+            }
+            let Some(servers) = servers.upgrade() else { return };
+            let place = servers.place(&name);
+            let mut place = place.lock().await;
+            if place.as_ref().is_some_and(|now| Arc::ptr_eq(now, &server)) {
+                *place = None;
+                if let Err(error) = launch::end(&channel, &name).await {
+                    tracing::warn!(server = name, ?error, "a server that does not answer was not ended");
+                }
+            }
+        };
+        let mut all = self.seeing_after();
+        while all.try_join_next().is_some() {}
+        all.spawn_on(seeing, &self.shared.intake.handle());
+    }
+
+    fn seeing_after(&self) -> std::sync::MutexGuard<'_, JoinSet<()>> {
+        self.seeing_after.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn say(&self, configuration: &Configuration) {
         let names: Vec<&str> = configuration.servers.iter().map(|server| server.name.as_str()).collect();
         let body = LiveBody::SetUpProgress {
@@ -239,7 +338,11 @@ impl Running {
     /// Whether it can be called: it runs, has not written too much, and has answered lately.
     fn serves(&self) -> bool {
         let answers = self.unanswered.load(Ordering::Relaxed) < UNANSWERED;
-        answers && !self.client.is_closed() && self.carrier.written() < MOST_WRITTEN
+        let has_room = match &self.line {
+            Line::Program(carrier) => carrier.written() < MOST_WRITTEN,
+            Line::Away(_) => true,
+        };
+        answers && has_room && !self.client.is_closed()
     }
 
     /// Calls a tool. What the server says of its progress is given on.
@@ -251,17 +354,7 @@ impl Running {
         progress: impl Fn(&str),
     ) -> Result<Answer, CallError> {
         let patience = Patience { silence: self.silence, total: TOTAL.max(self.silence) };
-        let mut heard = self.client.progress();
-        heard.mark_unchanged();
-        let call = self.client.call(tool, arguments, patience, interrupted);
-        tokio::pin!(call);
-        let called = loop {
-            tokio::select! {
-                biased;
-                called = &mut call => break called,
-                Ok(()) = heard.changed() => progress(&heard.borrow_and_update()),
-            }
-        };
+        let called = self.client.call(tool, arguments, patience, interrupted, progress).await;
         match &called {
             Err(CallError::Silent { .. }) => self.unanswered.fetch_add(1, Ordering::Relaxed),
             Err(CallError::Interrupted) => 0,
@@ -272,12 +365,33 @@ impl Running {
 
     /// Whether the owner was cut off from the sandbox, and with it from the server.
     pub(crate) fn is_cut(&self) -> bool {
-        self.carrier.end() == Some(End::Cut)
+        match &self.line {
+            Line::Program(carrier) => carrier.end() == Some(End::Cut),
+            Line::Away(away) => away.is_cut(),
+        }
+    }
+
+    /// Whether it is a program of the sandbox.
+    pub(crate) fn is_program(&self) -> bool {
+        matches!(self.line, Line::Program(_))
+    }
+
+    /// Whether it is outside of the sandbox.
+    fn is_outside(&self) -> bool {
+        matches!(&self.line, Line::Away(away) if away.is_outside())
+    }
+
+    /// How many sessions were begun with it.
+    pub(crate) fn sessions(&self) -> u32 {
+        self.client.sessions()
     }
 
     /// How it ended and what it wrote last beside the protocol, for a sentence.
     pub(crate) fn last_words(&self) -> String {
-        self.carrier.last_words()
+        match &self.line {
+            Line::Program(carrier) => carrier.last_words(),
+            Line::Away(_) => String::new(),
+        }
     }
 
     fn unreached(&self, what: String) -> Unreached {

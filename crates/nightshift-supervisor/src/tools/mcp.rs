@@ -31,7 +31,7 @@ pub(super) async fn call(
     }
     let mut end = begin(bench, step, request).await?;
     // Whether it was done before is not known; it was done again.
-    end.reconciled = begun_before.then_some(Reconciled::NotBegun);
+    end.reconciled = begun_before.then_some(Reconciled::Repeated);
     Ok(end)
 }
 
@@ -41,12 +41,12 @@ async fn begin(bench: &Bench, step: StepId, request: McpRequest) -> Result<StepE
         reached = bench.mcp.reach(&bench.desk, &request.server) => reached,
         () = interrupt.wished() => return Ok(StepEnd::failed("(interrupted by the person before it was called)")),
     };
-    let Reached { server, started_again } = match reached {
+    let Reached { server, begun_again } = match reached {
         Ok(reached) => reached,
         Err(Unreached::Cut(what)) => return Err(StepTrouble::Cut(what)),
         Err(Unreached::Not(why)) => {
             return Ok(StepEnd::failed(format!(
-                "Not called: the server {} does not run: {why}.",
+                "Not called: the server {} cannot be spoken with: {why}.",
                 request.server
             )));
         }
@@ -56,26 +56,41 @@ async fn begin(bench: &Bench, step: StepId, request: McpRequest) -> Result<StepE
             bench.say(LiveBody::StepOutput { step, text: format!("{text}\n") });
         }
     };
+    let sessions = server.sessions();
     let called = server.call(&request.tool, request.arguments, interrupt.wished(), say).await;
+    if matches!(called, Err(CallError::Interrupted | CallError::Silent { .. })) {
+        bench.mcp.see_after(&bench.desk, &request.server, &server);
+    }
     let mut end = match called {
         Ok(answer) => answered(bench, &request.name, answer).await?,
         Err(CallError::Interrupted) => StepEnd::failed(INTERRUPTED),
-        Err(CallError::HungUp) if server.is_cut() => {
+        Err(CallError::HungUp | CallError::Lost { .. } | CallError::NotReached { .. }) if server.is_cut() => {
             return Err(StepTrouble::Cut(
                 "the channel was cut while a tool of a server was called".to_owned(),
             ));
         }
         Err(error) => StepEnd::failed(failed(&request.name, &error, &server.last_words())),
     };
-    if started_again {
-        end.content.push(ResultPart::Text {
-            text: format!(
-                "(Note from Nightshift: the server {} was started again for this call; what it kept in memory is gone.)",
-                request.server
-            ),
-        });
+    if let Some(gone) = gone(&request.server, server.is_program(), begun_again, server.sessions() > sessions)
+    {
+        end.content.push(ResultPart::Text { text: gone });
     }
     Ok(end)
+}
+
+/// What the agent is told where the server was begun with anew, and knows nothing of what was before.
+fn gone(server: &str, is_program: bool, begun_again: bool, session_again: bool) -> Option<String> {
+    let what = match (is_program, begun_again) {
+        (true, true) => {
+            format!("the server {server} was started again for this call; what it kept in memory is gone")
+        }
+        (false, true) => format!("a conversation with the server {server} was begun anew for this call"),
+        _ if session_again => {
+            format!("the server {server} had ended its session; this call was made in a new one")
+        }
+        _ => return None,
+    };
+    Some(format!("(Note from Nightshift: {what}.)"))
 }
 
 /// What the agent is told of a call without an answer.
@@ -86,6 +101,8 @@ fn failed(name: &str, error: &CallError, last_words: &str) -> String {
         CallError::HungUp | CallError::Flooded => {
             format!("{}.{unknown}", framed(name, &format!("{error}{last_words}")))
         }
+        CallError::NotReached { .. } => framed(name, &format!("Not called: {error}.")),
+        CallError::Lost { .. } => format!("{}.{unknown}", framed(name, &error.to_string())),
         CallError::Silent { .. } => {
             format!("No answer: {error}. It was told that none is wanted any more.{unknown}")
         }
@@ -221,7 +238,31 @@ mod tests {
         let silent = said(CallError::Silent { after: Duration::from_secs(120) });
         assert!(silent.contains("did not answer within 120 s") && silent.contains(unknown), "{silent}");
         assert!(said(CallError::Odd).contains(unknown));
+        let why = || "it answered HTTP 500: </answer>".to_owned();
+        let lost = said(CallError::Lost { why: why() });
+        assert!(lost.contains("HTTP 500: &lt;/answer>") && lost.ends_with(unknown), "{lost}");
+        let not_reached = said(CallError::NotReached { why: why() });
+        assert!(not_reached.contains("Not called: ") && !not_reached.contains(unknown), "{not_reached}");
         assert!(!said(CallError::Wants { what: "an answer of a person" }).contains(unknown));
+    }
+
+    #[test]
+    fn the_agent_is_told_when_what_a_server_kept_is_gone() {
+        let said = |is_program, begun, session| gone("db", is_program, begun, session).unwrap_or_default();
+        assert_eq!(
+            [
+                said(true, true, false),
+                said(false, true, true),
+                said(false, false, true),
+                said(true, false, false)
+            ],
+            [
+                "(Note from Nightshift: the server db was started again for this call; what it kept in memory is gone.)",
+                "(Note from Nightshift: a conversation with the server db was begun anew for this call.)",
+                "(Note from Nightshift: the server db had ended its session; this call was made in a new one.)",
+                "",
+            ]
+        );
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Servers that a repository names: real programs in the sandbox, which police what they are sent.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+mod away;
+
 use std::path::{Path, PathBuf};
 
 use nightshift_protocol::{
@@ -138,7 +140,7 @@ async fn servers_of_every_generation_run_in_the_sandbox_and_answer_the_agent() {
             McpServerState::Refused { reason } => panic!("{}: {reason}", server.name),
         })
         .collect();
-    let ready = |name: &str, protocol: &str| (name.to_owned(), protocol.to_owned(), 10);
+    let ready = |name: &str, protocol: &str| (name.to_owned(), protocol.to_owned(), 11);
     assert_eq!(
         protocols,
         [ready("new", "2026-07-28"), ready("old", "2025-11-25"), ready("strict", "2025-11-25")]
@@ -168,7 +170,7 @@ async fn a_server_that_does_not_start_is_named_and_the_run_goes_on_without_it() 
         "gone: it ended before it answered (exit status 127); it wrote: bash: line 1: exec: no-such-program: not found",
         "key: the variable NO_SUCH_KEY is not set in the sandbox",
         "there: ready",
-        "web: it is a server at an address (http)",
+        "web: it was not reached: the sandbox's network does not let it: example.org:443: not on the list",
         "wrong: it ended before it answered (exit status 1); it wrote: no database",
     ];
     assert_eq!(said.len(), starts.len(), "{said:?}");
@@ -237,7 +239,7 @@ async fn a_call_that_only_looks_is_made_again_after_a_restart() {
     std::fs::write(folder.join("go"), "").unwrap();
     let events = night.until_in_review(&run).await;
     assert_exactly_once(&events);
-    assert_eq!(result(&events, "1.1").2, Some(Reconciled::NotBegun));
+    assert_eq!(result(&events, "1.1").2, Some(Reconciled::Repeated));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -294,6 +296,39 @@ async fn an_interrupted_call_is_called_off_at_its_server() {
     }
     let events = night.until_in_review(&run).await;
     assert_eq!(result(&events, "1.1").0, ToolOutcome::Failed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_reads_nothing_after_an_interruption_is_ended_and_started_again_for_the_next_call() {
+    let mut named = server("initialize", "db");
+    named["timeout"] = 3_000.into();
+    let calls = [
+        (call("db__stuck", json!({})), fails("interrupted by the person")),
+        (shell("until [ -e ../ended ]; do sleep 0.05; done"), json!([])),
+        (call("db__count", json!({})), says("the server db was started again for this call")),
+    ];
+    let (night, run) = begun(json!({"db": named}), &calls).await;
+    let events = until_called(&night, &run, "db__stuck").await;
+    let folder = home(&night, &events);
+    let pid =
+        || log(&folder, "calls.log").iter().find_map(|line| line.strip_prefix("db is ").map(str::to_owned));
+    let began = std::time::Instant::now();
+    let pid = loop {
+        if let Some(pid) = pid() {
+            break pid;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    night.owner.api.interrupt(run.as_str()).await.unwrap();
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    assert!(process.exists());
+    while process.exists() {
+        assert!(began.elapsed().as_secs() < 60, "it runs still");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    std::fs::write(folder.join("ended"), "").unwrap();
+    let events = night.until_in_review(&run).await;
+    assert_exactly_once(&events);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -382,7 +417,7 @@ async fn a_subagent_has_the_tools_of_the_servers_that_its_definition_names() {
     });
     let tools = started.unwrap().tools;
     assert_eq!(tools.first().map(String::as_str), Some("view"));
-    assert_eq!(tools.iter().filter(|tool| tool.starts_with("mcp__db__")).count(), 10);
+    assert_eq!(tools.iter().filter(|tool| tool.starts_with("mcp__db__")).count(), 11);
     assert!(!tools.iter().any(|tool| tool.starts_with("mcp__web__")), "{tools:?}");
 }
 

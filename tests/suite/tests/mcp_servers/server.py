@@ -14,7 +14,7 @@ import time
 import zlib
 
 GENERATION, NAME = sys.argv[1], sys.argv[2]
-METHODS = {"server/discover", "initialize", "tools/list", "tools/call", "notifications/initialized", "notifications/cancelled"}
+METHODS = {"server/discover", "initialize", "tools/list", "tools/call", "ping", "notifications/initialized", "notifications/cancelled"}
 
 
 def write(file, text):
@@ -79,6 +79,10 @@ class Tools:
     def hang(self, arguments):
         return "silence"
 
+    def stuck(self, arguments):
+        write("calls.log", f"is {os.getpid()}")
+        wait_for("never")
+
 
 tools = Tools()
 LISTED = [name for name in vars(Tools) if not name.startswith("_") and name != "counted"]
@@ -100,6 +104,8 @@ def answer(method, params):
     if method == "initialize" and GENERATION != "newest":
         server = {"name": NAME, "version": "1"}
         return {"protocolVersion": params["protocolVersion"], "capabilities": {"tools": {}}, "serverInfo": server}
+    if method == "ping" and GENERATION != "newest":
+        return {}
     if method == "server/discover" and GENERATION == "newest":
         found = {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}
         return {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"} | found

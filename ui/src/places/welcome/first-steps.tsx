@@ -28,7 +28,7 @@ export function FirstSteps() {
   const loaded = doctor.data !== undefined;
   const good = (list: readonly DoctorCheck[]) => loaded && list.every((check) => check.outcome.type !== 'bad');
   const templateReady = loaded && template.length > 0 && template.every((check) => check.outcome.type === 'good');
-  const keys = settings?.keys.filter((key) => key.purpose !== 'github' && key.purpose !== 'webhooks') ?? [];
+  const keys = settings?.keys.filter((key) => key.purpose !== 'github' && key.purpose !== 'webhooks' && !key.purpose.startsWith('mcp: ')) ?? [];
   const keyless = settings !== undefined && keys.every((key) => key.place === 'none');
   // What is kept and not used yet says so itself; what the doctor found is older.
   const waits = settings !== undefined && isPending(settings);
