@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { EngineList } from '../../ui/src/backend/types';
-import { engineChoice, usualEngine } from '../../ui/src/text/engines';
+import { engineChoice, modelOf, usualEngine } from '../../ui/src/text/engines';
 import { expect, test } from './bench';
 
 const NO_KEY = { code: 'missingKey', message: 'the engine codex cannot work: there is no key', hint: 'Set it.' } as const;
@@ -40,6 +40,11 @@ test('each engine says what it needs and whether it can be told a model', () => 
   expect(facts('mine')).toEqual([null, null, true, false]);
 });
 
+test('a model that was typed for one engine is no part of a task whose engine takes none', () => {
+  expect(modelOf(engineChoice(LIST, 'mine'), 'gpt-6.1-sol')).toBe('');
+  expect(modelOf(engineChoice(LIST, 'claude-code'), 'claude-opus-5-5')).toBe('claude-opus-5-5');
+});
+
 test('an engine of an old draft that is not there any more stays to be seen and to be changed', () => {
   const { options, trouble } = engineChoice(LIST, 'goose');
   expect(options.at(-1)).toEqual({ value: 'goose', label: 'goose (not there any more)' });
@@ -67,7 +72,7 @@ test('an engine is chosen for a task, one without a key says what to do, and the
   await expect(start).toBeDisabled();
   await engine.selectOption('claude-code');
   await expect(page.getByText('sudo npm install --global @agentclientprotocol/claude-agent-acp')).toBeVisible();
-  await expect(page.getByText('The engine’s own if empty.')).toBeVisible();
+  await expect(page.getByText('If empty, the configured one; the engine’s own where that is of another provider.')).toBeVisible();
   await page.reload();
   await expect(engine).toHaveValue('claude-code');
   // What it cannot be given is refused with the reason, before anything begins.
@@ -77,6 +82,27 @@ test('an engine is chosen for a task, one without a key says what to do, and the
   expect((await sent).postDataJSON()).toMatchObject({ engine: 'claude-code', model: 'gpt-6.1-sol' });
   await expect(page.getByRole('alert')).toContainText('The engine claude-code cannot use gpt-6.1-sol: it calls models of anthropic.');
   await expect(page.getByLabel('Model')).toHaveValue('gpt-6.1-sol');
+  expect(app.errors).toEqual([]);
+});
+
+test('what was typed as the model stays with the draft, and is not sent with an engine that takes none', async ({ app }) => {
+  const { page } = app;
+  await page.route('**/engines', (route) => route.fulfill({ json: LIST }));
+  await app.goto('/new');
+  const model = page.getByLabel('Model');
+  await page.getByLabel('What is to be done?').fill('Show the number of open notes in the tab title');
+  await page.getByLabel('Repository').fill('/nowhere/at/all');
+  await model.fill('claude-opus-5-5');
+  await page.getByLabel('Engine', { exact: true }).selectOption('mine');
+  await expect(model).toBeDisabled();
+  await expect(model).toHaveValue('');
+  const sent = page.waitForRequest((request) => request.method() === 'POST' && request.url().endsWith('/tasks'));
+  await page.getByRole('button', { name: /Start in the background/ }).click();
+  expect((await sent).postDataJSON()).toMatchObject({ engine: 'mine', model: null });
+  // This owner has no such engine: the refusal is of that, and loses nothing.
+  await expect(page.getByRole('alert')).toContainText('There is no engine mine');
+  await page.getByLabel('Engine', { exact: true }).selectOption('claude-code');
+  await expect(model).toHaveValue('claude-opus-5-5');
   expect(app.errors).toEqual([]);
 });
 

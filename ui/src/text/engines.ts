@@ -42,6 +42,11 @@ export function engineChoice(list: EngineList | undefined, chosen: string): Engi
   return { options, trouble, install: engine?.install ?? null, foreign: chosen !== '' && chosen !== OWN, takesModel: engine?.takesModel ?? true };
 }
 
+/** The model of a task: what was typed for another engine is kept, and is neither shown nor sent where it cannot be taken. */
+export function modelOf({ takesModel }: Pick<EngineChoice, 'takesModel'>, typed: string): string {
+  return takesModel ? typed : '';
+}
+
 /** The first option of a task: what the settings say, by its name as soon as that is known. */
 export function usualEngine(list: EngineList | undefined): EngineOption {
   return { value: '', label: list === undefined ? 'As in the settings' : `As in the settings: ${called(list.defaultEngine)}` };

@@ -8,7 +8,7 @@ export interface Form extends Draft {
   branch: string;
   /** Which agent works on it, by its name; what the settings say if empty. */
   engine: string;
-  /** The model; what the settings say, or the engine's own, if empty. */
+  /** The model; what the settings say if empty, or the engine's own where that is of another provider. */
   model: string;
   dollars: string;
   minutes: string;

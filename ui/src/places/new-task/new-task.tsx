@@ -14,7 +14,7 @@ import { Words } from '@/components/words';
 import { useEngines } from '@/hooks/use-engines';
 import { useOwnerSettings } from '@/hooks/use-owner-settings';
 import { useFinished, useUnfinished } from '@/hooks/use-runs';
-import { engineChoice, usualEngine } from '@/text/engines';
+import { engineChoice, modelOf, usualEngine } from '@/text/engines';
 import { describe, type Hint, triage, type Verdict } from '@/text/triage';
 import { EMPTY, type Form, keepDraft, readDraft } from './draft';
 
@@ -28,13 +28,13 @@ function useForm(): [Form, (change: Partial<Form>) => void, () => void] {
 /** The owner's own limits, as long as it has not said what a person set. */
 const DEFAULT_LIMITS: Limits = { turns: 200, tokens: 20_000_000, costMicrodollars: 10_000_000, seconds: 7_200 };
 
-function requestOf(form: Form, limits: Limits, leaveOut: boolean): SubmitTask {
+function requestOf(form: Form, model: string, limits: Limits, leaveOut: boolean): SubmitTask {
   return {
     description: describe(form),
     repository: form.repository.trim(),
     baseBranch: form.branch.trim() === '' ? null : form.branch.trim(),
     engine: form.engine === '' ? null : form.engine,
-    model: form.model.trim() === '' ? null : form.model.trim(),
+    model: model.trim() === '' ? null : model.trim(),
     limits: {
       ...limits,
       ...(form.dollars.trim() === '' ? {} : { costMicrodollars: Math.round(Number(form.dollars) * 1_000_000) }),
@@ -66,13 +66,14 @@ export function NewTask() {
   }, [unfinished, finished]);
   const { data: engines } = useEngines();
   const engine = engineChoice(engines, form.engine === '' ? (engines?.defaultEngine ?? '') : form.engine);
+  const model = modelOf(engine, form.model);
   const ready = form.what.trim() !== '' && form.repository.trim() !== '' && fits(form.dollars) && fits(form.minutes) && engine.trouble === null;
 
   const submit = async (leaveOut: boolean) => {
     setBusy(true);
     setProblem(null);
     try {
-      const reply = await backend.submit(requestOf(form, limits, leaveOut));
+      const reply = await backend.submit(requestOf(form, model, limits, leaveOut));
       clear();
       void client.invalidateQueries({ queryKey: ['runs'] });
       tellDone('Submitted. You can leave; it goes on by itself.');
@@ -173,10 +174,10 @@ export function NewTask() {
                 </Select>
               )}
             </Field>
-            <Field label="Model" optional help={!engine.takesModel ? 'This engine always uses its own.' : engine.foreign ? 'The engine’s own if empty.' : 'The configured one if empty.'}>
+            <Field label="Model" optional help={!engine.takesModel ? 'This engine always uses its own.' : engine.foreign ? 'If empty, the configured one; the engine’s own where that is of another provider.' : 'The configured one if empty.'}>
               {(ids) => (
                 <>
-                  <TextInput {...ids} mono list="models" disabled={!engine.takesModel} placeholder={engine.foreign ? '' : (settings?.values.model ?? '')} value={form.model} onChange={(event) => change({ model: event.target.value })} />
+                  <TextInput {...ids} mono list="models" disabled={!engine.takesModel} placeholder={engine.foreign ? '' : (settings?.values.model ?? '')} value={model} onChange={(event) => change({ model: event.target.value })} />
                   <datalist id="models">
                     {known.models.map((each) => (
                       <option key={each} value={each} />
