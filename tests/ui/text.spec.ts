@@ -1,3 +1,7 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from '@playwright/test';
 import { waitBefore } from '../../ui/src/backend/follow';
 import { ticketIn } from '../../ui/src/backend/session';
@@ -10,6 +14,7 @@ import { likeness, matchCriteria } from '../../ui/src/places/review/criteria';
 import { plainOutput } from '../../ui/src/text/ansi';
 import { ago, clock, duration, money, repositoryName, titleOf } from '../../ui/src/text/format';
 import { parseMarkdown, safeAddress } from '../../ui/src/text/markdown';
+import { quoted, takeBranch } from '../../ui/src/text/shell';
 import { criteriaIn, describe as describeTask, triage } from '../../ui/src/text/triage';
 
 test('a file of the history is linked by its address, and nothing else of that kind is', () => {
@@ -196,4 +201,30 @@ test('the night is packed so that no two bars of a lane touch', () => {
     const inLane = bars.filter((bar) => bar.lane === lane);
     for (const [index, bar] of inLane.entries()) expect(bar.from).toBeGreaterThanOrEqual(inLane[index - 1]?.to ?? 0);
   }
+});
+
+test('a shell reads every quoted text as the one word it was', () => {
+  for (const text of ['', 'main', 'a;touch harmed', '$(touch harmed)', '`touch harmed`', 'a&b|c>d', "it's", "'; touch harmed; '", '"$HOME" * ? !! #', 'two\nlines', 'back\\slash\\', '~', '~ä=%', '-n']) {
+    expect(execFileSync('sh', ['-c', `printf '%s|' ${quoted(text)}`], { encoding: 'utf8' })).toBe(`${text}|`);
+  }
+  expect(takeBranch('pull', '/home/ada/.n/repo-1.git', 'main')).toBe('git pull /home/ada/.n/repo-1.git main');
+  expect(quoted('nightshift/fix-it_2.0@x')).toBe('nightshift/fix-it_2.0@x');
+});
+
+test('a branch is taken whatever its name means to a shell or to git, and does nothing else', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'nightshift-names-'));
+  const [from, to] = [join(folder, "Ada's files; touch harmed", 'bare.git'), join(folder, 'to')];
+  const git = (...words: string[]) => execFileSync('git', ['-c', 'user.name=Ada', '-c', 'user.email=ada@example.org', ...words], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+  mkdirSync(from, { recursive: true });
+  for (const repository of [from, to]) git('init', '-q', ...(repository === from ? ['--bare'] : []), repository);
+  const tree = execFileSync('git', ['-C', from, 'hash-object', '-t', 'tree', '-w', '--stdin'], { input: '', encoding: 'utf8' }).trim();
+  const commit = git('-C', from, 'commit-tree', tree, '-m', 'Begin');
+  for (const branch of ['a;touch${IFS}harmed', '$(touch${IFS}harmed)', '`touch${IFS}harmed`', 'a&touch${IFS}harmed', "it's|one", '--upload-pack=touch${IFS}harmed;git-upload-pack']) {
+    git('-C', from, 'update-ref', `refs/heads/${branch}`, commit);
+    execFileSync('sh', ['-c', takeBranch('fetch', from, branch)], { cwd: to, stdio: 'ignore' });
+    expect(git('-C', to, 'rev-parse', 'FETCH_HEAD')).toBe(commit);
+    rmSync(join(to, '.git/FETCH_HEAD'));
+    for (const where of [to, from, folder]) expect(existsSync(join(where, 'harmed'))).toBe(false);
+  }
+  rmSync(folder, { recursive: true, force: true });
 });

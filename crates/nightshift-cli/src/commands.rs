@@ -24,7 +24,7 @@ use crate::arguments::{
 use crate::environment::Environment;
 use crate::follow::{Ended, Output, beside, follow, out, spinner};
 use crate::terminal::{Keyboard, Pressed};
-use crate::{agents, mcp, models, owner, settings, show};
+use crate::{agents, mcp, models, owner, quoting, settings, show};
 use nightshift_client::Client;
 
 mod checkpoints;
@@ -531,11 +531,8 @@ async fn review(environment: &Environment, json: bool, command: Review) -> Statu
         Review::Merge { run } => {
             let merged: MergeReply = client.post(&format!("/pull-requests/{run}/merge"), &json!({})).await?;
             print(json, &merged, || {
-                let bare = merged.bare_repository.display();
-                format!(
-                    "Merged as {} into {}.\nTake it over: git pull {bare} {}",
-                    merged.commit, merged.base, merged.base
-                )
+                let take = quoting::pull(&merged.bare_repository, &merged.base);
+                format!("Merged as {} into {}.\nTake it over: {take}", merged.commit, merged.base)
             });
         }
         Review::Close { run } => {
@@ -572,7 +569,7 @@ async fn build_template(environment: &Environment, json: bool) -> Status {
     beside(
         "Guest image and template are made if they are missing: 8-15 minutes without hardware virtualisation, once.",
     );
-    beside(&format!("How far it is: tail -f {}", log.display()));
+    beside(&format!("How far it is: tail -f {}", quoting::quoted_path(&log)));
     let bar = spinner();
     bar.set_message("making guest image and template");
     let built = client.post::<serde_json::Value>("/template", &json!({})).await;

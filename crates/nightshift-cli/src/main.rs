@@ -18,6 +18,7 @@ mod memory;
 mod models;
 mod owner;
 mod providers;
+mod quoting;
 mod settings;
 mod show;
 mod terminal;

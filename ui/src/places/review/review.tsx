@@ -21,6 +21,7 @@ import { prefer, usePreferences } from '@/hooks/use-settings';
 import { useOffer } from '@/shell/actions';
 import { criteriaIn } from '@/text/triage';
 import { count, repositoryName } from '@/text/format';
+import { takeBranch } from '@/text/shell';
 import { upright } from '@/text/visible';
 import { AskForChanges } from './ask-for-changes';
 import { type Comment, CommentThread } from './comments';
@@ -235,7 +236,7 @@ export function ReviewPlace({ run }: { run: string }) {
         <p>
           {summary?.branch} goes into {summary?.base} in Nightshift's copy of the repository. Your own checkout stays as it is; take the work with:
         </p>
-        <pre className="mt-2 overflow-x-auto rounded-md bg-well px-2.5 py-1.5 text-small">git pull {data?.bareRepository} {summary?.base}</pre>
+        {data !== undefined && <pre className="mt-2 overflow-x-auto rounded-md bg-well px-2.5 py-1.5 text-small">{takeBranch('pull', data.bareRepository, data.summary.base)}</pre>}
         {draft.comments.length > 0 && <p className="mt-2 text-lamp-text">You have comments that were not sent.</p>}
       </Confirm>
       <Confirm
