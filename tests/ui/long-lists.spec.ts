@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Locator, Page } from '@playwright/test';
-import { rowsKept } from '../../ui/src/hooks/use-held-row';
+import { placeOfHeld, rowsKept } from '../../ui/src/hooks/use-held-row';
 import { type App, expect, letIn, test as base } from './bench';
 import { Night } from './night';
 import { Owner } from './owner';
@@ -113,6 +113,46 @@ test('who reads further up is not moved by what is said meanwhile, and who reads
   expect(long.errors).toEqual([]);
 });
 
+test('back at the newest by keyboard the keys go on in the list, and only what is said from then on is read out', async ({ long, talk }) => {
+  const { page } = long;
+  // What a screen reader is told: the entries that are added while the list is live, from the first frame on.
+  await page.addInitScript(() => {
+    const told: string[] = [];
+    Object.assign(window, { told });
+    new MutationObserver((changes) => {
+      for (const node of changes.flatMap((change) => [...change.addedNodes])) {
+        if (!(node instanceof Element)) continue;
+        const live = node.closest('[role=log]')?.getAttribute('aria-live') === 'polite';
+        for (const entry of live ? node.querySelectorAll('article') : []) told.push(entry.querySelector('header + *')?.textContent ?? '');
+      }
+    }).observe(document, { childList: true, subtree: true });
+  });
+  const told = () => page.evaluate(() => (window as unknown as { told: string[] }).told);
+  await long.goto(`/runs/${talk.run}`);
+  await expect(log(page)).toHaveAttribute('aria-live', 'polite');
+  await log(page).focus();
+  await page.keyboard.press('Home');
+  await expect(message(page, 1)).toBeInViewport();
+  await expect(log(page)).toHaveAttribute('aria-live', 'off');
+  await page.getByRole('button', { name: 'Newest' }).focus();
+  await page.keyboard.press('Enter');
+  await expect(message(page, MESSAGES)).toBeVisible();
+  await expect(page.getByRole('button', { name: 'Newest' })).toHaveCount(0);
+  await expect(log(page)).toBeFocused();
+  await expect(log(page)).toHaveAttribute('aria-live', 'polite');
+  expect(await told()).toEqual([]);
+  await talk.owner.ask(`/runs/${talk.run}/messages`, { method: 'POST', body: JSON.stringify({ text: 'Is the third lamp lit?', delivery: 'steer' }) });
+  await expect(log(page).getByText('Is the third lamp lit?')).toBeInViewport();
+  expect(await told()).toEqual(['Is the third lamp lit?']);
+  await page.keyboard.press('Home');
+  await expect(message(page, 1)).toBeInViewport();
+  await page.keyboard.press('End');
+  await expect(log(page).getByText('Is the third lamp lit?')).toBeInViewport();
+  await expect(log(page)).toHaveAttribute('aria-live', 'polite');
+  expect(await told()).toEqual(['Is the third lamp lit?']);
+  expect(long.errors).toEqual([]);
+});
+
 test('what has the focus keeps it however far the list is scrolled, and the next key goes on from there', async ({ long, talk }) => {
   const { page } = long;
   await long.goto(`/runs/${talk.run}`);
@@ -164,6 +204,65 @@ test('a search with 5,000 finds has few on the page, goes on by itself, and is g
   await expect(page).toHaveURL(new RegExp(`/runs/${talk.run}\\?at=\\d+$`));
   await expect(message(page, MESSAGES - 3)).toBeInViewport();
   expect(long.errors).toEqual([]);
+});
+
+test('the run that has the focus keeps it while others begin before it, and the next key goes on from there', async ({ app }) => {
+  const { page } = app;
+  await app.goto('/history');
+  const runs = page.getByRole('list', { name: 'Runs' });
+  await expect(runs.getByRole('link').first()).toBeVisible();
+  const [held, next] = await runs.getByRole('link').evaluateAll((links) => [links[1], links[2]].map((link) => link?.getAttribute('href') ?? ''));
+  const row = (address: string | undefined) => runs.locator(`a[href="${address}"]`);
+  await row(held).focus();
+  await runs.hover();
+  await page.mouse.wheel(0, 100_000);
+  await expect(row(held)).not.toBeInViewport();
+  const place = async () => Number(await runs.getByRole('listitem').filter({ has: page.locator(`a[href="${held}"]`) }).getAttribute('aria-posinset'));
+  expect(await place()).toBe(2);
+  for (const name of ['one', 'two', 'three', 'four', 'five']) {
+    const task = { description: `Oil lamp ${name}`, repository: join(app.owner.home, 'work/ledger') };
+    await app.owner.ask('/tasks', { method: 'POST', body: JSON.stringify(task) });
+  }
+  await expect.poll(place).toBe(7);
+  await expect(row(held)).toBeFocused();
+  await page.keyboard.press('j');
+  await expect(row(next)).toBeFocused();
+  await expect(row(next)).toBeInViewport();
+  expect(app.errors).toEqual([]);
+});
+
+test('runs that could not be looked up again stay, with the place in them, and are looked up when asked to', async ({ app }) => {
+  const { page } = app;
+  await app.goto('/history');
+  const runs = page.getByRole('list', { name: 'Runs' });
+  const third = runs.getByRole('listitem').nth(2).getByRole('link');
+  await third.focus();
+  const address = await third.getAttribute('href');
+  const lists = /\/api\/v1\/runs\?.*limit=200/;
+  await page.route(lists, (route) => route.fulfill({ status: 507, json: { code: 'internal', message: 'the disk is full', hint: 'Make room on it.' } }));
+  const task = { description: 'Trim the wick', repository: join(app.owner.home, 'work/ledger') };
+  await app.owner.ask('/tasks', { method: 'POST', body: JSON.stringify(task) });
+  const problem = page.getByRole('alert').filter({ hasText: 'The disk is full' });
+  await expect(problem).toBeVisible();
+  await expect(runs.locator(`a[href="${address}"]`)).toBeFocused();
+  await expect(runs.getByText('Trim the wick')).toHaveCount(0);
+  await page.unroute(lists);
+  await problem.getByRole('button', { name: 'Try again' }).click();
+  await expect(runs.getByText('Trim the wick')).toBeVisible();
+  await expect(problem).toHaveCount(0);
+  expect(app.errors).toEqual([]);
+});
+
+test('a held row is found where it went, and nowhere once it has gone', () => {
+  const of = (keys: string) => ({ count: keys.length, keyOf: (index: number) => keys[index] ?? '' });
+  const found = (key: string, index: number, keys: string) => placeOfHeld({ key, index }, of(keys).count, of(keys).keyOf);
+  expect(found('c', 2, 'abcdef')).toBe(2);
+  expect(found('c', 2, 'xyzabcdef')).toBe(5);
+  expect(found('e', 4, 'de')).toBe(1);
+  expect(found('f', 5, 'f')).toBe(0);
+  expect(found('a', 0, 'xyza')).toBe(3);
+  expect(found('c', 2, 'abdef')).toBe(null);
+  expect(found('c', 2, '')).toBe(null);
 });
 
 test('the rows of a list are those in view, and the held one with its neighbours in their order', () => {

@@ -1,7 +1,7 @@
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { Search } from 'lucide-react';
-import { useEffect, useMemo, useRef, useState } from 'react';
+import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import { Link, useLocation, useSearch } from 'wouter';
 import { backend } from '@/backend/backend';
 import { problemOf } from '@/backend/problem';
@@ -84,11 +84,12 @@ function RunTable({ state, repository }: { state: string; repository: string }) 
   const pages = useRunPages({ ...(state === '' ? {} : { state }), ...(repository === '' ? {} : { repository }) });
   const runs = useMemo(() => pages.data?.pages.flatMap((page) => page.runs) ?? [], [pages.data]);
   const list = useListKeys<HTMLDivElement>();
-  const { rangeExtractor, holder } = useHeldRow();
-  const rows = useVirtualizer({ count: runs.length, getScrollElement: () => list.current, estimateSize: () => 36, rangeExtractor, overscan: 20 });
+  const keyOf = useCallback((index: number) => runs[index]?.run ?? index, [runs]);
+  const { rangeExtractor, holder } = useHeldRow(runs.length, keyOf);
+  const rows = useVirtualizer({ count: runs.length, getScrollElement: () => list.current, getItemKey: keyOf, estimateSize: () => 36, rangeExtractor, overscan: 20 });
   const items = rows.getVirtualItems();
   useMore(rows.range?.endIndex ?? 0, runs.length, pages);
-  if (pages.error !== null) {
+  if (pages.error !== null && runs.length === 0) {
     return (
       <div className="p-5">
         <ProblemBox problem={problemOf(pages.error)} retry={() => void pages.refetch()} />
@@ -123,6 +124,7 @@ function RunTable({ state, repository }: { state: string; repository: string }) 
           })}
         </ul>
       </div>
+      <PagesProblem {...pages} />
       <p role="status" className="figures h-7 shrink-0 border-t border-line px-5 leading-7 text-small text-faint">
         {count(runs.length)} {runs.length === 1 ? 'run' : 'runs'}
         {pages.hasNextPage && ', more below'}
@@ -139,6 +141,16 @@ function useMore(last: number, known: number, { hasNextPage, isFetchingNextPage,
   useEffect(() => {
     if (last >= known - MORE_FROM_END && hasNextPage && !isFetchingNextPage && !isFetchNextPageError) void fetchNextPage();
   }, [last, known, hasNextPage, isFetchingNextPage, isFetchNextPageError, fetchNextPage]);
+}
+
+/** Why what is known is not all or not current, below it: it stays, and so does the place in it. */
+function PagesProblem({ error, isFetchNextPageError, fetchNextPage, refetch }: { error: unknown; isFetchNextPageError: boolean; fetchNextPage: () => Promise<unknown>; refetch: () => Promise<unknown> }) {
+  if (error === null) return null;
+  return (
+    <div className="shrink-0 border-t border-line p-3">
+      <ProblemBox problem={problemOf(error)} retry={() => void (isFetchNextPageError ? fetchNextPage() : refetch())} />
+    </div>
+  );
 }
 
 const COLUMNS = 'grid grid-cols-[92px_minmax(0,1fr)_160px_56px_72px_92px] items-center gap-4 max-[1000px]:grid-cols-[92px_minmax(0,1fr)_120px_92px]';
@@ -189,8 +201,8 @@ function Hits({ query }: { query: string }) {
     placeholderData: (before) => before,
   });
   const hits = useMemo(() => pages.data?.pages.flatMap((page) => page.hits) ?? [], [pages.data]);
-  const { rangeExtractor, holder } = useHeldRow();
-  const keyOf = (index: number) => `${hits[index]?.run ?? ''}${hits[index]?.seq ?? index}`;
+  const keyOf = useCallback((index: number) => `${hits[index]?.run ?? ''} ${hits[index]?.seq ?? index}`, [hits]);
+  const { rangeExtractor, holder } = useHeldRow(hits.length, keyOf);
   const rows = useVirtualizer({ count: hits.length, getScrollElement: () => list.current, getItemKey: keyOf, estimateSize: () => HIT_HEIGHT, rangeExtractor, overscan: 12 });
   useMore(rows.range?.endIndex ?? 0, hits.length, pages);
   const { isPlaceholderData } = pages;
@@ -221,11 +233,7 @@ function Hits({ query }: { query: string }) {
           })}
         </ul>
       </div>
-      {pages.error !== null && (
-        <div className="shrink-0 border-t border-line p-3">
-          <ProblemBox problem={problemOf(pages.error)} retry={() => void pages.fetchNextPage()} />
-        </div>
-      )}
+      <PagesProblem {...pages} />
       <p role="status" className="figures h-7 shrink-0 border-t border-line px-5 leading-7 text-small text-faint">
         {count(hits.length)} {hits.length === 1 ? 'find' : 'finds'}
         {pages.hasNextPage && ', more below'}

@@ -1,7 +1,7 @@
 import { useVirtualizer } from '@tanstack/react-virtual';
 import clsx from 'clsx';
 import { ArrowDown, ArrowUp, Square } from 'lucide-react';
-import { type Dispatch, type KeyboardEvent, type ReactNode, type Ref, type SetStateAction, useEffect, useImperativeHandle, useRef, useState } from 'react';
+import { type Dispatch, type KeyboardEvent, type ReactNode, type Ref, type SetStateAction, useCallback, useEffect, useImperativeHandle, useRef, useState } from 'react';
 import { backend } from '@/backend/backend';
 import { type Problem, problemOf } from '@/backend/problem';
 import type { RunState } from '@/backend/types';
@@ -14,6 +14,7 @@ import { isFinal, stateWords } from '@/components/state-mark';
 import { Tip } from '@/components/tip';
 import { scrollKeys } from '@/hooks/scroll-keys';
 import { useHeldRow } from '@/hooks/use-held-row';
+import { useNews } from '@/hooks/use-news';
 import { lastAt, type Said } from '@/story/story';
 import { timeOfDay } from '@/text/format';
 
@@ -27,6 +28,8 @@ interface Props {
   draft: string;
   onDraft: Dispatch<SetStateAction<string>>;
   said: readonly Said[];
+  /** Whether all that was said before is there, so that what comes is new. */
+  caughtUp: boolean;
   /** Words of the model that are arriving. */
   words: string;
   state: RunState | null;
@@ -44,11 +47,11 @@ const NEAR_END = 60;
 const heightOf = (text: string) => 26 + 20 * Math.ceil(Math.min(text.length, 6_000) / 40);
 
 /** What was said, and a line to steer with. */
-export function Chat({ run, draft, onDraft, said, words, state, moment, onMoment, top = null, ref }: Props) {
+export function Chat({ run, draft, onDraft, said, caughtUp, words, state, moment, onMoment, top = null, ref }: Props) {
   return (
     <aside aria-label="Chat with the agent" className={clsx('flex h-full shrink-0 flex-col border-line', top === null ? 'w-[320px] border-l 2xl:w-[380px]' : 'w-[272px] border-r')}>
       {top}
-      <Log said={said} words={words} moment={moment} onMoment={onMoment} />
+      <Log said={said} caughtUp={caughtUp} words={words} moment={moment} onMoment={onMoment} />
       <Composer run={run} text={draft} setText={onDraft} state={state} {...(ref === undefined ? {} : { handle: ref })} />
     </aside>
   );
@@ -58,17 +61,20 @@ export function Chat({ run, draft, onDraft, said, words, state, moment, onMoment
  * What was said, only what is in view of it being on the page. It stays at its end while somebody reads there, stays where
  * it is while somebody reads further up, and goes to the moment that is looked at.
  */
-function Log({ said, words, moment, onMoment }: Pick<Props, 'said' | 'words' | 'moment' | 'onMoment'>) {
+function Log({ said, caughtUp, words, moment, onMoment }: Pick<Props, 'said' | 'caughtUp' | 'words' | 'moment' | 'onMoment'>) {
   const scroller = useRef<HTMLDivElement>(null);
   const lastTop = useRef(0);
   const [follows, setFollows] = useState(true);
-  const { rangeExtractor, holder } = useHeldRow();
   const arriving = words !== '' && moment === null;
   const count = said.length + (arriving ? 1 : 0);
+  // The same function as long as it is the same run: another one would have every row measured again.
+  const keyOf = useCallback((index: number) => said[index]?.seq ?? 'arriving', [said]);
+  const { rangeExtractor, holder } = useHeldRow(count, keyOf);
+  const news = useNews(follows && caughtUp && moment === null, scroller, NEAR_END);
   const list = useVirtualizer({
     count,
     getScrollElement: () => scroller.current,
-    getItemKey: (index) => said[index]?.seq ?? 'arriving',
+    getItemKey: keyOf,
     estimateSize: (index) => heightOf(said[index]?.text ?? ''),
     rangeExtractor,
     overscan: 8,
@@ -101,6 +107,11 @@ function Log({ said, words, moment, onMoment }: Pick<Props, 'said' | 'words' | '
     else if (element.scrollTop < lastTop.current) setFollows(false);
     lastTop.current = element.scrollTop;
   };
+  const toNewest = () => {
+    // The button goes away with the press: the keys go on in the list.
+    scroller.current?.focus({ preventScroll: true });
+    setFollows(true);
+  };
   return (
     <div className="relative min-h-0 flex-1">
       <div
@@ -108,8 +119,7 @@ function Log({ said, words, moment, onMoment }: Pick<Props, 'said' | 'words' | '
         tabIndex={0}
         role="log"
         aria-label="What was said"
-        // Entries that come into view by scrolling are not news.
-        aria-live={follows && moment === null ? 'polite' : 'off'}
+        aria-live={news ? 'polite' : 'off'}
         onScroll={scrolled}
         onKeyDown={scrollKeys(list)}
         className="h-full overflow-y-auto [overflow-anchor:none] focus-visible:outline-offset-[-2px]"
@@ -134,7 +144,7 @@ function Log({ said, words, moment, onMoment }: Pick<Props, 'said' | 'words' | '
         </div>
       </div>
       {!follows && moment === null && (
-        <Button size="small" icon={<ArrowDown aria-hidden className="size-3.5" />} onClick={() => setFollows(true)} className="absolute bottom-2.5 left-1/2 -translate-x-1/2 shadow-md">
+        <Button size="small" icon={<ArrowDown aria-hidden className="size-3.5" />} onClick={toNewest} className="absolute bottom-2.5 left-1/2 -translate-x-1/2 shadow-md">
           Newest
         </Button>
       )}

@@ -214,7 +214,7 @@ export function RunPlace({ run }: { run: string }) {
       <Choices label="Beside the screen" value={side} onChange={setSide} options={[{ value: 'steps', name: 'Timeline' }, { value: 'chat', name: asks ? 'Chat: it asks' : 'Chat' }]} />
     </div>
   );
-  const said = <Chat ref={chat} run={run} draft={draft} onDraft={setDraft} said={story.said} words={passing.words} state={state ?? detail?.summary.state ?? null} moment={moment} onMoment={pick} top={narrow ? switcher : null} />;
+  const said = <Chat ref={chat} run={run} draft={draft} onDraft={setDraft} said={story.said} caughtUp={caughtUp} words={passing.words} state={state ?? detail?.summary.state ?? null} moment={moment} onMoment={pick} top={narrow ? switcher : null} />;
   return (
     <Place
       name={title || 'Run'}

@@ -14,10 +14,13 @@ interface Props {
   onMoment: (seq: number | null) => void;
 }
 
+/** Rows are only ever added at the end: each is known by its place. */
+const placeOf = (index: number) => index;
+
 /** Everything that happened, one line each; the newest at the bottom, followed while nobody looks back. */
 export function Timeline({ rows, version, moment, onMoment }: Props) {
   const scroller = useRef<HTMLDivElement>(null);
-  const { rangeExtractor, holder } = useHeldRow();
+  const { rangeExtractor, holder } = useHeldRow(rows.length, placeOf);
   const list = useVirtualizer({
     count: rows.length,
     rangeExtractor,
