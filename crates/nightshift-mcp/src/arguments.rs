@@ -28,7 +28,7 @@ pub(crate) struct Submit {
     pub(crate) repository: Option<String>,
     /// The branch to start from; the one that is checked out if absent.
     pub(crate) base_branch: Option<String>,
-    /// The model; the configured one if absent. An engine other than nightshift uses its own then.
+    /// The model; the configured one if absent. An engine that calls models of another provider uses its own then.
     pub(crate) model: Option<String>,
     /// The agent that works on it: nightshift, claude-code, codex, or another that is configured; the configured one if
     /// absent. One that cannot work, because it has no key for instance, is refused with the reason.

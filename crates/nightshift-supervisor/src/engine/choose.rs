@@ -114,35 +114,38 @@ impl<'a> Engines<'a> {
 /// Why an engine is not given the model that a person named.
 fn not_taken(name: &str, engine: &Engine, model: &str) -> Option<UserError> {
     let shown: String = model.chars().filter(|letter| !letter.is_control()).take(80).collect();
-    let without = "leave the model out: then the engine uses its own";
+    let provider = &engine.provider;
     if !engine.takes_model() {
         return Some(UserError::new(
             ErrorCode::InvalidRequest,
             format!("the engine {name} cannot be told to use {shown}: nothing of its start names a model"),
-            format!("Put {{model}} into args or env of [engines.{name}] (docs/engines.md), or {without}."),
+            format!(
+                "Put {{model}} into args or env of [engines.{name}] (docs/engines.md), or leave the model out: then the engine uses its own."
+            ),
         ));
     }
-    let provider = &engine.provider;
-    if model_for(provider, model).is_none() {
-        return Some(UserError::new(
-            ErrorCode::InvalidRequest,
-            format!("the engine {name} cannot use {shown}: it calls models of {provider}"),
-            format!("Name one as `nightshift models {provider}/` lists it, or {without}."),
-        ));
+    let hint = format!("Name one as `nightshift models {provider}/` lists it, or leave the model out.");
+    if !is_plain(model) {
+        let message = format!("the engine {name} cannot be told to use {shown}: that is no name of a model");
+        return Some(UserError::new(ErrorCode::InvalidRequest, message, hint));
     }
-    // It becomes part of a configuration, in which it must be a name and nothing else.
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.:/@+".contains(letter);
-    (!model.chars().all(plain)).then(|| {
-        UserError::new(
-            ErrorCode::InvalidRequest,
-            format!("the engine {name} cannot be told to use {shown}: that is no name of a model"),
-            format!("Name one as `nightshift models {provider}/` lists it, or {without}."),
-        )
+    model_for(provider, model).is_none().then(|| {
+        let message = format!("the engine {name} cannot use {shown}: it calls models of {provider}");
+        UserError::new(ErrorCode::InvalidRequest, message, hint)
     })
 }
 
-/// The task's model as its provider calls it, where it is one of that provider.
+/// Whether it is a name and nothing else: it becomes part of a configuration.
+fn is_plain(model: &str) -> bool {
+    model.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.:/@+".contains(letter))
+}
+
+/// The task's model as its provider calls it, where it is one of that provider. The configured one, which is the task's where a
+/// person named none, is not looked at before.
 pub(crate) fn model_for(provider: &str, model: &str) -> Option<String> {
+    if !is_plain(model) {
+        return None;
+    }
     let of_anthropic = model.starts_with("claude-");
     match model.split_once('/') {
         Some((name, rest)) if name == provider => Some(rest.to_owned()),
@@ -234,10 +237,7 @@ mod tests {
         let (code, message, hint) = chosen(None, Some("claude-opus-5-5")).unwrap_err();
         assert_eq!(code, ErrorCode::InvalidRequest);
         assert_eq!(message, "the engine codex cannot use claude-opus-5-5: it calls models of openai");
-        assert_eq!(
-            hint,
-            "Name one as `nightshift models openai/` lists it, or leave the model out: then the engine uses its own."
-        );
+        assert_eq!(hint, "Name one as `nightshift models openai/` lists it, or leave the model out.");
         let (_, message, _) = chosen(Some("codex"), Some("openai/x\",\"a\":\"b")).unwrap_err();
         assert!(message.ends_with("that is no name of a model"), "{message}");
     }
@@ -316,5 +316,16 @@ mod tests {
         assert_eq!(model_for("openai", "claude-opus-5-5"), None);
         assert_eq!(model_for("gpu", "claude-opus-5-5"), None);
         assert_eq!(model_for("anthropic", "openai/gpt-6.1-sol"), None);
+    }
+
+    #[test]
+    fn a_configured_model_that_is_no_name_does_not_get_into_an_engine_s_configuration() {
+        assert_eq!(model_for("openai", "openai/x\",\"a\":\"b"), None);
+        assert_eq!(model_for("anthropic", "claude-opus-5-5 --flag"), None);
+        assert_eq!(
+            model_for("gpu", "gpu/org/m_1.5:free@v+2").as_deref(),
+            Some("org/m_1.5:free@v+2"),
+            "names of other vendors"
+        );
     }
 }

@@ -18,7 +18,7 @@ use nightshift_protocol::{EngineModelCall, EngineModelRequest, EventBody, PauseR
 use tokio::sync::{Semaphore, oneshot};
 
 use super::link::{Link, NotReserved, Reserved, Teller, TurnOver};
-use call::{Call, Paid};
+use call::{Call, NotMade, Paid};
 
 mod call;
 
@@ -82,7 +82,13 @@ impl Gateway {
             return refuse(StatusCode::SERVICE_UNAVAILABLE, "nightshift: the turn is over");
         };
         let (head, body) = request.into_parts();
-        let whole = tokio::time::timeout(WHOLE_WITHIN, Limited::new(body, LONGEST_RELAYED).collect()).await;
+        let mut over = self.over.clone();
+        let whole = tokio::select! {
+            biased;
+            whole = tokio::time::timeout(WHOLE_WITHIN, Limited::new(body, LONGEST_RELAYED).collect()) => whole,
+            // One that comes slowly does not reach into another turn.
+            () = over.passed() => return refuse(StatusCode::FORBIDDEN, &said_of_not_made(&NotMade::TurnOver)),
+        };
         let body = match whole {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(_)) => {
@@ -107,19 +113,18 @@ impl Gateway {
         let (paid, reserved) = match &weight.model {
             None => (None, None),
             Some(model) => match self.reserve(&weight).await {
-                Ok(reserved) => (Some(self.intend(model, &weight).await), Some(reserved)),
+                Ok(reserved) => match self.intend(model, &weight) {
+                    Some(paid) => (Some(paid), Some(reserved)),
+                    None => return refuse(StatusCode::FORBIDDEN, &said_of_not_made(&NotMade::TurnOver)),
+                },
                 Err(why) => {
                     self.note_refusal(model, &why).await;
                     return refuse(StatusCode::FORBIDDEN, &format!("nightshift: not called: {why}"));
                 }
             },
         };
-        let paid = match paid {
-            None => None,
-            Some(Some(paid)) => Some(paid),
-            Some(None) => return refuse(StatusCode::FORBIDDEN, "nightshift: not called: the turn is over"),
-        };
-        // In a task of its own: what was sent is counted also when the program goes away meanwhile.
+        // In a task of its own, and nothing is waited for before it: what is intended has an end, and what was sent is counted,
+        // also when the program goes away meanwhile.
         let (head, headed) = oneshot::channel();
         let call = Call {
             provider: self.provider.clone(),
@@ -134,7 +139,8 @@ impl Gateway {
         });
         match headed.await {
             Ok(Ok(response)) => response,
-            Ok(Err(why)) => refuse(StatusCode::BAD_GATEWAY, &format!("nightshift: {why}")),
+            Ok(Err(why @ NotMade::TurnOver)) => refuse(StatusCode::FORBIDDEN, &said_of_not_made(&why)),
+            Ok(Err(why)) => refuse(StatusCode::BAD_GATEWAY, &said_of_not_made(&why)),
             Err(_) => refuse(StatusCode::BAD_GATEWAY, "nightshift: the call ended"),
         }
     }
@@ -148,7 +154,7 @@ impl Gateway {
             );
         }
         loop {
-            match self.link.reserve(weight.worst) {
+            match self.link.reserve(weight.worst, &self.over) {
                 Ok(reserved) => return Ok(reserved),
                 Err(NotReserved::Limit(reason)) => return Err(said_of(&reason)),
                 Err(NotReserved::Over) => return Err("the turn is over".to_owned()),
@@ -157,9 +163,9 @@ impl Gateway {
         }
     }
 
-    /// Writes down that a call is going to be made, before it is: an owner that ends meanwhile counts it then. `None` where
-    /// nobody writes any more.
-    async fn intend(&self, model: &str, weight: &Weight) -> Option<Paid> {
+    /// Begins to write down that a call is going to be made, before it is: an owner that ends meanwhile counts it then. `None`
+    /// where nobody writes any more.
+    fn intend(&self, model: &str, weight: &Weight) -> Option<Paid> {
         let number = self.calls.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         let call = EngineModelRequest {
             number,
@@ -168,9 +174,9 @@ impl Gateway {
             worst: weight.worst,
         };
         let intended = vec![EventBody::EngineCallIntended { turn: self.turn, call }];
-        self.teller.write(intended).await.ok()?;
+        let writing = self.teller.begin(intended).ok()?;
         let (turn, asked, teller) = (self.turn, model.to_owned(), self.teller.clone());
-        Some(Paid { turn, number, asked, worst: weight.worst, teller })
+        Some(Paid { turn, number, asked, worst: weight.worst, writing: Some(writing), teller })
     }
 
     async fn note_refusal(&self, model: &str, why: &str) {
@@ -234,6 +240,13 @@ fn said_of(reason: &PauseReason) -> String {
     match reason {
         PauseReason::Limit { limit } => format!("the task may use {limit}"),
         _ => "the turn is over".to_owned(),
+    }
+}
+
+fn said_of_not_made(why: &NotMade) -> String {
+    match why {
+        NotMade::TurnOver => "nightshift: not called: the turn is over".to_owned(),
+        NotMade::Relay(error) => format!("nightshift: {error}"),
     }
 }
 

@@ -33,9 +33,25 @@ pub(crate) struct NobodyWrites;
 impl Teller {
     /// Returns when the events are in the history.
     pub(crate) async fn write(&self, bodies: Vec<EventBody>) -> Result<(), NobodyWrites> {
+        self.begin(bodies)?.passed().await
+    }
+
+    /// Hands the events over at once, for who has to wait elsewhere until they are in the history.
+    pub(crate) fn begin(&self, bodies: Vec<EventBody>) -> Result<Writing, NobodyWrites> {
         let (written, is_written) = oneshot::channel();
         self.0.send(Aside { bodies, written: Some(written) }).map_err(|_| NobodyWrites)?;
-        is_written.await.map_err(|_| NobodyWrites)
+        Ok(Writing(is_written))
+    }
+}
+
+/// Events that are on their way into the history.
+#[derive(Debug)]
+pub(crate) struct Writing(oneshot::Receiver<()>);
+
+impl Writing {
+    /// Returns when they are there, or will never be.
+    pub(crate) async fn passed(self) -> Result<(), NobodyWrites> {
+        self.0.await.map_err(|_| NobodyWrites)
     }
 }
 
@@ -90,7 +106,7 @@ pub(crate) enum NotReserved {
     Later,
     /// A limit.
     Limit(PauseReason),
-    /// No foreign agent has a turn.
+    /// No foreign agent has a turn, or it is another turn than that of who asks.
     Over,
 }
 
@@ -138,13 +154,17 @@ impl Link {
         self.lock().taken_over
     }
 
-    /// Leave for a model call that uses so much at worst.
+    /// Leave for a model call that uses so much at worst, for who began in the turn that `over` tells of: what a request of an
+    /// earlier turn asks is neither counted nor a reason to end this one.
     ///
     /// # Errors
     ///
     /// Why there is none.
-    pub(crate) fn reserve(&self, worst: Usage) -> Result<Reserved, NotReserved> {
+    pub(crate) fn reserve(&self, worst: Usage, over: &TurnOver) -> Result<Reserved, NotReserved> {
         let mut state = self.lock();
+        if over.is_over() {
+            return Err(NotReserved::Over);
+        }
         let (mut all, calls) = (state.under_way, state.calls.saturating_add(1));
         all += worst;
         let seconds = state.seconds();
@@ -222,17 +242,20 @@ mod tests {
     #[test]
     fn calls_that_are_under_way_together_cannot_pass_a_limit_that_each_alone_would_hold() {
         let link = followed(10_000);
-        let first = link.reserve(worst(6_000)).unwrap();
-        assert_eq!(link.reserve(worst(6_000)).err(), Some(NotReserved::Later));
+        let first = link.reserve(worst(6_000), &link.over()).unwrap();
+        assert_eq!(link.reserve(worst(6_000), &link.over()).err(), Some(NotReserved::Later));
         assert_eq!(link.refused(), None, "it may be made when the other is done");
         drop(first);
-        assert!(link.reserve(worst(6_000)).is_ok());
+        assert!(link.reserve(worst(6_000), &link.over()).is_ok());
     }
 
     #[test]
     fn a_call_that_alone_could_pass_a_limit_is_refused_and_the_turn_knows_why_it_ends() {
         let link = followed(10_000);
-        assert!(matches!(link.reserve(worst(10_001)), Err(NotReserved::Limit(PauseReason::Limit { .. }))));
+        assert!(matches!(
+            link.reserve(worst(10_001), &link.over()),
+            Err(NotReserved::Limit(PauseReason::Limit { .. }))
+        ));
         assert!(matches!(link.refused(), Some(PauseReason::Limit { .. })));
         assert_eq!(link.limit(), None, "smaller ones may be made");
         link.begin();
@@ -268,9 +291,23 @@ mod tests {
     }
 
     #[test]
+    fn who_began_in_an_earlier_turn_has_no_leave_in_a_later_one_and_does_not_end_it_at_a_limit() {
+        let link = followed(10_000);
+        link.begin();
+        let earlier = link.over();
+        link.end();
+        assert_eq!(link.reserve(worst(1), &earlier).err(), Some(NotReserved::Over), "it is over");
+        link.begin();
+        assert_eq!(link.reserve(worst(1), &earlier).err(), Some(NotReserved::Over), "another one has begun");
+        assert_eq!(link.reserve(worst(10_001), &earlier).err(), Some(NotReserved::Over));
+        assert_eq!(link.refused(), None);
+        assert!(link.reserve(worst(1), &link.over()).is_ok());
+    }
+
+    #[test]
     fn no_call_is_made_while_no_foreign_agent_works() {
         let link = Link::default();
-        assert_eq!(link.reserve(worst(1)).err(), Some(NotReserved::Over));
+        assert_eq!(link.reserve(worst(1), &link.over()).err(), Some(NotReserved::Over));
         assert!(!link.is_followed() && link.limit().is_none());
     }
 

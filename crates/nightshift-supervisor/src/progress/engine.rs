@@ -53,9 +53,13 @@ impl EngineProgress {
         self.calls
     }
 
-    /// Whether it is not known what came of this model call.
-    pub(crate) fn awaits_call(&self, number: u32) -> bool {
-        self.open_calls.iter().any(|(_, call)| call.number == number)
+    /// Whether it is not known what came of this model call of a turn.
+    pub(crate) fn awaits_call(&self, turn: u32, number: u32) -> bool {
+        self.place_of_call(turn, number).is_some()
+    }
+
+    fn place_of_call(&self, turn: u32, number: u32) -> Option<usize> {
+        self.open_calls.iter().position(|(of, call)| (*of, call.number) == (turn, number))
     }
 
     /// Whether it is known what came of every model call.
@@ -124,6 +128,13 @@ impl RunProgress {
         self.is_engine_s_turn(turn).then_some(&self.agent)
     }
 
+    /// Whether a model call may be intended now: in the turn that is under way, and as no other of which the end is awaited.
+    /// What an ended turn left over would be taken for one of this turn.
+    pub(crate) fn takes_call(&self, turn: u32, number: u32) -> bool {
+        let at_work = self.engine_at_work().is_some() && self.open_turn == Some(turn);
+        at_work && !self.engine.awaits_call(turn, number)
+    }
+
     /// Takes in what an event says of a foreign agent. Returns whether it is dealt with.
     pub(super) fn apply_to_engine(&mut self, body: &EventBody) -> bool {
         match body {
@@ -144,8 +155,12 @@ impl RunProgress {
                 self.engine.calls = self.engine.calls.max(call.number);
                 self.engine.open_calls.push((*turn, call.clone()));
             }
-            EventBody::EngineCalledModel { call, .. } => {
-                self.engine.open_calls.retain(|(_, open)| open.number != call.number);
+            EventBody::EngineCalledModel { turn, call } => {
+                // A fork has the ends of the other run's calls, and numbers on behind them.
+                self.engine.calls = self.engine.calls.max(call.number);
+                if let Some(place) = self.engine.place_of_call(*turn, call.number) {
+                    self.engine.open_calls.remove(place);
+                }
                 self.usage += call.usage;
                 // One that was not made counts for nothing.
                 if call.refused.is_none() {

@@ -48,10 +48,18 @@ impl Driver {
 
     /// Writes down what an act tells before it is over, and says that it is written.
     pub(super) async fn take_aside(&mut self, mut aside: Aside) -> Result<(), AppendError> {
+        let is_left_over = |body: &EventBody| match body {
+            EventBody::EngineCallIntended { turn, call } => !self.progress.takes_call(*turn, call.number),
+            _ => false,
+        };
+        if aside.bodies.iter().any(is_left_over) {
+            // Who intends it hears that nobody writes, and does not make it.
+            return Ok(());
+        }
         // What was counted as the worst because nobody could wait any more is not counted again.
         aside.bodies.retain(|body| match body {
-            EventBody::EngineCalledModel { call, .. } => {
-                call.number == 0 || self.progress.engine.awaits_call(call.number)
+            EventBody::EngineCalledModel { turn, call } => {
+                call.number == 0 || self.progress.engine.awaits_call(*turn, call.number)
             }
             _ => true,
         });

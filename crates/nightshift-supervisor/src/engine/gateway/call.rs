@@ -14,14 +14,22 @@ use nightshift_model::{Model, RelayError, RelayRequest, Weight};
 use nightshift_protocol::{EngineModelCall, EventBody, Usage};
 use tokio::sync::{mpsc, oneshot};
 
-use super::super::link::{Teller, TurnOver};
+use super::super::link::{Teller, TurnOver, Writing};
 use super::shown;
 
 /// Parts of an answer that wait for the program.
 const PARTS: usize = 16;
 
 /// What goes back to the program before the answer's parts.
-type Head = oneshot::Sender<Result<Response<OriginBody>, RelayError>>;
+type Head = oneshot::Sender<Result<Response<OriginBody>, NotMade>>;
+
+/// Why a call has no answer.
+pub(super) enum NotMade {
+    /// The turn ended before it was sent.
+    TurnOver,
+    /// What the relay says.
+    Relay(RelayError),
+}
 
 /// A call that is made.
 pub(super) struct Call {
@@ -33,13 +41,15 @@ pub(super) struct Call {
     pub(super) paid: Option<Paid>,
 }
 
-/// A call that costs something, and whose intention is written.
+/// A call that costs something, and whose intention is being written.
 pub(super) struct Paid {
     pub(super) turn: u32,
     pub(super) number: u32,
     /// The model, as the request names it.
     pub(super) asked: String,
     pub(super) worst: Usage,
+    /// The intention, until it is in the history.
+    pub(super) writing: Option<Writing>,
     pub(super) teller: Teller,
 }
 
@@ -53,15 +63,23 @@ struct End {
 }
 
 impl Call {
-    /// Makes it. It is cut off when the turn is over, and nothing is sent after that.
+    /// Makes it, once its intention is in the history. It is cut off when the turn is over, and nothing is sent after that.
     pub(super) async fn make(mut self, request: RelayRequest, weight: Weight, head: Head) {
+        if let Some(writing) = self.paid.as_mut().and_then(|paid| paid.writing.take())
+            && writing.passed().await.is_err()
+        {
+            // What nobody wrote down needs no end.
+            let _gone = head.send(Err(NotMade::TurnOver));
+            return;
+        }
         let end = self.carry(&request, &weight, head).await;
         self.note(end).await;
     }
 
     async fn carry(&mut self, request: &RelayRequest, weight: &Weight, mut head: Head) -> End {
-        if self.over.is_over() {
-            let _gone = head.send(Err(RelayError::Unreachable));
+        // Nothing is sent for a turn that is over, nor for a program that has gone away already.
+        if self.over.is_over() || head.is_closed() {
+            let _gone = head.send(Err(NotMade::TurnOver));
             return End::default();
         }
         let sent = tokio::select! {
@@ -73,11 +91,11 @@ impl Call {
             Some(Ok(answer)) => answer,
             // It may have been answered, and is paid then: nothing less than the worst is counted.
             Some(Err(RelayError::Unanswered)) | None => {
-                let _gone = head.send(Err(RelayError::Unanswered));
+                let _gone = head.send(Err(NotMade::Relay(RelayError::Unanswered)));
                 return End { usage: weight.worst, ..End::default() };
             }
             Some(Err(why)) => {
-                let _gone = head.send(Err(why));
+                let _gone = head.send(Err(NotMade::Relay(why)));
                 return End::default();
             }
         };
@@ -111,7 +129,7 @@ impl Call {
 
     /// Writes down what it used; calls that cost nothing are not told.
     async fn note(self, end: End) {
-        let Some(Paid { turn, number, asked, worst, teller }) = self.paid else { return };
+        let Some(Paid { turn, number, asked, worst, teller, .. }) = self.paid else { return };
         let End { named, status, usage } = end;
         let named = named.unwrap_or_else(|| asked.clone());
         let usage = match self.model.cost(&self.provider, &named, usage) {

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use http_body_util::StreamBody;
 use nightshift_agent::{AgentMachine, AgentSettings};
 use nightshift_model::{Key, Provider, ProviderSettings, Providers};
 use nightshift_protocol::{Clock, Entropy, Limits, OffsetDateTime};
@@ -272,9 +273,101 @@ async fn the_end_of_a_turn_cuts_its_calls_off_and_what_they_used_is_known_at_onc
     assert_eq!((end.status, end.usage.input_tokens), (Some(200), 1_000), "{end:?}");
     assert!(end.usage.cost_microdollars > 0);
     let (status, said) = world.ask(request("/anthropic/v1/messages", BODY)).await;
-    assert_eq!((status, said.contains("the provider cannot be reached")), (502, true), "{said}");
-    assert_eq!(world.told(2).await[1].usage, Usage::default(), "it was not sent");
+    assert_eq!((status, said.contains("not called: the turn is over")), (403, true), "{said}");
+    let refused = &world.told(2).await[1];
+    assert_eq!((refused.number, refused.usage, refused.refused.is_some()), (0, Usage::default(), true));
     drop(response);
+}
+
+/// A gateway of this world whose events the test itself takes and writes.
+fn by_hand(world: World) -> (World, mpsc::UnboundedReceiver<Aside>) {
+    let (sender, asides) = mpsc::unbounded_channel::<Aside>();
+    let gateway = Gateway { teller: Teller(sender), ..world.gateway };
+    (World { gateway, ..world }, asides)
+}
+
+/// The next thing that is told, and who waits until it is written.
+async fn next(asides: &mut mpsc::UnboundedReceiver<Aside>) -> (EventBody, oneshot::Sender<()>) {
+    let aside = tokio::time::timeout(Duration::from_secs(20), asides.recv()).await.unwrap().unwrap();
+    let [body] = &aside.bodies[..] else { panic!("{:?}", aside.bodies) };
+    (body.clone(), aside.written.unwrap())
+}
+
+/// That the next thing told is the end of call 5, which was not sent and used nothing.
+async fn ends_unsent(asides: &mut mpsc::UnboundedReceiver<Aside>) {
+    let (body, _written) = next(asides).await;
+    let EventBody::EngineCalledModel { turn: 2, call } = body else { panic!("{body:?}") };
+    assert_eq!((call.number, call.status, call.usage), (5, None, Usage::default()));
+}
+
+#[tokio::test]
+async fn a_program_that_goes_away_while_its_call_is_being_written_down_leaves_an_end_of_nothing() {
+    let (world, mut asides) = by_hand(world(streamed(), Limits::default()).await);
+    let asking = world.gateway.answer(request("/anthropic/v1/messages", BODY));
+    let gave_up = tokio::time::timeout(Duration::from_millis(100), asking).await;
+    assert!(gave_up.is_err(), "the call is not made before it is written down");
+    let (intended, written) = next(&mut asides).await;
+    assert!(matches!(&intended, EventBody::EngineCallIntended { turn: 2, call } if call.number == 5));
+    written.send(()).unwrap();
+    ends_unsent(&mut asides).await;
+    assert!(world.sent.lock().unwrap().is_empty(), "nobody would have had the answer");
+}
+
+#[tokio::test]
+async fn a_call_whose_turn_ends_while_it_is_being_written_down_is_not_sent_and_ends_as_nothing() {
+    let (world, mut asides) = by_hand(world(streamed(), Limits::default()).await);
+    let settled = async {
+        let (_, written) = next(&mut asides).await;
+        world.link.end();
+        written.send(()).unwrap();
+        ends_unsent(&mut asides).await;
+    };
+    let ((status, said), ()) = tokio::join!(world.ask(request("/anthropic/v1/messages", BODY)), settled);
+    assert_eq!((status, said.contains("the turn is over")), (403, true), "{said}");
+    assert!(world.sent.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_call_that_its_driver_does_not_write_down_is_neither_sent_nor_told() {
+    let (world, mut asides) = by_hand(world(streamed(), Limits::default()).await);
+    let dropped = async { drop(next(&mut asides).await) };
+    let ((status, said), ()) = tokio::join!(world.ask(request("/anthropic/v1/messages", BODY)), dropped);
+    assert_eq!((status, said.contains("the turn is over")), (403, true), "{said}");
+    assert!(world.sent.lock().unwrap().is_empty() && asides.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn what_a_turn_left_over_makes_no_call_in_the_next_one() {
+    let (old, mut asides) = by_hand(world(streamed(), Limits::default()).await);
+    // Its body never comes whole.
+    let slow = StreamBody::new(futures_util::stream::pending::<Result<_, std::io::Error>>());
+    let slow = request("/anthropic/v1/messages", BODY).map(|_| slow.boxed_unsync());
+    let ends = async {
+        tokio::task::yield_now().await;
+        old.link.end();
+        old.link.begin();
+    };
+    let asked = async { tokio::join!(old.ask(slow), ends).0 };
+    let (status, said) = tokio::time::timeout(Duration::from_secs(20), asked).await.unwrap();
+    assert_eq!((status, said.contains("the turn is over")), (403, true), "{said}");
+    assert!(asides.try_recv().is_err(), "it intended nothing");
+    // One that comes whole only now, while the run's agent is at work again.
+    let refused = async {
+        let (body, written) = next(&mut asides).await;
+        written.send(()).unwrap();
+        body
+    };
+    let ((status, _), told) = tokio::join!(old.ask(request("/anthropic/v1/messages", BODY)), refused);
+    let EventBody::EngineCalledModel { turn: 2, call } = told else { panic!("{told:?}") };
+    assert_eq!((status, call.number, call.refused.as_deref()), (403, 0, Some("the turn is over")));
+    assert!(old.sent.lock().unwrap().is_empty());
+    // The one that has begun makes its own.
+    let new = world(streamed(), Limits::default()).await;
+    let link = old.link.clone();
+    let over = link.over();
+    let new = World { gateway: Gateway { turn: 3, link, over, ..new.gateway }, ..new };
+    assert_eq!(new.ask(request("/anthropic/v1/messages", BODY)).await.0, 200);
+    assert_eq!(new.sent.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]

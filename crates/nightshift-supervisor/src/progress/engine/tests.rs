@@ -181,7 +181,7 @@ fn a_call_whose_end_an_owner_did_not_live_to_see_counts_once_and_as_the_worst() 
     apply(&mut progress, call_intended(2, 900));
     apply(&mut progress, call_ended(1, 20));
     assert_eq!(progress.usage.output_tokens, 20, "what may still come is not counted twice");
-    assert!(progress.engine.awaits_call(2) && !progress.engine.awaits_call(1));
+    assert!(progress.engine.awaits_call(1, 2) && !progress.engine.awaits_call(1, 1));
     let left = progress.engine.settled_at_worst();
     assert_eq!(
         left,
@@ -202,9 +202,50 @@ fn calls_are_numbered_on_through_turns_and_other_sandboxes() {
     let mut progress = given();
     apply(&mut progress, call_intended(7, 1));
     apply(&mut progress, finished(1, Vec::new()));
-    assert_eq!((progress.engine.calls(), progress.engine.awaits_call(7)), (7, true));
+    assert_eq!((progress.engine.calls(), progress.engine.awaits_call(1, 7)), (7, true));
     apply(&mut progress, EventBody::RepositoryImported { commit: "a".repeat(40).parse().unwrap() });
-    assert_eq!((progress.engine.calls(), progress.engine.awaits_call(7)), (7, true));
+    assert_eq!((progress.engine.calls(), progress.engine.awaits_call(1, 7)), (7, true));
+}
+
+#[test]
+fn the_end_of_a_call_of_another_turn_leaves_this_turn_s_call_of_the_same_number_open() {
+    let of_turn = |turn: u32, body: EventBody| match body {
+        EventBody::EngineCallIntended { call, .. } => EventBody::EngineCallIntended { turn, call },
+        EventBody::EngineCalledModel { call, .. } => EventBody::EngineCalledModel { turn, call },
+        other => other,
+    };
+    let mut progress = given();
+    apply(&mut progress, call_intended(1, 500));
+    apply(&mut progress, of_turn(2, call_intended(1, 900)));
+    apply(&mut progress, call_ended(1, 0));
+    assert!(!progress.engine.awaits_call(1, 1) && progress.engine.awaits_call(2, 1));
+    apply(&mut progress, call_ended(1, 0));
+    assert!(progress.engine.awaits_call(2, 1), "an end that is told twice ends nothing else");
+    apply(&mut progress, of_turn(2, call_ended(1, 30)));
+    assert!(progress.engine.has_settled());
+    assert_eq!(progress.usage.output_tokens, 30);
+}
+
+#[test]
+fn a_call_is_intended_in_the_turn_that_is_under_way_and_once() {
+    let mut progress = given();
+    assert!(progress.takes_call(1, 1));
+    assert!(!progress.takes_call(2, 1) && !progress.takes_call(0, 1), "another turn's");
+    apply(&mut progress, call_intended(1, 5));
+    assert!(!progress.takes_call(1, 1) && progress.takes_call(1, 2));
+    apply(&mut progress, finished(1, Vec::new()));
+    assert!(!progress.takes_call(1, 2), "what the turn left over");
+}
+
+#[test]
+fn a_fork_numbers_its_calls_on_behind_those_of_which_it_has_only_the_ends() {
+    let mut fork = given();
+    apply(&mut fork, call_ended(7, 1));
+    apply(&mut fork, called(Usage::default(), Some("the task may use $1".to_owned())));
+    assert_eq!((fork.engine.calls(), fork.engine.has_settled()), (7, true));
+    apply(&mut fork, finished(1, Vec::new()));
+    apply(&mut fork, EventBody::RepositoryImported { commit: "a".repeat(40).parse().unwrap() });
+    assert_eq!(fork.engine.calls(), 7);
 }
 
 #[test]
@@ -215,7 +256,7 @@ fn who_goes_back_to_an_earlier_moment_does_not_forget_the_calls_made_since() {
     apply(&mut progress, call_ended(1, 5));
     apply(&mut progress, call_intended(2, 5));
     let after = then.after_rewind(&progress.engine);
-    assert_eq!((after.calls(), after.awaits_call(1), after.awaits_call(2)), (2, false, true));
+    assert_eq!((after.calls(), after.awaits_call(1, 1), after.awaits_call(1, 2)), (2, false, true));
     assert_eq!(after.session(), Some("s-1"));
 }
 
