@@ -30,7 +30,7 @@ fn not_here<T>() -> Result<T, UserError> {
 impl SettingsKeeper for SevenTurns {
     async fn settings(&self) -> Result<Settings, UserError> {
         let values = json!({
-            "model": "m", "contextTokens": null, "sandboxes": null, "memoryMib": 2_048, "processors": 2, "spare": true, "hosts": [],
+            "model": "m", "engine": "nightshift", "contextTokens": null, "sandboxes": null, "memoryMib": 2_048, "processors": 2, "spare": true, "hosts": [],
             "limits": {"turns": 7, "tokens": 1_000_000, "costMicrodollars": 1, "seconds": 600},
             "diskReserveMib": null, "diskSandboxMib": 12_288, "egressAllow": [], "egressSetUp": [], "egressPermit": [],
         });

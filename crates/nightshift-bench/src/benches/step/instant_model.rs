@@ -1,6 +1,7 @@
 //! A model that answers at once and remembers when: a few lines of HTTP, so that the time it takes itself is small.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -53,39 +54,57 @@ impl Turn {
         Self { words: String::new(), call }
     }
 
-    /// The answer as a stream of events.
+    /// The answer as a stream of events, put together from texts: what the model takes itself is measured with the owner.
     fn events(&self, turn: usize, tokens: usize) -> String {
         let mut call = self.call.clone();
-        let input = call["input"].take().to_string();
+        let input = Value::String(call["input"].take().to_string());
         call["type"] = json!("tool_use");
         call["id"] = json!(format!("toolu_{turn}"));
         call["input"] = json!({});
         call["caller"] = json!({"type": "direct"});
-        let usage = json!({"input_tokens": 1, "cache_read_input_tokens": tokens, "cache_creation_input_tokens": 0,
-            "output_tokens": 1});
-        let message = json!({"id": "msg", "type": "message", "role": "assistant", "model": "claude-sonnet-5-5",
-            "content": [], "stop_reason": null, "stop_sequence": null, "usage": usage});
-        let mut events = vec![json!({"type": "message_start", "message": message})];
+        let mut stream = String::with_capacity(2_048 + self.words.len());
+        let mut event = |kind: &str, fields: std::fmt::Arguments<'_>| {
+            // Writing into a text cannot fail.
+            let _written = write!(stream, "event: {kind}\ndata: {{\"type\":\"{kind}\",{fields}}}\n\n");
+        };
+        event(
+            "message_start",
+            format_args!(
+                "\"message\":{{\"id\":\"msg\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"claude-sonnet-5-5\",\
+                 \"content\":[],\"stop_reason\":null,\"stop_sequence\":null,\"usage\":{{\"input_tokens\":1,\
+                 \"cache_read_input_tokens\":{tokens},\"cache_creation_input_tokens\":0,\"output_tokens\":1}}}}"
+            ),
+        );
         let mut index = 0;
         if !self.words.is_empty() {
-            let text = json!({"type": "text", "text": ""});
-            events.push(json!({"type": "content_block_start", "index": 0, "content_block": text}));
-            let delta = json!({"type": "text_delta", "text": self.words});
-            events.push(json!({"type": "content_block_delta", "index": 0, "delta": delta}));
-            events.push(json!({"type": "content_block_stop", "index": 0}));
+            let words = Value::from(self.words.as_str());
+            event(
+                "content_block_start",
+                format_args!("\"index\":0,\"content_block\":{{\"type\":\"text\",\"text\":\"\"}}"),
+            );
+            event(
+                "content_block_delta",
+                format_args!("\"index\":0,\"delta\":{{\"type\":\"text_delta\",\"text\":{words}}}"),
+            );
+            event("content_block_stop", format_args!("\"index\":0"));
             index = 1;
         }
-        events.push(json!({"type": "content_block_start", "index": index, "content_block": call}));
-        let delta = json!({"type": "input_json_delta", "partial_json": input});
-        events.push(json!({"type": "content_block_delta", "index": index, "delta": delta}));
-        events.push(json!({"type": "content_block_stop", "index": index}));
-        let stop = json!({"stop_reason": "tool_use", "stop_sequence": null});
-        events.push(json!({"type": "message_delta", "delta": stop, "usage": {"output_tokens": 1}}));
-        events.push(json!({"type": "message_stop"}));
-        events
-            .iter()
-            .map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap_or_default()))
-            .collect()
+        event("content_block_start", format_args!("\"index\":{index},\"content_block\":{call}"));
+        event(
+            "content_block_delta",
+            format_args!(
+                "\"index\":{index},\"delta\":{{\"type\":\"input_json_delta\",\"partial_json\":{input}}}"
+            ),
+        );
+        event("content_block_stop", format_args!("\"index\":{index}"));
+        event(
+            "message_delta",
+            format_args!(
+                "\"delta\":{{\"stop_reason\":\"tool_use\",\"stop_sequence\":null}},\"usage\":{{\"output_tokens\":1}}"
+            ),
+        );
+        stream.push_str("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n");
+        stream
     }
 }
 
@@ -100,6 +119,8 @@ struct Shared {
     answer: Box<dyn Fn(usize) -> Turn + Send + Sync>,
     /// So many runs have asked before the first is answered.
     together: usize,
+    /// Where the mark stood in the last request.
+    place: AtomicUsize,
     runs: Mutex<Vec<Seen>>,
     news: Notify,
     peak_kib: AtomicU64,
@@ -125,6 +146,7 @@ impl InstantModel {
         let shared = Arc::new(Shared {
             answer: Box::new(answer),
             together,
+            place: AtomicUsize::new(0),
             runs: Mutex::default(),
             news: Notify::new(),
             peak_kib: AtomicU64::new(0),
@@ -201,7 +223,13 @@ impl Shared {
 
     /// Takes note of a request and returns which turn of which run it asks for.
     fn arrived(&self, at: Instant, body: &[u8]) -> Option<(usize, usize)> {
-        let mark = body.windows(MARK.len()).position(|window| window == MARK)? + MARK.len();
+        // It stands at the same place in every request of runs with the same tools.
+        let place = self.place.load(Ordering::Relaxed);
+        let is_there = body.get(place..).is_some_and(|rest| rest.starts_with(MARK));
+        let place =
+            if is_there { place } else { body.windows(MARK.len()).position(|window| window == MARK)? };
+        self.place.store(place, Ordering::Relaxed);
+        let mark = place + MARK.len();
         let number =
             body.get(mark..mark + 3).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok())?;
         let mut runs = self.runs();
@@ -295,6 +323,7 @@ mod tests {
         Shared {
             answer,
             together: 1,
+            place: AtomicUsize::new(0),
             runs: Mutex::default(),
             news: Notify::new(),
             peak_kib: AtomicU64::new(0),
