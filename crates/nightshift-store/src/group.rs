@@ -6,8 +6,8 @@
 //! own.
 //!
 //! It is a thread because a transaction takes several steps. Between two of them a task waits until it is its turn among all
-//! the tasks that have something to do, and so long nobody else can write: with fifty runs at once the disk stood still for
-//! most of the time, and the processors with it, for every run waited for the one that wrote.
+//! the tasks that have something to do, and so long nobody else can write: with fifty runs at once disk and processors
+//! idled by turns, for every run waited for the one that wrote.
 
 use std::io;
 use std::panic::AssertUnwindSafe;
