@@ -47,6 +47,8 @@ export function Home() {
   }, [runs]);
   const over = finished.data ?? [];
   const since = over.filter((run) => Date.parse(run.updatedAt) >= leftAt).sort((one, other) => Date.parse(other.updatedAt) - Date.parse(one.updatedAt));
+  /** Whether a person was away so shortly that the time of day names the moment. */
+  const leftLately = leftAt > Date.now() - 20 * 3_600_000;
   const error = unfinished.error ?? finished.error;
   const loaded = runs !== undefined && finished.data !== undefined;
 
@@ -90,9 +92,9 @@ export function Home() {
                   </ul>
                 )}
               </Section>
-              <Section title={leftAt > Date.now() - 20 * 3_600_000 ? `Finished since you left at ${timeOfDay(leftAt)}` : 'Finished lately'} count={since.length} aside={<Link href="/history" className="hover:text-ink">History</Link>}>
+              <Section title={leftLately ? `Finished since you left at ${timeOfDay(leftAt)}` : 'Finished lately'} count={since.length} aside={<Link href="/history" className="hover:text-ink">History</Link>}>
                 {since.length === 0 ? (
-                  <p className="rounded-lg border border-dashed border-line px-4 py-3 text-faint">Nothing since then.</p>
+                  <p className="rounded-lg border border-dashed border-line px-4 py-3 text-faint">{leftLately ? 'Nothing since then.' : 'Nothing. What is merged, closed or failed appears here.'}</p>
                 ) : (
                   <ul className="divide-y divide-line/70 overflow-hidden rounded-lg border border-line">
                     {since.slice(0, FINISHED_SHOWN).map((run) => (

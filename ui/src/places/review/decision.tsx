@@ -1,6 +1,7 @@
 import clsx from 'clsx';
 import { GitMerge, GitPullRequestClosed } from 'lucide-react';
 import type { PullRequestDetail } from '@/backend/types';
+import { Command } from '@/components/command';
 import { takeBranch } from '@/text/shell';
 
 /** What became of a pull request that was decided on, and how its work is taken. */
@@ -30,9 +31,7 @@ export function Decision({ detail: { summary, bareRepository } }: { detail: Pull
         ) : (
           <>
             <p className="text-soft">{merged ? 'It is in Nightshift’s copy of the repository; your own checkout is as it was. Take the work with:' : 'The branch is kept in Nightshift’s copy of the repository. Look at it with:'}</p>
-            <pre tabIndex={0} aria-label="Command" className="foreign overflow-x-auto rounded-md bg-well px-2.5 py-1.5 text-small select-all">
-              {merged ? takeBranch('pull', bareRepository, summary.base) : takeBranch('fetch', bareRepository, summary.branch)}
-            </pre>
+            <Command text={merged ? takeBranch('pull', bareRepository, summary.base) : takeBranch('fetch', bareRepository, summary.branch)} />
           </>
         )}
       </div>
