@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import axe from 'axe-core';
 import { expect, letIn, RUNS, test } from './bench';
 
-const PLACES: Record<string, string> = {
+const places = (home: string): Record<string, string> => ({
   home: '/',
   'new-task': '/new',
   run: `/runs/${RUNS.dark}`,
@@ -18,11 +18,11 @@ const PLACES: Record<string, string> = {
   search: '/history?q=tests',
   statistics: '/statistics',
   environments: '/environments',
-  agents: '/agents',
+  agents: `/agents?repository=${encodeURIComponent(`${home}/work/depot`)}`,
   settings: '/settings',
   doctor: '/doctor',
   welcome: '/welcome',
-};
+});
 
 const OUTPUT = join(import.meta.dirname, 'output/pictures');
 
@@ -34,7 +34,7 @@ for (const scheme of ['dark', 'light'] as const) {
       const { app, context } = await letIn(owner, browser, { viewport: { width, height }, colorScheme: scheme, reducedMotion: 'reduce' });
       const { page } = app;
       const found: string[] = [];
-      for (const [name, path] of Object.entries(PLACES)) {
+      for (const [name, path] of Object.entries(places(owner.home))) {
         await app.goto(path);
         // The heading comes with what is shown; a place that is being fetched has none yet.
         await page.locator('main h1').filter({ hasText: /\S/ }).first().waitFor();
@@ -63,7 +63,7 @@ for (const width of [800, 1024]) {
     const { app, context } = await letIn(owner, browser, { viewport: { width, height: 720 }, colorScheme: 'dark', reducedMotion: 'reduce' });
     const { page } = app;
     const found: string[] = [];
-    for (const [name, path] of Object.entries(PLACES)) {
+    for (const [name, path] of Object.entries(places(owner.home))) {
       await app.goto(path);
       await page.locator('main h1').filter({ hasText: /\S/ }).first().waitFor();
       await expect(page.getByRole('status', { name: 'Loading' })).toHaveCount(0);

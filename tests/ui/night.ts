@@ -22,9 +22,13 @@ interface Place {
   folder: string;
 }
 
+/** A definition of an agent, as a file has it. */
+export const agentDefinition = (name: string, description: string, more = '') => `---\nname: ${name}\ndescription: ${JSON.stringify(description)}\n${more}---\n\nDo it.\n`;
+
 /** Builds histories in one home. */
 export class Night {
   readonly #seeder: Seeder;
+  readonly #home: string;
   readonly #folder: string;
   readonly #now = Date.now();
   #pictures = new Map<string, Picture>();
@@ -32,6 +36,7 @@ export class Night {
   constructor(home: string) {
     mkdirSync(home, { recursive: true, mode: 0o700 });
     this.#seeder = new Seeder(home);
+    this.#home = home;
     this.#folder = join(home, 'work');
     mkdirSync(this.#folder, { recursive: true });
   }
@@ -80,7 +85,20 @@ export class Night {
     const screens = await photograph(join(tmpdir(), 'nightshift-screens'));
     const screen = (name: string) => this.#picture(join(screens, `${name}.png`));
     const trailhead = await this.#repository('trailhead', { from: join(ROOT, 'examples/trailhead') });
-    const depot = await this.#repository('depot', { 'README.md': '# Depot\n', 'crates/depot/src/retry.rs': 'pub fn wait(attempt: u32) -> u64 {\n    400\n}\n', 'locales/de.json': '{}\n', 'logo.bin': Buffer.from([0, 1, 2, 3, 0, 255]) });
+    const depot = await this.#repository('depot', {
+      'README.md': '# Depot\n',
+      'AGENTS.md': '# Depot\n\n## Which agent for what\n\n- Every change is read by `reviewer` before it is committed.\n- What has to be found in more than three files is looked for by `explorer`.\n',
+      '.nightshift/agents/reviewer.md': agentDefinition('reviewer', 'Use it after every change: it reads the diff, runs the tests that the change touches, and says what is wrong, the gravest first.', 'tools: [Read, Grep, Bash]\nmodel: opus\nmaxTurns: 20\nmaxCents: 50\n'),
+      '.claude/agents/explorer.md': agentDefinition('explorer', 'Finds where something is done in the code, and answers with files and lines.', 'tools: [Read, Grep, Glob]\nmodel: haiku\nbackground: true\n'),
+      '.claude/agents/reviewer.md': agentDefinition('reviewer', 'Reads a diff.'),
+      '.claude/agents/migrator.md': agentDefinition('migrator', 'Writes a migration of the database and tries it both ways.', 'tools: [Read, Bsh, Edit]\nowner: storage team\n'),
+      '.claude/agents/translator.md': agentDefinition('translator', 'Translates texts, in the tone of those that are there.', 'max-turns: 12\n'),
+ 'crates/depot/src/retry.rs': 'pub fn wait(attempt: u32) -> u64 {\n    400\n}\n', 'locales/de.json': '{}\n', 'logo.bin': Buffer.from([0, 1, 2, 3, 0, 255]),
+    });
+    // The person's own, beside the configuration and where other tools have theirs.
+    write(join(this.#home, '.claude/agents/plain-words.md'), agentDefinition('plain-words', 'Rewrites what people read so that it says what it means.', 'tools: [Read, Edit]\n'));
+    write(join(this.#home, '.claude/agents/release-notes.md'), '---\nname: release-notes\ndescription: Writes the notes of a release: what a person notices\n---\n\nWrite them.\n');
+
     const ledger = await this.#repository('ledger', { 'README.md': '# Ledger\n', 'src/invoice.ts': 'export const overdue = (days: number) => days > 30;\n' });
     newRepository(join(this.#folder, 'orchard'), { 'README.md': '# Orchard\n', '.nightshift/environment.toml': 'steps = [{ name = "plant", run = "make trees" }]\nchecks = ["make check"]\n' });
     const at = (place: Place, description: string, dollars = 10): TaskFacts => ({ description, repository: place.source, baseBranch: place.branch, baseCommit: place.commit, dollars });

@@ -90,6 +90,31 @@ impl fmt::Display for Finding {
     }
 }
 
+/// A file with a definition, and what came of reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DefinitionFile {
+    /// Its path, as people and agents are told it.
+    pub file: String,
+    /// What it says; `None` when a finding is an error.
+    pub definition: Option<Definition>,
+    /// What is wrong with it, by line.
+    pub findings: Vec<Finding>,
+}
+
+impl DefinitionFile {
+    /// Reads the text of a file.
+    pub fn read(file: String, text: &str) -> Self {
+        let (definition, findings) = read(text);
+        Self { file, definition, findings }
+    }
+
+    /// A file that could not be read, with the reason and what to do about it.
+    pub fn unread(file: String, message: String) -> Self {
+        let findings = vec![Finding { line: 1, column: 1, severity: Severity::Error, message }];
+        Self { file, definition: None, findings }
+    }
+}
+
 /// Reads a definition. It is `None` when a finding is an error.
 pub fn read(text: &str) -> (Option<Definition>, Vec<Finding>) {
     let mut findings = Vec::new();

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use nightshift_agent::subagents::{Definition, Finding, Severity, read};
+use nightshift_agent::subagents::{Definition, DefinitionFile, Finding, Severity, read};
 use nightshift_protocol::{ErrorCode, UserError};
+use nightshift_supervisor::OwnDefinitions;
 use serde::Serialize;
 
 use crate::environment::Environment;
@@ -106,21 +107,37 @@ pub(crate) fn check(
     Ok(checked)
 }
 
-/// The definitions of the user that can be used, with their files as agents are told them: they are not told whose home it is.
-pub(crate) fn of_user(environment: &Environment) -> Vec<(String, Definition)> {
-    let mut found: Vec<(String, Definition)> = Vec::new();
-    for (place, name) in user_places(environment) {
-        let mut files = Vec::new();
-        collect(&place, &mut files);
-        for path in files {
-            let below = path.strip_prefix(&place).unwrap_or(&path).display().to_string();
-            let Some(definition) = look(&path).definition else { continue };
-            if found.len() < MOST_OF_USER && !found.iter().any(|(_, known)| known.name == definition.name) {
-                found.push((format!("{name}/{below}"), definition));
+/// The definitions of the user, with their files as agents are told them: they are not told whose home it is.
+#[derive(Debug)]
+pub(crate) struct OfUser {
+    /// Where they are, each with how it is called.
+    places: Vec<(PathBuf, &'static str)>,
+}
+
+impl OfUser {
+    pub(crate) fn new(environment: &Environment) -> Self {
+        Self { places: user_places(environment) }
+    }
+}
+
+impl OwnDefinitions for OfUser {
+    /// As many that cannot be used as such that can.
+    fn read(&self) -> Vec<DefinitionFile> {
+        let mut found: Vec<DefinitionFile> = Vec::new();
+        for (place, name) in &self.places {
+            let mut files = Vec::new();
+            collect(place, &mut files);
+            for path in files {
+                let below = path.strip_prefix(place).unwrap_or(&path).display().to_string();
+                let Checked { definition, findings, .. } = look(&path);
+                let alike = found.iter().filter(|known| known.definition.is_some() == definition.is_some());
+                if alike.count() < MOST_OF_USER {
+                    found.push(DefinitionFile { file: format!("{name}/{below}"), definition, findings });
+                }
             }
         }
+        found
     }
-    found
 }
 
 /// Where the user's definitions are, each with how it is called.
@@ -174,7 +191,7 @@ fn look(path: &Path) -> Checked {
     };
     match fs::metadata(path) {
         Ok(metadata) if metadata.len() > LARGEST => {
-            return unread("the file is larger than 256 KiB".to_owned());
+            return unread("the file is larger than 256 KiB: shorten its prompt, or name files in it that are to be read".to_owned());
         }
         _ => {}
     }
@@ -302,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn the_users_definitions_are_given_to_runs_where_they_can_be_used() {
+    fn the_users_definitions_are_found_with_what_is_wrong_with_them_and_those_beside_the_configuration_first() {
         let (folder, environment) = repository(&[
             ("home/.claude/agents/b.md", &definition("mine", "")),
             ("home/.claude/agents/deep/a.md", &definition("deep", "model: opus\n")),
@@ -312,12 +329,25 @@ mod tests {
         let beside = owner::folders(&environment).unwrap().configuration.parent().unwrap().join("agents");
         fs::create_dir_all(&beside).unwrap();
         fs::write(beside.join("mine.md"), definition("mine", "maxTurns: 5\n")).unwrap();
-        let found = of_user(&environment);
+        let own = OfUser::new(&environment);
+        let found = own.read();
         let told: Vec<_> = found
             .iter()
-            .map(|(file, definition)| (file.as_str(), definition.name.as_str(), definition.max_turns))
+            .map(|found| {
+                let name = found.definition.as_ref().map(|definition| definition.name.as_str());
+                (found.file.as_str(), name, found.findings.first().map(|finding| finding.line))
+            })
             .collect();
-        assert_eq!(told, [("agents/mine.md", "mine", Some(5)), ("~/.claude/agents/deep/a.md", "deep", None)]);
+        let expected = [
+            ("agents/mine.md", Some("mine"), None),
+            ("~/.claude/agents/b.md", Some("mine"), None),
+            ("~/.claude/agents/deep/a.md", Some("deep"), None),
+            ("~/.claude/agents/wrong.md", None, Some(4)),
+        ];
+        assert_eq!(told, expected);
+        // What is mended counts at once.
+        fs::write(folder.path().join("home/.claude/agents/wrong.md"), definition("wrong", "")).unwrap();
+        assert_eq!(own.read()[3].definition.as_ref().map(|definition| definition.name.as_str()), Some("wrong"));
         drop(folder);
     }
 

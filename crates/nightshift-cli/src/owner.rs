@@ -319,7 +319,7 @@ async fn assemble(
             engines: configuration::engines(&configuration.engines).map_err(|why| {
                 UserError::new(ErrorCode::InvalidRequest, why, "Mend [engines] in the configuration.")
             })?,
-            agents: crate::agents::of_user(environment),
+            agents: Arc::new(crate::agents::OfUser::new(environment)),
             model_names: configuration.agents.models.clone(),
             delivery: accounts::delivery(
                 configuration,

@@ -42,6 +42,8 @@ pub enum Place {
     },
     /// What sandboxes start from.
     Environments,
+    /// The agents that tasks can start. A link names no repository: looking at one copies it from wherever it is.
+    Agents,
     /// Settings.
     Settings,
     /// Whether this machine can run sandboxes.
@@ -59,7 +61,7 @@ pub enum LinkRefused {
     TooLong,
     /// There is no such place.
     #[error(
-        "there is no place {0:?}; there are runs, review, history, new, environments, settings and doctor"
+        "there is no place {0:?}; there are runs, review, history, new, environments, agents, settings and doctor"
     )]
     NoSuchPlace(String),
     /// The place is there, and what is to be shown in it is no id of a run.
@@ -106,6 +108,7 @@ impl Place {
             (Some("review" | "reviews"), Some(run)) => Ok(Self::Review { run }),
             (Some("history"), None) => Ok(Self::History { query: value("q").unwrap_or_default() }),
             (Some("environments"), None) => Ok(Self::Environments),
+            (Some("agents"), None) => Ok(Self::Agents),
             (Some("settings"), None) => Ok(Self::Settings),
             (Some("doctor"), None) => Ok(Self::Doctor),
             _ => Err(no_such_place()),
@@ -127,6 +130,7 @@ impl Place {
                 format!("/history?{query}")
             }
             Self::Environments => "/environments".to_owned(),
+            Self::Agents => "/agents".to_owned(),
             Self::Settings => "/settings".to_owned(),
             Self::Doctor => "/doctor".to_owned(),
         }
@@ -164,6 +168,9 @@ mod tests {
                 "/history?q=a+%26+b",
             ),
             ("nightshift://environments", Place::Environments, "/environments"),
+            ("nightshift://agents", Place::Agents, "/agents"),
+            // Whoever wrote the link does not choose what is copied.
+            ("nightshift://agents?repository=https://example.org/x.git", Place::Agents, "/agents"),
             ("nightshift://settings#x", Place::Settings, "/settings"),
             ("nightshift://doctor", Place::Doctor, "/doctor"),
         ];

@@ -38,7 +38,7 @@ pub struct AgentsFound {
 pub struct AgentFound {
     /// Whose it is.
     pub owner: AgentOwner,
-    /// The file, below the repository or below a folder of the person's.
+    /// The file: below the repository; of the person's below `~/.claude/agents`, or `agents` beside the configuration.
     pub file: String,
     /// What it says; `None` when it cannot be used as it is.
     pub definition: Option<AgentSummary>,
@@ -55,7 +55,7 @@ pub struct AgentFound {
 pub enum AgentOwner {
     /// The repository's.
     Repository,
-    /// The person's, for every repository. Those that cannot be used are not among them.
+    /// The person's, for every repository.
     Person,
 }
 

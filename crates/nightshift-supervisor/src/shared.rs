@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use nightshift_agent::subagents::Definition;
+use nightshift_agent::subagents::DefinitionFile;
 use nightshift_engine::Engine;
 use nightshift_forge::{Forge, Git};
 use nightshift_mcp_client::Keys;
@@ -93,12 +93,33 @@ pub struct SupervisorSettings {
     pub routing: Vec<String>,
     /// The foreign agents that may work on tasks, by name.
     pub engines: BTreeMap<String, Engine>,
-    /// Definitions of subagents that the person has, with the file of each; a repository's of the same name count instead.
-    pub agents: Vec<(String, Definition)>,
+    /// Definitions of subagents that the person has; a repository's of the same name count instead.
+    pub agents: Arc<dyn OwnDefinitions>,
     /// What names of models in definitions mean, where the person says so: `opus` or any other.
     pub model_names: BTreeMap<String, String>,
     /// How work is delivered.
     pub delivery: DeliverySettings,
+}
+
+/// Definitions of subagents that the person has.
+pub trait OwnDefinitions: std::fmt::Debug + Send + Sync {
+    /// Reads those there are now, also such that cannot be used; the first of a name counts. It waits for the disk.
+    fn read(&self) -> Vec<DefinitionFile>;
+}
+
+impl OwnDefinitions for Vec<DefinitionFile> {
+    fn read(&self) -> Vec<DefinitionFile> {
+        self.clone()
+    }
+}
+
+impl SupervisorSettings {
+    /// The person's definitions as they are now.
+    pub(crate) async fn own_agents(&self) -> Vec<DefinitionFile> {
+        let agents = Arc::clone(&self.agents);
+        // It fails only when the owner ends.
+        tokio::task::spawn_blocking(move || agents.read()).await.unwrap_or_default()
+    }
 }
 
 pub(crate) struct Shared {

@@ -339,7 +339,7 @@ impl Owner {
                 approval: nightshift_protocol::Approval::default(),
                 routing: Vec::new(),
                 engines: engines(folder),
-                agents: Vec::new(),
+                agents: std::sync::Arc::new(Vec::<nightshift_supervisor::DefinitionFile>::new()),
                 model_names: BTreeMap::from([("quick".to_owned(), "haiku".to_owned())]),
                 delivery,
             },

@@ -1182,7 +1182,7 @@ export type components = {
         /** @description One file with a definition. */
         readonly AgentFound: {
             readonly definition?: components["schemas"]["AgentSummary"] | null;
-            /** @description The file, below the repository or below a folder of the person's. */
+            /** @description The file: below the repository; of the person's below `~/.claude/agents`, or `agents` beside the configuration. */
             readonly file: string;
             /** @description What is wrong with it, by line. */
             readonly findings: readonly components["schemas"]["AgentFinding"][];

@@ -1,8 +1,9 @@
 import clsx from 'clsx';
 import { type ReactNode, useEffect } from 'react';
 
-/** The frame of a place: a bar with what it is and what can be done, and the content below. */
-export function Place({ title, bar, actions, children, scrolls = true, name }: { title: ReactNode; bar?: ReactNode; actions?: ReactNode; children: ReactNode; scrolls?: boolean; name: string }) {
+/** The frame of a place: a bar with what it is and what can be done, and the content below. One that is only read, and may have
+ * nothing in it to press, is itself gone to by keyboard, which then scrolls it. */
+export function Place({ title, bar, actions, children, scrolls = true, reads = false, name }: { title: ReactNode; bar?: ReactNode; actions?: ReactNode; children: ReactNode; scrolls?: boolean; reads?: boolean; name: string }) {
   useEffect(() => {
     document.title = `${name} · Nightshift`;
   }, [name]);
@@ -15,7 +16,9 @@ export function Place({ title, bar, actions, children, scrolls = true, name }: {
         </div>
         {actions !== undefined && <div className="flex shrink-0 items-center gap-2">{actions}</div>}
       </header>
-      <div className={clsx('min-h-0 flex-1', scrolls ? 'overflow-y-auto' : 'overflow-hidden')}>{children}</div>
+      <div {...(reads ? { tabIndex: 0, role: 'region', 'aria-label': name } : {})} className={clsx('min-h-0 flex-1 outline-offset-[-2px]', scrolls ? 'overflow-y-auto' : 'overflow-hidden')}>
+        {children}
+      </div>
     </main>
   );
 }

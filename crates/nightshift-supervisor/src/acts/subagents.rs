@@ -2,7 +2,7 @@
 //! and brought home in the sandbox.
 
 use nightshift_agent::prompt::{GuidanceFile, SubagentBriefing, subagent_message, subagent_system};
-use nightshift_agent::subagents::{Definition, Grant, Granted, Isolation};
+use nightshift_agent::subagents::{Definition, DefinitionFile, Grant, Granted, Isolation};
 use std::collections::BTreeMap;
 
 use nightshift_agent::{McpTools, SpawnRequest};
@@ -58,15 +58,16 @@ fn smaller<T: Ord>(asked: Option<T>, defined: Option<T>) -> Option<T> {
 }
 
 impl Acts {
-    /// The definitions and rules of the task's repository, as they are at its base commit: what is in the sandbox, an agent could
-    /// change.
+    /// The definitions and rules of the task's repository, as they are at its base commit (what is in the sandbox, an agent could
+    /// change), and the person's, as they are now.
     pub(crate) async fn roster(&self) -> Result<Roster, Trouble> {
         let repository =
             delivery::repository_of(&self.shared.forge, &self.repository).map_err(Trouble::Fail)?;
         let mut definitions = definitions(&repository, &self.base).await;
-        for (file, own) in &self.shared.settings.agents {
-            if !definitions.iter().any(|(_, definition)| definition.name == own.name) {
-                definitions.push((file.clone(), own.clone()));
+        for DefinitionFile { file, definition, .. } in self.shared.settings.own_agents().await {
+            let Some(own) = definition else { continue };
+            if !definitions.iter().any(|(_, known)| known.name == own.name) {
+                definitions.push((file, own));
             }
         }
         let mut all = self.shared.settings.routing.clone();

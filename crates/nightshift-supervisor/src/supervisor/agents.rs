@@ -14,7 +14,7 @@ impl Supervisor {
         let settings = &self.shared.settings;
         let commit = copy.checkout.commit.clone();
         let (agents, rules) =
-            acts::agents(copy.repository(), &commit, &settings.agents, &settings.routing).await;
+            acts::agents(copy.repository(), &commit, settings.own_agents().await, &settings.routing).await;
         let checkout = copy.give_up().await;
         let (repository, branch) = (checkout.source.to_string(), checkout.branch.to_string());
         Ok(AgentsFound { repository, branch, commit, agents, rules })

@@ -43,6 +43,7 @@ export function Agents() {
     <Place
       title="Agents"
       name="Agents"
+      reads
       bar={
         <form onSubmit={look} className="flex min-w-0 flex-1 items-center gap-2 pl-4">
           <span className="w-full max-w-[30rem]">
@@ -85,12 +86,17 @@ export function Agents() {
               ) : (
                 <List agents={theirs} />
               )}
+              {theirs.some(isWrong) && <p className="pt-2 text-small text-faint">As they are in that commit: mend a file, commit it, and look again.</p>}
             </Section>
             <Section title="Yours, in every repository" count={own.length}>
-              {own.length === 0 ? <p className="rounded-lg border border-dashed border-line px-4 py-3 text-soft">None. They are files of the same kind in ~/.claude/agents.</p> : <List agents={own} />}
-              <p className="pt-2 text-small text-faint">
-                As they were when the owner started. Why one of yours is missing says <code>nightshift agents lint</code>.
-              </p>
+              {own.length === 0 ? (
+                <p className="rounded-lg border border-dashed border-line px-4 py-3 text-soft">
+                  None. They are files of the same kind in <code>~/.claude/agents</code>, or in <code>agents</code> beside the configuration.
+                </p>
+              ) : (
+                <List agents={own} />
+              )}
+              {own.some(isWrong) && <p className="pt-2 text-small text-faint">Mend a file and look again; the next subagent that is started has it.</p>}
             </Section>
             {data.rules.length > 0 && (
               <Section title="Which is for what" count={data.rules.length} aside="from AGENTS.md, CLAUDE.md and the configuration">
@@ -111,10 +117,21 @@ export function Agents() {
   );
 }
 
+/** Whether something is wrong with a definition. */
+function isWrong(agent: AgentFound): boolean {
+  return agent.findings.length > 0;
+}
+
+/** A file's name as the definition in it would be called. */
+function nameOf(file: string): string {
+  return (file.split('/').at(-1) ?? file).replace(/\.md$/, '');
+}
+
 function List({ agents }: { agents: readonly AgentFound[] }) {
   return (
     <ul className="divide-y divide-line overflow-hidden rounded-lg border border-line bg-raised">
-      {agents.map((agent) => (
+      {/* What cannot be used first: it is what there is to do here. */}
+      {[...agents].sort((one, other) => Number(other.definition == null) - Number(one.definition == null)).map((agent) => (
         <AgentRow key={`${agent.owner} ${agent.file}`} agent={agent} />
       ))}
     </ul>
@@ -127,7 +144,9 @@ function AgentRow({ agent: { file, definition, findings, shadowedBy } }: { agent
   return (
     <li className="space-y-1.5 px-4 py-3">
       <div className="flex items-baseline gap-2.5">
-        <span className={clsx('foreign min-w-0 shrink-0 font-medium', (definition == null || shadowed) && 'text-faint')}>{visible(definition?.name ?? 'Not used')}</span>
+        <span className={clsx('foreign min-w-0 font-medium', shadowed && 'text-faint')}>{visible(definition?.name ?? nameOf(file))}</span>
+        {definition == null && <Tag look="bad">Cannot be used</Tag>}
+        {shadowed && <Tag>Not used</Tag>}
         <span className="foreign min-w-0 flex-1 truncate text-right font-mono text-tiny text-faint" title={file}>
           {visible(file)}
         </span>
@@ -136,7 +155,7 @@ function AgentRow({ agent: { file, definition, findings, shadowedBy } }: { agent
       {facts.length > 0 && <p className="foreign text-small text-faint">{visible(facts.join(' · '))}</p>}
       {shadowed && (
         <p className="text-small text-faint">
-          Not used: <span className="foreign font-mono">{visible(shadowedBy)}</span> has the same name and counts first.
+          <span className="foreign font-mono">{visible(shadowedBy)}</span> has the same name and counts first.
         </p>
       )}
       {findings.length > 0 && (
@@ -148,6 +167,10 @@ function AgentRow({ agent: { file, definition, findings, shadowedBy } }: { agent
       )}
     </li>
   );
+}
+
+function Tag({ look = 'plain', children }: { look?: 'plain' | 'bad'; children: string }) {
+  return <span className={clsx('shrink-0 rounded-sm px-1.5 text-tiny leading-[18px] font-medium', look === 'bad' ? 'bg-bad-soft text-bad' : 'bg-well text-faint')}>{children}</span>;
 }
 
 function Wrong({ finding: { line, column, isError, message } }: { finding: AgentFinding }) {

@@ -1,6 +1,6 @@
 //! The definitions and rules of a repository at a commit.
 
-use nightshift_agent::subagents::{Definition, Finding, Severity, read, rules};
+use nightshift_agent::subagents::{Definition, DefinitionFile, Finding, Severity, rules};
 use nightshift_forge::Repository;
 use nightshift_protocol::{AgentFinding, AgentFound, AgentOwner, AgentSummary, CommitId, TreeEntryKind};
 
@@ -18,19 +18,10 @@ const MOST_FOLDERS: usize = 20;
 /// The largest definition that is read, in bytes.
 const LARGEST: usize = 256 * 1024;
 
-/// One file, and what came of reading it.
-#[derive(Debug, PartialEq, Eq)]
-struct Found {
-    file: String,
-    /// What it says; `None` when a finding is an error.
-    definition: Option<Definition>,
-    findings: Vec<Finding>,
-}
-
 /// The definitions that can be used, by the folders' order and then by name; of several of one name the first counts.
 pub(super) async fn definitions(repository: &Repository, commit: &CommitId) -> Vec<(String, Definition)> {
     let mut usable: Vec<(String, Definition)> = Vec::new();
-    for Found { file, definition, .. } in found(repository, commit).await {
+    for DefinitionFile { file, definition, .. } in found(repository, commit).await {
         if let Some(definition) = definition
             && !usable.iter().any(|(_, known)| known.name == definition.name)
         {
@@ -41,32 +32,27 @@ pub(super) async fn definitions(repository: &Repository, commit: &CommitId) -> V
 }
 
 /// The definitions that a task could start, with what is wrong with them, and the rules: those of the repository, then the
-/// person's, which are given with their files.
+/// person's.
 pub(crate) async fn agents(
     repository: &Repository,
     commit: &CommitId,
-    own: &[(String, Definition)],
+    own: Vec<DefinitionFile>,
     routing: &[String],
 ) -> (Vec<AgentFound>, Vec<String>) {
     let theirs = found(repository, commit).await;
-    let own = own.iter().map(|(file, definition)| Found {
-        file: file.clone(),
-        definition: Some(definition.clone()),
-        findings: Vec::new(),
-    });
     let mut rules = routing.to_vec();
     rules.extend(guidance_rules(repository, commit).await);
-    (told(theirs, own.collect()), rules)
+    (told(theirs, own), rules)
 }
 
 /// What people are told of definitions that were found.
-fn told(theirs: Vec<Found>, own: Vec<Found>) -> Vec<AgentFound> {
+fn told(theirs: Vec<DefinitionFile>, own: Vec<DefinitionFile>) -> Vec<AgentFound> {
     let all = theirs
         .into_iter()
         .map(|found| (AgentOwner::Repository, found))
         .chain(own.into_iter().map(|found| (AgentOwner::Person, found)));
     let mut told: Vec<AgentFound> = Vec::new();
-    for (owner, Found { file, definition, findings }) in all {
+    for (owner, DefinitionFile { file, definition, findings }) in all {
         let summary = definition.map(summary);
         let first = summary.as_ref().and_then(|this| {
             let same = |earlier: &&AgentFound| {
@@ -109,8 +95,8 @@ pub(super) async fn guidance_rules(repository: &Repository, commit: &CommitId) -
 }
 
 /// The files with definitions, by the folders' order and then by name.
-async fn found(repository: &Repository, commit: &CommitId) -> Vec<Found> {
-    let mut all: Vec<Found> = Vec::new();
+async fn found(repository: &Repository, commit: &CommitId) -> Vec<DefinitionFile> {
+    let mut all: Vec<DefinitionFile> = Vec::new();
     for folder in FOLDERS {
         let (mut folders, mut looked) = (vec![folder.to_owned()], 0);
         while let Some(folder) = folders.pop() {
@@ -124,9 +110,10 @@ async fn found(repository: &Repository, commit: &CommitId) -> Vec<Found> {
                 match entry.kind {
                     TreeEntryKind::Folder => folders.push(entry.path),
                     TreeEntryKind::File if entry.name.ends_with(".md") && all.len() < MOST_DEFINITIONS => {
-                        let Ok(bytes) = repository.blob(commit, &entry.path, LARGEST).await else { continue };
-                        let (definition, findings) = read(&String::from_utf8_lossy(&bytes));
-                        all.push(Found { file: entry.path, definition, findings });
+                        all.push(match repository.blob(commit, &entry.path, LARGEST).await {
+                            Ok(bytes) => DefinitionFile::read(entry.path, &String::from_utf8_lossy(&bytes)),
+                            Err(error) => DefinitionFile::unread(entry.path, error.to_string()),
+                        });
                     }
                     TreeEntryKind::File | TreeEntryKind::Link | TreeEntryKind::Submodule => {}
                 }
@@ -140,9 +127,8 @@ async fn found(repository: &Repository, commit: &CommitId) -> Vec<Found> {
 mod tests {
     use super::*;
 
-    fn one(file: &str, text: &str) -> Found {
-        let (definition, findings) = read(text);
-        Found { file: file.to_owned(), definition, findings }
+    fn one(file: &str, text: &str) -> DefinitionFile {
+        DefinitionFile::read(file.to_owned(), text)
     }
 
     fn written(name: &str, more: &str) -> String {
@@ -157,6 +143,7 @@ mod tests {
         ];
         let own = vec![
             one("agents/review.md", &written("review", "")),
+            one("agents/broken.md", &written("broken", "color: pinkish\n")),
             one("agents/mine.md", &written("mine", "")),
         ];
         let told = told(theirs, own);
@@ -173,6 +160,7 @@ mod tests {
                 (AgentOwner::Repository, None, None, 1),
                 (AgentOwner::Repository, Some("review"), None, 0),
                 (AgentOwner::Person, Some("review"), Some(".claude/agents/review.md"), 0),
+                (AgentOwner::Person, None, None, 1),
                 (AgentOwner::Person, Some("mine"), None, 0),
             ]
         );
