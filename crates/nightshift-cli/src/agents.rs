@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn the_users_definitions_are_found_with_what_is_wrong_with_them_and_those_beside_the_configuration_first() {
+    fn the_users_definitions_are_found_with_what_is_wrong_and_those_beside_the_configuration_first() {
         let (folder, environment) = repository(&[
             ("home/.claude/agents/b.md", &definition("mine", "")),
             ("home/.claude/agents/deep/a.md", &definition("deep", "model: opus\n")),
@@ -347,7 +347,10 @@ mod tests {
         assert_eq!(told, expected);
         // What is mended counts at once.
         fs::write(folder.path().join("home/.claude/agents/wrong.md"), definition("wrong", "")).unwrap();
-        assert_eq!(own.read()[3].definition.as_ref().map(|definition| definition.name.as_str()), Some("wrong"));
+        assert_eq!(
+            own.read()[3].definition.as_ref().map(|definition| definition.name.as_str()),
+            Some("wrong")
+        );
         drop(folder);
     }
 

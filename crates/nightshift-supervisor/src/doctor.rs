@@ -105,7 +105,7 @@ fn program(search_path: Option<&OsStr>, name: &str, why: &str) -> CheckOutcome {
             error: UserError::new(
                 ErrorCode::ToolMissing,
                 format!("{name} is not installed ({why})"),
-                format!("Install it: sudo apt-get install {name}"),
+                format!("Install it: `sudo apt-get install {name}`."),
             ),
         },
     }
@@ -122,7 +122,19 @@ fn memory(host_mib: Option<u64>, size: MachineSize, limit: u32) -> CheckOutcome 
                 "Set sandbox.memory_mib in config.toml to less, or use a larger machine.",
             ),
         },
-        Some(host) => good(format!("{host} MiB: {limit} sandboxes of {needed} MiB at once")),
+        Some(host) => {
+            good(format!("{}: {limit} sandboxes of {} at once", size_words(host), size_words(needed)))
+        }
+    }
+}
+
+/// A size in the unit that people think in, with one place.
+fn size_words(mib: u64) -> String {
+    let tenths = (mib * 10 + 512) / 1_024;
+    match tenths {
+        ..10 => format!("{mib} MiB"),
+        _ if tenths.is_multiple_of(10) => format!("{} GiB", tenths / 10),
+        _ => format!("{}.{} GiB", tenths / 10, tenths % 10),
     }
 }
 
@@ -134,7 +146,7 @@ fn disk(free_mib: Option<u64>) -> CheckOutcome {
             found: format!("{free} MiB free"),
             hint: format!("An image, its template and some sandboxes want {GOOD_FREE_MIB} MiB."),
         },
-        Some(free) => good(format!("{free} MiB free")),
+        Some(free) => good(format!("{} free", size_words(free))),
     }
 }
 
@@ -163,7 +175,7 @@ mod tests {
         let CheckOutcome::Bad { error } = program(Some(OsStr::new("/nowhere")), "git", "needed") else {
             panic!("git was found in /nowhere");
         };
-        assert_eq!(error.hint, "Install it: sudo apt-get install git");
+        assert_eq!(error.hint, "Install it: `sudo apt-get install git`.");
     }
 
     #[test]
@@ -198,11 +210,13 @@ mod tests {
         assert!(matches!(disk(Some(10)), CheckOutcome::Bad { .. }));
         assert!(matches!(disk(Some(LEAST_FREE_MIB)), CheckOutcome::Weak { .. }));
         assert!(matches!(disk(Some(GOOD_FREE_MIB)), CheckOutcome::Good { .. }));
+        assert_eq!(disk(Some(55_236)), good("53.9 GiB free"));
     }
 
     #[test]
     fn a_host_smaller_than_a_sandbox_cannot_run_one() {
         assert!(matches!(memory(Some(1_024), MachineSize::default(), 1), CheckOutcome::Bad { .. }));
-        assert!(matches!(memory(Some(8_192), MachineSize::default(), 2), CheckOutcome::Good { .. }));
+        let enough = memory(Some(24_105), MachineSize::default(), 2);
+        assert_eq!(enough, good("23.5 GiB: 2 sandboxes of 2 GiB at once"));
     }
 }
