@@ -17,12 +17,12 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use nightshift_forge::{Forge, PullRequest, StateFilter};
 use nightshift_protocol::{
-    ArtifactId, AskForChanges, AskPullRequests, AskStatistics, ChangedFile, ChangedFiles, CheckpointSummary,
-    CommitId, DecideApproval, DoctorReport, EngineList, ErrorCode, Event, ExampleTask, ForkReply, ForkRun,
-    ListRuns, Live, MergeReply, ModelList, NewComment, Overview, Prune, PruneReport, PullRequestDetail,
-    PullRequestSummary, RaiseLimits, ResumeRun, ReviewQueue, RewindRun, RunDetail, RunId, RunList, RunState,
-    RunSummary, SayToRun, SearchFor, SearchReply, Statistics, SubmitReply, SubmitTask, TerminalSize, Tree,
-    UserError,
+    ArtifactId, AskForChanges, AskPullRequests, AskStatistics, AttemptList, ChangedFile, ChangedFiles,
+    CheckpointSummary, CommitId, DecideApproval, DoctorReport, EngineList, ErrorCode, Event, ExampleTask,
+    ForkReply, ForkRun, ListRuns, Live, MergeReply, ModelList, NewComment, OthersClosed, Overview, Prune,
+    PruneReport, PullRequestDetail, PullRequestSummary, RaiseLimits, ResumeRun, ReviewQueue, RewindRun,
+    RunDetail, RunId, RunList, RunState, RunSummary, SayToRun, SearchFor, SearchReply, Statistics,
+    SubmitReply, SubmitTask, TerminalSize, Tree, UserError,
 };
 use nightshift_store::{FindError, RunCursor, RunFilter, RunStates, SearchCursor, SearchWords, Store};
 pub use nightshift_supervisor::{IDLE, Lease, RunScreen, Terminal, TerminalEvent, Webhook, live};
@@ -188,6 +188,18 @@ impl Api {
         let run = self.find(named).await?.run;
         self.supervisor.resume_run(&run, words.text).await?;
         self.find(run.as_str()).await
+    }
+
+    /// Ranks the attempts at a task, named by its id or a run's of it, or by how one of them begins.
+    pub async fn attempts(&self, named: &str) -> Result<AttemptList, UserError> {
+        let task = self.find(named).await?.task.id;
+        self.supervisor.attempts(&task).await
+    }
+
+    /// Gives up every other attempt at a run's task, and says of each what was done.
+    pub async fn close_others(&self, named: &str) -> Result<OthersClosed, UserError> {
+        let run = self.find(named).await?;
+        self.supervisor.close_others(&run).await
     }
 
     /// Lists a run's checkpoints, the oldest first.

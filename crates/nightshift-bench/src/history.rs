@@ -119,7 +119,11 @@ fn events(number: u32, at: OffsetDateTime) -> Result<Vec<EventBody>, InvalidId> 
         engine: None,
         issue: None,
     };
-    let mut bodies = vec![EventBody::RunSubmitted { task, branch: format!("nightshift/work-{number:010}") }];
+    let mut bodies = vec![EventBody::RunSubmitted {
+        task,
+        branch: format!("nightshift/work-{number:010}"),
+        attempt: None,
+    }];
     for turn in 1..=(EVENTS - 2) / 4 {
         bodies.extend(turn_of(number.wrapping_mul(1_009).wrapping_add(turn), turn)?);
     }

@@ -138,6 +138,7 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
                 base_branch: base,
                 model,
                 limits: Limits::default(),
+                attempts: 1,
                 engine,
                 issue: None,
                 uncommitted: if leave_out_uncommitted { Uncommitted::LeaveOut } else { Uncommitted::Refuse },

@@ -402,7 +402,7 @@ fn mebibytes(bytes: u64) -> String {
 /// An event in one line, or nothing where a person need not see it.
 pub(crate) fn event(event: &Event) -> Option<String> {
     match &event.body {
-        EventBody::RunSubmitted { task, branch } => {
+        EventBody::RunSubmitted { task, branch, .. } => {
             Some(format!("{} on {branch}: {}", event.run, line(&task.title())))
         }
         EventBody::StateChanged { state: now } => Some(format!("· {}", state(now))),

@@ -143,6 +143,8 @@ pub(crate) mod tests {
 
     pub(crate) fn run_in(id: &str, state: RunState) -> RunSummary {
         RunSummary {
+            attempt: None,
+            forked_from: None,
             run: id.parse().unwrap(),
             task: Task {
                 id: "task-0000000000".parse().unwrap(),

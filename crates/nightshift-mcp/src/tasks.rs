@@ -162,6 +162,7 @@ fn submission(wish: Submit, folder: Option<&Path>) -> Result<SubmitTask, crate::
         base_branch: wish.base_branch,
         model: wish.model,
         limits: raised.over(Limits::default()),
+        attempts: 1,
         engine: wish.engine,
         issue: None,
         uncommitted: if wish.leave_out_uncommitted { Uncommitted::LeaveOut } else { Uncommitted::Refuse },

@@ -5,12 +5,12 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::{
-    ApprovalDecision, ArtifactId, CheckpointCause, CheckpointCost, CheckpointId, CommitId, ConnectionRecord,
-    DeliveryMeasure, DeliveryTarget, EngineAction, EngineModelCall, EngineModelRequest, EnvironmentId,
-    Evidence, FeedbackAnswer, FeedbackItem, Image, Limits, McpServer, Message, NetworkPhase, Plan,
-    PreReviewFinding, PreparedPicture, PullRequestId, ResultPart, RunId, RunState, SandboxId, SelfReview,
-    StepId, StopReason, SubagentOutcome, SubagentStart, SubagentWork, SuspendReason, Task, ToolCall,
-    ToolOutcome, Usage,
+    ApprovalDecision, ArtifactId, Attempt, CheckpointCause, CheckpointCost, CheckpointId, CommitId,
+    ConnectionRecord, DeliveryMeasure, DeliveryTarget, EngineAction, EngineModelCall, EngineModelRequest,
+    EnvironmentId, Evidence, FeedbackAnswer, FeedbackItem, Image, Limits, McpServer, Message, NetworkPhase,
+    Plan, PreReviewFinding, PreparedPicture, PullRequestId, ResultPart, RunId, RunState, SandboxId,
+    SelfReview, StepId, StopReason, SubagentOutcome, SubagentStart, SubagentWork, SuspendReason, Task,
+    ToolCall, ToolOutcome, Usage,
 };
 
 /// One thing that happened in a run.
@@ -42,6 +42,9 @@ pub enum EventBody {
         task: Task,
         /// The branch its work will be on.
         branch: String,
+        /// Which attempt it is, where there are several.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attempt: Option<Attempt>,
     },
     /// The run went from one state to another.
     StateChanged {

@@ -8,6 +8,7 @@
 
 mod agents;
 mod approval;
+mod attempt;
 mod checkpoint;
 mod conversation;
 mod delivery;
@@ -40,6 +41,10 @@ mod wire;
 
 pub use agents::{AgentFinding, AgentFound, AgentOwner, AgentSummary, AgentsFound, LookForAgents};
 pub use approval::{Approval, ApprovalDecision, ApprovalPolicy, DecideApproval};
+pub use attempt::{
+    Attempt, AttemptChange, AttemptList, AttemptSummary, CheckTally, GivenUp, MOST_ATTEMPTS, OtherAttempt,
+    OthersClosed, SubmittedAttempt, VerdictTally,
+};
 pub use checkpoint::{
     CheckpointCause, CheckpointCost, CheckpointSummary, ForkReply, ForkRun, RewindRun, SuspendReason,
     Suspension,

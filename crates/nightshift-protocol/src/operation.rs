@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::{
     ApprovalPolicy, CommitId, Evidence, IssueReference, Limits, Plan, PullRequestId, ReviewRemark, RunId,
-    RunState, RunSummary, SelfReview, Suspension, TaskId, UserError,
+    RunState, RunSummary, SelfReview, SubmittedAttempt, Suspension, TaskId, UserError,
 };
 
 /// A wish for a task.
@@ -28,9 +28,13 @@ pub struct SubmitTask {
     /// The model; the configured one if absent.
     #[serde(default)]
     pub model: Option<String>,
-    /// What the task may use.
+    /// What the task may use; of several attempts, each by itself.
     #[serde(default)]
     pub limits: Limits,
+    /// How many runs attempt it, each in a sandbox and on a branch of its own, 1 to 8; one if absent.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    #[schema(minimum = 1, maximum = 8)]
+    pub attempts: u32,
     /// How often a critic may look at the finished work before it is delivered, 0 to 5; if absent, as often as
     /// configured where the task has acceptance criteria, and else never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,6 +51,14 @@ pub struct SubmitTask {
     /// What to do when the working tree has changes that are not committed, which the agent would not see.
     #[serde(default)]
     pub uncommitted: Uncommitted,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn is_one(number: &u32) -> bool {
+    *number == 1
 }
 
 /// What to do about changes that are not committed.
@@ -80,7 +92,7 @@ pub struct ResumeRun {
     pub text: String,
 }
 
-/// The task and the run that were made.
+/// The task and the runs that were made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SubmitReply {
@@ -88,8 +100,10 @@ pub struct SubmitReply {
     pub task: TaskId,
     /// Its first run.
     pub run: RunId,
-    /// The branch the work will be on.
+    /// The branch the first run's work will be on.
     pub branch: String,
+    /// All its runs, the first included.
+    pub attempts: Vec<SubmittedAttempt>,
 }
 
 /// A run with what a person wants to see of it first.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::{PreReviewKind, PullRequestId, PullRequestSummary, RunState};
+use crate::{CheckTally, PreReviewKind, PullRequestId, PullRequestSummary, RunState, VerdictTally};
 
 /// How large a delivery is, and what it leaves open.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -25,6 +25,12 @@ pub struct DeliveryMeasure {
     /// Whether a critic found something that is not met, and the agent left it so.
     #[serde(default)]
     pub disputed: bool,
+    /// How the checks ended that back it; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checks: Option<CheckTally>,
+    /// What the critic found at last; absent where none looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub critic: Option<VerdictTally>,
 }
 
 impl DeliveryMeasure {

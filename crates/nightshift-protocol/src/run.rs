@@ -10,7 +10,8 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::{
-    Image, PullRequestId, Reviewing, RunId, SandboxId, StepId, SubagentSummary, Task, Usage, UserError,
+    Attempt, Image, PullRequestId, Reviewing, RunId, SandboxId, StepId, SubagentSummary, Task, Usage,
+    UserError,
 };
 
 /// Where a run is. The supervisor's `transition` is the only place that makes the next one from it.
@@ -213,6 +214,12 @@ pub struct RunSummary {
     pub run: RunId,
     /// The task it is an attempt at.
     pub task: Task,
+    /// Which attempt it is, where the task was given to several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<Attempt>,
+    /// The run it was forked from, if it is a fork.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked_from: Option<RunId>,
     /// Where it is.
     pub state: RunState,
     /// Its sandbox, once it has one.

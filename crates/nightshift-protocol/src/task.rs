@@ -74,7 +74,7 @@ impl Task {
     }
 }
 
-/// What a task may use. At a limit the run pauses; it is not lost.
+/// What a task may use; of several attempts at it, each by itself. At a limit the run pauses; it is not lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {

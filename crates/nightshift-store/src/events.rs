@@ -104,16 +104,27 @@ impl Store {
         at: OffsetDateTime,
         bodies: &[EventBody],
     ) -> Result<Vec<Event>, AppendError> {
-        if bodies.is_empty() {
-            return Ok(Vec::new());
-        }
+        self.append_all(at, &[(run, bodies)]).await
+    }
+
+    /// Appends events to several runs in one transaction, as [`Store::append`] does to one; all of them or none. They get
+    /// their positions in the order in which they are given.
+    pub async fn append_all(
+        &self,
+        at: OffsetDateTime,
+        appends: &[(&RunId, &[EventBody])],
+    ) -> Result<Vec<Event>, AppendError> {
         let at = at.to_offset(UtcOffset::UTC);
-        let mut records = Vec::with_capacity(bodies.len());
-        for body in bodies {
-            let json = serde_json::to_string(body).map_err(AppendError::Json)?;
-            records.push((body.clone(), json));
+        let mut parts = Vec::with_capacity(appends.len());
+        for (run, bodies) in appends.iter().filter(|(_, bodies)| !bodies.is_empty()) {
+            let mut records = Vec::with_capacity(bodies.len());
+            for body in *bodies {
+                let json = serde_json::to_string(body).map_err(AppendError::Json)?;
+                records.push((body.clone(), json));
+            }
+            parts.push(((*run).clone(), records));
         }
-        self.inner.queue.append(run.clone(), at, records).await
+        if parts.is_empty() { Ok(Vec::new()) } else { self.inner.queue.append(parts, at).await }
     }
 
     /// The events of a run after `after_seq` (0 for all), in order, at most `limit`.

@@ -16,22 +16,26 @@ use std::thread;
 
 use futures_util::FutureExt;
 use nightshift_protocol::{Event, EventBody, OffsetDateTime, RunId};
+use sqlx::{Sqlite, Transaction};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::AppendError;
 use crate::database::{Database, Writer};
 use crate::events::insert;
+use crate::heads::Heads;
 use crate::search::make_findable;
 
 /// Events with their JSON.
 pub(crate) type Records = Vec<(EventBody, String)>;
 
+/// What is to be appended together: events of one run after another.
+pub(crate) type Parts = Vec<(RunId, Records)>;
+
 /// An append that waits for its turn to be written.
 #[derive(Debug)]
 struct Waiting {
-    run: RunId,
+    parts: Parts,
     at: OffsetDateTime,
-    records: Records,
     outcome: oneshot::Sender<Result<Vec<Event>, AppendError>>,
 }
 
@@ -72,15 +76,10 @@ impl Queue {
         }
     }
 
-    /// Appends events, with those of others who wait.
-    pub(crate) async fn append(
-        &self,
-        run: RunId,
-        at: OffsetDateTime,
-        records: Records,
-    ) -> Result<Vec<Event>, AppendError> {
+    /// Appends events, with those of others who wait; all of them or none.
+    pub(crate) async fn append(&self, parts: Parts, at: OffsetDateTime) -> Result<Vec<Event>, AppendError> {
         let (outcome, written) = oneshot::channel();
-        let waiting = Waiting { run, at, records, outcome };
+        let waiting = Waiting { parts, at, outcome };
         self.0.send(Asked::Append(waiting)).map_err(|_| AppendError::Ending)?;
         written.await.unwrap_or(Err(AppendError::Ending))
     }
@@ -168,13 +167,13 @@ impl Appender {
         }
         // Also one that was alone: another program may have written, and what was known of its run be wrong.
         let mut sound = false;
-        for Waiting { run, at, records, outcome } in group.drain(..) {
+        for Waiting { parts, at, outcome } in group.drain(..) {
             // A connection that failed may believe in a transaction that is gone.
             if !sound && let Err(error) = writer.renew().await {
                 let _asker_gone = outcome.send(Err(error.into()));
                 continue;
             }
-            let written = write_one(&mut writer, run, at, records).await;
+            let written = write_one(&mut writer, &parts, at).await;
             sound = written.is_ok();
             if let Ok(events) = &written {
                 self.publish(events);
@@ -194,8 +193,8 @@ impl Appender {
     ) -> Result<(), AppendError> {
         let (mut transaction, heads) = writer.begin().await?;
         let mut all = Vec::with_capacity(group.len());
-        for Waiting { run, at, records, outcome: _ } in group.iter() {
-            all.push(insert(&mut transaction, heads, run, *at, records).await?);
+        for Waiting { parts, at, outcome: _ } in group.iter() {
+            all.push(insert_parts(&mut transaction, heads, parts, *at).await?);
         }
         make_findable(&mut transaction, all.iter().flatten()).await?;
         transaction.commit().await?;
@@ -217,14 +216,26 @@ impl Appender {
 
 async fn write_one(
     writer: &mut Writer<'_>,
-    run: RunId,
+    parts: &Parts,
     at: OffsetDateTime,
-    records: Records,
 ) -> Result<Vec<Event>, AppendError> {
     let (mut transaction, heads) = writer.begin().await?;
-    let events = insert(&mut transaction, heads, &run, at, &records).await?;
+    let events = insert_parts(&mut transaction, heads, parts, at).await?;
     make_findable(&mut transaction, events.iter()).await?;
     transaction.commit().await?;
+    Ok(events)
+}
+
+async fn insert_parts(
+    transaction: &mut Transaction<'_, Sqlite>,
+    heads: &mut Heads,
+    parts: &Parts,
+    at: OffsetDateTime,
+) -> Result<Vec<Event>, AppendError> {
+    let mut events = Vec::new();
+    for (run, records) in parts {
+        events.extend(insert(transaction, heads, run, at, records).await?);
+    }
     Ok(events)
 }
 

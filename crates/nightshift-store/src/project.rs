@@ -35,9 +35,11 @@ pub enum Misplaced {
 /// The run after `event`, given the run before it (`None` before its first event).
 pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, Misplaced> {
     let mut run = match (before, &event.body) {
-        (None, EventBody::RunSubmitted { task, branch }) => RunSummary {
+        (None, EventBody::RunSubmitted { task, branch, attempt }) => RunSummary {
             run: event.run.clone(),
             task: task.clone(),
+            attempt: *attempt,
+            forked_from: None,
             state: RunState::Queued { reason: QueueReason::Submitted },
             sandbox: None,
             suspended: false,
@@ -66,7 +68,8 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
             (run.sandbox, run.suspended) = (Some(sandbox.clone()), false);
         }
         // It is in its checkpoint until there is room for it.
-        EventBody::RunForked { sandbox, .. } => {
+        EventBody::RunForked { from, sandbox, .. } => {
+            run.forked_from = Some(from.clone());
             (run.sandbox, run.suspended) = (Some(sandbox.clone()), true);
         }
         EventBody::CheckpointSaved { cause: CheckpointCause::Suspended, .. } => {

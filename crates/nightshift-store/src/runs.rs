@@ -12,7 +12,7 @@ use crate::{AppendError, Misplaced, OpenError, ReadError, Store, UnreadableEvent
 
 /// The number of what `project` derives. A store whose rows were made by another number derives them anew when it
 /// is opened: raise it when `project` or `RunSummary` changes.
-const PROJECTION: i64 = 10;
+const PROJECTION: i64 = 11;
 
 /// How many candidates an ambiguous prefix is answered with.
 const CANDIDATES: u32 = 10;

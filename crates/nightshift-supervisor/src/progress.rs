@@ -329,7 +329,7 @@ pub struct NoBeginning {
 impl RunProgress {
     /// Begins from a run's first event.
     pub fn begin(event: &Event, settings: AgentSettings) -> Result<Self, NoBeginning> {
-        let EventBody::RunSubmitted { task, branch } = &event.body else {
+        let EventBody::RunSubmitted { task, branch, .. } = &event.body else {
             return Err(NoBeginning { run: event.run.clone(), first: event.body.name() });
         };
         let mut agent_settings = settings;

@@ -12,9 +12,10 @@ use nightshift_forge::{
 };
 use nightshift_model::{ModelFacts, Price, Rates};
 use nightshift_protocol::{
-    CommitId, DecideApproval, DoctorReport, EngineList, ErrorCode, Event, EventBody, Limits, Live,
-    MergeReply, MessageDelivery, ModelList, Prune, PruneReport, PullRequestId, QueueReason, RaiseLimits,
-    RunId, RunState, RunSummary, SandboxId, SubmitReply, SubmitTask, Task, TaskId, Uncommitted, UserError,
+    Attempt, CommitId, DecideApproval, DoctorReport, EngineList, ErrorCode, Event, EventBody, Limits, Live,
+    MergeReply, MessageDelivery, ModelList, OffsetDateTime, Prune, PruneReport, PullRequestId, QueueReason,
+    RaiseLimits, RunId, RunState, RunSummary, SandboxId, SubmitReply, SubmitTask, SubmittedAttempt, Task,
+    TaskId, Uncommitted, UserError,
 };
 use nightshift_store::{AppendError, RunFilter, RunStates};
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
@@ -32,6 +33,7 @@ use crate::shared::{Shared, SupervisorParts, SupervisorSettings};
 use crate::trouble;
 
 mod agents;
+mod attempts;
 mod checkpoints;
 mod disk;
 pub(crate) mod environments;
@@ -224,6 +226,7 @@ impl Supervisor {
     async fn take_in(&self, request: SubmitTask) -> Result<SubmitReply, UserError> {
         let description = request.description.trim().to_owned();
         check_description(&description)?;
+        attempts::check(request.attempts, request.issue.is_some())?;
         let clean = |text: &str| self.shared.settings.delivery.redactor.redact_certain(text).into_owned();
         let description = clean(&description);
         let given: Vec<String> = request.criteria.iter().map(|criterion| clean(criterion)).collect();
@@ -261,11 +264,9 @@ impl Supervisor {
         let repository = self.shared.forge.repository(&checkout.source);
         repository.import(&checkout).await.map_err(|error| trouble::importing(&error))?;
 
-        let (task, run) =
-            (TaskId::new(self.shared.entropy.as_ref()), RunId::new(self.shared.entropy.as_ref()));
         let now = self.shared.clock.now();
         let task = Task {
-            id: task,
+            id: TaskId::new(self.shared.entropy.as_ref()),
             description,
             criteria,
             repository: checkout.source.to_string(),
@@ -279,13 +280,32 @@ impl Supervisor {
             issue: request.issue,
             created_at: now,
         };
-        let branch = BranchName::for_run(&task.title(), &run).to_string();
-        let reply = SubmitReply { task: task.id.clone(), run: run.clone(), branch: branch.clone() };
-        let queued = RunState::Queued { reason: QueueReason::Submitted };
-        let bodies = [EventBody::RunSubmitted { task, branch }, EventBody::StateChanged { state: queued }];
-        self.shared.store.append(&run, now, &bodies).await.map_err(|error| trouble::appending(&error))?;
-        self.wishes_of(&run).await?;
-        Ok(reply)
+        self.begin(task, request.attempts, now).await
+    }
+
+    /// Begins the runs of a task: all of them, or none.
+    async fn begin(&self, task: Task, count: u32, now: OffsetDateTime) -> Result<SubmitReply, UserError> {
+        let mut begun = Vec::new();
+        for number in 1..=count {
+            let run = RunId::new(self.shared.entropy.as_ref());
+            let branch = BranchName::for_run(&task.title(), &run).to_string();
+            let attempt = (count > 1).then_some(Attempt { number, of: count });
+            let submitted = EventBody::RunSubmitted { task: task.clone(), branch: branch.clone(), attempt };
+            let queued = RunState::Queued { reason: QueueReason::Submitted };
+            begun.push((run, branch, [submitted, EventBody::StateChanged { state: queued }]));
+        }
+        let appends: Vec<(&RunId, &[EventBody])> =
+            begun.iter().map(|(run, _, bodies)| (run, bodies.as_slice())).collect();
+        self.shared.store.append_all(now, &appends).await.map_err(|error| trouble::appending(&error))?;
+        let mut attempts = Vec::new();
+        for (run, branch, _) in begun {
+            self.wishes_of(&run).await?;
+            attempts.push(SubmittedAttempt { run, branch });
+        }
+        let Some(SubmittedAttempt { run, branch }) = attempts.first().cloned() else {
+            return Err(attempts::not_so_many(0));
+        };
+        Ok(SubmitReply { task: task.id, run, branch, attempts })
     }
 
     async fn check_model(&self, model: &str) -> Result<ModelFacts, UserError> {

@@ -413,6 +413,7 @@ pub fn impatient() -> RetryPolicy {
 
 pub fn task(description: &str, repository: &Path) -> SubmitTask {
     SubmitTask {
+        attempts: 1,
         description: description.to_owned(),
         repository: repository.to_str().unwrap().to_owned(),
         base_branch: None,

@@ -6,6 +6,7 @@
 )]
 
 mod action;
+mod attempts;
 mod decisions;
 mod loans;
 mod mcp;

@@ -705,6 +705,26 @@ export type paths = {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/runs/{run}/others/close": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        readonly get?: never;
+        readonly put?: never;
+        /**
+         * Gives up every other attempt at a run's task: open pull requests are closed and their branches kept, unfinished runs are
+         *     cancelled. Done again it does what is left.
+         */
+        readonly post: operations["close_others"];
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/runs/{run}/pause": {
         readonly parameters: {
             readonly query?: never;
@@ -1124,6 +1144,23 @@ export type paths = {
         readonly patch?: never;
         readonly trace?: never;
     };
+    readonly "/api/v1/tasks/{task}/attempts": {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path?: never;
+            readonly cookie?: never;
+        };
+        /** Tells what came of the attempts at a task, and how they rank. */
+        readonly get: operations["attempts"];
+        readonly put?: never;
+        readonly post?: never;
+        readonly delete?: never;
+        readonly options?: never;
+        readonly head?: never;
+        readonly patch?: never;
+        readonly trace?: never;
+    };
     readonly "/api/v1/template": {
         readonly parameters: {
             readonly query?: never;
@@ -1285,6 +1322,66 @@ export type components = {
             /** @enum {string} */
             readonly type: "unknown";
         };
+        /** @description Which attempt at its task a run is, where the task was given to several. */
+        readonly Attempt: {
+            /**
+             * Format: int32
+             * @description Its number, from 1. A fork has that of the run it was made of.
+             */
+            readonly number: number;
+            /**
+             * Format: int32
+             * @description How many were asked for.
+             */
+            readonly of: number;
+        };
+        /** @description How much an attempt changes. */
+        readonly AttemptChange: {
+            /**
+             * Format: int64
+             * @description Added lines.
+             */
+            readonly added: number;
+            /**
+             * Format: int64
+             * @description Changed files.
+             */
+            readonly files: number;
+            /**
+             * Format: int64
+             * @description Removed lines.
+             */
+            readonly removed: number;
+        };
+        /** @description The attempts at a task, and how they rank. */
+        readonly AttemptList: {
+            /** @description Every run of it in the order of submission, forks included. */
+            readonly attempts: readonly components["schemas"]["AttemptSummary"][];
+            /** @description The task. */
+            readonly task: components["schemas"]["TaskId"];
+        };
+        /** @description What came of one attempt, as of its newest delivery. */
+        readonly AttemptSummary: {
+            readonly change?: components["schemas"]["AttemptChange"] | null;
+            readonly checks?: components["schemas"]["CheckTally"] | null;
+            readonly critic?: components["schemas"]["VerdictTally"] | null;
+            readonly forkOf?: components["schemas"]["RunId"] | null;
+            /**
+             * Format: int32
+             * @description Its place in the order of submission, from 1.
+             */
+            readonly number: number;
+            /**
+             * Format: int32
+             * @description Its place among those that delivered something, from 1; equal ones share a place. Checks count first, then what the
+             *     critic found, then the smaller change.
+             */
+            readonly rank?: number | null;
+            /** @description The run as lists show it. */
+            readonly run: components["schemas"]["RunSummary"];
+            /** @description Why it stands where it does, in one line. */
+            readonly why: string;
+        };
         /** @description A wish for a sandbox without an agent. */
         readonly BorrowSandbox: {
             /**
@@ -1405,6 +1502,22 @@ export type components = {
             readonly seq: number;
             readonly step?: components["schemas"]["StepId"] | null;
         };
+        /**
+         * @description How the checks ended that back a delivery: the commands named as evidence and the repository's lint. Of a command that
+         *     was named several times, the last time counts.
+         */
+        readonly CheckTally: {
+            /**
+             * Format: int32
+             * @description How many ended otherwise.
+             */
+            readonly failed: number;
+            /**
+             * Format: int32
+             * @description How many ended with exit code 0.
+             */
+            readonly passed: number;
+        };
         /** @description How a command ended. */
         readonly CommandAnswer: {
             /** @description How it ended, in words. */
@@ -1507,6 +1620,8 @@ export type components = {
              * @description Added lines.
              */
             readonly added: number;
+            readonly checks?: components["schemas"]["CheckTally"] | null;
+            readonly critic?: components["schemas"]["VerdictTally"] | null;
             /** @description Whether a critic found something that is not met, and the agent left it so. */
             readonly disputed?: boolean;
             /**
@@ -1753,6 +1868,7 @@ export type components = {
          *     its outcome is known; what has the first and not the second after a crash is reconciled, never repeated blindly.
          */
         readonly EventBody: {
+            readonly attempt?: components["schemas"]["Attempt"] | null;
             /** @description The branch its work will be on. */
             readonly branch: string;
             /** @description What it attempts. */
@@ -2490,6 +2606,24 @@ export type components = {
             /** @description What to tell their agents. */
             readonly text?: string | null;
         };
+        /** @description What was done to give an attempt up. */
+        readonly GivenUp: {
+            /** @enum {string} */
+            readonly type: "pullRequestClosed";
+        } | {
+            /** @enum {string} */
+            readonly type: "cancelled";
+        } | {
+            /** @description The name of the state it is in: `merged`, `closed`, `cancelled` or `failed`. */
+            readonly state: string;
+            /** @enum {string} */
+            readonly type: "overBefore";
+        } | {
+            /** @description Why, and what to do next. */
+            readonly error: components["schemas"]["UserError"];
+            /** @enum {string} */
+            readonly type: "refused";
+        };
         /** @description What is seen of a run at a glance: how far its plan is, what it does, the newest picture of its screen. */
         readonly Glance: {
             /** @description The title of the step under way, cut to 200 characters; empty when there is none. */
@@ -2611,7 +2745,7 @@ export type components = {
          * @enum {string}
          */
         readonly LeaseHolder: "agent" | "you" | "somebody";
-        /** @description What a task may use. At a limit the run pauses; it is not lost. */
+        /** @description What a task may use; of several attempts at it, each by itself. At a limit the run pauses; it is not lost. */
         readonly Limits: {
             /**
              * Format: int64
@@ -2811,6 +2945,25 @@ export type components = {
         readonly OpenSession: {
             /** @description A ticket, as the address that `nightshift open` prints has it behind `#ticket=`. */
             readonly ticket: string;
+        };
+        /** @description What became of one of the other attempts. */
+        readonly OtherAttempt: {
+            /**
+             * Format: int32
+             * @description Its place in the order of submission, from 1.
+             */
+            readonly number: number;
+            /** @description What was done, or why nothing was. */
+            readonly outcome: components["schemas"]["GivenUp"];
+            /** @description The run. */
+            readonly run: components["schemas"]["RunId"];
+        };
+        /** @description What became of the other attempts at a run's task. */
+        readonly OthersClosed: {
+            /** @description The run that is kept. */
+            readonly kept: components["schemas"]["RunId"];
+            /** @description The others, in the order of submission. */
+            readonly others: readonly components["schemas"]["OtherAttempt"][];
         };
         /** @description What a person sees of everything at a glance. */
         readonly Overview: {
@@ -3380,8 +3533,10 @@ export type components = {
         };
         /** @description A run as lists show it. */
         readonly RunSummary: {
+            readonly attempt?: components["schemas"]["Attempt"] | null;
             /** @description The branch its work is on. */
             readonly branch: string;
+            readonly forkedFrom?: components["schemas"]["RunId"] | null;
             /** @description What a wall of runs shows of it. */
             readonly glance: components["schemas"]["Glance"];
             /**
@@ -3955,9 +4110,11 @@ export type components = {
             /** @description What git said, shortened. */
             readonly why: string;
         };
-        /** @description The task and the run that were made. */
+        /** @description The task and the runs that were made. */
         readonly SubmitReply: {
-            /** @description The branch the work will be on. */
+            /** @description All its runs, the first included. */
+            readonly attempts: readonly components["schemas"]["SubmittedAttempt"][];
+            /** @description The branch the first run's work will be on. */
             readonly branch: string;
             /** @description Its first run. */
             readonly run: components["schemas"]["RunId"];
@@ -3967,6 +4124,11 @@ export type components = {
         /** @description A wish for a task. */
         readonly SubmitTask: {
             readonly approval?: components["schemas"]["ApprovalPolicy"] | null;
+            /**
+             * Format: int32
+             * @description How many runs attempt it, each in a sandbox and on a branch of its own, 1 to 8; one if absent.
+             */
+            readonly attempts?: number;
             /** @description The branch to start from; the checked-out one if absent. */
             readonly baseBranch?: string | null;
             /** @description How one sees that it is done; if absent, what the description lists under acceptance criteria. */
@@ -3976,7 +4138,7 @@ export type components = {
             /** @description The agent that works on it: `nightshift`, or a foreign one as the list of engines has it; the configured one if absent. */
             readonly engine?: string | null;
             readonly issue?: components["schemas"]["IssueReference"] | null;
-            /** @description What the task may use. */
+            /** @description What the task may use; of several attempts, each by itself. */
             readonly limits?: components["schemas"]["Limits"];
             /** @description The model; the configured one if absent. */
             readonly model?: string | null;
@@ -3990,6 +4152,13 @@ export type components = {
             readonly selfReviewRounds?: number | null;
             /** @description What to do when the working tree has changes that are not committed, which the agent would not see. */
             readonly uncommitted?: components["schemas"]["Uncommitted"];
+        };
+        /** @description An attempt that was just submitted. */
+        readonly SubmittedAttempt: {
+            /** @description The branch its work will be on. */
+            readonly branch: string;
+            /** @description The run. */
+            readonly run: components["schemas"]["RunId"];
         };
         /** @description Why a run's sandbox was suspended to disk. */
         readonly SuspendReason: {
@@ -4247,6 +4416,29 @@ export type components = {
          * @enum {string}
          */
         readonly Verdict: "met" | "notMet" | "notVerifiable";
+        /** @description What the last critic found of a delivery's acceptance criteria. Those it came to no verdict about are in `of` alone. */
+        readonly VerdictTally: {
+            /**
+             * Format: int32
+             * @description How many are met.
+             */
+            readonly met: number;
+            /**
+             * Format: int32
+             * @description How many are not met.
+             */
+            readonly notMet: number;
+            /**
+             * Format: int32
+             * @description How many cannot be told in the sandbox.
+             */
+            readonly notVerifiable: number;
+            /**
+             * Format: int32
+             * @description How many there are. A task without criteria has one: that it is done as described.
+             */
+            readonly of: number;
+        };
         /** @description What a viewer says, as JSON in a text message. */
         readonly ViewerMessage: {
             /**
@@ -4366,6 +4558,10 @@ export type Approve = components['schemas']['Approve'];
 export type ArtifactId = components['schemas']['ArtifactId'];
 export type AskForChanges = components['schemas']['AskForChanges'];
 export type AssistantBlock = components['schemas']['AssistantBlock'];
+export type Attempt = components['schemas']['Attempt'];
+export type AttemptChange = components['schemas']['AttemptChange'];
+export type AttemptList = components['schemas']['AttemptList'];
+export type AttemptSummary = components['schemas']['AttemptSummary'];
 export type BorrowSandbox = components['schemas']['BorrowSandbox'];
 export type BuildKind = components['schemas']['BuildKind'];
 export type ChangedFile = components['schemas']['ChangedFile'];
@@ -4377,6 +4573,7 @@ export type CheckpointCause = components['schemas']['CheckpointCause'];
 export type CheckpointCost = components['schemas']['CheckpointCost'];
 export type CheckpointId = components['schemas']['CheckpointId'];
 export type CheckpointSummary = components['schemas']['CheckpointSummary'];
+export type CheckTally = components['schemas']['CheckTally'];
 export type CommandAnswer = components['schemas']['CommandAnswer'];
 export type CommitId = components['schemas']['CommitId'];
 export type ConnectionFailure = components['schemas']['ConnectionFailure'];
@@ -4414,6 +4611,7 @@ export type FeedbackItem = components['schemas']['FeedbackItem'];
 export type FeedbackSource = components['schemas']['FeedbackSource'];
 export type ForkReply = components['schemas']['ForkReply'];
 export type ForkRun = components['schemas']['ForkRun'];
+export type GivenUp = components['schemas']['GivenUp'];
 export type Glance = components['schemas']['Glance'];
 export type Health = components['schemas']['Health'];
 export type HostSetting = components['schemas']['HostSetting'];
@@ -4440,6 +4638,8 @@ export type ModelSummary = components['schemas']['ModelSummary'];
 export type NetworkPhase = components['schemas']['NetworkPhase'];
 export type NewComment = components['schemas']['NewComment'];
 export type OpenSession = components['schemas']['OpenSession'];
+export type OtherAttempt = components['schemas']['OtherAttempt'];
+export type OthersClosed = components['schemas']['OthersClosed'];
 export type Overview = components['schemas']['Overview'];
 export type PauseReason = components['schemas']['PauseReason'];
 export type PhaseSummary = components['schemas']['PhaseSummary'];
@@ -4511,6 +4711,7 @@ export type SubagentSummary = components['schemas']['SubagentSummary'];
 export type SubagentWork = components['schemas']['SubagentWork'];
 export type SubmitReply = components['schemas']['SubmitReply'];
 export type SubmitTask = components['schemas']['SubmitTask'];
+export type SubmittedAttempt = components['schemas']['SubmittedAttempt'];
 export type SuspendReason = components['schemas']['SuspendReason'];
 export type Suspension = components['schemas']['Suspension'];
 export type Task = components['schemas']['Task'];
@@ -4531,6 +4732,7 @@ export type Usage = components['schemas']['Usage'];
 export type UserError = components['schemas']['UserError'];
 export type UserPart = components['schemas']['UserPart'];
 export type Verdict = components['schemas']['Verdict'];
+export type VerdictTally = components['schemas']['VerdictTally'];
 export type ViewerMessage = components['schemas']['ViewerMessage'];
 export type WorkingTree = components['schemas']['WorkingTree'];
 export type $defs = Record<string, never>;
@@ -5976,6 +6178,37 @@ export interface operations {
             };
         };
     };
+    readonly close_others: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description The run that is kept */
+                readonly run: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["OthersClosed"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
     readonly pause: {
         readonly parameters: {
             readonly query?: never;
@@ -6871,6 +7104,37 @@ export interface operations {
                 };
                 content: {
                     readonly "application/json": components["schemas"]["SubmitReply"];
+                };
+            };
+            /** @description What failed, why, and what to do next. */
+            readonly default: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["UserError"];
+                };
+            };
+        };
+    };
+    readonly attempts: {
+        readonly parameters: {
+            readonly query?: never;
+            readonly header?: never;
+            readonly path: {
+                /** @description A task's or run's id, or how one begins */
+                readonly task: string;
+            };
+            readonly cookie?: never;
+        };
+        readonly requestBody?: never;
+        readonly responses: {
+            readonly 200: {
+                headers: {
+                    readonly [name: string]: unknown;
+                };
+                content: {
+                    readonly "application/json": components["schemas"]["AttemptList"];
                 };
             };
             /** @description What failed, why, and what to do next. */

@@ -137,6 +137,7 @@ impl Night {
 
     async fn submit(&self, number: usize) -> Result<RunId, BenchError> {
         let request = SubmitTask {
+            attempts: 1,
             limits: NO_LIMIT,
             ..task(&InstantModel::description(number), &small_repository(self.folder.path()))
         };

@@ -38,6 +38,24 @@ fn a_network_without_refused_hosts_names_none() {
 }
 
 #[test]
+fn a_run_that_is_the_only_attempt_or_older_is_none_of_several() {
+    let EventBody::RunSubmitted { attempt, .. } = read(&without("runSubmitted", &["attempt"])) else {
+        unreachable!()
+    };
+    assert_eq!(attempt, None);
+}
+
+#[test]
+fn a_delivery_of_an_older_version_has_no_tallies() {
+    let mut example = without("deliveryChecked", &[]);
+    for field in ["checks", "critic"] {
+        assert!(example["measure"].as_object_mut().unwrap().remove(field).is_some(), "{field}");
+    }
+    let EventBody::DeliveryChecked { measure, .. } = read(&example) else { unreachable!() };
+    assert_eq!((measure.checks, measure.critic), (None, None));
+}
+
+#[test]
 fn a_step_may_end_without_stored_output_status_or_reconciliation() {
     let EventBody::StepFinished { output, exit_code, reconciled, .. } =
         read(&without("stepFinished", &["output", "exitCode", "reconciled"]))

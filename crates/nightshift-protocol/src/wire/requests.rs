@@ -55,6 +55,7 @@ fn a_task_needs_a_description_and_a_repository_and_nothing_else() {
         base_branch: None,
         model: None,
         limits: Limits::default(),
+        attempts: 1,
         self_review_rounds: None,
         approval: None,
         engine: None,
@@ -65,6 +66,17 @@ fn a_task_needs_a_description_and_a_repository_and_nothing_else() {
     assert_eq!(task, expected);
     assert!(serde_json::from_value::<SubmitTask>(json!({"description": "x"})).is_err());
     assert!(serde_json::from_value::<SubmitTask>(json!({"repository": "x"})).is_err());
+}
+
+#[test]
+fn several_attempts_are_asked_for_by_their_number_and_one_is_not_written() {
+    let several = json!({"description": "x", "repository": "/src", "attempts": 3});
+    let task: SubmitTask = read(several);
+    assert_eq!((task.attempts, written(&task)["attempts"].clone()), (3, json!(3)));
+    let one: SubmitTask = read(json!({"description": "x", "repository": "/src", "attempts": 1}));
+    assert_eq!(written(&one).get("attempts"), None);
+    let odd = json!({"description": "x", "repository": "/src", "attempts": -1});
+    assert!(serde_json::from_value::<SubmitTask>(odd).is_err());
 }
 
 #[test]

@@ -111,6 +111,8 @@ fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(reviews::diff))
         .routes(routes!(reviews::merge))
         .routes(routes!(reviews::close))
+        .routes(routes!(reviews::attempts))
+        .routes(routes!(reviews::close_others))
         .routes(routes!(reviews::comment))
         .routes(routes!(reviews::withdraw))
         .routes(routes!(reviews::ask))

@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use nightshift_protocol::{
-    Approve, AskForChanges, AskPullRequests, AskStatistics, ChangedFiles, MergeReply, NewComment,
-    PullRequestDetail, PullRequestSummary, ReviewQueue, Statistics, UserError,
+    Approve, AskForChanges, AskPullRequests, AskStatistics, AttemptList, ChangedFiles, MergeReply,
+    NewComment, OthersClosed, PullRequestDetail, PullRequestSummary, ReviewQueue, Statistics, UserError,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -199,4 +199,25 @@ pub(super) async fn close(
     Path(OfRun { run }): Path<OfRun>,
 ) -> Answer<PullRequestSummary> {
     answer(api.close(&run)).await
+}
+
+/// Tells what came of the attempts at a task, and how they rank.
+#[utoipa::path(
+    get, path = "/tasks/{task}/attempts", tag = "review",
+    params(("task" = String, Path, description = "A task's or run's id, or how one begins")),
+    responses((status = 200, body = AttemptList)),
+)]
+pub(super) async fn attempts(State(api): Shared, Path(task): Path<String>) -> Answer<AttemptList> {
+    answer(api.attempts(&task)).await
+}
+
+/// Gives up every other attempt at a run's task: open pull requests are closed and their branches kept, unfinished runs are
+/// cancelled. Done again it does what is left.
+#[utoipa::path(
+    post, path = "/runs/{run}/others/close", tag = "review",
+    params(("run" = String, Path, description = "The run that is kept")),
+    responses((status = 200, body = OthersClosed)),
+)]
+pub(super) async fn close_others(State(api): Shared, Path(run): Path<String>) -> Answer<OthersClosed> {
+    answer(api.close_others(&run)).await
 }

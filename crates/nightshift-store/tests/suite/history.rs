@@ -5,7 +5,7 @@ use crate::support::{at, run, said, submitted};
 use futures_util::{FutureExt, StreamExt};
 use nightshift_protocol::{
     Event, EventBody, FailureReason, Glance, Image, Message, Plan, PlanStep, PlanStepState, ResultPart,
-    Reviewing, RunState, RunSummary, SandboxId, StopReason, ToolOutcome, Usage, UserError,
+    Reviewing, RunId, RunState, RunSummary, SandboxId, StopReason, ToolOutcome, Usage, UserError,
 };
 use nightshift_store::{AppendError, FindError, Misplaced, RunCursor, RunFilter, RunStates, Store};
 use proptest::prelude::*;
@@ -50,6 +50,39 @@ async fn a_run_begins_with_its_submission_and_is_submitted_once() {
     let expected = Misplaced::SubmittedTwice { run: run(1) };
     assert!(matches!(refused, AppendError::Misplaced(refusal) if refusal == expected));
     assert_eq!(seqs(&store.replay(&run(1)).await.unwrap()), [1], "a refused append leaves nothing of itself");
+}
+
+#[tokio::test]
+async fn events_of_several_runs_are_appended_together_or_not_at_all() {
+    let (folder, store) = opened().await;
+    let first = [submitted(1, "/src/app"), said("a")];
+    let second = [submitted(1, "/src/app")];
+    let mut live = store.subscribe();
+    let runs = [run(1), run(2), run(3)];
+    // The third was never submitted.
+    let odd = [said("b")];
+    let refused = store.append_all(at(0), &[(&runs[0], &first), (&runs[1], &second), (&runs[2], &odd)]).await;
+    assert!(matches!(refused, Err(AppendError::Misplaced(_))), "{refused:?}");
+    assert_eq!(store.events_after(0, 10).await.unwrap(), []);
+    assert_eq!(store.runs(&RunFilter::default(), None, 10).await.unwrap().runs, []);
+
+    let appended =
+        store.append_all(at(0), &[(&runs[0], &first), (&runs[1], &[]), (&runs[2], &second)]).await.unwrap();
+    let places: Vec<(RunId, u64, u64)> =
+        appended.iter().map(|event| (event.run.clone(), event.seq, event.position)).collect();
+    assert_eq!(places, [(run(1), 1, 1), (run(1), 2, 2), (run(3), 1, 3)]);
+    let mut seen = Vec::new();
+    while let Ok(event) = live.try_recv() {
+        seen.push(event.position);
+    }
+    assert_eq!(seen, [1, 2, 3], "nobody sees what was not appended");
+    store.append(&run(3), at(1), &[said("c")]).await.unwrap();
+    store.close().await;
+
+    let store = Store::open(folder.path()).await.unwrap();
+    assert_eq!(seqs(&store.replay(&run(3)).await.unwrap()), [1, 2]);
+    assert_eq!(seqs(&store.replay(&run(1)).await.unwrap()), [1, 2]);
+    assert_eq!(store.append_all(at(1), &[]).await.unwrap(), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -188,10 +221,12 @@ async fn a_run_shows_what_its_events_made_of_it() {
         planned,
     ];
     let events = store.append(&run(1), at(5), &bodies).await.unwrap();
-    let EventBody::RunSubmitted { task, branch } = &events[0].body else { unreachable!() };
+    let EventBody::RunSubmitted { task, branch, .. } = &events[0].body else { unreachable!() };
     let expected = RunSummary {
         run: run(1),
         task: task.clone(),
+        attempt: None,
+        forked_from: None,
         state: RunState::Working,
         sandbox: Some(sandbox.clone()),
         suspended: false,

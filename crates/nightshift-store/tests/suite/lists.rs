@@ -169,8 +169,8 @@ async fn the_issues_of_a_repository_are_those_that_its_runs_were_asked_for_by_ov
         comment,
     };
     let of = |task, repository: &str, issue| match submitted(task, repository) {
-        EventBody::RunSubmitted { task, branch } => {
-            EventBody::RunSubmitted { task: Task { issue, ..task }, branch }
+        EventBody::RunSubmitted { task, branch, attempt } => {
+            EventBody::RunSubmitted { task: Task { issue, ..task }, branch, attempt }
         }
         other => other,
     };

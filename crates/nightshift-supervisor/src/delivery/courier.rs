@@ -26,7 +26,7 @@ use super::side_branch;
 use super::{DeliveryAction, DeliveryProgress, PicturePolicy, branch, repository_of};
 use crate::acts::Trouble;
 use crate::progress::{Finished, Received, RunProgress};
-use crate::reviewing::measure;
+use crate::reviewing::{Delivered, measure};
 use crate::shared::Shared;
 use crate::trouble;
 
@@ -241,8 +241,15 @@ impl Courier {
             DeliveryTarget::Local
         };
         let reworked = self.reworked(&diff.text).await?;
-        let (criteria, open) = (&self.task.criteria, &self.finished.not_verified);
-        let measure = measure(&changed_files, criteria, &self.evidence, &self.self_reviews, open, reworked);
+        let measure = measure(Delivered {
+            changed: &changed_files,
+            criteria: &self.task.criteria,
+            evidence: &self.evidence,
+            lint: facts.lint,
+            self_reviews: &self.self_reviews,
+            not_verified: &self.finished.not_verified,
+            reworked_percent: reworked,
+        });
         Ok(vec![EventBody::DeliveryChecked { head: head.clone(), target, findings, measure }])
     }
 

@@ -92,7 +92,7 @@ pub(super) fn begun() -> Vec<EventBody> {
     };
     let words = Message::User { content: vec![UserPart::Text { text: "Greet".to_owned() }] };
     vec![
-        EventBody::RunSubmitted { task: task(), branch: "nightshift/greet-0".to_owned() },
+        EventBody::RunSubmitted { task: task(), branch: "nightshift/greet-0".to_owned(), attempt: None },
         state(RunState::Queued { reason: QueueReason::Submitted }),
         state(RunState::Preparing { phase: PreparingPhase::Sandbox }),
         EventBody::SandboxRequested { sandbox: sandbox() },

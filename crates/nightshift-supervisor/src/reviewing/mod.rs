@@ -1,11 +1,13 @@
-//! Reviewing: which pull request comes first, how many may wait, and since when reviews are summed up. Pure decisions over
+//! Reviewing: which pull request comes first, which attempt ranks first, how many may wait, and since when reviews are summed up. Pure decisions over
 //! runs as lists show them.
 
+mod attempts;
 mod measure;
 mod queue;
 mod since;
 
-pub(crate) use measure::measure;
+pub use attempts::attempts;
+pub(crate) use measure::{Delivered, measure};
 pub use queue::queue;
 pub use since::since;
 

@@ -1,8 +1,7 @@
-use nightshift_forge::{FileChange, LineCounts};
 use nightshift_protocol::{
-    Approval, DeliveryMeasure, ErrorCode, Evidence, EvidenceSource, Glance, Limits, OffsetDateTime,
-    PreReviewKind, PullRequestId, PullRequestState, PullRequestSummary, QueueReason, ReviewQueue, Reviewing,
-    RunState, RunSummary, SelfReview, SelfReviewOutcome, Task, Usage,
+    Approval, DeliveryMeasure, ErrorCode, Glance, Limits, OffsetDateTime, PreReviewKind, PullRequestId,
+    PullRequestState, PullRequestSummary, QueueReason, ReviewQueue, Reviewing, RunState, RunSummary, Task,
+    Usage,
 };
 use proptest::prelude::*;
 use time::macros::datetime;
@@ -11,7 +10,7 @@ use super::*;
 
 const NOW: OffsetDateTime = datetime!(2026-11-28 22:00 UTC);
 
-fn run(number: u32, state: RunState) -> RunSummary {
+pub(super) fn run(number: u32, state: RunState) -> RunSummary {
     RunSummary {
         run: format!("run-{number:010}").parse().unwrap(),
         task: Task {
@@ -29,6 +28,8 @@ fn run(number: u32, state: RunState) -> RunSummary {
             issue: None,
             created_at: NOW,
         },
+        attempt: None,
+        forked_from: None,
         state,
         sandbox: None,
         suspended: false,
@@ -102,6 +103,7 @@ fn each_says_why_it_stands_where_it_does() {
         unbacked_criteria: 2,
         not_verified: true,
         disputed: true,
+        ..DeliveryMeasure::default()
     });
     let mut back = waits(2, 1);
     back.state = RunState::Queued { reason: QueueReason::Feedback };
@@ -159,51 +161,6 @@ proptest! {
         let places: Vec<_> = queue.entries.iter().map(|entry| (!entry.ready, entry.size)).collect();
         prop_assert!(places.is_sorted());
     }
-}
-
-#[test]
-fn a_delivery_is_measured_by_its_lines_its_criteria_and_what_the_agent_owns_up_to() {
-    let change = |path: &str, lines: Option<(u64, u64)>| FileChange {
-        path: path.to_owned(),
-        lines: lines.map(|(added, removed)| LineCounts { added, removed }),
-    };
-    let changed = [change("a", Some((10, 2))), change("logo.png", None), change("b", Some((1, 0)))];
-    let evidence = |criterion| Evidence {
-        claim: "It does.".to_owned(),
-        criterion,
-        source: EvidenceSource::Command {
-            step: "1.1".parse().unwrap(),
-            command: "npm test".to_owned(),
-            exit_code: Some(0),
-            output_tail: String::new(),
-        },
-    };
-    let criteria = ["One.".to_owned(), "Two.".to_owned(), "Three.".to_owned()];
-    let measured = measure(&changed, &criteria, &[evidence(Some(2)), evidence(None)], &[], " \n", 7);
-    let expected = DeliveryMeasure {
-        files: 3,
-        added: 11,
-        removed: 2,
-        reworked_percent: 7,
-        unbacked_criteria: 2,
-        not_verified: false,
-        disputed: false,
-    };
-    assert_eq!(measured, expected);
-    let nothing = measure(&[], &[], &[], &[], "The colours.", 0);
-    assert_eq!((nothing.lines(), nothing.unbacked_criteria, nothing.not_verified), (0, 0, true));
-}
-
-#[test]
-fn a_delivery_is_disputed_where_the_last_critic_found_something_and_no_round_was_left() {
-    let review =
-        |outcome| SelfReview { round: 1, of: 1, verdicts: Vec::new(), words: String::new(), outcome };
-    let (back, disagreed) = (review(SelfReviewOutcome::SentBack), review(SelfReviewOutcome::Disagreed));
-    let passed = review(SelfReviewOutcome::Passed);
-    let disputed = |reviews: &[SelfReview]| measure(&[], &[], &[], reviews, "", 0).disputed;
-    assert!(disputed(&[back.clone(), disagreed]));
-    assert!(!disputed(&[back, passed]));
-    assert!(!disputed(&[]));
 }
 
 #[test]

@@ -139,12 +139,14 @@ impl Supervisor {
         let facts = checkpoints.copy(checkpoint, &own).await.map_err(|error| {
             trouble::disk_or(ErrorCode::SandboxFailed, "taking a checkpoint for a fork", &error)
         })?;
-        let Some(EventBody::RunSubmitted { task, branch: before }) = road.first().map(|event| &event.body)
+        let Some(EventBody::RunSubmitted { task, branch: before, attempt }) =
+            road.first().map(|event| &event.body)
         else {
             return Err(missing(checkpoint.as_str()));
         };
         let branch = BranchName::for_run(&task.title(), &run).to_string();
-        let mut bodies = vec![EventBody::RunSubmitted { task: task.clone(), branch: branch.clone() }];
+        let (task, attempt) = (task.clone(), *attempt);
+        let mut bodies = vec![EventBody::RunSubmitted { task, branch: branch.clone(), attempt }];
         bodies.extend(road.iter().filter_map(|event| carried(&event.body)));
         let (from, checkpoint) = (from.clone(), checkpoint.clone());
         let renamed = before.clone();

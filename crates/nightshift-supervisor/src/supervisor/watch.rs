@@ -192,6 +192,7 @@ impl Supervisor {
                 model: None,
                 engine: None,
                 limits: self.shared.settings.limits,
+                attempts: 1,
                 self_review_rounds: None,
                 approval: None,
                 issue: Some(task.issue),
