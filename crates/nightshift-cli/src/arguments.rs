@@ -50,11 +50,12 @@ Examples:
   nightshift exec \"Add a dark mode toggle\" --criterion \"A button switches it\" --criterion \"It survives a reload\"
   nightshift exec --json \"Raise test coverage of src/parser\" | jq .type
   nightshift exec --engine claude-code \"Fix the flaky login test\"
+  nightshift exec --attempts 3 \"Make the search faster\"
   nightshift exec resume --last \"Now do the same for the settings page\"
 
 In a terminal, Ctrl+B leaves the run to the background; `nightshift watch` shows it again.
 Ctrl+C interrupts what it does now; once more within ten seconds gives the run up.
-In a script, Ctrl+C stops the waiting and not the run.")]
+In a script, or with several attempts, Ctrl+C stops the waiting and not the runs.")]
     #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
     Exec {
         #[command(subcommand)]
@@ -86,13 +87,18 @@ In a script, Ctrl+C stops the waiting and not the run.")]
         /// doctor` says which can [default: from the configuration].
         #[arg(long, value_name = "NAME")]
         engine: Option<String>,
-        /// What the task may use.
+        /// What the task may use; of several attempts, each by itself.
         #[command(flatten)]
         limits: LimitArguments,
+        /// How many agents attempt it side by side, each in a sandbox and on a branch of its own; `nightshift review
+        /// attempts` ranks what they deliver.
+        #[arg(long, value_name = "N", default_value_t = 1,
+            value_parser = clap::value_parser!(u32).range(1..=i64::from(nightshift_protocol::MOST_ATTEMPTS)))]
+        attempts: u32,
         /// Start from the last commit although there are changes that are not committed.
         #[arg(long)]
         leave_out_uncommitted: bool,
-        /// Return the run's id at once and let it work.
+        /// Return the run's id at once, or those of all attempts, and let them work.
         #[arg(long)]
         background: bool,
         /// Print only the result, as one line of JSON; what goes on is told on standard error.
@@ -493,15 +499,44 @@ Example:
         /// Words for the record.
         words: Option<String>,
     },
+    /// Tell what came of the attempts at a task, the best at the top, and why.
+    #[command(after_help = "\
+Checks count first (commands named as evidence and the repository's lint), then the criteria that the
+critic found met, then the smaller change. Equal ones share a place.
+Examples:
+  nightshift exec --attempts 3 --background \"Make the search faster\"
+  nightshift review attempts run-4k2
+  nightshift review attempts task-7c1 --json | jq -r '.attempts[] | select(.rank == 1).run.run'
+  nightshift review merge run-4k2 --close-others")]
+    Attempts {
+        /// The id of the task or of a run of it, or how it begins.
+        task: String,
+    },
     /// Merge a pull request into the base branch of Nightshift's copy of the repository.
+    #[command(after_help = "\
+Examples:
+  nightshift review merge run-4k2
+  nightshift review merge run-4k2 --close-others   # of several attempts, this one")]
     Merge {
         /// The run's or task's id, or how it begins.
         run: String,
+        /// Give the other attempts at the task up: open pull requests are closed, unfinished runs cancelled.
+        #[arg(long)]
+        close_others: bool,
     },
     /// Close a pull request without merging; its branch is kept.
+    #[command(after_help = "\
+Examples:
+  nightshift review close run-4k2
+  nightshift review close --others-of run-4k2      # every other attempt at its task; this one stays")]
     Close {
         /// The run's or task's id, or how it begins.
-        run: String,
+        #[arg(required_unless_present = "others_of")]
+        run: Option<String>,
+        /// Give up every other attempt at the task of this run instead: open pull requests are closed, unfinished runs
+        /// cancelled.
+        #[arg(long, value_name = "RUN", conflicts_with = "run")]
+        others_of: Option<String>,
     },
 }
 

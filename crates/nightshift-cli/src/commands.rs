@@ -22,11 +22,12 @@ use crate::arguments::{
     Agents, ApprovalChoice, Arguments, Command, Exec, LimitArguments, McpArguments, Review, Template,
 };
 use crate::environment::Environment;
-use crate::follow::{Ended, Output, beside, follow, out, spinner};
+use crate::follow::{Ended, Output, Shown, beside, follow, out, spinner};
 use crate::terminal::{Keyboard, Pressed};
 use crate::{agents, mcp, models, owner, quoting, settings, show};
 use nightshift_client::Client;
 
+mod attempts;
 mod checkpoints;
 mod environments;
 mod pictures;
@@ -125,6 +126,7 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
             model,
             engine,
             limits: wanted,
+            attempts,
             leave_out_uncommitted,
             background,
             result_json,
@@ -138,7 +140,7 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
                 base_branch: base,
                 model,
                 limits: Limits::default(),
-                attempts: 1,
+                attempts,
                 engine,
                 issue: None,
                 uncommitted: if leave_out_uncommitted { Uncommitted::LeaveOut } else { Uncommitted::Refuse },
@@ -286,9 +288,7 @@ async fn exec(
     request.limits = wanted.over(usual);
     let reply: SubmitReply = client.post("/tasks", &request).await?;
     if background {
-        print(json || result_json, &reply, || {
-            format!("{}\nFollow it: nightshift watch {}", reply.run, reply.run)
-        });
+        print(json || result_json, &reply, || show::submitted(&reply));
         return Ok(0);
     }
     let output = match (json, result_json) {
@@ -296,6 +296,9 @@ async fn exec(
         (false, true) => Output::TextBeside,
         (false, false) => Output::Text,
     };
+    if reply.attempts.len() > 1 {
+        return attempts::see_through(environment, &client, &reply, output, result_json).await;
+    }
     let run = reply.run.to_string();
     see_through(environment, client, &run, Seen { output, after: 0, began, result_json }).await
 }
@@ -348,7 +351,8 @@ async fn follow_at_keyboard(
     after: u64,
 ) -> Result<Option<Ended>, UserError> {
     let mut keyboard = Keyboard::take();
-    let followed = follow(client, async |run| owner::reconnect(environment, run).await, run, output, after);
+    let shown = Shown { output, after, mark: None };
+    let followed = follow(client, async |run| owner::reconnect(environment, run).await, run, shown);
     tokio::pin!(followed);
     loop {
         let pressed = async {
@@ -457,7 +461,8 @@ async fn show_run(environment: &Environment, json: bool, run: &str, events: bool
 async fn watch(environment: &Environment, json: bool, run: &str) -> Status {
     let output = if json { Output::JsonLines } else { Output::Text };
     let client = owner::connect(environment).await?;
-    let ended = follow(client, async |run| owner::reconnect(environment, run).await, run, output, 0).await?;
+    let shown = Shown { output, after: 0, mark: None };
+    let ended = follow(client, async |run| owner::reconnect(environment, run).await, run, shown).await?;
     Ok(ended.exit_code())
 }
 
@@ -529,14 +534,19 @@ async fn review(environment: &Environment, json: bool, command: Review) -> Statu
                 format!("Approved. Merge: nightshift review merge {}", detail.summary.run)
             });
         }
-        Review::Merge { run } => {
-            let merged: MergeReply = client.post(&format!("/pull-requests/{run}/merge"), &json!({})).await?;
-            print(json, &merged, || {
-                let take = quoting::pull(&merged.bare_repository, &merged.base);
-                format!("Merged as {} into {}.\nTake it over: {take}", merged.commit, merged.base)
-            });
+        Review::Attempts { task } => return attempts::ranking(&client, json, &task).await,
+        Review::Merge { run, close_others: true } => {
+            return attempts::merge_and_close_others(&client, json, &run).await;
         }
-        Review::Close { run } => {
+        Review::Merge { run, close_others: false } => {
+            let merged: MergeReply = client.post(&format!("/pull-requests/{run}/merge"), &json!({})).await?;
+            print(json, &merged, || said_of_merge(&merged));
+        }
+        Review::Close { others_of: Some(kept), .. } => {
+            return attempts::close_others(&client, json, &kept).await;
+        }
+        Review::Close { run, others_of: None } => {
+            let run = run.unwrap_or_default();
             let closed: PullRequestSummary =
                 client.post(&format!("/pull-requests/{run}/close"), &json!({})).await?;
             print(json, &closed, || {
@@ -545,6 +555,11 @@ async fn review(environment: &Environment, json: bool, command: Review) -> Statu
         }
     }
     Ok(0)
+}
+
+fn said_of_merge(merged: &MergeReply) -> String {
+    let take = quoting::pull(&merged.bare_repository, &merged.base);
+    format!("Merged as {} into {}.\nTake it over: {take}", merged.commit, merged.base)
 }
 
 fn show_agents(environment: &Environment, json: bool, command: &Agents) -> Status {

@@ -58,21 +58,30 @@ pub(crate) enum Output {
     JsonLines,
 }
 
+/// What of a run is shown, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) output: Output,
+    /// Events up to this one are not shown.
+    pub(crate) after: u64,
+    /// What every line begins with, where several runs are followed at once: there is no bar then.
+    pub(crate) mark: Option<String>,
+}
+
 /// How often in a row the stream may end without anything new before following is given up.
 const FRUITLESS: u32 = 5;
 
 /// Follows the run named `named` until it is decided or waits for a person. What it was before, such as a pause that
 /// is over, is shown and does not end it. When the stream ends before, `reconnect` finds the owner again and the
-/// events go on where they stopped. Those up to `after` are not shown.
+/// events go on where they stopped.
 pub(crate) async fn follow(
     mut client: Client,
     reconnect: impl AsyncFn(&RunId) -> Result<Client, UserError>,
     named: &str,
-    output: Output,
-    after: u64,
+    shown: Shown,
 ) -> Result<Ended, UserError> {
     let RunDetail { summary, .. } = client.get(&format!("/runs/{named}")).await?;
-    let mut watcher = Watcher { last_seq: after, ..Watcher::new(output, summary.last_seq) };
+    let mut watcher = Watcher::new(shown, summary.last_seq);
     let mut fruitless = 0;
     loop {
         let after = watcher.last_seq;
@@ -114,6 +123,7 @@ pub(crate) fn spinner() -> ProgressBar {
 
 struct Watcher {
     output: Output,
+    mark: Option<String>,
     bar: ProgressBar,
     last_seq: u64,
     /// The newest event when following began: up to it everything is history.
@@ -123,9 +133,11 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn new(output: Output, history: u64) -> Self {
-        let bar = if output == Output::JsonLines { ProgressBar::hidden() } else { spinner() };
-        Self { output, bar, last_seq: 0, history, stands: None }
+    fn new(shown: Shown, history: u64) -> Self {
+        let Shown { output, after, mark } = shown;
+        let hidden = output == Output::JsonLines || mark.is_some();
+        let bar = if hidden { ProgressBar::hidden() } else { spinner() };
+        Self { output, mark, bar, last_seq: after, history, stands: None }
     }
 
     fn take(&mut self, arrived: &Arrived) -> Follow {
@@ -146,8 +158,8 @@ impl Watcher {
         self.last_seq = event.seq;
         match self.output {
             Output::Text | Output::TextBeside => {
-                if let Some(line) = show::event(event) {
-                    self.print(&line);
+                if let Some(text) = show::event(event) {
+                    self.print(&self.marked(&text));
                 }
             }
             Output::JsonLines => self.print_json(event),
@@ -168,7 +180,7 @@ impl Watcher {
             LiveBody::SetUpProgress { what, phase, number, of } => {
                 let text = format!("{what} {number}/{of}: {phase}");
                 if self.bar.is_hidden() {
-                    self.print(&format!("· {text}"));
+                    self.print(&self.marked(&format!("· {text}")));
                 }
                 self.bar.set_message(text);
             }
@@ -179,6 +191,12 @@ impl Watcher {
             }
             LiveBody::ModelText { .. } => self.bar.set_message("the model answers"),
         }
+    }
+
+    /// The text, each line of it with the mark.
+    fn marked(&self, text: &str) -> String {
+        let Some(mark) = &self.mark else { return text.to_owned() };
+        text.lines().map(|line| format!("{mark} {line}")).collect::<Vec<_>>().join("\n")
     }
 
     fn print_json(&self, value: &impl serde::Serialize) {
@@ -223,9 +241,23 @@ mod tests {
         happened(seq, EventBody::StateChanged { state })
     }
 
+    fn watcher(output: Output, history: u64) -> Watcher {
+        Watcher::new(Shown { output, after: 0, mark: None }, history)
+    }
+
+    #[test]
+    fn of_several_runs_every_line_says_whose_it_is_and_there_is_no_bar() {
+        let shown = Shown { output: Output::Text, after: 4, mark: Some("[2/3]".to_owned()) };
+        let mut watcher = Watcher::new(shown, 4);
+        assert_eq!(watcher.marked("one\ntwo"), "[2/3] one\n[2/3] two");
+        assert!(watcher.bar.is_hidden());
+        assert_eq!(watcher.take(&changed(4, RunState::Cancelled)), Follow::More, "it was shown before");
+        assert_eq!(self::watcher(Output::Text, 0).marked("one\ntwo"), "one\ntwo");
+    }
+
     #[test]
     fn following_ends_when_there_is_something_to_review() {
-        let mut watcher = Watcher::new(Output::JsonLines, 0);
+        let mut watcher = watcher(Output::JsonLines, 0);
         assert_eq!(watcher.take(&changed(1, RunState::Working)), Follow::More);
         assert_eq!(
             watcher.take(&changed(2, RunState::InReview { pull_request: PullRequestId(1) })),
@@ -236,7 +268,7 @@ mod tests {
 
     #[test]
     fn an_event_that_is_repeated_after_a_reconnection_is_passed_over() {
-        let mut watcher = Watcher::new(Output::JsonLines, 0);
+        let mut watcher = watcher(Output::JsonLines, 0);
         assert_eq!(watcher.take(&changed(2, RunState::Working)), Follow::More);
         assert_eq!(watcher.take(&changed(1, RunState::Cancelled)), Follow::More);
         assert_eq!(watcher.stands, None);
@@ -245,7 +277,7 @@ mod tests {
     #[test]
     fn a_pause_that_is_over_does_not_end_the_following() {
         let paused = || RunState::Paused { reason: PauseReason::Person };
-        let mut watcher = Watcher::new(Output::JsonLines, 3);
+        let mut watcher = watcher(Output::JsonLines, 3);
         assert_eq!(watcher.take(&changed(1, paused())), Follow::More);
         assert_eq!(watcher.take(&changed(2, RunState::Working)), Follow::More);
         assert_eq!(watcher.take(&happened(3, EventBody::TurnRequested { turn: 1 })), Follow::More);
@@ -255,7 +287,7 @@ mod tests {
 
     #[test]
     fn of_a_run_that_stands_already_the_whole_history_is_shown() {
-        let mut watcher = Watcher::new(Output::JsonLines, 3);
+        let mut watcher = watcher(Output::JsonLines, 3);
         assert_eq!(
             watcher.take(&changed(1, RunState::InReview { pull_request: PullRequestId(1) })),
             Follow::More
@@ -287,7 +319,7 @@ mod tests {
 
     #[test]
     fn what_passes_never_ends_the_following() {
-        let mut watcher = Watcher::new(Output::TextBeside, 0);
+        let mut watcher = watcher(Output::TextBeside, 0);
         let run: RunId = "run-0000000000".parse().unwrap();
         let bodies = [
             LiveBody::ModelText { text: "x".to_owned() },

@@ -1,5 +1,6 @@
 //! Text for people: what runs, pull requests and events look like in a terminal.
 
+mod attempts;
 mod engines;
 pub(crate) mod environments;
 mod markdown;
@@ -12,12 +13,13 @@ pub(crate) mod settings;
 mod subagents;
 
 use nightshift_protocol::{
-    ApprovalDecision, CheckOutcome, CheckpointSummary, DoctorReport, ErrorCode, Event, EventBody,
+    ApprovalDecision, Attempt, CheckOutcome, CheckpointSummary, DoctorReport, ErrorCode, Event, EventBody,
     EvidenceSource, FeedbackSource, OWN_ENGINE, PauseReason, PlanStepState, PreparingPhase,
     PullRequestDetail, PullRequestState, PullRequestSummary, QueueReason, RemarkState, ResultPart,
     ReviewRemark, RunDetail, RunState, RunSummary, ToolCall, ToolOutcome, UserError,
 };
 
+pub(crate) use attempts::{attempts, others, submitted};
 pub(crate) use markdown::artifacts;
 pub(crate) use prune::pruned;
 pub(crate) use reviewing::{queue, statistics};
@@ -122,7 +124,12 @@ pub(crate) fn runs(runs: &[RunSummary]) -> String {
                 run.run.to_string(),
                 if run.suspended { format!("{} (suspended)", state(&run.state)) } else { state(&run.state) },
                 format!("{} {}", counted(run.turns, "turn"), money(run.usage.cost_microdollars)),
-                line(&run.task.title()),
+                match run.attempt {
+                    Some(attempt) => {
+                        format!("[{}/{}] {}", attempt.number, attempt.of, line(&run.task.title()))
+                    }
+                    None => line(&run.task.title()),
+                },
             ]
         })
         .collect();
@@ -147,7 +154,7 @@ pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
 pub(crate) fn detail(detail: &RunDetail) -> String {
     let run = &detail.summary;
     let mut text = format!("{}\n\n", plain(&run.task.title()));
-    let rows = [
+    let mut rows = vec![
         ["run".to_owned(), run.run.to_string()],
         ["task".to_owned(), run.task.id.to_string()],
         ["state".to_owned(), state(&run.state)],
@@ -165,6 +172,10 @@ pub(crate) fn detail(detail: &RunDetail) -> String {
             ),
         ],
     ];
+    if let Some(Attempt { number, of }) = run.attempt {
+        let compare = format!("`nightshift review attempts {}` compares them", run.task.id);
+        rows.insert(2, ["attempt".to_owned(), format!("{number} of {of}; {compare}")]);
+    }
     text += &table(&rows);
     if let Some(suspension) = &detail.suspension {
         let why = suspension.reason.map(|reason| format!(": {}", reason.words())).unwrap_or_default();

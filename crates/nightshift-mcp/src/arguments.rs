@@ -33,6 +33,10 @@ pub(crate) struct Submit {
     /// The agent that works on it: nightshift, claude-code, codex, or another that is configured; the configured one if
     /// absent. One that cannot work, because it has no key for instance, is refused with the reason.
     pub(crate) engine: Option<String>,
+    /// How many agents attempt it side by side, 1 to 8, each in a sandbox and on a branch of its own; one if absent. Budget
+    /// and minutes hold for each by itself. review_attempts ranks what they deliver.
+    #[serde(default = "one")]
+    pub(crate) attempts: u32,
     /// US dollars the task may cost.
     pub(crate) budget_usd: Option<f64>,
     /// Minutes the agent may work.
@@ -40,6 +44,18 @@ pub(crate) struct Submit {
     /// Start from the last commit although there are changes that are not committed.
     #[serde(default)]
     pub(crate) leave_out_uncommitted: bool,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// A task by its name.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OneTask {
+    /// The id of the task or of a run of it, or how it begins.
+    pub(crate) task: String,
 }
 
 /// Which tasks are wanted.

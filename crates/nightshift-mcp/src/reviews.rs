@@ -1,14 +1,17 @@
 //! Tools over pull requests.
 
-use nightshift_protocol::{ChangedFiles, MergeReply, PullRequestDetail, PullRequestSummary, ReviewQueue};
+use nightshift_protocol::{
+    AttemptList, ChangedFiles, MergeReply, PullRequestDetail, PullRequestSummary, ReviewQueue,
+};
 use rmcp::handler::server::wrapper::Parameters;
 use rmcp::{tool, tool_router};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::arguments::{Diff, Merge, OneRun};
+use crate::arguments::{Diff, Merge, OneRun, OneTask};
 use crate::owner::{read, segment};
 use crate::reply::{Reply, invalid, object, text};
 use crate::server::Nightshift;
+use crate::words::{Line, plain};
 
 /// The longest diff that is given, in bytes: more would fill the caller's window.
 const LONGEST_DIFF: usize = 100_000;
@@ -22,6 +25,31 @@ impl Nightshift {
         let list: Vec<PullRequestSummary> =
             queue.entries.into_iter().map(|entry| entry.pull_request).collect();
         object(&json!({"pull_requests": list}))
+    }
+
+    /// Tell what came of the attempts at a task, and how they rank: checks first, then the criteria that a critic found
+    /// met, then the smaller change. Equal ones share a place; the reason is in words.
+    #[tool(annotations(title = "Compare attempts", read_only_hint = true))]
+    async fn review_attempts(&self, Parameters(OneTask { task }): Parameters<OneTask>) -> Reply {
+        let path = format!("/tasks/{}/attempts", segment(&task));
+        let list: AttemptList = read(&self.owner.get(&path).await?)?;
+        let attempts: Vec<Value> = list
+            .attempts
+            .iter()
+            .map(|attempt| {
+                json!({
+                    "rank": attempt.rank,
+                    "why": plain(&attempt.why),
+                    "number": attempt.number,
+                    "fork_of": attempt.fork_of,
+                    "run": Line::of(&attempt.run),
+                    "change": attempt.change,
+                    "checks": attempt.checks,
+                    "critic": attempt.critic,
+                })
+            })
+            .collect();
+        object(&json!({"task": list.task, "attempts": attempts}))
     }
 
     /// Show a run's pull request: description, acceptance criteria with their evidence, commits, changed files.

@@ -30,7 +30,7 @@ struct Lines {
 #[tool_router(router = task_tools, vis = "pub(crate)")]
 impl Nightshift {
     /// Give a task to a background agent, which works on it in a virtual machine of its own and opens a pull request.
-    /// Returns at once with the run's id; follow it with task_wait.
+    /// Returns at once with the run's id, or those of all attempts; follow each with task_wait.
     #[tool(annotations(title = "Submit a task", read_only_hint = false, destructive_hint = false))]
     async fn task_submit(&self, Parameters(wish): Parameters<Submit>) -> Reply {
         let request = submission(wish, self.folder.as_deref())?;
@@ -162,7 +162,7 @@ fn submission(wish: Submit, folder: Option<&Path>) -> Result<SubmitTask, crate::
         base_branch: wish.base_branch,
         model: wish.model,
         limits: raised.over(Limits::default()),
-        attempts: 1,
+        attempts: wish.attempts,
         engine: wish.engine,
         issue: None,
         uncommitted: if wish.leave_out_uncommitted { Uncommitted::LeaveOut } else { Uncommitted::Refuse },
@@ -184,6 +184,12 @@ mod tests {
         let request = submission(wish(json!({})), Some(Path::new("/home/ada/app"))).unwrap();
         assert_eq!(request.repository, "/home/ada/app");
         assert!(submission(wish(json!({})), None).unwrap_err().0.message.contains("no repository"));
+    }
+
+    #[test]
+    fn a_task_is_attempted_once_unless_more_is_asked_for() {
+        let attempts = |more| submission(wish(more), Some(Path::new("/src"))).unwrap().attempts;
+        assert_eq!((attempts(json!({})), attempts(json!({"attempts": 3}))), (1, 3));
     }
 
     #[test]

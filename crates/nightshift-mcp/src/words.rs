@@ -134,7 +134,7 @@ pub(crate) fn told(event: &Event) -> Option<String> {
 }
 
 /// One line without control characters, cut: it may come from a sandbox.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let mut plain: String = text
         .chars()
         .map(|character| if character.is_control() { ' ' } else { character })

@@ -66,6 +66,33 @@ fn the_help_of_the_review_list_tells_its_order() {
 }
 
 #[test]
+fn a_task_has_one_attempt_unless_up_to_eight_are_asked_for() {
+    let attempts = |words: &[&str]| match parsed(words) {
+        Ok(Command::Exec { attempts, .. }) => attempts,
+        other => panic!("{words:?} was understood as {other:?}"),
+    };
+    assert_eq!(attempts(&["exec", "Fix it"]), 1);
+    assert_eq!(attempts(&["exec", "Fix it", "--attempts", "8"]), 8);
+    for odd in ["0", "9", "-1", "many"] {
+        let kind = refused(&["exec", "Fix it", "--attempts", odd]);
+        assert!(matches!(kind, ErrorKind::ValueValidation | ErrorKind::UnknownArgument), "{odd}: {kind:?}");
+    }
+}
+
+#[test]
+fn a_run_is_closed_or_the_others_of_one_and_never_both() {
+    let closed = |words: &[&str]| match parsed(words) {
+        Ok(Command::Review { command: Review::Close { run, others_of } }) => (run, others_of),
+        other => panic!("{words:?} was understood as {other:?}"),
+    };
+    assert_eq!(closed(&["review", "close", "run-4k2"]), (Some("run-4k2".to_owned()), None));
+    let others = closed(&["review", "close", "--others-of", "run-4k2"]);
+    assert_eq!(others, (None, Some("run-4k2".to_owned())));
+    assert_eq!(refused(&["review", "close"]), ErrorKind::MissingRequiredArgument);
+    assert_eq!(refused(&["review", "close", "run-1", "--others-of", "run-2"]), ErrorKind::ArgumentConflict);
+}
+
+#[test]
 fn statistics_are_by_repository_over_all_time_unless_told_otherwise() {
     let asked = |words: &[&str]| match parsed(words) {
         Ok(Command::Stats { by, since }) => (by, since),

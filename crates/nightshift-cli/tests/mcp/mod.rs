@@ -53,7 +53,8 @@ async fn tools(client: &RunningService<RoleClient, ()>) -> Vec<String> {
 }
 
 /// Those that are offered unless a person allows merging.
-const TOOLS: [&str; 24] = [
+const TOOLS: [&str; 25] = [
+    "review_attempts",
     "review_diff",
     "review_list",
     "review_show",

@@ -159,6 +159,11 @@ async fn a_task_goes_from_submission_to_merge_in_both_generations_of_the_protoco
 
         let listed = agent.call("task_list", json!({})).await;
         assert_eq!(listed["runs"][0]["run"], json!(run));
+        let compared = agent.call("review_attempts", json!({"task": submitted["task"]})).await;
+        let alone = &compared["attempts"][0];
+        assert_eq!((&alone["rank"], &alone["run"]["run"]), (&json!(1), &json!(run)));
+        assert_eq!(alone["why"], "1 check passed, no critic looked, 1 line in 1 file");
+        assert_eq!(submitted["attempts"], json!([{"run": run, "branch": submitted["branch"]}]));
         let reviewed = agent.call("review_show", json!({"run": run})).await;
         assert_eq!(reviewed["files"][0]["path"], "notes.txt");
         let diff = agent.raw("review_diff", json!({"run": run, "path": "notes.txt"})).await;
