@@ -203,6 +203,7 @@ fn a_task_in_this_folder_needs_no_flag() {
         limits,
         leave_out_uncommitted,
         background,
+        attempts,
         result_json,
     } = parsed(&["exec", "Fix it"]).unwrap()
     else {
@@ -210,6 +211,7 @@ fn a_task_in_this_folder_needs_no_flag() {
     };
     assert_eq!((description.as_str(), repo.as_str(), base, model), ("Fix it", ".", None, None));
     assert_eq!((limits.budget, limits.turns, limits.tokens, limits.minutes), (None, None, None, None));
+    assert_eq!(attempts, 1);
     assert!(!(leave_out_uncommitted || background || result_json));
     assert_eq!((criteria, self_review, approval, engine), (Vec::<String>::new(), None, None, None));
 }
