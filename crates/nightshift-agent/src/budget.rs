@@ -42,6 +42,8 @@ pub struct Share {
     pub tokens: Option<u64>,
     /// Millionths of a US dollar that all its calls together may cost.
     pub cost_microdollars: Option<u64>,
+    /// Seconds from the agent's beginning on in which its task is worked on.
+    pub seconds: Option<u64>,
 }
 
 /// Whether a model call may be made.
@@ -65,6 +67,8 @@ pub(crate) struct Budget {
     used: Usage,
     last: Usage,
     seconds: u64,
+    /// What `seconds` was when this agent began.
+    began: u64,
     /// Model calls that were answered.
     calls: u32,
     /// The other agents of the same task.
@@ -90,6 +94,7 @@ impl Budget {
             used,
             last,
             seconds: 0,
+            began: 0,
             calls: 0,
             others: Spending::default(),
             share: Share::default(),
@@ -102,7 +107,7 @@ impl Budget {
         let (used, last) = (Usage::default(), Usage::default());
         let mut others = self.others;
         others += own;
-        Self { used, last, calls: 0, share, price, others, ..self.clone() }
+        Self { used, last, began: self.seconds, calls: 0, share, price, others, ..self.clone() }
     }
 
     pub(crate) fn used(&self) -> Usage {
@@ -165,9 +170,10 @@ impl Budget {
         self.calls = self.calls.saturating_add(subagent.calls);
     }
 
-    /// Forgets what was used, which another has taken upon itself.
-    pub(crate) fn forget(&mut self) {
-        (self.used, self.calls) = (Usage::default(), 0);
+    /// Forgets what was used, which another has taken upon itself, when the task has been worked on for `seconds`.
+    pub(crate) fn forget(&mut self, seconds: u64) {
+        self.time_used(seconds);
+        (self.used, self.calls, self.began) = (Usage::default(), 0, self.seconds);
     }
 
     /// What it takes of the task's limits. `under_way` is the conversation's tokens where a call is under way.
@@ -209,13 +215,17 @@ impl Budget {
             ));
         }
         let next = next.cost_microdollars;
-        let share = self.share.cost_microdollars.filter(|share| exhausted(cost, next, *share))?;
-        Some(format!(
-            "It may cost {}; {} are spent and the next call may cost {}.",
-            dollars(share),
-            dollars(cost),
-            dollars(next)
-        ))
+        if let Some(share) = self.share.cost_microdollars.filter(|share| exhausted(cost, next, *share)) {
+            return Some(format!(
+                "It may cost {}; {} are spent and the next call may cost {}.",
+                dollars(share),
+                dollars(cost),
+                dollars(next)
+            ));
+        }
+        let worked = self.seconds.saturating_sub(self.began);
+        let share = self.share.seconds.filter(|share| worked >= *share)?;
+        Some(format!("It may work for {} seconds; {} are used.", grouped(share), grouped(worked)))
     }
 
     /// Takes the wall time worked so far, all together. A figure smaller than one before is an old one.
@@ -450,7 +460,7 @@ mod tests {
     #[test]
     fn the_smaller_of_two_shares_counts_and_the_task_s_limits_count_beside_them() {
         let parent = budget(Limits { cost_microdollars: 500_000, ..LIMITS });
-        let share = Share { tokens: Some(10), cost_microdollars: Some(9_000_000) };
+        let share = Share { tokens: Some(10), cost_microdollars: Some(9_000_000), seconds: None };
         let child = parent.for_subagent(share, Some(PRICE), parent.spending(None));
         assert!(matches!(child.admission(1), Admission::ShareUsed(said) if said.contains("10 tokens")));
         let share = Share { cost_microdollars: Some(9_000_000), ..Share::default() };
@@ -464,7 +474,7 @@ mod tests {
         let mut child = parent.for_subagent(Share::default(), None, parent.spending(None));
         child.called(call(700, 5));
         parent.absorb(&child);
-        child.forget();
+        child.forget(0);
         assert_eq!((parent.used(), child.used()), (call(700, 5), Usage::default()));
     }
 }

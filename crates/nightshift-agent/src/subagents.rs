@@ -36,6 +36,8 @@ pub struct Definition {
     pub max_tokens: Option<u64>,
     /// US cents of the task's money it may cost.
     pub max_cents: Option<u32>,
+    /// Minutes of the task's work it may take.
+    pub max_minutes: Option<u32>,
     /// Skills it is given at its start.
     pub skills: Vec<String>,
     /// Names of servers of the Model Context Protocol it may use.

@@ -55,6 +55,9 @@ pub struct SubagentStart {
     /// US cents of the task's money that it may cost, where it has a smaller share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_cents: Option<u32>,
+    /// Minutes of the task's work that it may take, where it has a smaller share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_minutes: Option<u32>,
     /// Its own working tree, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub working_tree: Option<WorkingTree>,

@@ -4024,6 +4024,11 @@ export type components = {
              */
             readonly maxCents?: number | null;
             /**
+             * Format: int32
+             * @description Minutes of the task's work that it may take, where it has a smaller share.
+             */
+            readonly maxMinutes?: number | null;
+            /**
              * Format: int64
              * @description Tokens of the task's that it may use, where it has a smaller share.
              */

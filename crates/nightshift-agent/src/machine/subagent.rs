@@ -22,7 +22,7 @@ pub struct SubagentFacts {
     pub grant: Grant,
     /// Model calls it may make, fewer than 10,000.
     pub max_turns: u32,
-    /// What it may use of the task's tokens and money, where that is a smaller share.
+    /// What it may use of the task's tokens, money and time, where that is a smaller share.
     pub share: Share,
     /// What a call of its model may cost at most, where that is known.
     pub price: Option<CallPrice>,
@@ -48,9 +48,10 @@ impl AgentMachine {
         self.budget.absorb(&subagent.budget);
     }
 
-    /// Forgets what it used, because another machine has taken that upon itself.
-    pub fn forget_spending(&mut self) {
-        self.budget.forget();
+    /// Forgets what it used, because another machine has taken that upon itself. Its own time begins anew where the task has been
+    /// worked on for `seconds`.
+    pub fn forget_spending(&mut self, seconds: u64) {
+        self.budget.forget(seconds);
     }
 
     /// What it takes of its task's limits now.

@@ -6,7 +6,7 @@ use super::front_matter::{Entry, Parts, Place, text};
 use super::{Definition, Finding};
 
 /// Every field: those that Claude Code's documentation of subagents lists, and the shares of a budget, which are ours.
-const FIELDS: [&str; 19] = [
+const FIELDS: [&str; 20] = [
     "name",
     "description",
     "tools",
@@ -16,6 +16,7 @@ const FIELDS: [&str; 19] = [
     "maxTurns",
     "maxTokens",
     "maxCents",
+    "maxMinutes",
     "skills",
     "mcpServers",
     "hooks",
@@ -68,10 +69,11 @@ const TOOLS: [&str; 27] = [
 /// The longest name, in characters.
 const LONGEST_NAME: usize = 64;
 
-/// The most model calls, tokens and US cents that can be asked for.
+/// The most model calls, tokens, US cents and minutes that can be asked for.
 const MOST_TURNS: i64 = 10_000;
 const MOST_TOKENS: i64 = 1_000_000_000;
 const MOST_CENTS: i64 = 10_000_000;
+const MOST_MINUTES: i64 = 100_000;
 
 /// From what likeness on (of 1) a name is taken for another one misspelt.
 const ALIKE: f64 = 0.75;
@@ -121,6 +123,7 @@ fn read(entry: &Entry<'_>, definition: &mut Definition, findings: &mut Vec<Findi
         "maxTurns" => definition.max_turns = Some(whole(entry, MOST_TURNS)?),
         "maxTokens" => definition.max_tokens = Some(whole(entry, MOST_TOKENS)?),
         "maxCents" => definition.max_cents = Some(whole(entry, MOST_CENTS)?),
+        "maxMinutes" => definition.max_minutes = Some(whole(entry, MOST_MINUTES)?),
         "skills" => definition.skills = list(entry)?.into_iter().map(|(skill, _)| skill).collect(),
         "mcpServers" => definition.mcp_servers = servers(entry)?,
         "hooks" => {

@@ -22,6 +22,7 @@ fn every_field_is_read() {
         maxTurns: 20\n\
         maxTokens: 400000\n\
         maxCents: 50\n\
+        maxMinutes: 30\n\
         skills: [api-conventions]\n\
         mcpServers:\n  - github\n  - playwright: {command: npx}\n\
         memory: project\n\
@@ -42,6 +43,7 @@ fn every_field_is_read() {
         max_turns: Some(20),
         max_tokens: Some(400_000),
         max_cents: Some(50),
+        max_minutes: Some(30),
         skills: strings(&["api-conventions"]),
         mcp_servers: strings(&["github", "playwright"]),
         has_hooks: false,
@@ -88,6 +90,7 @@ fn a_value_that_means_nothing_is_an_error_at_its_place() {
         ("maxCents: 0.5", "4:11: error: maxCents has to be a whole number from 1 to 10000000"),
         ("maxCents: -3", "4:11: error: maxCents has to be a whole number from 1 to 10000000"),
         ("maxCents: $5", "4:11: error: maxCents has to be a whole number from 1 to 10000000"),
+        ("maxMinutes: 1h", "4:13: error: maxMinutes has to be a whole number from 1 to 100000"),
         ("maxTokens: 1e6", "4:12: error: maxTokens has to be a whole number from 1 to 1000000000"),
         ("background: yes please", "4:13: error: background has to be true or false"),
         ("isolation: vm", "4:12: error: isolation has to be worktree, not vm"),

@@ -40,6 +40,8 @@ pub struct SpawnRequest {
     pub max_tokens: Option<u64>,
     /// US cents it may cost, if fewer than the task may.
     pub max_cents: Option<u32>,
+    /// Minutes it may work, if fewer than the task may.
+    pub max_minutes: Option<u32>,
     /// The number of the routing rule that it is started for.
     pub rule: Option<u32>,
 }
@@ -74,6 +76,7 @@ pub(super) fn spawn_schema() -> Value {
             "max_turns": {"type": "integer", "minimum": 1, "description": "Model calls it may make."},
             "max_tokens": {"type": "integer", "minimum": 1, "description": "Tokens of the task's that it may use."},
             "max_cents": {"type": "integer", "minimum": 1, "description": "US cents of the task's money that it may cost."},
+            "max_minutes": {"type": "integer", "minimum": 1, "description": "Minutes of the task's time that it may work."},
             "rule": {"type": "integer", "minimum": 1, "description": "The number of the routing rule that you follow, if one decides this."},
         }),
     )
@@ -105,6 +108,7 @@ pub(super) fn spawn(mut fields: Fields<'_>) -> Result<ToolInput, InputError> {
         max_turns: fields.optional_whole("max_turns", 1..=most).map(number),
         max_tokens: fields.optional_whole("max_tokens", 1..=u64::MAX / 2),
         max_cents: fields.optional_whole("max_cents", 1..=10_000_000).map(number),
+        max_minutes: fields.optional_whole("max_minutes", 1..=100_000).map(number),
         rule: fields.optional_whole("rule", 1..=1_000).map(number),
     };
     fields.done(ToolInput::Run(ToolRequest::Spawn(request)))
@@ -143,7 +147,7 @@ mod tests {
     #[test]
     fn a_subagent_is_asked_for_with_all_that_may_be_said_of_it() {
         let input = json!({"agent": "reviewer", "title": "Review", "task": "Read it.", "background": false, "max_turns": 9,
-            "max_tokens": 1_000, "max_cents": 25, "rule": 2});
+            "max_tokens": 1_000, "max_cents": 25, "max_minutes": 8, "rule": 2});
         let expected = SpawnRequest {
             agent: Some("reviewer".to_owned()),
             title: "Review".to_owned(),
@@ -152,6 +156,7 @@ mod tests {
             max_turns: Some(9),
             max_tokens: Some(1_000),
             max_cents: Some(25),
+            max_minutes: Some(8),
             rule: Some(2),
         };
         assert_eq!(read("spawn", input, Toolset::Worker), Ok(ToolInput::Run(ToolRequest::Spawn(expected))));

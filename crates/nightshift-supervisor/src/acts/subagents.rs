@@ -180,6 +180,7 @@ impl Acts {
             max_turns: request.max_turns.map_or(most, |asked| asked.min(most)),
             max_tokens: smaller(request.max_tokens, definition.max_tokens),
             max_cents,
+            max_minutes: smaller(request.max_minutes, definition.max_minutes),
             working_tree,
         };
         let mut said = format!("{} works in the background. Its report comes when it is done.", start.name);

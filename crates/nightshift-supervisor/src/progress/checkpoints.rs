@@ -230,7 +230,7 @@ impl RunProgress {
         // What subagents spent since then stays spent, and theirs are those of then.
         self.subagents.settle(&mut agent);
         let mut subagents = then.subagents.clone();
-        subagents.forget_spending();
+        subagents.forget_spending(self.seconds());
         subagents.share_again();
         agent.rewind(&then.agent);
         let mut checkpoints = std::mem::take(&mut self.checkpoints);

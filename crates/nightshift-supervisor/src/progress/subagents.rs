@@ -29,6 +29,8 @@ pub(crate) const AT_ONCE: usize = 6;
 /// Millionths of a US dollar in a cent.
 const MICRODOLLARS_A_CENT: u64 = 10_000;
 
+const SECONDS_A_MINUTE: u64 = 60;
+
 /// Subagents that a run may start, all together.
 pub(crate) const MOST: u32 = 1_000;
 
@@ -110,11 +112,10 @@ impl Subagents {
         }
     }
 
-    /// What all that run have used, and forgets it: who goes back to an earlier moment keeps what was spent since.
-    pub(super) fn settle(&mut self, agent: &mut AgentMachine) {
-        for subagent in &mut self.running {
+    /// Has the agent take upon itself what all that run have used: who goes back to an earlier moment keeps what was spent since.
+    pub(super) fn settle(&self, agent: &mut AgentMachine) {
+        for subagent in &self.running {
             agent.absorb(&subagent.agent);
-            subagent.agent.forget_spending();
         }
     }
 
@@ -123,8 +124,9 @@ impl Subagents {
         self.shares = true;
     }
 
-    pub(super) fn forget_spending(&mut self) {
-        self.running.iter_mut().for_each(|subagent| subagent.agent.forget_spending());
+    /// Has all of them begin to count anew, where the run's agents have worked for `seconds`.
+    pub(super) fn forget_spending(&mut self, seconds: u64) {
+        self.running.iter_mut().for_each(|subagent| subagent.agent.forget_spending(seconds));
     }
 }
 
@@ -278,6 +280,7 @@ impl RunProgress {
             share: Share {
                 tokens: start.max_tokens,
                 cost_microdollars: start.max_cents.map(|cents| u64::from(cents) * MICRODOLLARS_A_CENT),
+                seconds: start.max_minutes.map(|minutes| u64::from(minutes) * SECONDS_A_MINUTE),
             },
             price,
         };

@@ -127,7 +127,10 @@ pub(super) fn events(bodies: Vec<EventBody>) -> Vec<Event> {
 }
 
 pub(super) fn fold(bodies: Vec<EventBody>) -> RunProgress {
-    let events = events(bodies);
+    fold_events(&events(bodies))
+}
+
+pub(super) fn fold_events(events: &[Event]) -> RunProgress {
     let (first, rest) = events.split_first().unwrap();
     let mut progress = RunProgress::begin(first, AgentSettings::default()).unwrap();
     for event in rest {

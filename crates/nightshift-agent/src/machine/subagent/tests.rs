@@ -254,6 +254,44 @@ fn a_share_of_money_that_is_used_up_ends_the_subagent_before_its_next_call_and_c
     assert_eq!(only(&parent), Effect::AskModel { turn: 1 });
 }
 
+#[test]
+fn a_share_of_time_begins_with_the_subagent_and_its_end_ends_the_subagent_before_its_next_call() {
+    let mut parent = parent(Limits::default());
+    parent.handle(AgentEvent::TimeUsed { seconds: 1_000 });
+    let share = Share { seconds: Some(120), ..Share::default() };
+    let mut child = child(&parent, SubagentFacts { share, ..facts(1) });
+    assert_eq!(only(&child), Effect::AskModel { turn: 10_001 }, "what the task took before is not its time");
+    child.handle(AgentEvent::TimeUsed { seconds: 1_119 });
+    child.handle(answered(10_001, "Halfway.", vec![shell()], tokens(10)));
+    carry_out(&mut child);
+    assert_eq!(only(&child), Effect::AskModel { turn: 10_002 }, "a second is left");
+    child.handle(AgentEvent::TimeUsed { seconds: 1_125 });
+    assert_eq!(only(&child), Effect::AskModel { turn: 10_002 }, "what is under way is not cut off");
+    child.handle(answered(10_002, "Further.", vec![shell()], tokens(10)));
+    carry_out(&mut child);
+    let reason = "It may work for 120 seconds; 125 are used.".to_owned();
+    assert_eq!(only(&child), Effect::GiveUp { reason });
+    assert_eq!(child.last_words(), Some("Further.".to_owned()));
+    assert_eq!(only(&parent), Effect::AskModel { turn: 1 });
+}
+
+#[test]
+fn who_went_back_has_its_share_of_time_again() {
+    let parent = parent(Limits::default());
+    let share = Share { seconds: Some(120), ..Share::default() };
+    let mut child = child(&parent, SubagentFacts { share, ..facts(1) });
+    child.handle(AgentEvent::TimeUsed { seconds: 100 });
+    // Those 800 seconds were worked in what was given up.
+    child.forget_spending(900);
+    for (seconds, next) in [(1_019, true), (1_020, false)] {
+        child.handle(AgentEvent::TimeUsed { seconds });
+        let mut then = child.clone();
+        then.handle(answered(10_001, "", vec![shell()], tokens(10)));
+        carry_out(&mut then);
+        assert_eq!(matches!(only(&then), Effect::AskModel { .. }), next, "{seconds}");
+    }
+}
+
 /// What one machine of a task does next, in the order of an arbitrary schedule.
 fn act(machine: &mut AgentMachine, share: u8) -> Usage {
     match machine.outstanding().into_iter().next() {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::next;
-use super::super::tests::{answer, begun, finished, fold, intended, state};
+use super::super::tests::{answer, begun, events, finished, fold, fold_events, intended, state};
 use super::*;
 
 fn start(number: u32, background: bool) -> SubagentStart {
@@ -26,6 +26,7 @@ fn start(number: u32, background: bool) -> SubagentStart {
         max_turns: 20,
         max_tokens: None,
         max_cents: None,
+        max_minutes: None,
         working_tree: None,
     }
 }
@@ -190,6 +191,34 @@ fn a_limit_that_is_reached_by_any_pauses_the_run_and_raising_it_lets_all_go_on()
     let progress = fold(bodies);
     assert_eq!(progress.next_beside(), [Action::AskModel { turn: 10_002, intention: Intention::New }]);
     assert_eq!(next(&progress), Action::AskModel { turn: 3, intention: Intention::New });
+}
+
+#[test]
+fn a_share_of_time_is_of_the_time_that_the_run_works_from_the_subagents_start_on() {
+    let (paused, works) = (state(RunState::Paused { reason: PauseReason::Person }), state(RunState::Working));
+    let mut bodies = [spawned(1, false), runs(10_001), vec![paused, works]].concat();
+    for body in &mut bodies {
+        if let EventBody::SubagentStarted { subagent, .. } = body {
+            subagent.max_minutes = Some(1);
+        }
+    }
+    bodies.push(finished("10001.1", "c", Some(0)));
+    let all = events(bodies);
+    let at = |kind: &str| all.iter().rposition(|event| event.body.name() == kind).unwrap();
+    // So long after its start its step ends. An hour of pause is none of its time.
+    let ends_after = |seconds: i64| {
+        let (mut all, last) = (all.clone(), all.len() - 1);
+        let hour = time::Duration::HOUR;
+        (all[last - 1].at, all[last].at) = (all[last - 1].at + hour, all[last].at + hour);
+        let worked = all[last].at - hour - all[at("subagentStarted")].at - time::Duration::SECOND;
+        all[last].at += time::Duration::seconds(seconds) - worked;
+        fold_events(&all)
+    };
+    let asks = Action::AskModel { turn: 10_002, intention: Intention::New };
+    assert_eq!(ends_after(59).next_beside(), [asks]);
+    let Action::EndSubagent { number: 1, ended } = next(&ends_after(60)) else { panic!("it goes on") };
+    let reason = "It may work for 60 seconds; 60 are used.".to_owned();
+    assert_eq!(ended.outcome, SubagentOutcome::GaveUp { reason });
 }
 
 #[test]
