@@ -71,7 +71,7 @@ test('an engine is chosen for a task, one without a key says what to do, and the
   await expect(engine).toHaveAttribute('aria-invalid', 'true');
   await expect(start).toBeDisabled();
   await engine.selectOption('claude-code');
-  await expect(page.getByText('sudo npm install --global @agentclientprotocol/claude-agent-acp')).toBeVisible();
+  await expect(page.getByText('sudo npm install --global --prefix /opt/claude-code node@22 @agentclientprotocol/claude-agent-acp@latest')).toBeVisible();
   await expect(page.getByText('If empty, the configured one; the engine’s own where that is of another provider.')).toBeVisible();
   await page.reload();
   await expect(engine).toHaveValue('claude-code');
@@ -123,7 +123,7 @@ test('the engine of tasks that name none is set once, and new tasks say which it
   await expect(page.getByText('The owner is back with the new settings')).toBeVisible();
   await app.goto('/new');
   await expect(page.getByLabel('Engine', { exact: true }).locator('option').first()).toHaveText('As in the settings: claude-code');
-  await expect(page.getByText('sudo npm install --global @agentclientprotocol/claude-agent-acp')).toBeVisible();
+  await expect(page.getByText('sudo npm install --global --prefix /opt/claude-code node@22 @agentclientprotocol/claude-agent-acp@latest')).toBeVisible();
   await app.goto('/settings');
   await page.getByRole('button', { name: 'Undo the last change' }).click();
   await page.getByRole('button', { name: 'Restart the owner' }).click();

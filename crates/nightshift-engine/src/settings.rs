@@ -109,11 +109,19 @@ const CODEX: &str = concat!(
     r#""base_url":"{url}/v1","env_key":"CODEX_API_KEY","wire_api":"responses"}}}"#
 );
 
+/// Where Claude Code's adapter has a folder of its own, with the Node that it wants.
+const CLAUDE_NODE: &str = "/opt/claude-code/bin/node";
+const CLAUDE_ADAPTER: &str = "/opt/claude-code/bin/claude-agent-acp";
+
 /// The engines that are there without being configured.
 ///
 /// Packages and variables are those of npm as of November 2026: `@agentclientprotocol/claude-agent-acp` with Claude Code in
 /// it, `@agentclientprotocol/codex-acp` with Codex, and Gemini CLI, which has no provider of ours and so has to be
 /// configured.
+///
+/// Claude Code's adapter wants a newer Node than the sandbox has. It comes from npm too, into a folder of its own, so that the
+/// repository's programs keep theirs. With `@latest`, because npm otherwise chooses the newest version that the Node fits that
+/// npm itself runs on.
 pub fn built_in() -> BTreeMap<String, Engine> {
     let engine = |command: &str, env: &[(&str, &str)], provider: &str, install: &str| Engine {
         command: command.to_owned(),
@@ -123,8 +131,8 @@ pub fn built_in() -> BTreeMap<String, Engine> {
         provider: provider.to_owned(),
         install: install.to_owned(),
     };
-    let claude = engine(
-        "claude-agent-acp",
+    let mut claude = engine(
+        CLAUDE_NODE,
         &[
             ("ANTHROPIC_BASE_URL", "{url}"),
             ("ANTHROPIC_API_KEY", "{pass}"),
@@ -133,8 +141,9 @@ pub fn built_in() -> BTreeMap<String, Engine> {
             ("DISABLE_AUTOUPDATER", "1"),
         ],
         "anthropic",
-        "sudo npm install --global @agentclientprotocol/claude-agent-acp",
+        "sudo npm install --global --prefix /opt/claude-code node@22 @agentclientprotocol/claude-agent-acp@latest",
     );
+    claude.args.push(CLAUDE_ADAPTER.to_owned());
     let mut codex = engine(
         "codex-acp",
         &[("CODEX_API_KEY", "{pass}"), ("CODEX_CONFIG", CODEX), ("NO_BROWSER", "1")],
@@ -164,7 +173,8 @@ mod tests {
             ("DISABLE_AUTOUPDATER", "1"),
         ];
         assert_eq!(variables, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        assert_eq!(built_in()["claude-code"].argv(LAUNCH), ["claude-agent-acp"]);
+        let argv = ["/opt/claude-code/bin/node", "/opt/claude-code/bin/claude-agent-acp"];
+        assert_eq!(built_in()["claude-code"].argv(LAUNCH), argv);
     }
 
     #[test]
@@ -172,7 +182,7 @@ mod tests {
         let mut engine = built_in()["claude-code"].clone();
         engine.args = vec!["--model={model}".to_owned(), "--acp".to_owned()];
         let launch = Launch { model: None, ..LAUNCH };
-        assert_eq!(engine.argv(launch), ["claude-agent-acp", "--acp"]);
+        assert_eq!(engine.argv(launch), ["/opt/claude-code/bin/node", "--acp"]);
         assert!(engine.variables(launch).iter().all(|(name, _)| name != "ANTHROPIC_MODEL"));
     }
 
@@ -230,6 +240,19 @@ mod tests {
         for (name, engine) in built_in() {
             assert_eq!(check_name(&name), Ok(()));
             assert!(engine.install.starts_with("sudo npm install --global "), "{name}");
+            // It stands in quotes in a file of TOML.
+            assert!(!engine.install.contains(['"', '\\']), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_installed_for_claude_code_is_what_is_started() {
+        let claude = &built_in()["claude-code"];
+        let mut words = claude.install.split_whitespace().skip_while(|word| *word != "--prefix").skip(1);
+        let folder = words.next().unwrap();
+        for path in claude.argv(LAUNCH) {
+            let program = path.strip_prefix(folder).and_then(|rest| rest.strip_prefix("/bin/")).unwrap();
+            assert!(claude.install.contains(program), "{path}");
         }
     }
 }

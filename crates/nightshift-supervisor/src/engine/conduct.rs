@@ -438,7 +438,8 @@ mod tests {
         assert_eq!(error.message, "the engine claude-code does not work: it is not installed in the sandbox");
         assert!(
             error.hint.starts_with(
-                "Add \"sudo npm install --global @agentclientprotocol/claude-agent-acp\" to `steps` in .nightshift/environment.toml"
+                "Add \"sudo npm install --global --prefix /opt/claude-code node@22 @agentclientprotocol/claude-agent-acp@latest\" \
+                 to `steps` in .nightshift/environment.toml"
             ),
             "{}",
             error.hint

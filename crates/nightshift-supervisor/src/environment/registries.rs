@@ -158,6 +158,13 @@ impl PackageRegistries {
         variables
     }
 
+    /// A rule by which `sudo` keeps those variables: what is installed for all users comes from the same registries.
+    pub(crate) fn sudo_rule(&self) -> Option<String> {
+        let authorities = self.authorities.as_ref().map(|_| "");
+        let names: Vec<&str> = self.variables(authorities).into_iter().map(|(name, _)| name).collect();
+        (!names.is_empty()).then(|| format!("Defaults env_keep += \"{}\"\n", names.join(" ")))
+    }
+
     /// Cargo's configuration that leads to the registry, which no variable can say (The Cargo Book, "Source
     /// Replacement").
     pub(crate) fn cargo_configuration(&self) -> Option<String> {
@@ -374,6 +381,21 @@ mod tests {
         [source.registry]
         registry = "sparse+https://c.example.org/index/"
         "#);
+    }
+
+    #[tokio::test]
+    async fn who_installs_for_all_users_uses_the_same_registries_and_trusts_the_same_authorities() {
+        let mut found =
+            configured(&[(RegistryKind::Npm, "https://n.test/"), (RegistryKind::Go, "https://g.test/")])
+                .await;
+        assert_eq!(found.sudo_rule().unwrap(), "Defaults env_keep += \"npm_config_registry GOPROXY\"\n");
+        found.authorities = Some("-----BEGIN CERTIFICATE-----".to_owned());
+        let rule = found.sudo_rule().unwrap();
+        assert!(
+            rule.contains(" NODE_EXTRA_CA_CERTS npm_config_cafile ") && rule.lines().count() == 1,
+            "{rule}"
+        );
+        assert_eq!(PackageRegistries::default().sudo_rule(), None);
     }
 
     #[test]

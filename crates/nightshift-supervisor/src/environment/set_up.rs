@@ -41,6 +41,8 @@ const SMALL_WITHIN: Duration = Duration::from_secs(120);
 const CUTS: u32 = 3;
 /// Where the certificates are that this machine's package managers trust.
 const AUTHORITIES: &str = "/tmp/nightshift-authorities.pem";
+/// Where sudo's rule for the registries' variables is, as long as the set-up takes.
+const SUDO_RULE: &str = "/etc/sudoers.d/nightshift-set-up";
 
 /// Why a phase has no outcome.
 enum Trouble {
@@ -369,18 +371,32 @@ impl SetUp {
     /// Brings what package managers need to know into the sandbox.
     async fn prepare_registries(&self, desk: &Desk, registries: &PackageRegistries) -> Result<(), Trouble> {
         let mut files = Vec::new();
+        let written = |path: &str| format!("mkdir -p \"$(dirname {0})\" && cat > {0}", quoted(path));
         if let Some(certificates) = registries.authorities() {
-            files.push((AUTHORITIES.to_owned(), certificates.to_owned()));
+            files.push((
+                AUTHORITIES.to_owned(),
+                written(AUTHORITIES),
+                GuestUser::Agent,
+                certificates.to_owned(),
+            ));
         }
         if let Some(configuration) = registries.cargo_configuration() {
-            files.push((format!("{}/work/.cargo/config.toml", desk.machine.home()), configuration));
+            let path = format!("{}/work/.cargo/config.toml", desk.machine.home());
+            files.push((path.clone(), written(&path), GuestUser::Agent, configuration));
         }
-        for (path, content) in files {
+        if let Some(rule) = registries.sudo_rule() {
+            // Where sudo has the image's own rule beside which it belongs. What has a dot in its name sudo does not read.
+            let script = format!(
+                "if [ -f /etc/sudoers.d/agent ]; then cat > {SUDO_RULE}.new && chmod 0440 {SUDO_RULE}.new && \
+                 mv {SUDO_RULE}.new {SUDO_RULE}; else cat > /dev/null; fi"
+            );
+            files.push((SUDO_RULE.to_owned(), script, GuestUser::Root, rule));
+        }
+        for (path, script, user, content) in files {
             let job = job_id("environment-file");
             let _mostly_not_there = desk.channel.forget(&job).await;
-            let script = format!("mkdir -p \"$(dirname {0})\" && cat > {0}", quoted(&path));
             let command = Command::shell(job.clone(), script)
-                .user(GuestUser::Agent)
+                .user(user)
                 .input(nightshift_channel::Input::Bytes(content.into_bytes()))
                 .time_limit(SMALL_WITHIN);
             let started = desk.channel.start(command).await;
@@ -518,7 +534,7 @@ impl SetUp {
         // What the set-up made beside the repository's own files is no work of an agent's.
         let script = format!(
             "cd {folder} && git ls-files --others --exclude-standard --directory --no-empty-directory | sed 's|^|/|' >> .git/info/exclude; \
-             rm -f {AUTHORITIES}; sync"
+             rm -f {AUTHORITIES}; [ ! -e {SUDO_RULE} ] || sudo rm {SUDO_RULE}; sync"
         );
         shell(&desk.channel, "environment-tidy", &script, GuestUser::Agent, SMALL_WITHIN).await?;
         let phases = progress.plan.phases().len();
