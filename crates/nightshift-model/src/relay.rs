@@ -13,6 +13,8 @@ mod count;
 mod hide;
 mod weigh;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use nightshift_protocol::Usage;
 use reqwest::Method;
@@ -162,6 +164,7 @@ impl RelayAnswer {
                 }
                 Ok(None) => {
                     self.ended = true;
+                    self.counter.end();
                     let rest = self.hider.rest();
                     if !rest.is_empty() {
                         return Ok(Some(rest.into()));
@@ -177,9 +180,10 @@ impl RelayAnswer {
     }
 
     /// What the call has used so far, without its price, and the model as the answer names it. Where the provider does
-    /// not say it is estimated; of an answer that is an error it is nothing.
-    pub fn counted(&self) -> (Usage, Option<String>) {
-        if (200..300).contains(&self.status) { self.counter.counted() } else { (Usage::default(), None) }
+    /// not say it is estimated, before the answer's end also from the time that it `took` since it was sent; of an answer that is an
+    /// error it is nothing.
+    pub fn counted(&self, took: Duration) -> (Usage, Option<String>) {
+        if (200..300).contains(&self.status) { self.counter.counted(took) } else { (Usage::default(), None) }
     }
 }
 

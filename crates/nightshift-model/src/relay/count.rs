@@ -1,6 +1,8 @@
 //! What a relayed call used, read from its answer on the way. It reads what it understands and is never in the way of the
 //! rest.
 
+use std::time::Duration;
+
 use nightshift_protocol::Usage;
 use serde_json::Value;
 
@@ -13,6 +15,10 @@ const LONGEST: usize = 4 * 1024 * 1024;
 /// Bytes of an answer for one token of it, where the provider does not count: a stream wraps each in some hundred.
 const BYTES_A_TOKEN: u64 = 4;
 
+/// Tokens that a model has written in a second, where its answer was cut and they cannot be seen: what it thought first is paid
+/// and not streamed. Few are faster.
+const TOKENS_A_SECOND: u64 = 100;
+
 /// Reads figures from an answer.
 #[derive(Debug)]
 pub(crate) struct Counter {
@@ -24,6 +30,9 @@ pub(crate) struct Counter {
     model: Option<String>,
     /// Whether the answer said what it used when it was whole: figures before that tell of what was read alone.
     is_final: bool,
+    streams: bool,
+    /// Whether the answer came to its end.
+    is_whole: bool,
 }
 
 #[derive(Debug)]
@@ -37,7 +46,7 @@ enum Form {
 impl Counter {
     pub(crate) fn new(streams: bool, worst: Usage) -> Self {
         let form = if streams { Form::Events(EventReader::new(LONGEST)) } else { Form::Whole(Vec::new()) };
-        Self { form, worst, bytes: 0, usage: None, model: None, is_final: false }
+        Self { form, worst, bytes: 0, usage: None, model: None, is_final: false, streams, is_whole: false }
     }
 
     pub(crate) fn take(&mut self, bytes: &[u8]) {
@@ -60,8 +69,13 @@ impl Counter {
         }
     }
 
-    /// What it used so far, and the model's name where it was told.
-    pub(crate) fn counted(&self) -> (Usage, Option<String>) {
+    /// Notes that the answer came to its end.
+    pub(crate) fn end(&mut self) {
+        self.is_whole = true;
+    }
+
+    /// What it used so far, and the model's name where it was told. `took` is the time since the request was sent.
+    pub(crate) fn counted(&self, took: Duration) -> (Usage, Option<String>) {
         let mut whole = Self { form: Form::Unread, usage: self.usage, model: self.model.clone(), ..*self };
         if let Form::Whole(bytes) = &self.form
             && let Ok(answer) = serde_json::from_slice::<Value>(bytes)
@@ -70,16 +84,27 @@ impl Counter {
         }
         let estimated = Usage {
             input_tokens: self.worst.input_tokens,
-            // The provider holds what the request allows.
-            output_tokens: (self.bytes / BYTES_A_TOKEN).min(self.worst.output_tokens),
+            output_tokens: self.written(took),
             ..Usage::default()
         };
         let mut usage = whole.usage.unwrap_or(estimated);
         if !whole.is_final {
-            // It was cut, or says nothing: what came of it was written.
+            // It was cut, or says nothing.
             usage.output_tokens = usage.output_tokens.max(estimated.output_tokens);
         }
         (usage, whole.model)
+    }
+
+    /// Tokens that were written, where the answer does not say. The provider holds what the request allows.
+    fn written(&self, took: Duration) -> u64 {
+        let came = self.bytes / BYTES_A_TOKEN;
+        let written = match (self.is_whole, self.streams) {
+            (true, _) => came,
+            (false, true) => came.max(took.as_secs().saturating_mul(TOKENS_A_SECOND)),
+            // All of it was written before it began to come.
+            (false, false) => self.worst.output_tokens,
+        };
+        written.min(self.worst.output_tokens)
     }
 
     /// Figures are totals of the whole answer, and are left out where they have not changed.
@@ -111,12 +136,24 @@ impl Counter {
 mod tests {
     use super::*;
 
-    fn counted(streams: bool, answer: &str) -> (Usage, Option<String>) {
+    fn taken(streams: bool, answer: &str) -> Counter {
         let mut counter = Counter::new(streams, usage(700, 0, 0, 2_000));
         for byte in answer.as_bytes().chunks(7) {
             counter.take(byte);
         }
-        counter.counted()
+        counter
+    }
+
+    /// What a whole answer used.
+    fn counted(streams: bool, answer: &str) -> (Usage, Option<String>) {
+        let mut counter = taken(streams, answer);
+        counter.end();
+        counter.counted(Duration::from_secs(3_600))
+    }
+
+    /// What an answer used that was cut there so long after the request was sent.
+    fn cut(streams: bool, answer: &str, seconds: u64) -> Usage {
+        taken(streams, answer).counted(Duration::from_secs(seconds)).0
     }
 
     fn usage(input: u64, cache_read: u64, cache_write: u64, output: u64) -> Usage {
@@ -150,11 +187,33 @@ mod tests {
         let begun = "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":5,\"output_tokens\":1}}}\n\n";
         let delta =
             format!("data: {{\"type\":\"content_block_delta\",\"text\":\"{}\"}}\n\n", "x".repeat(4_000));
-        let (used, _) = counted(true, &format!("{begun}{delta}"));
+        let used = cut(true, &format!("{begun}{delta}"), 0);
         assert_eq!(used.input_tokens, 5);
         assert!(used.output_tokens >= 1_000, "{}", used.output_tokens);
         let end = "data: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":9}}\n\n";
         assert_eq!(counted(true, &format!("{begun}{delta}{end}")).0.output_tokens, 9);
+    }
+
+    #[test]
+    fn what_a_cut_stream_does_not_show_is_counted_by_its_time_and_no_more_than_the_request_allows() {
+        // It thinks, which is paid and not streamed.
+        let begun = "data: {\"type\":\"response.created\"}\n\n";
+        for (seconds, output) in [(0, begun.len() as u64 / BYTES_A_TOKEN), (7, 700), (600, 2_000)] {
+            assert_eq!(cut(true, begun, seconds), usage(700, 0, 0, output));
+        }
+        let end = "data: {\"type\":\"response.completed\",\"response\":{\"usage\":{\"input_tokens\":9,\"output_tokens\":2}}}\n\n";
+        assert_eq!(
+            cut(true, &format!("{begun}{end}"), 600),
+            usage(9, 0, 0, 2),
+            "what it says counts as it is"
+        );
+    }
+
+    #[test]
+    fn an_answer_in_one_piece_that_is_cut_was_written_whole_before() {
+        assert_eq!(cut(false, r#"{"model":"qwen","choices":["#, 0), usage(700, 0, 0, 2_000));
+        let whole = r#"{"model":"qwen","usage":{"prompt_tokens":10,"completion_tokens":4}}"#;
+        assert_eq!(cut(false, whole, 600), usage(10, 0, 0, 4), "its figures had come");
     }
 
     #[test]
@@ -184,7 +243,8 @@ mod tests {
         let mut counter = Counter::new(false, usage(0, 0, 0, u64::MAX));
         let part = vec![b' '; 1024 * 1024];
         (0..6).for_each(|_| counter.take(&part));
+        counter.end();
         assert!(matches!(counter.form, Form::Unread));
-        assert_eq!(counter.counted().0.output_tokens, 6 * 1024 * 1024 / BYTES_A_TOKEN);
+        assert_eq!(counter.counted(Duration::ZERO).0.output_tokens, 6 * 1024 * 1024 / BYTES_A_TOKEN);
     }
 }

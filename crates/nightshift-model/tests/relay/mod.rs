@@ -1,5 +1,7 @@
 //! Calls of foreign clients, carried to a server that records what it was sent.
 
+use std::time::Duration;
+
 use nightshift_model::{Model, Providers, RelayAnswer, RelayApi, RelayError, RelayRequest};
 use nightshift_testing::scripted_model::{Script, ScriptedModel};
 use reqwest::Method;
@@ -52,7 +54,7 @@ async fn a_call_goes_on_with_the_owner_s_key_and_nothing_that_the_program_showed
     assert!(lower.contains("anthropic-version: 2023-06-01\r\n"), "{sent}");
     assert!(lower.contains("anthropic-beta: one-2026\r\n"), "{sent}");
     assert!(!lower.contains("of-the-program") && !lower.contains("cookie"), "{sent}");
-    let (usage, model) = answer.counted();
+    let (usage, model) = answer.counted(Duration::ZERO);
     assert_eq!((usage.input_tokens, usage.output_tokens), (5, 3));
     assert_eq!(model.as_deref(), Some("claude-sonnet-5-5"));
 }
@@ -69,7 +71,11 @@ async fn a_provider_that_says_what_it_was_shown_does_not_tell_the_key() {
     let mut names: Vec<&str> = answer.headers.keys().map(HeaderName::as_str).collect();
     names.sort_unstable();
     assert_eq!((answer.status, names), (401, vec!["x-request-id"]));
-    assert_eq!(answer.counted().0, nightshift_protocol::Usage::default(), "an error costs nothing");
+    assert_eq!(
+        answer.counted(Duration::ZERO).0,
+        nightshift_protocol::Usage::default(),
+        "an error costs nothing"
+    );
 }
 
 #[tokio::test]
@@ -83,7 +89,7 @@ async fn an_answer_that_is_cut_ends_with_an_error_and_is_counted_as_far_as_it_ca
     }
     assert_eq!(last, Err(RelayError::Unreachable));
     assert_eq!(answer.next().await, Ok(None));
-    assert_eq!(answer.counted().0.input_tokens, 5);
+    assert_eq!(answer.counted(Duration::ZERO).0.input_tokens, 5);
 }
 
 #[tokio::test]
@@ -126,5 +132,5 @@ async fn the_scripted_server_takes_a_relayed_call_for_one_of_a_vendor_s_own_clie
     let mut answer = relayed(model.base_url(), &request).await.unwrap();
     let body = whole(&mut answer).await;
     assert!(body.contains("Hello."), "{body}");
-    assert!(answer.counted().0.output_tokens > 0);
+    assert!(answer.counted(Duration::ZERO).0.output_tokens > 0);
 }

@@ -82,6 +82,7 @@ impl Call {
             let _gone = head.send(Err(NotMade::TurnOver));
             return End::default();
         }
+        let began = Instant::now();
         let sent = tokio::select! {
             sent = self.model.relay(&self.provider, request, weight) => Some(sent),
             () = head.closed() => None,
@@ -105,7 +106,7 @@ impl Call {
         loop {
             let part = tokio::select! {
                 part = answer.next() => part,
-                // The program has gone away, or has to: nothing more is read, and little more is paid.
+                // The program has gone away, or has to: nothing more is read, and what was written until now is paid.
                 () = parts.closed() => break,
                 () = self.over.passed() => break,
             };
@@ -123,7 +124,7 @@ impl Call {
                 break;
             }
         }
-        let (usage, named) = answer.counted();
+        let (usage, named) = answer.counted(began.elapsed());
         End { named, status: Some(status), usage }
     }
 
