@@ -13,6 +13,7 @@ use crate::database::is_full;
 use crate::group::Records;
 use crate::heads::{Head, Heads};
 use crate::runs::{Positions, write_run};
+use crate::statistics::{Figures, write_figures};
 use crate::{Misplaced, Store, project};
 
 /// Rows read at once where no limit is given.
@@ -192,6 +193,7 @@ pub(crate) async fn insert(
         Some(Head { last_seq, summary, .. }) => (last_seq, Some(summary)),
         None => (0, None),
     };
+    let before = summary.as_ref().map(Figures::of);
     let mut events = Vec::with_capacity(records.len());
     for (number, (body, _)) in (1..).zip(records) {
         let event = Event {
@@ -218,6 +220,10 @@ pub(crate) async fn insert(
         });
         if part.last() == Some(newest) {
             write_run(&mut query, Positions { first, last }, &summary)?;
+            // Most events change none of them.
+            if before != Some(Figures::of(&summary)) {
+                write_figures(&mut query, &summary);
+            }
         }
         query.build().execute(&mut **transaction).await?;
     }

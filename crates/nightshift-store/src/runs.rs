@@ -225,6 +225,7 @@ impl Store {
         for (positions, summary) in runs.into_values() {
             let mut query = QueryBuilder::new("");
             write_run(&mut query, positions, &summary).map_err(RebuildError::Write)?;
+            write_figures(&mut query, &summary);
             query.build().execute(&mut *transaction).await?;
         }
         // PRAGMA takes no parameters.
@@ -251,7 +252,7 @@ pub(crate) struct Positions {
     pub(crate) last: i64,
 }
 
-/// Adds the statements that write a run's row and its figures.
+/// Adds the statement that writes a run's row.
 pub(crate) fn write_run(
     query: &mut QueryBuilder<Sqlite>,
     positions: Positions,
@@ -275,7 +276,6 @@ pub(crate) fn write_run(
         ") ON CONFLICT (run) DO UPDATE SET state = excluded.state, is_final = excluded.is_final,
              last_position = excluded.last_position, json = excluded.json",
     );
-    write_figures(query, summary);
     Ok(())
 }
 

@@ -96,9 +96,36 @@ fn row(columns: Columns) -> StatisticsRow {
     }
 }
 
-/// Adds the statement that writes a run's figures. Most events change none of them, and then nothing is written.
+/// What of a run is summed up and changes while it works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Figures {
+    state: &'static str,
+    reworked_percent: Option<u8>,
+    rounds: u32,
+    review_ms: i64,
+    agent_ms: i64,
+    cost: i64,
+}
+
+impl Figures {
+    /// The figures of a run.
+    pub(crate) fn of(summary: &RunSummary) -> Self {
+        let RunSummary { state, usage, reviewing, .. } = summary;
+        Self {
+            state: state.name(),
+            reworked_percent: reviewing.delivered.as_ref().map(|delivered| delivered.reworked_percent),
+            rounds: reviewing.rounds,
+            review_ms: whole(reviewing.review_ms),
+            agent_ms: whole(reviewing.agent_ms),
+            cost: whole(usage.cost_microdollars),
+        }
+    }
+}
+
+/// Adds the statement that writes a run's figures.
 pub(crate) fn write_figures(query: &mut QueryBuilder<Sqlite>, summary: &RunSummary) {
-    let RunSummary { run, task, state, usage, reviewing, .. } = summary;
+    let RunSummary { run, task, .. } = summary;
+    let Figures { state, reworked_percent, rounds, review_ms, agent_ms, cost } = Figures::of(summary);
     let (year, week, _) = task.created_at.to_offset(UtcOffset::UTC).to_iso_week_date();
     query.push(
         "; INSERT INTO run_figures (run, repository, model, week, created_ms, state, reworked_percent, rounds, review_ms,
@@ -111,18 +138,15 @@ pub(crate) fn write_figures(query: &mut QueryBuilder<Sqlite>, summary: &RunSumma
         .push_bind(task.model.clone())
         .push_bind(format!("{year}-W{week:02}"))
         .push_bind(milliseconds(task.created_at))
-        .push_bind(state.name())
-        .push_bind(reviewing.delivered.as_ref().map(|delivered| delivered.reworked_percent))
-        .push_bind(reviewing.rounds)
-        .push_bind(whole(reviewing.review_ms))
-        .push_bind(whole(reviewing.agent_ms))
-        .push_bind(whole(usage.cost_microdollars));
+        .push_bind(state)
+        .push_bind(reworked_percent)
+        .push_bind(rounds)
+        .push_bind(review_ms)
+        .push_bind(agent_ms)
+        .push_bind(cost);
     query.push(
         ") ON CONFLICT (run) DO UPDATE SET state = excluded.state, reworked_percent = excluded.reworked_percent,
-            rounds = excluded.rounds, review_ms = excluded.review_ms, agent_ms = excluded.agent_ms, cost = excluded.cost
-        WHERE (state, reworked_percent, rounds, review_ms, agent_ms, cost) IS NOT
-            (excluded.state, excluded.reworked_percent, excluded.rounds, excluded.review_ms, excluded.agent_ms,
-             excluded.cost)",
+            rounds = excluded.rounds, review_ms = excluded.review_ms, agent_ms = excluded.agent_ms, cost = excluded.cost",
     );
 }
 
