@@ -7,7 +7,7 @@ import { ROOT } from './programs';
 import { bundle, cloneFor, newRepository, readText, write } from './repository';
 import { edited, photograph } from './screens';
 import { Seeder } from './seeder';
-import { type Picture, type Received, RunWriter, type TaskFacts } from './story-writer';
+import { type Picture, type Received, RunWriter, type Tallies, type TaskFacts } from './story-writer';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -74,10 +74,10 @@ export class Night {
     return new RunWriter(this.#seeder, word, facts, this.#now - ago);
   }
 
-  async #deliver(run: RunWriter, place: Place, clone: string, title: string, summary: string, notVerified = ''): Promise<number> {
+  async #deliver(run: RunWriter, place: Place, clone: string, title: string, summary: string, notVerified = '', tallies: Tallies = {}): Promise<number> {
     const file = bundle(clone, run.branch, title);
     const received = await this.#seeder.send<Received>({ type: 'receive', source: place.source, branch: run.branch, base: place.commit, bundle: file });
-    return run.delivers(title, summary, notVerified, received);
+    return run.delivers(title, summary, notVerified, received, tallies);
   }
 
   /** Everything the screenshots and the journeys need. */
@@ -292,6 +292,37 @@ export class Night {
     await run.pass(10).state({ type: 'paused', reason: { type: 'person' } });
     await run.stops('the run is paused');
     return run.run;
+  }
+
+  /** Three attempts at one task: one that did all, one that left something out, and one that is still at it. */
+  async attempts(): Promise<{ task: string; runs: readonly [string, string, string] }> {
+    const screens = await photograph(join(tmpdir(), 'nightshift-screens'));
+    const picture = (name: string) => this.#picture(join(screens, `${name}.png`));
+    const place = await this.#repository('summit', { from: join(ROOT, 'examples/trailhead') });
+    const description = 'Follow the dark mode of the system\n\n## Acceptance criteria\n\n- The page is dark where the system is\n- The choice persists after a reload\n- All tests pass';
+    const begin = async (number: number) => {
+      const facts: TaskFacts = { description, repository: place.source, baseBranch: place.branch, baseCommit: place.commit, attempt: { task: 'summit', number, of: 3 } };
+      return (await this.#run(`try${number}`, facts, (80 - number) * MINUTE).submitted()).begins();
+    };
+    const deliver = async (run: RunWriter, name: string, dark: Picture, exitCode: number, tallies: Tallies) => {
+      const clone = cloneFor(place.folder, join(this.#folder, `${run.word}-clone`), run.branch);
+      await run.turn('I look at how colours are set.', [{ tool: 'shell', input: {} }]);
+      const tests = await run.pass(200).shell('npm test', TESTS, exitCode, 5);
+      const step = await run.step('computer', { action: 'screenshot' }, { picture: dark });
+      await run.prove('The page is dark where the system is.', { type: 'screenshot', step, label: 'dark', image: dark });
+      await run.prove('All tests pass.', { type: 'command', step: tests, command: 'npm test', exitCode, outputTail: TESTS });
+      write(join(clone, `src/${name}.js`), `export const scheme = () => '${name}';\n`.repeat(run.word === 'try1' ? 40 : 9));
+      await this.#deliver(run, place, clone, 'Follow the dark mode of the system', `The page follows the system, by ${name}.`, '', tallies);
+    };
+    const [first, second] = [await begin(1), await begin(2)];
+    await deliver(first, 'script', await picture('before'), 1, { checks: { passed: 0, failed: 1 }, critic: { met: 1, notMet: 2, notVerifiable: 0, of: 3 } });
+    await deliver(second, 'media-query', await picture('after'), 0, { checks: { passed: 1, failed: 0 }, critic: { met: 3, notMet: 0, notVerifiable: 0, of: 3 } });
+    const third = await begin(3);
+    await third.turn('I read the style sheet first.', [{ tool: 'plan', input: {} }, { tool: 'computer', input: {} }]);
+    await third.plan(['Read the style sheet', 'Follow the system', 'Check it in the browser', 'Commit'], 1);
+    await third.step('computer', { action: 'screenshot' }, { picture: await picture('before'), seconds: 0.3 });
+    await third.pass(3).thinks();
+    return { task: first.task, runs: [first.run, second.run, third.run] };
   }
 
   /** A pull request of more than ten megabytes. */

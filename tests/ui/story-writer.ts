@@ -9,6 +9,8 @@ export interface TaskFacts {
   baseCommit: string;
   model?: string;
   dollars?: number;
+  /** Which attempt it is, and the word of the task that is common to all. */
+  attempt?: { task: string; number: number; of: number };
 }
 
 export interface Picture {
@@ -38,6 +40,12 @@ export interface Received {
   removed: number;
 }
 
+/** What backs a delivery, counted. */
+export interface Tallies {
+  checks?: { passed: number; failed: number };
+  critic?: { met: number; notMet: number; notVerifiable: number; of: number };
+}
+
 export class RunWriter {
   readonly run: string;
   readonly task: string;
@@ -56,7 +64,7 @@ export class RunWriter {
     public at: number,
   ) {
     this.run = idOf('run', word);
-    this.task = idOf('task', word);
+    this.task = idOf('task', facts.attempt?.task ?? word);
     const slug = facts.description.split('\n')[0]?.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-').replaceAll(/^-|-$/g, '').slice(0, 40) ?? 'work';
     this.branch = `nightshift/${slug || 'work'}-${this.run.slice(4)}`;
   }
@@ -80,6 +88,7 @@ export class RunWriter {
       {
         type: 'runSubmitted',
         branch: this.branch,
+        ...(this.facts.attempt === undefined ? {} : { attempt: { number: this.facts.attempt.number, of: this.facts.attempt.of } }),
         task: { id: this.task, description, repository, baseBranch, baseCommit, model, createdAt: new Date(this.at).toISOString(), limits: { turns: 200, tokens: 20_000_000, costMicrodollars: dollars * 1_000_000, seconds: 7_200 } },
       },
       { type: 'stateChanged', state: { type: 'queued', reason: { type: 'submitted' } } },
@@ -180,11 +189,11 @@ export class RunWriter {
   }
 
   /** From finished work to an open pull request. */
-  async delivers(title: string, summary: string, notVerified: string, received: Received): Promise<number> {
+  async delivers(title: string, summary: string, notVerified: string, received: Received, tallies: Tallies = {}): Promise<number> {
     const { head, commits, ...size } = received;
     await this.append({ type: 'workFinished', title, summary, notVerified });
     await this.pass(1).append({ type: 'stateChanged', state: { type: 'delivering' } }, { type: 'deliveryIntended', branch: this.branch });
-    const measure = { ...size, reworkedPercent: 0, unbackedCriteria: 0, notVerified: notVerified !== '', disputed: false };
+    const measure = { ...size, reworkedPercent: 0, unbackedCriteria: 0, notVerified: notVerified !== '', disputed: false, ...tallies };
     await this.pass(3).append({ type: 'branchReceived', branch: this.branch, head, commits }, { type: 'deliveryChecked', head, target: 'local', findings: [], measure });
     const { number } = await this.seeder.send<{ number: number }>({
       type: 'open',

@@ -16,6 +16,8 @@ import { ago, clock, duration, money, repositoryName, titleOf } from '../../ui/s
 import { parseMarkdown, safeAddress } from '../../ui/src/text/markdown';
 import { quoted, takeBranch } from '../../ui/src/text/shell';
 import { criteriaIn, describe as describeTask, triage } from '../../ui/src/text/triage';
+import type { AttemptSummary, OthersClosed } from '../../ui/src/backend/types';
+import { attemptName, attemptOf, checkWords, closedWords, criticWords, ordinal } from '../../ui/src/text/attempts';
 
 test('a file of the history is linked by its address, and nothing else of that kind is', () => {
   const id = 'a'.repeat(64);
@@ -227,4 +229,30 @@ test('a branch is taken whatever its name means to a shell or to git, and does n
     for (const where of [to, from, folder]) expect(existsSync(join(where, 'harmed'))).toBe(false);
   }
   rmSync(folder, { recursive: true, force: true });
+});
+
+test('an attempt is named by its number, a fork by what it was made of, and the only one not at all', () => {
+  const attempt = { number: 2, of: 3 };
+  expect(attemptOf({})).toBe('');
+  expect(attemptOf({ attempt })).toBe('2 of 3');
+  expect(attemptOf({ attempt, forkedFrom: 'run-0000000001' })).toBe('fork of 2');
+  const summary = (number: number, run: string, forkOf?: string) => ({ number, run: { run }, ...(forkOf === undefined ? {} : { forkOf }) }) as unknown as AttemptSummary;
+  const all = [summary(1, 'run-a'), summary(2, 'run-b'), summary(3, 'run-c', 'run-b')];
+  expect(all.map((each) => attemptName(each, all))).toEqual(['Attempt 1', 'Attempt 2', 'Attempt 3, a fork of 2']);
+  expect([1, 2, 3, 4, 8].map(ordinal)).toEqual(['1st', '2nd', '3rd', '4th', '8th']);
+});
+
+test('what became of the other attempts is one sentence, and says nothing that did not happen', () => {
+  const closed = (...types: string[]) => closedWords({ kept: 'run-k', others: types.map((type, index) => ({ number: index + 1, run: `run-${index}`, outcome: { type } })) } as unknown as OthersClosed);
+  expect(closed('pullRequestClosed', 'cancelled', 'cancelled')).toBe('Other attempts: 1 closed, 2 cancelled; their branches are kept');
+  expect(closed('pullRequestClosed', 'refused', 'overBefore')).toBe('Other attempts: 1 closed; their branches are kept');
+  expect(closed('overBefore')).toBe('The other attempts were over before');
+  expect(closed('refused', 'overBefore')).toBe('');
+});
+
+test('criteria and checks of an attempt are counted with what is wrong named', () => {
+  expect(criticWords({ met: 3, notMet: 0, notVerifiable: 1, of: 4 })).toBe('3 of 4 met');
+  expect(criticWords({ met: 1, notMet: 2, notVerifiable: 0, of: 3 })).toBe('1 of 3 met, 2 not');
+  expect(checkWords({ passed: 1_200, failed: 0 })).toBe('1,200 passed');
+  expect(checkWords({ passed: 3, failed: 1 })).toBe('1 of 4 failed');
 });

@@ -28,6 +28,7 @@ const StatisticsPlace = lazy(() => import('./places/statistics/statistics').then
 const Environments = lazy(() => import('./places/environments/environments').then((module) => ({ default: module.Environments })));
 const EnvironmentPlace = lazy(() => import('./places/environments/environment').then((module) => ({ default: module.EnvironmentPlace })));
 const Agents = lazy(() => import('./places/agents/agents').then((module) => ({ default: module.Agents })));
+const AttemptsPlace = lazy(() => import('./places/attempts/attempts').then((module) => ({ default: module.AttemptsPlace })));
 const SettingsPlace = lazy(() => import('./places/settings/settings').then((module) => ({ default: module.SettingsPlace })));
 const Doctor = lazy(() => import('./places/doctor/doctor').then((module) => ({ default: module.Doctor })));
 const Welcome = lazy(() => import('./places/welcome/welcome').then((module) => ({ default: module.Welcome })));
@@ -81,6 +82,7 @@ function Inside() {
                 <ReviewList />
               </Route>
               <Route path="/review/:run">{({ run }) => <ReviewPlace key={run} run={run} />}</Route>
+              <Route path="/attempts/:task">{({ task }) => <AttemptsPlace key={task} task={task} />}</Route>
               <Route path="/history">
                 <HistoryPlace />
               </Route>

@@ -71,6 +71,8 @@ export const backend = {
   changedFiles: (run: string, signal?: AbortSignal) => http.getJson<T.ChangedFiles>(`${pull(run)}/files`, signal),
   diff: (run: string, signal?: AbortSignal) => http.getText(`${pull(run)}/diff`, signal),
   askForChanges: (run: string, ask: T.AskForChanges) => http.send<T.PullRequestDetail>('POST', `${pull(run)}/ask`, ask),
+  attempts: (task: string, signal?: AbortSignal) => http.getJson<T.AttemptList>(`/tasks/${encodeURIComponent(task)}/attempts`, signal),
+  closeOthers: (run: string) => http.send<T.OthersClosed>('POST', `${of(run)}/others/close`),
   merge: (run: string) => http.send<T.MergeReply>('POST', `${pull(run)}/merge`),
   close: (run: string) => http.send<T.PullRequestSummary>('POST', `${pull(run)}/close`),
 

@@ -106,6 +106,7 @@ export function placeRun(client: QueryClient, run: RunSummary): void {
     void client.invalidateQueries({ queryKey: ['pull-request', run.run] });
     void client.invalidateQueries({ queryKey: ['pull-requests'] });
     void client.invalidateQueries({ queryKey: ['runs', 'pages'] });
+    void client.invalidateQueries({ queryKey: ['attempts', run.task.id] });
   }
   for (const watcher of watchers) watcher(before, run);
 }

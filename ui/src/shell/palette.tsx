@@ -4,6 +4,7 @@ import { Blocks, Bot, ChartNoAxesColumn, GitPullRequest, History, House, Moon, P
 import { useEffect, useState } from 'react';
 import { useLocation } from 'wouter';
 import type { RunSummary } from '@/backend/types';
+import { AttemptNote } from '@/components/attempt';
 import { Dialog } from '@/components/dialog';
 import { Key } from '@/components/key';
 import { StateMark } from '@/components/state-mark';
@@ -93,6 +94,7 @@ export function Palette({ open, onClose, runs }: { open: boolean; onClose: () =>
                 <Command.Item key={run.run} value={`${titleOf(run.task.description)} ${run.run}`} onSelect={act(() => go(run.state.type === 'inReview' ? `/review/${run.run}` : `/runs/${run.run}`))} className={ITEM}>
                   <StateMark state={run.state.type} />
                   <span className="foreign min-w-0 flex-1 truncate">{titleOf(run.task.description)}</span>
+                  <AttemptNote run={run} />
                   <span className="shrink-0 text-small text-faint">{repositoryName(run.task.repository)}</span>
                 </Command.Item>
               ))}

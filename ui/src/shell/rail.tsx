@@ -53,7 +53,7 @@ export function Rail({ waits, reviews, onHelp }: { waits: number; reviews: numbe
     { href: '/doctor', name: 'Doctor', icon: <Stethoscope aria-hidden />, shortcut: 'g d' },
     { href: '/settings', name: 'Settings', icon: <Settings aria-hidden />, shortcut: 'g s' },
   ];
-  const current = (href: string) => (href === '/' ? path === '/' || path.startsWith('/runs') : path.startsWith(href));
+  const current = (href: string) => (href === '/' ? path === '/' || path.startsWith('/runs') : path.startsWith(href) || (href === '/review' && path.startsWith('/attempts')));
   return (
     <nav aria-label="Places" className="flex w-[88px] shrink-0 flex-col gap-0.5 border-r border-line bg-well px-1.5 py-2">
       <Tip text="New task" shortcut="n" side="right">

@@ -7,6 +7,7 @@ import { backend } from '@/backend/backend';
 import { problemOf } from '@/backend/problem';
 import type { RunSummary, SearchHit, StateName } from '@/backend/types';
 import { Button } from '@/components/button';
+import { AttemptNote } from '@/components/attempt';
 import { Empty, Waiting } from '@/components/empty';
 import { Select, TextInput } from '@/components/field';
 import { Place } from '@/components/place';
@@ -167,7 +168,10 @@ function RunRow({ run }: { run: RunSummary }) {
         <StateMark state={run.state.type} />
         {words.name}
       </span>
-      <span className="foreign truncate">{titleOf(run.task.description)}</span>
+      <span className="flex min-w-0 items-baseline gap-2">
+        <span className="foreign truncate">{titleOf(run.task.description)}</span>
+        <AttemptNote run={run} />
+      </span>
       <span className="foreign truncate text-small text-soft">{repositoryName(run.task.repository)}</span>
       <span className={`figures text-right text-small text-faint ${WIDE}`}>{count(run.steps)}</span>
       <span className={`figures text-right text-small text-faint ${WIDE}`}>{money(run.usage.costMicrodollars)}</span>

@@ -1,6 +1,7 @@
 import type { ReactNode } from 'react';
 import { Link } from 'wouter';
 import type { RunSummary } from '@/backend/types';
+import { AttemptNote } from '@/components/attempt';
 import { StateMark, stateReason, stateWords } from '@/components/state-mark';
 import { useCoarseNow } from '@/hooks/use-now';
 import { ago, money, repositoryName, titleOf } from '@/text/format';
@@ -12,6 +13,7 @@ function Title({ run }: { run: RunSummary }) {
     <span className="flex min-w-0 items-baseline gap-2">
       <span className="foreign truncate">{titleOf(run.task.description)}</span>
       <span className="foreign max-w-40 shrink-0 truncate text-small text-faint">{repositoryName(run.task.repository)}</span>
+      <AttemptNote run={run} />
     </span>
   );
 }

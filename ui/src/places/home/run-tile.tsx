@@ -1,6 +1,7 @@
 import { Monitor } from 'lucide-react';
 import { Link } from 'wouter';
 import type { RunSummary } from '@/backend/types';
+import { AttemptNote } from '@/components/attempt';
 import { PlanMeter } from '@/components/meter';
 import { StateChip, stateReason } from '@/components/state-mark';
 import { useNow } from '@/hooks/use-now';
@@ -34,7 +35,10 @@ export function RunTile({ run }: { run: RunSummary }) {
           <p className="foreign truncate pt-0.5 font-medium">{title}</p>
           <p className="foreign truncate text-small text-soft">{doing}</p>
           <p className="figures flex gap-3 text-small text-faint">
-            <span className="foreign min-w-0 flex-1 truncate">{repositoryName(run.task.repository)}</span>
+            <span className="flex min-w-0 flex-1 items-center gap-2">
+              <span className="foreign truncate">{repositoryName(run.task.repository)}</span>
+              <AttemptNote run={run} />
+            </span>
             <span>{money(run.usage.costMicrodollars)}</span>
             <Elapsed since={run.task.createdAt} />
           </p>

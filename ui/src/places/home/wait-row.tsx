@@ -5,6 +5,7 @@ import { backend } from '@/backend/backend';
 import { type Problem, problemOf, sentence } from '@/backend/problem';
 import type { RunSummary } from '@/backend/types';
 import { ApprovalForm } from '@/components/approval';
+import { AttemptNote } from '@/components/attempt';
 import { Button } from '@/components/button';
 import { TextInput } from '@/components/field';
 import { ProblemBox } from '@/components/problem-box';
@@ -42,6 +43,7 @@ export function WaitRow({ run }: { run: RunSummary }) {
           <span className="flex min-w-0 items-baseline gap-2">
             <span className="foreign truncate font-medium">{titleOf(run.task.description)}</span>
             <span className="foreign max-w-48 shrink-0 truncate text-small text-faint">{repositoryName(run.task.repository)}</span>
+            <AttemptNote run={run} />
             {run.suspended === true && <span className="shrink-0 text-small text-faint">suspended to disk</span>}
           </span>
         </Link>

@@ -12,6 +12,8 @@ export interface Form extends Draft {
   model: string;
   dollars: string;
   minutes: string;
+  /** How many runs attempt it, as a number. */
+  attempts: string;
   /** How often a critic looks at the work, as a number; what the settings say if empty. */
   rounds: string;
   /** Which commands need a yes; what the settings say if empty. */
@@ -19,7 +21,7 @@ export interface Form extends Draft {
 }
 
 /** What is empty of limits, engine, model, self-review and approval is what the settings say. */
-export const EMPTY: Form = { what: '', criteria: '', tests: '', constraints: '', repository: '', branch: '', engine: '', model: '', dollars: '', minutes: '', rounds: '', approval: '' };
+export const EMPTY: Form = { what: '', criteria: '', tests: '', constraints: '', repository: '', branch: '', engine: '', model: '', dollars: '', minutes: '', attempts: '1', rounds: '', approval: '' };
 
 const KEY = 'nightshift.new-task';
 

@@ -14,6 +14,7 @@ import { Words } from '@/components/words';
 import { useEngines } from '@/hooks/use-engines';
 import { useOwnerSettings } from '@/hooks/use-owner-settings';
 import { useFinished, useUnfinished } from '@/hooks/use-runs';
+import { money } from '@/text/format';
 import { engineChoice, modelOf, usualEngine } from '@/text/engines';
 import { describe, type Hint, triage, type Verdict } from '@/text/triage';
 import { EMPTY, type Form, keepDraft, readDraft } from './draft';
@@ -22,7 +23,18 @@ import { EMPTY, type Form, keepDraft, readDraft } from './draft';
 function useForm(): [Form, (change: Partial<Form>) => void, () => void] {
   const [form, setForm] = useState<Form>(readDraft);
   useEffect(() => keepDraft(form), [form]);
-  return [form, (change) => setForm((before) => ({ ...before, ...change })), () => setForm((before) => ({ ...EMPTY, repository: before.repository, engine: before.engine, model: before.model, dollars: before.dollars, minutes: before.minutes, rounds: before.rounds, approval: before.approval }))];
+  // Kept at once: whoever submits is elsewhere before the page would keep it.
+  const clear = () => {
+    const next = afterSubmission(form);
+    setForm(next);
+    keepDraft(next);
+  };
+  return [form, (change) => setForm((before) => ({ ...before, ...change })), clear];
+}
+
+/** What stays for the next task: where it is, and who works on it. */
+function afterSubmission(before: Form): Form {
+  return { ...EMPTY, repository: before.repository, engine: before.engine, model: before.model, dollars: before.dollars, minutes: before.minutes, rounds: before.rounds, approval: before.approval };
 }
 
 /** The owner's own limits, as long as it has not said what a person set. */
@@ -40,11 +52,15 @@ function requestOf(form: Form, model: string, limits: Limits, leaveOut: boolean)
       ...(form.dollars.trim() === '' ? {} : { costMicrodollars: Math.round(Number(form.dollars) * 1_000_000) }),
       ...(form.minutes.trim() === '' ? {} : { seconds: Math.round(Number(form.minutes) * 60) }),
     },
+    attempts: Number(form.attempts),
     selfReviewRounds: form.rounds === '' ? null : Number(form.rounds),
     approval: form.approval === '' ? null : form.approval,
     uncommitted: leaveOut ? 'leaveOut' : 'refuse',
   };
 }
+
+/** Attempts at one task at most. */
+const MOST_ATTEMPTS = 8;
 
 /** A number above 0, or nothing: then what the settings say holds. */
 const fits = (text: string) => text.trim() === '' || (Number.isFinite(Number(text)) && Number(text) > 0);
@@ -67,6 +83,9 @@ export function NewTask() {
   const { data: engines } = useEngines();
   const engine = engineChoice(engines, form.engine === '' ? (engines?.defaultEngine ?? '') : form.engine);
   const model = modelOf(engine, form.model);
+  const attempts = Number(form.attempts);
+  /** What one attempt may cost, in millionths of a dollar. */
+  const allowed = form.dollars.trim() !== '' && fits(form.dollars) ? Math.round(Number(form.dollars) * 1_000_000) : limits.costMicrodollars;
   const ready = form.what.trim() !== '' && form.repository.trim() !== '' && fits(form.dollars) && fits(form.minutes) && engine.trouble === null;
 
   const submit = async (leaveOut: boolean) => {
@@ -76,8 +95,9 @@ export function NewTask() {
       const reply = await backend.submit(requestOf(form, model, limits, leaveOut));
       clear();
       void client.invalidateQueries({ queryKey: ['runs'] });
-      tellDone('Submitted. You can leave; it goes on by itself.');
-      go(`/runs/${reply.run}`);
+      const several = reply.attempts.length;
+      tellDone(several > 1 ? `Submitted: ${several} attempts. You can leave; they go on by themselves.` : 'Submitted. You can leave; it goes on by itself.');
+      go(several > 1 ? `/attempts/${reply.task}` : `/runs/${reply.run}`);
     } catch (thrown) {
       setProblem(problemOf(thrown));
       setBusy(false);
@@ -163,6 +183,17 @@ export function NewTask() {
           </section>
           <section className="space-y-4">
             <h2 className="font-semibold">Who works</h2>
+            <Field label="Attempts" help={attempts === 1 ? 'More than one: the same task in so many sandboxes, of which you choose the best afterwards.' : `The same task in ${attempts} sandboxes; choose the best afterwards. The limits hold for each: at most ${money(attempts * allowed)} in all.`}>
+              {(ids) => (
+                <Select {...ids} value={form.attempts} onChange={(event) => change({ attempts: event.target.value })}>
+                  {Array.from({ length: MOST_ATTEMPTS }, (_, index) => (
+                    <option key={index} value={index + 1}>
+                      {index + 1}
+                    </option>
+                  ))}
+                </Select>
+              )}
+            </Field>
             <Field label="Engine" {...(engine.trouble === null ? {} : { error: <Words text={`${sentence(engine.trouble.message)} ${engine.trouble.hint}`} /> })} help={engine.install === null ? 'The agent in the sandbox. Limits, evidence and review are the same.' : <EngineNeeds install={engine.install} />}>
               {(ids) => (
                 <Select {...ids} value={form.engine} onChange={(event) => change({ engine: event.target.value })}>

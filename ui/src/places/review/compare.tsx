@@ -15,8 +15,9 @@ export interface Picture {
 
 type Way = 'slider' | 'beside' | 'difference';
 
-/** Two recorded screens against each other: a slider, side by side, or the pixels that differ. */
-export function Compare({ pictures }: { pictures: readonly Picture[] }) {
+/** Two recorded screens against each other: a slider, side by side, or the pixels that differ. Which two is chosen here, of what was
+ * before and after, unless they are `fixed`: then each is called by its label. */
+export function Compare({ pictures, fixed = false }: { pictures: readonly Picture[]; fixed?: boolean }) {
   const [way, setWay] = useState<Way>('slider');
   const [before, setBefore] = useState(0);
   const [after, setAfter] = useState(pictures.length - 1);
@@ -27,11 +28,19 @@ export function Compare({ pictures }: { pictures: readonly Picture[] }) {
   return (
     <div className="overflow-hidden rounded-lg border border-line bg-raised">
       <div className="flex flex-wrap items-center gap-2 border-b border-line px-3 py-2">
-        <PickPicture label="Before" pictures={pictures} value={before} onPick={setBefore} />
-        <span aria-hidden className="text-faint">
-          →
-        </span>
-        <PickPicture label="After" pictures={pictures} value={after} onPick={setAfter} />
+        {fixed ? (
+          <p className="foreign min-w-0 truncate text-small text-soft">
+            {one.label} (left), {other.label} (right)
+          </p>
+        ) : (
+          <>
+            <PickPicture label="Before" pictures={pictures} value={before} onPick={setBefore} />
+            <span aria-hidden className="text-faint">
+              →
+            </span>
+            <PickPicture label="After" pictures={pictures} value={after} onPick={setAfter} />
+          </>
+        )}
         <span className="flex-1" />
         <Choices
           label="How to compare"
@@ -45,7 +54,7 @@ export function Compare({ pictures }: { pictures: readonly Picture[] }) {
         />
       </div>
       <div className="bg-well p-3">
-        {way === 'slider' && <Slider one={one} other={other} />}
+        {way === 'slider' && <Slider one={one} other={other} names={fixed ? [one.label, other.label] : ['Before', 'After']} />}
         {way === 'beside' && (
           <div className="grid grid-cols-2 gap-3">
             {[one, other].map((picture, index) => (
@@ -74,24 +83,24 @@ function PickPicture({ label, pictures, value, onPick }: { label: string; pictur
   );
 }
 
-function Slider({ one, other }: { one: Picture; other: Picture }) {
+function Slider({ one, other, names: [left, right] }: { one: Picture; other: Picture; names: readonly [string, string] }) {
   const [at, setAt] = useState(50);
   return (
     <div className="relative mx-auto max-w-[1280px] overflow-hidden rounded-sm has-focus-visible:outline-2 has-focus-visible:outline-offset-2 has-focus-visible:outline-lamp" style={{ aspectRatio: `${other.image.width} / ${other.image.height}` }}>
-      <ArtifactImage id={other.image.artifact} alt={`After: ${other.label}`} className="absolute inset-0 size-full object-contain" />
+      <ArtifactImage id={other.image.artifact} alt={`${right}: ${other.label}`} className="absolute inset-0 size-full object-contain" />
       <div className="absolute inset-0" style={{ clipPath: `inset(0 ${100 - at}% 0 0)` }}>
-        <ArtifactImage id={one.image.artifact} alt={`Before: ${one.label}`} className="size-full object-contain" />
+        <ArtifactImage id={one.image.artifact} alt={`${left}: ${one.label}`} className="size-full object-contain" />
       </div>
-      <span aria-hidden className="absolute top-2 left-2 rounded-sm bg-shade px-1.5 text-tiny text-white" style={{ opacity: at > 12 ? 1 : 0 }}>
-        Before
+      <span aria-hidden className="absolute top-2 left-2 rounded-sm bg-[rgb(0_0_0/0.66)] px-1.5 text-tiny text-[#fff]" style={{ opacity: at > 12 ? 1 : 0 }}>
+        {left}
       </span>
-      <span aria-hidden className="absolute top-2 right-2 rounded-sm bg-shade px-1.5 text-tiny text-white" style={{ opacity: at < 88 ? 1 : 0 }}>
-        After
+      <span aria-hidden className="absolute top-2 right-2 rounded-sm bg-[rgb(0_0_0/0.66)] px-1.5 text-tiny text-[#fff]" style={{ opacity: at < 88 ? 1 : 0 }}>
+        {right}
       </span>
       <span aria-hidden className="pointer-events-none absolute inset-y-0 w-[2px] -translate-x-1/2 bg-lamp" style={{ left: `${at}%` }}>
         <span className="absolute top-1/2 left-1/2 flex h-8 w-5 -translate-1/2 items-center justify-center rounded-md bg-lamp text-small font-semibold text-lamp-ink">⇔</span>
       </span>
-      <input type="range" aria-label="How much of the picture before is shown" min={0} max={100} step={0.5} value={at} onChange={(event) => setAt(Number(event.target.value))} className="absolute inset-0 size-full cursor-ew-resize opacity-0" />
+      <input type="range" aria-label={`How much of the picture ${left.toLowerCase()} is shown`} min={0} max={100} step={0.5} value={at} onChange={(event) => setAt(Number(event.target.value))} className="absolute inset-0 size-full cursor-ew-resize opacity-0" />
     </div>
   );
 }

@@ -3,13 +3,15 @@ import { GitPullRequest } from 'lucide-react';
 import { Link } from 'wouter';
 import { backend } from '@/backend/backend';
 import { problemOf } from '@/backend/problem';
-import type { PullRequestSummary, ReviewEntry, ReviewQueue } from '@/backend/types';
+import type { PullRequestSummary, ReviewEntry, ReviewQueue, RunSummary } from '@/backend/types';
+import { AttemptNote } from '@/components/attempt';
 import { Empty, Waiting } from '@/components/empty';
 import { Place, Section } from '@/components/place';
 import { ProblemBox } from '@/components/problem-box';
 import { StateMark } from '@/components/state-mark';
 import { useListKeys } from '@/hooks/use-list-keys';
 import { useCoarseNow } from '@/hooks/use-now';
+import { useUnfinished } from '@/hooks/use-runs';
 import { ago, repositoryName } from '@/text/format';
 import { upright } from '@/text/visible';
 
@@ -20,6 +22,8 @@ export function ReviewList() {
   // Under the beginning of one key, so that what makes the one stale makes the other stale. One more tells whether there are more.
   const { data: decided, error, refetch } = useQuery({ queryKey: ['pull-requests', 'decided'], queryFn: ({ signal }) => backend.decidedPullRequests(DECIDED_SHOWN + 1, signal) });
   const queue = useQuery({ queryKey: ['pull-requests', 'queue'], queryFn: ({ signal }) => backend.reviewQueue(signal) });
+  // Attempts at one task often have the same title.
+  const { data: runs } = useUnfinished();
   const list = useListKeys<HTMLDivElement>();
   const open = queue.data?.entries ?? [];
   const loaded = decided !== undefined && queue.data !== undefined;
@@ -47,7 +51,7 @@ export function ReviewList() {
           <Section title="Open" count={open.length} aside="ready, then small, then sure, then waiting longest">
             <ul className="divide-y divide-line overflow-hidden rounded-lg border border-line bg-raised">
               {open.map((each) => (
-                <OpenRow key={each.pullRequest.run} entry={each} />
+                <OpenRow key={each.pullRequest.run} entry={each} run={runs?.find((run) => run.run === each.pullRequest.run)} />
               ))}
             </ul>
           </Section>
@@ -80,14 +84,17 @@ function Limit({ queue: { limit, waiting, heldBack } }: { queue: ReviewQueue }) 
   );
 }
 
-function OpenRow({ entry: { pullRequest, runState, since, why } }: { entry: ReviewEntry }) {
+function OpenRow({ entry: { pullRequest, runState, since, why }, run }: { entry: ReviewEntry; run: RunSummary | undefined }) {
   const now = useCoarseNow();
   return (
     <li>
       <Link href={`/review/${pullRequest.run}`} data-row className="flex items-center gap-3 px-4 py-3 hover:bg-hover focus-visible:bg-hover focus-visible:outline-offset-[-2px]">
         <StateMark state={runState.type} />
         <span className="min-w-0 flex-1">
-          <span className="foreign block truncate font-medium">{upright(pullRequest.title)}</span>
+          <span className="flex min-w-0 items-baseline gap-2">
+            <span className="foreign truncate font-medium">{upright(pullRequest.title)}</span>
+            {run !== undefined && <AttemptNote run={run} />}
+          </span>
           <span className="foreign block truncate text-small text-faint">
             {repositoryName(pullRequest.repository)} #{pullRequest.number} · {pullRequest.branch} into {pullRequest.base}
           </span>

@@ -1,9 +1,10 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { Columns2, GitMerge, MessageSquareText, Rows2 } from 'lucide-react';
+import { Columns2, Columns3, GitMerge, MessageSquareText, Rows2 } from 'lucide-react';
 import { useCallback, useMemo, useRef, useState } from 'react';
 import { Link, useLocation } from 'wouter';
 import { backend } from '@/backend/backend';
 import { problemOf } from '@/backend/problem';
+import { AttemptMenu } from '@/components/attempt';
 import { Button } from '@/components/button';
 import { Confirm } from '@/components/confirm';
 import { type DiffHandle, DiffList } from '@/components/diff-list';
@@ -16,6 +17,7 @@ import { Tip } from '@/components/tip';
 import { tellDone } from '@/components/toasts';
 import type { DiffLine, FileDiff } from '@/diff/parse';
 import { parseDiff } from '@/diff/parse';
+import { othersOf, useAttempts, useCloseOthers } from '@/hooks/use-attempts';
 import { useKeys } from '@/hooks/use-keys';
 import { prefer, usePreferences } from '@/hooks/use-settings';
 import { useOffer } from '@/shell/actions';
@@ -24,6 +26,7 @@ import { count, repositoryName } from '@/text/format';
 import { takeBranch } from '@/text/shell';
 import { upright } from '@/text/visible';
 import { AskForChanges } from './ask-for-changes';
+import { AttemptRows } from './attempt-rows';
 import { type Comment, CommentThread } from './comments';
 import { Compare } from './compare';
 import { picturesOf } from './criteria';
@@ -54,6 +57,12 @@ export function ReviewPlace({ run }: { run: string }) {
   const task = detail.data?.summary.task;
   const criteria = useMemo(() => (task?.criteria?.length ? task.criteria : criteriaIn(task?.description ?? '')), [task?.criteria, task?.description]);
   const pictures = useMemo(() => picturesOf(data?.evidence ?? []), [data?.evidence]);
+  const several = detail.data?.summary.attempt == null ? null : detail.data.summary.task.id;
+  const attempts = useAttempts(several);
+  const others = othersOf(attempts.data, run);
+  const closeOthers = useCloseOthers();
+  // Whoever merges has chosen; who wants to keep the others says so.
+  const [keepsOthers, setKeepsOthers] = useState(false);
   const newestReview = detail.data?.selfReviews?.at(-1);
   const open = data?.summary.state.type === 'open';
   const toFile = (index: number) => diffList.current?.toFile(Math.min(files.length - 1, Math.max(0, index)));
@@ -65,14 +74,16 @@ export function ReviewPlace({ run }: { run: string }) {
     e: toTop,
     d: () => toFile(0),
     s: () => prefer({ splitDiff: !splitDiff }),
+    ...(several === null ? {} : { a: () => go(`/attempts/${several}`) }),
   });
-  useOffer(`${run} ${String(open)}`, [
+  useOffer(`${run} ${String(open)} ${several ?? ''}`, [
     ...(open
       ? [
           { name: 'Merge this pull request', icon: <GitMerge aria-hidden />, act: () => setMerging(true) },
           { name: 'Ask for changes', icon: <MessageSquareText aria-hidden />, act: () => setAsking(true) },
         ]
       : []),
+    ...(several === null ? [] : [{ name: 'Show all attempts side by side', icon: <Columns3 aria-hidden />, keys: 'a', act: () => go(`/attempts/${several}`) }]),
     { name: splitDiff ? 'Show the diff unified' : 'Show the diff split', icon: <Columns2 aria-hidden />, keys: 's', act: () => prefer({ splitDiff: !splitDiff }) },
   ]);
 
@@ -143,6 +154,7 @@ export function ReviewPlace({ run }: { run: string }) {
               {repositoryName(summary.repository)} #{summary.number}
             </Link>
           )}
+          {detail.data !== undefined && <AttemptMenu run={detail.data.summary} />}
         </div>
       }
       actions={
@@ -186,6 +198,7 @@ export function ReviewPlace({ run }: { run: string }) {
               header={
                 <div ref={head} className="mx-auto max-w-[1180px] space-y-6 px-6 pt-5 pb-6">
                   <Decision detail={data} />
+                  {attempts.data !== undefined && <AttemptRows list={attempts.data} run={run} merged={summary.state.type === 'merged'} onCloseOthers={() => closeOthers(run)} />}
                   <Summary detail={data} run={detail.data ?? null} added={added} removed={removed} files={files.length} />
                   <Remarks remarks={data.remarks ?? []} state={data.runState} />
                   {newestReview !== undefined && (
@@ -231,12 +244,23 @@ export function ReviewPlace({ run }: { run: string }) {
           await decided();
           toTop();
           tellDone('Merged');
+          // Only now: without a merge the others may still be needed. What goes wrong with them undoes no merge, and says so itself.
+          if (others.length > 0 && !keepsOthers) await closeOthers(run);
         }}
       >
         <p>
           {summary?.branch} goes into {summary?.base} in Nightshift's copy of the repository. Your own checkout stays as it is; take the work with:
         </p>
-        {data !== undefined && <pre className="mt-2 overflow-x-auto rounded-md bg-well px-2.5 py-1.5 text-small">{takeBranch('pull', data.bareRepository, data.summary.base)}</pre>}
+        {data !== undefined && <pre tabIndex={0} aria-label="Command" className="mt-2 overflow-x-auto rounded-md bg-well px-2.5 py-1.5 text-small">{takeBranch('pull', data.bareRepository, data.summary.base)}</pre>}
+        {others.length > 0 && (
+          <label className="mt-3 flex items-start gap-2.5 rounded-md border border-line px-3 py-2">
+            <input type="checkbox" checked={!keepsOthers} onChange={(event) => setKeepsOthers(!event.target.checked)} className="mt-[3px] size-3.5 accent-[var(--lamp)]" />
+            <span>
+              <span className="block font-medium text-ink">Close the {others.length === 1 ? 'other attempt' : `other ${others.length} attempts`}</span>
+              What is open is closed, what still runs is cancelled. Branches are kept.
+            </span>
+          </label>
+        )}
         {draft.comments.length > 0 && <p className="mt-2 text-lamp-text">You have comments that were not sent.</p>}
       </Confirm>
       <Confirm

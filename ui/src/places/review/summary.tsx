@@ -35,8 +35,8 @@ export function Summary({ detail, run, added, removed, files }: { detail: PullRe
       <dl className="figures flex flex-wrap gap-x-7 gap-y-2">
         <Figure name="Changed" value={`${count(files)} ${files === 1 ? 'file' : 'files'}`} note={`+${count(added)} −${count(removed)}`} />
         <Figure name="Commits" value={count(detail.commits.length)} />
-        {run !== null && <Figure name="Cost" value={money(run.summary.usage.costMicrodollars)} note={`${count(run.summary.turns)} model calls`} />}
-        {run !== null && <Figure name="Took" value={duration(Math.max(0, Date.parse(detail.summary.createdAt) - Date.parse(run.summary.task.createdAt)))} note={`${count(run.summary.steps)} steps`} />}
+        {run !== null && <Figure name="Cost" value={money(run.summary.usage.costMicrodollars)} note={`${count(run.summary.turns)} ${run.summary.turns === 1 ? 'model call' : 'model calls'}`} />}
+        {run !== null && <Figure name="Took" value={duration(Math.max(0, Date.parse(detail.summary.createdAt) - Date.parse(run.summary.task.createdAt)))} note={`${count(run.summary.steps)} ${run.summary.steps === 1 ? 'step' : 'steps'}`} />}
         {run !== null && <Figure name="Model" value={run.summary.task.model} />}
       </dl>
       {more !== '' && (

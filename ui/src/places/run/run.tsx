@@ -1,10 +1,11 @@
 import { useQuery } from '@tanstack/react-query';
 import clsx from 'clsx';
-import { FileDiff as FileDiffIcon, FolderTree, Gauge, GitPullRequest, Hand, Maximize2, MessageSquare, Monitor, Pause, Play, Save, SquareTerminal, X } from 'lucide-react';
+import { Columns3, FileDiff as FileDiffIcon, FolderTree, Gauge, GitPullRequest, Hand, Maximize2, MessageSquare, Monitor, Pause, Play, Save, SquareTerminal, X } from 'lucide-react';
 import { type ReactNode, useEffect, useMemo, useRef, useState } from 'react';
 import { Link, useLocation, useSearch } from 'wouter';
 import { backend } from '@/backend/backend';
 import { problemOf } from '@/backend/problem';
+import { AttemptMenu } from '@/components/attempt';
 import { Button } from '@/components/button';
 import { Confirm } from '@/components/confirm';
 import { Empty } from '@/components/empty';
@@ -141,6 +142,7 @@ export function RunPlace({ run }: { run: string }) {
     await backend.saveCheckpoint(run);
     tellDone('Saved: a fork or a way back can begin here');
   };
+  const severalOf = detail?.summary.attempt == null ? null : detail.summary.task.id;
   const fullScreen = () => {
     if (document.fullscreenElement === null) void centre.current?.requestFullscreen();
     else void document.exitFullscreen();
@@ -165,12 +167,14 @@ export function RunPlace({ run }: { run: string }) {
     p: toggle,
     o: () => live.current?.toggle(),
     f: fullScreen,
+    ...(severalOf === null ? {} : { a: () => go(`/attempts/${severalOf}`) }),
   });
-  useOffer(`${run} ${state?.type ?? ''} ${String(limited)} ${String(reviews)} ${String(takes)} ${view}`, [
+  useOffer(`${run} ${state?.type ?? ''} ${String(limited)} ${String(reviews)} ${String(takes)} ${view} ${severalOf ?? ''}`, [
     ...(pauses ? [{ name: 'Pause this run', icon: <Pause aria-hidden />, keys: 'p', act: toggle }] : []),
     ...(continues ? [{ name: 'Continue this run', icon: <Play aria-hidden />, keys: 'p', act: toggle }] : []),
     ...(limited ? [{ name: 'Raise its limit', icon: <Gauge aria-hidden />, keys: 'p', act: toggle }] : []),
     ...(reviews ? [{ name: 'Review its pull request', icon: <GitPullRequest aria-hidden />, act: () => go(`/review/${run}`) }] : []),
+    ...(severalOf === null ? [] : [{ name: 'Show all attempts side by side', icon: <Columns3 aria-hidden />, keys: 'a', act: () => go(`/attempts/${severalOf}`) }]),
     { name: 'Write to the agent', icon: <MessageSquare aria-hidden />, keys: 'm', act: write },
     ...(takes && view === 'screen' ? [{ name: 'Take over, or hand back', icon: <Hand aria-hidden />, keys: 'o', act: () => live.current?.toggle() }] : []),
     ...VIEWS.map((each) => ({ name: `Show its ${each.name.toLowerCase()}`, icon: each.icon, keys: each.key, act: () => show({ view: each.view }) })),
@@ -230,6 +234,7 @@ export function RunPlace({ run }: { run: string }) {
               {repositoryName(story.task.repository)}
             </Link>
           )}
+          {detail !== undefined && <AttemptMenu run={detail.summary} />}
         </div>
       }
       actions={
