@@ -22,7 +22,7 @@ use nightshift_protocol::{
     ForkReply, ForkRun, ListRuns, Live, MergeReply, ModelList, NewComment, OthersClosed, Overview, Prune,
     PruneReport, PullRequestDetail, PullRequestSummary, RaiseLimits, ResumeRun, ReviewQueue, RewindRun,
     RunDetail, RunId, RunList, RunState, RunSummary, SayToRun, SearchFor, SearchReply, Statistics,
-    SubmitReply, SubmitTask, TerminalSize, Tree, UserError,
+    SubmitReply, SubmitTask, TaskId, TerminalSize, Tree, UserError,
 };
 use nightshift_store::{FindError, RunCursor, RunFilter, RunStates, SearchCursor, SearchWords, Store};
 pub use nightshift_supervisor::{IDLE, Lease, RunScreen, Terminal, TerminalEvent, Webhook, live};
@@ -192,7 +192,11 @@ impl Api {
 
     /// Ranks the attempts at a task, named by its id or a run's of it, or by how one of them begins.
     pub async fn attempts(&self, named: &str) -> Result<AttemptList, UserError> {
-        let task = self.find(named).await?.task.id;
+        let task = if named.starts_with("task-") {
+            self.find_task(named).await?
+        } else {
+            self.find(named).await?.task.id
+        };
         self.supervisor.attempts(&task).await
     }
 
@@ -487,15 +491,25 @@ impl Api {
         self.supervisor.prune(wish).await
     }
 
+    /// The run of an id or of a task's id. A task with several runs names none of them: the newest is not the best.
     async fn find(&self, named: &str) -> Result<RunSummary, UserError> {
-        if named.starts_with("task-") {
-            let task = self.store.find_task(named).await.map_err(|error| trouble::finding(&error))?;
-            let filter = RunFilter { task: Some(task.id), ..RunFilter::default() };
-            let page = self.store.runs(&filter, None, 1).await.map_err(|error| trouble::reading(&error))?;
-            let missing = FindError::NotFound { prefix: named.to_owned() };
-            return page.runs.into_iter().next().ok_or_else(|| trouble::finding(&missing));
+        if !named.starts_with("task-") {
+            return self.store.find_run(named).await.map_err(|error| trouble::finding(&error));
         }
-        self.store.find_run(named).await.map_err(|error| trouble::finding(&error))
+        let task = self.find_task(named).await?;
+        let filter = RunFilter { task: Some(task.clone()), ..RunFilter::default() };
+        let page = self.store.runs(&filter, None, LARGEST_PAGE).await;
+        let mut runs = page.map_err(|error| trouble::reading(&error))?.runs;
+        match runs.len() {
+            0 => Err(trouble::finding(&FindError::NotFound { prefix: named.to_owned() })),
+            1 => Ok(runs.remove(0)),
+            _ => Err(several(&task, &runs)),
+        }
+    }
+
+    async fn find_task(&self, named: &str) -> Result<TaskId, UserError> {
+        let task = self.store.find_task(named).await;
+        task.map(|task| task.id).map_err(|error| trouble::finding(&error))
     }
 
     async fn commit_of(
@@ -569,6 +583,17 @@ fn states(wanted: Option<&str>) -> Result<RunStates, UserError> {
             None => Ok(RunStates::Named(names.iter().map(|name| (*name).to_owned()).collect())),
         },
     }
+}
+
+/// Why a task's id names no run; `runs` are all of them, the newest first.
+fn several(task: &TaskId, runs: &[RunSummary]) -> UserError {
+    let names: Vec<&str> = runs.iter().rev().map(|run| run.run.as_str()).take(8).collect();
+    let more = if runs.len() > names.len() { ", …" } else { "" };
+    UserError::new(
+        ErrorCode::InvalidRequest,
+        format!("{task} has {} runs: {}{more}", runs.len(), names.join(", ")),
+        format!("Name the one you mean; `nightshift review attempts {task}` shows how they compare."),
+    )
 }
 
 /// Both streams in one, which ends as soon as `events` ends or says `None`, for an error: without events a follower

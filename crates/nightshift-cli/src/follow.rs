@@ -23,7 +23,8 @@ pub(crate) enum Ended {
 }
 
 impl Ended {
-    fn of(state: &RunState) -> Option<Self> {
+    /// How a run's state ends the following; nothing while it goes on.
+    pub(crate) fn of(state: &RunState) -> Option<Self> {
         match state {
             RunState::InReview { .. } | RunState::Merged { .. } | RunState::Closed { .. } => {
                 Some(Self::Delivered)

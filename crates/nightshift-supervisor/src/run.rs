@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nightshift_protocol::{
-    CheckpointId, DecideApproval, ErrorCode, Event, EventBody, Image, PauseReason, PreparingPhase,
+    CheckpointId, DecideApproval, ErrorCode, EventBody, Image, OffsetDateTime, PauseReason, PreparingPhase,
     RaiseLimits, RunState, SandboxId, StepId, SuspendReason, ToolCall, UserError,
 };
 use nightshift_sandbox::Expendable;
@@ -42,6 +42,7 @@ mod reviews;
 mod room;
 mod self_review;
 mod subagents;
+mod writing;
 
 /// How often the channel or the screen may be cut in a row before the run pauses.
 const CUTS: u32 = 3;
@@ -129,6 +130,8 @@ pub(crate) struct Driver {
     /// What happened and is not written yet: it is written with the next intention, before anything else is done, so
     /// that a turn costs few waits for the disk.
     unwritten: Vec<EventBody>,
+    /// When the first of it happened.
+    unwritten_since: OffsetDateTime,
     /// The disk that was too full for it.
     short_of: Shortage,
 }
@@ -136,6 +139,7 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn new(shared: Arc<Shared>, progress: RunProgress, requests: mpsc::Receiver<Request>) -> Self {
         let acts = Arc::new(Acts::new(Arc::clone(&shared), &progress));
+        let unwritten_since = shared.clock.now();
         Self {
             shared,
             progress,
@@ -147,6 +151,7 @@ impl Driver {
             interrupter: None,
             beside: Beside::default(),
             unwritten: Vec::new(),
+            unwritten_since,
             short_of: Shortage::default(),
         }
     }
@@ -688,48 +693,6 @@ impl Driver {
     async fn step_to(&mut self, trigger: Trigger) -> Result<(), AppendError> {
         let bodies = self.changed(trigger).into_iter().collect();
         self.append(bodies).await
-    }
-
-    /// Takes note of what happened; it is written before anything else is done.
-    fn note(&mut self, bodies: Vec<EventBody>) {
-        let at = self.shared.clock.now();
-        for body in bodies {
-            let body = redaction::redacted(body, &self.shared.settings.delivery.redactor);
-            let (run, seq) = (self.progress.run.clone(), self.progress.last_seq + 1);
-            self.progress.apply(&Event { position: 0, run, seq, at, body: body.clone() });
-            self.unwritten.push(body);
-        }
-        self.tell_engine();
-    }
-
-    /// Takes note of events and writes all that is not written yet.
-    async fn append(&mut self, bodies: Vec<EventBody>) -> Result<(), AppendError> {
-        let waited = matches!(self.progress.state, RunState::InReview { .. });
-        self.note(bodies);
-        self.write_down().await?;
-        if waited && !matches!(self.progress.state, RunState::InReview { .. }) {
-            // One review less waits, so a task that was held back may begin.
-            self.shared.rooms.look_again();
-        }
-        Ok(())
-    }
-
-    /// Writes to the history. While the disk is full it waits: what happened must not be lost, and nothing new may
-    /// be begun that could not be written down.
-    async fn write_down(&mut self) -> Result<(), AppendError> {
-        while !self.unwritten.is_empty() {
-            let written =
-                self.shared.store.append(&self.progress.run, self.shared.clock.now(), &self.unwritten).await;
-            match written {
-                Ok(_) => self.unwritten.clear(),
-                Err(AppendError::DiskFull(error)) => {
-                    tracing::warn!(run = %self.progress.run, %error, "the disk is full; waiting for room");
-                    self.refuse_while_full().await;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
     }
 }
 

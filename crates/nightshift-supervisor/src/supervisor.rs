@@ -61,6 +61,8 @@ pub struct Supervisor {
     watch: Arc<watch::Watch>,
     /// What suspends idle sandboxes, and watches the disk.
     relief: Arc<Mutex<Option<AbortHandle>>>,
+    /// Held while the other attempts at a task are given up.
+    choosing: Arc<Mutex<()>>,
 }
 
 struct DriverTask {
@@ -76,6 +78,7 @@ impl Supervisor {
             drivers: Arc::default(),
             watch: Arc::default(),
             relief: Arc::default(),
+            choosing: Arc::default(),
         }
     }
 
@@ -299,7 +302,10 @@ impl Supervisor {
         self.shared.store.append_all(now, &appends).await.map_err(|error| trouble::appending(&error))?;
         let mut attempts = Vec::new();
         for (run, branch, _) in begun {
-            self.wishes_of(&run).await?;
+            // They are in the history, so they were taken in; one whose driver cannot be started now is taken up by the next owner.
+            if let Err(error) = self.wishes_of(&run).await {
+                tracing::error!(%run, %error, "the run was not begun");
+            }
             attempts.push(SubmittedAttempt { run, branch });
         }
         let Some(SubmittedAttempt { run, branch }) = attempts.first().cloned() else {

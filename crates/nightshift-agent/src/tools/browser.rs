@@ -46,14 +46,22 @@ pub enum BrowserAction {
     Problems,
 }
 
+/// What begins the words for what a look into the browser shows.
+const LOOK: &str = "browser: ";
+
 impl BrowserAction {
+    /// Whether evidence's words tell of a look into the browser, which has no exit status of its own.
+    pub fn is_look(command: &str) -> bool {
+        command.starts_with(LOOK)
+    }
+
     /// What the action shows, in a few words, for evidence; nothing where it only does something.
     pub(crate) fn shows(&self) -> Option<String> {
         match self {
-            Self::Open { url } => Some(format!("browser: open {}", excerpt(url, 200))),
-            Self::Read { .. } => Some("browser: read the page".to_owned()),
-            Self::Evaluate { expression } => Some(format!("browser: evaluate {}", excerpt(expression, 200))),
-            Self::Problems => Some("browser: console errors, failed requests, exceptions".to_owned()),
+            Self::Open { url } => Some(format!("{LOOK}open {}", excerpt(url, 200))),
+            Self::Read { .. } => Some(format!("{LOOK}read the page")),
+            Self::Evaluate { expression } => Some(format!("{LOOK}evaluate {}", excerpt(expression, 200))),
+            Self::Problems => Some(format!("{LOOK}console errors, failed requests, exceptions")),
             Self::Click { .. } | Self::Fill { .. } => None,
         }
     }

@@ -36,7 +36,9 @@ pub(super) async fn see_through(
     if result_json {
         out(&show::json(&list));
     }
-    Ok(exit_code(&ended))
+    // As they stand now: one that waited may have been answered while the others were followed.
+    let now: Vec<Ended> = list.attempts.iter().filter_map(|attempt| Ended::of(&attempt.run.state)).collect();
+    Ok(exit_code(if now.is_empty() { &ended } else { &now }))
 }
 
 /// Whether there is something to review decides; where there is not, whether somebody is waited for.
@@ -65,7 +67,13 @@ pub(super) async fn merge_and_close_others(client: &Client, json: bool, run: &st
         // Whatever happens then, this has happened.
         out(&said_of_merge(&merged));
     }
-    let others = give_up_others(client, run).await?;
+    let others = give_up_others(client, run).await.map_err(|error| {
+        let hint = format!(
+            "It is merged as {}. Give the others up: nightshift review close --others-of {run}",
+            merged.commit
+        );
+        UserError { hint, ..error }
+    })?;
     let status = status(&others);
     print(json, &Decided { merged, others: others.clone() }, || show::others(&others));
     Ok(status)

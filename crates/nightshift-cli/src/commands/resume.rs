@@ -50,9 +50,21 @@ fn parted(what: &[String], last: bool) -> Result<(Option<&str>, &str), UserError
 
 async fn newest(client: &Client) -> Result<RunSummary, UserError> {
     let list: RunList = client.get("/runs?limit=1").await?;
-    list.runs.into_iter().next().ok_or_else(|| {
+    let newest = list.runs.into_iter().next().ok_or_else(|| {
         UserError::new(ErrorCode::NotFound, "there is no run yet", "Give a task with `nightshift exec`.")
-    })
+    })?;
+    one_of_several(&newest).map_or(Ok(newest), Err)
+}
+
+/// Why a run is not simply the last one: it is one of several attempts, and which of them is meant only a person knows.
+fn one_of_several(run: &RunSummary) -> Option<UserError> {
+    let attempt = run.attempt.filter(|attempt| attempt.of > 1)?;
+    let task = &run.task.id;
+    Some(UserError::new(
+        ErrorCode::InvalidRequest,
+        format!("the last task has {} attempts", attempt.of),
+        format!("Name the run: `nightshift review attempts {task}` shows them."),
+    ))
 }
 
 #[cfg(test)]

@@ -36,7 +36,8 @@ pub(crate) fn attempts(list: &AttemptList) -> String {
         ]
     };
     let mut text = table(&[head].into_iter().chain(ranked.iter().map(row)).collect::<Vec<_>>());
-    let best = ranked.first().filter(|best| matches!(best.run.state, RunState::InReview { .. }));
+    let best =
+        ranked.iter().find(|one| one.rank.is_some() && matches!(one.run.state, RunState::InReview { .. }));
     if let Some(best) = best {
         let run = &best.run.run;
         text += &format!(

@@ -31,6 +31,8 @@ pub(crate) struct Counter {
     /// Whether the answer said what it used when it was whole: figures before that tell of what was read alone.
     is_final: bool,
     streams: bool,
+    /// Whether a stream said that it is at its end.
+    said_end: bool,
     /// Whether the answer came to its end.
     is_whole: bool,
 }
@@ -46,7 +48,17 @@ enum Form {
 impl Counter {
     pub(crate) fn new(streams: bool, worst: Usage) -> Self {
         let form = if streams { Form::Events(EventReader::new(LONGEST)) } else { Form::Whole(Vec::new()) };
-        Self { form, worst, bytes: 0, usage: None, model: None, is_final: false, streams, is_whole: false }
+        Self {
+            form,
+            worst,
+            bytes: 0,
+            usage: None,
+            model: None,
+            is_final: false,
+            streams,
+            said_end: false,
+            is_whole: false,
+        }
     }
 
     pub(crate) fn take(&mut self, bytes: &[u8]) {
@@ -59,6 +71,7 @@ impl Counter {
                 }
                 let mut read = Vec::new();
                 while let Some(event) = events.next() {
+                    self.said_end |= event.data.trim() == "[DONE]";
                     read.extend(serde_json::from_str::<Value>(&event.data));
                 }
                 read.iter().for_each(|event| self.read(event));
@@ -69,9 +82,10 @@ impl Counter {
         }
     }
 
-    /// Notes that the answer came to its end.
+    /// Notes that nothing more comes. A stream that did not say that it is at its end was cut all the same: by the provider, or by
+    /// what is between.
     pub(crate) fn end(&mut self) {
-        self.is_whole = true;
+        self.is_whole = !self.streams || self.said_end || matches!(self.form, Form::Unread);
     }
 
     /// What it used so far, and the model's name where it was told. `took` is the time since the request was sent.
@@ -109,14 +123,14 @@ impl Counter {
 
     /// Figures are totals of the whole answer, and are left out where they have not changed.
     fn read(&mut self, value: &Value) {
-        // The first event of a Messages stream has figures too, of which the output is a beginning.
-        let begins = value.get("type").and_then(Value::as_str) == Some("message_start");
+        let closes = closes(value);
+        self.said_end |= closes;
         for part in [Some(value), value.get("message"), value.get("response")].into_iter().flatten() {
             if let Some(model) = part.get("model").and_then(Value::as_str) {
                 self.model = Some(model.chars().take(200).collect());
             }
             let Some(figures) = part.get("usage").filter(|usage| usage.is_object()) else { continue };
-            self.is_final |= !begins;
+            self.is_final |= closes;
             let usage = self.usage.get_or_insert_default();
             let figure = |path: &str| tokens(Some(figures), path);
             let set = |into: &mut u64, tokens: Option<u64>| *into = tokens.unwrap_or(*into);
@@ -129,6 +143,22 @@ impl Counter {
             set(&mut usage.input_tokens, read.map(|read| read.saturating_sub(cached.unwrap_or(0))));
             set(&mut usage.output_tokens, figure("/output_tokens").or_else(|| figure("/completion_tokens")));
         }
+    }
+}
+
+/// Whether an event is the one after which nothing more is written, or an answer in one piece. Figures before it are of a beginning:
+/// the first event of a Messages stream has some, and some servers put them into every chunk.
+fn closes(event: &Value) -> bool {
+    match event.get("type").and_then(Value::as_str) {
+        Some("message_delta" | "message_stop" | "message") => true,
+        Some("response.completed" | "response.incomplete" | "response.failed") => true,
+        Some(_) => false,
+        None => match event.get("choices").and_then(Value::as_array) {
+            Some(choices) if !choices.is_empty() => choices
+                .iter()
+                .any(|choice| choice.get("finish_reason").is_some_and(|reason| !reason.is_null())),
+            _ => event.get("usage").is_some_and(Value::is_object),
+        },
     }
 }
 
@@ -207,6 +237,31 @@ mod tests {
             usage(9, 0, 0, 2),
             "what it says counts as it is"
         );
+    }
+
+    #[test]
+    fn figures_in_every_chunk_are_of_a_beginning_until_the_last_one() {
+        let chunk = |written: u64, reason: &str| {
+            format!(
+                "data: {{\"choices\":[{{\"delta\":{{}},\"finish_reason\":{reason}}}],\
+                 \"usage\":{{\"prompt_tokens\":9,\"completion_tokens\":{written}}}}}\n\n"
+            )
+        };
+        let begun = chunk(0, "null");
+        assert_eq!(cut(true, &begun, 7), usage(9, 0, 0, 700), "it thought unseen, and was cut");
+        let whole = format!("{begun}{}data: [DONE]\n\n", chunk(12, "\"stop\""));
+        assert_eq!(counted(true, &whole).0, usage(9, 0, 0, 12));
+    }
+
+    #[test]
+    fn a_stream_that_ends_without_saying_so_was_cut() {
+        let begun = "data: {\"type\":\"response.created\"}\n\n";
+        let mut counter = taken(true, begun);
+        counter.end();
+        assert_eq!(counter.counted(Duration::from_secs(7)).0, usage(700, 0, 0, 700));
+        let mut done = taken(true, &format!("{begun}data: [DONE]\n\n"));
+        done.end();
+        assert!(done.counted(Duration::from_secs(7)).0.output_tokens < 100);
     }
 
     #[test]

@@ -392,8 +392,9 @@ impl SetUp {
             );
             files.push((SUDO_RULE.to_owned(), script, GuestUser::Root, rule));
         }
-        for (path, script, user, content) in files {
-            let job = job_id("environment-file");
+        for (number, (path, script, user, content)) in (1..).zip(files) {
+            // One that an owner left behind must not be taken for another file's.
+            let job = job_id(&format!("environment-file-{number}"));
             let _mostly_not_there = desk.channel.forget(&job).await;
             let command = Command::shell(job.clone(), script)
                 .user(user)

@@ -6,6 +6,7 @@
 //!          └────────────▶ failed
 //! ```
 
+use nightshift_agent::AgentEvent;
 use nightshift_protocol::{
     CheckpointCause, CheckpointId, CheckpointSummary, Event, EventBody, PauseReason, RunState, StepId,
     SuspendReason, Suspension,
@@ -232,6 +233,8 @@ impl RunProgress {
         let mut subagents = then.subagents.clone();
         subagents.forget_spending(self.seconds());
         subagents.share_again();
+        // What a person raised since then stays raised.
+        subagents.tell(&AgentEvent::LimitsRaised { limits: self.task.limits });
         agent.rewind(&then.agent);
         let mut checkpoints = std::mem::take(&mut self.checkpoints);
         checkpoints.steps = 0;

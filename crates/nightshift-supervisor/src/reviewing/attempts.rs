@@ -10,8 +10,10 @@ use nightshift_protocol::{
 
 /// Ranks the runs of a task, given in the order of submission.
 pub fn attempts(task: TaskId, runs: Vec<RunSummary>) -> AttemptList {
-    let deliveries: Vec<Option<DeliveryMeasure>> =
-        runs.iter().map(|run| run.reviewing.delivered.clone()).collect();
+    // What was measured and came to no pull request is nothing that one could take.
+    let delivered =
+        |run: &RunSummary| run.reviewing.delivered.clone().filter(|_| run.reviewing.pull_request.is_some());
+    let deliveries: Vec<Option<DeliveryMeasure>> = runs.iter().map(delivered).collect();
     let attempts = (1..).zip(runs).zip(&deliveries).map(|((number, run), own)| {
         let place = own.as_ref().map(|own| place(number, own, &deliveries));
         AttemptSummary {
@@ -170,7 +172,19 @@ mod tests {
     fn delivered(number: u32, measure: DeliveryMeasure) -> RunSummary {
         let mut run = run(number, RunState::InReview { pull_request: PullRequestId(number.into()) });
         run.reviewing.delivered = Some(measure);
+        run.reviewing.pull_request = Some(PullRequestId(number.into()));
         run
+    }
+
+    #[test]
+    fn what_was_measured_and_came_to_no_pull_request_has_no_place() {
+        let mut cancelled = delivered(1, measured(Some((3, 0)), None, 1));
+        cancelled.state = RunState::Cancelled;
+        cancelled.reviewing.pull_request = None;
+        let list = ranked(vec![cancelled, delivered(2, measured(Some((1, 1)), None, 9))]);
+        let places: Vec<_> = list.attempts.iter().map(|attempt| attempt.rank).collect();
+        assert_eq!(places, [None, Some(1)]);
+        assert_eq!(list.attempts[0].why, "cancelled before it delivered anything");
     }
 
     fn measured(checks: Option<(u32, u32)>, critic: Option<(u32, u32, u32)>, added: u64) -> DeliveryMeasure {

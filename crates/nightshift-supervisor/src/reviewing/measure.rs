@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use nightshift_agent::BrowserAction;
 use nightshift_forge::{FileChange, LintRun};
 use nightshift_protocol::{
     CheckTally, DeliveryMeasure, Evidence, EvidenceSource, SelfReview, SelfReviewOutcome, StepId, Verdict,
@@ -49,9 +50,11 @@ pub(crate) fn measure(delivered: Delivered<'_>) -> DeliveryMeasure {
     }
 }
 
-/// How the commands ended that were named as evidence, each as it ended last, and the lint.
+/// How the commands ended that were named as evidence, each as it ended the last time it was named, and the lint.
 fn checks(evidence: &[Evidence], lint: Option<&LintRun>) -> Option<CheckTally> {
     let named = evidence.iter().filter_map(|one| match &one.source {
+        // A look into the browser is evidence and no check: it cannot fail.
+        EvidenceSource::Command { command, .. } if BrowserAction::is_look(command) => None,
         EvidenceSource::Command { step, command, exit_code, .. } => Some((*step, command, *exit_code)),
         EvidenceSource::Screenshot { .. } => None,
     });
@@ -152,12 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn of_a_command_that_ran_several_times_the_last_time_counts_whenever_it_was_named() {
+    fn of_a_command_that_was_named_several_times_the_last_run_counts_and_a_look_into_the_browser_is_no_check()
+    {
         let evidence = [
             ran("4.1", "npm test", Some(0), None),
             ran("2.1", "npm test", Some(1), Some(1)),
             ran("5.1", "npm run e2e", None, None),
             ran("5.2", "cat src/app.js", Some(0), None),
+            ran("5.3", "browser: open http://127.0.0.1:4173", Some(0), None),
         ];
         let failed =
             LintRun { command: "npm run lint".to_owned(), exit_code: Some(1), output_tail: String::new() };

@@ -1,7 +1,8 @@
 //! Several attempts at one task: how they rank, and giving the others up once one is chosen.
 
 use nightshift_protocol::{
-    AttemptList, ErrorCode, GivenUp, MOST_ATTEMPTS, OtherAttempt, OthersClosed, RunSummary, TaskId, UserError,
+    AttemptList, ErrorCode, GivenUp, MOST_ATTEMPTS, OtherAttempt, OthersClosed, RunState, RunSummary, TaskId,
+    UserError,
 };
 use nightshift_store::RunFilter;
 
@@ -23,6 +24,16 @@ impl Supervisor {
     }
 
     async fn close_others_now(&self, kept: &RunSummary) -> Result<OthersClosed, UserError> {
+        // One choice at a time: two people who keep one each would give up both.
+        let _chosen = self.choosing.lock().await;
+        let now = self.shared.store.run(&kept.run).await.map_err(|error| trouble::reading(&error))?;
+        if let Some(state) = now.map(|now| now.state).filter(given_up) {
+            return Err(UserError::new(
+                ErrorCode::Conflict,
+                format!("{} is {} itself: nothing would be left of its task", kept.run, state.name()),
+                format!("Name the attempt to keep; `nightshift review attempts {}` shows all.", kept.task.id),
+            ));
+        }
         let mut others = Vec::new();
         for (number, run) in (1..).zip(self.runs_of(&kept.task.id).await?) {
             if run.run == kept.run {
@@ -68,6 +79,11 @@ impl Supervisor {
         runs.reverse();
         Ok(runs)
     }
+}
+
+/// Whether nothing can come of a run any more.
+fn given_up(state: &RunState) -> bool {
+    matches!(state, RunState::Cancelled | RunState::Failed { .. } | RunState::Closed { .. })
 }
 
 /// How a run is given up.

@@ -111,6 +111,12 @@ async fn attempts_that_are_not_done_are_cancelled_when_another_is_chosen() {
     assert_eq!(outcomes(&closed), expected);
     assert_eq!(served.night.state(&runs[1]).await, RunState::Cancelled);
     assert!(!served.night.state(&runs[0]).await.is_final(), "the one that was chosen goes on");
+    // Whoever is given up is not kept, and a task's id is no run's where there are several.
+    let lost = format!("/api/v1/runs/{}/others/close", runs[1]);
+    assert_eq!(served.refused(Method::POST, &lost, None).await, (StatusCode::CONFLICT, ErrorCode::Conflict));
+    let which = format!("/api/v1/runs/{}/cancel", reply.task);
+    assert_eq!(served.refused(Method::POST, &which, None).await.1, ErrorCode::InvalidRequest);
+    assert!(!served.night.state(&runs[0]).await.is_final());
     let list: AttemptList = get(&served, &format!("/tasks/{}/attempts", reply.task)).await;
     let why: Vec<(Option<u32>, &str)> =
         list.attempts.iter().map(|attempt| (attempt.rank, attempt.why.as_str())).collect();

@@ -1,0 +1,54 @@
+//! What happened in a run on its way into the history.
+
+use nightshift_protocol::{Event, EventBody, RunState};
+use nightshift_store::AppendError;
+
+use super::{Driver, redaction};
+
+impl Driver {
+    /// Takes note of what happened; it is written before anything else is done.
+    pub(super) fn note(&mut self, bodies: Vec<EventBody>) {
+        // What is folded now and what a later owner folds has one time: shares of time are decided by it.
+        if self.unwritten.is_empty() {
+            self.unwritten_since = self.shared.clock.now();
+        }
+        let at = self.unwritten_since;
+        for body in bodies {
+            let body = redaction::redacted(body, &self.shared.settings.delivery.redactor);
+            let (run, seq) = (self.progress.run.clone(), self.progress.last_seq + 1);
+            self.progress.apply(&Event { position: 0, run, seq, at, body: body.clone() });
+            self.unwritten.push(body);
+        }
+        self.tell_engine();
+    }
+
+    /// Takes note of events and writes all that is not written yet.
+    pub(super) async fn append(&mut self, bodies: Vec<EventBody>) -> Result<(), AppendError> {
+        let waited = matches!(self.progress.state, RunState::InReview { .. });
+        self.note(bodies);
+        self.write_down().await?;
+        if waited && !matches!(self.progress.state, RunState::InReview { .. }) {
+            // One review less waits, so a task that was held back may begin.
+            self.shared.rooms.look_again();
+        }
+        Ok(())
+    }
+
+    /// Writes to the history. While the disk is full it waits: what happened must not be lost, and nothing new may
+    /// be begun that could not be written down.
+    pub(super) async fn write_down(&mut self) -> Result<(), AppendError> {
+        while !self.unwritten.is_empty() {
+            let (run, at) = (&self.progress.run, self.unwritten_since);
+            let written = self.shared.store.append(run, at, &self.unwritten).await;
+            match written {
+                Ok(_) => self.unwritten.clear(),
+                Err(AppendError::DiskFull(error)) => {
+                    tracing::warn!(run = %self.progress.run, %error, "the disk is full; waiting for room");
+                    self.refuse_while_full().await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
