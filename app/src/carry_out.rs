@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use nightshift_client::{Client, address};
-use nightshift_desktop::{Effect, Event, Order, Place, ShellPage, Tray};
+use nightshift_desktop::{Effect, Event, Order, Outside, Place, ShellPage, Tray};
 use nightshift_protocol::{ErrorCode, Ticket, UserError};
 use tauri::{AppHandle, Url, WebviewWindow};
 use tokio::sync::{mpsc, watch};
@@ -49,7 +49,7 @@ impl Hands {
                 .window
                 .eval(format!("history.pushState(null, '', {})", quoted(&place.path())))
                 .map_err(said),
-            Effect::OpenOutside(address) => open_outside(&address),
+            Effect::OpenOutside(address) => open_outside(&address, &self.surroundings.outside),
             Effect::Raise => {
                 self.window.show().map_err(said)?;
                 self.window.unminimize().map_err(said)?;
@@ -108,9 +108,18 @@ impl Hands {
 }
 
 /// Opens an address in the browser or mail program that the person uses.
-fn open_outside(address: &str) -> Result<(), String> {
+fn open_outside(address: &str, outside: &Outside) -> Result<(), String> {
     let mut opener = tokio::process::Command::new("xdg-open");
     opener.arg(address).stdin(std::process::Stdio::null());
+    for (name, value) in &outside.environment {
+        match value {
+            Some(value) => opener.env(name, value),
+            None => opener.env_remove(name),
+        };
+    }
+    if let Some(folder) = &outside.folder {
+        opener.current_dir(folder);
+    }
     let mut child = opener.spawn().map_err(|error| format!("xdg-open: {error}"))?;
     tokio::spawn(async move { child.wait().await });
     Ok(())

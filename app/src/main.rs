@@ -11,8 +11,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use nightshift_client::{BaseDirectories, Folders};
-use nightshift_desktop::{Instance, Place, Told, claim};
+use nightshift_client::{BaseDirectories, Folders, Program};
+use nightshift_desktop::{Instance, Outside, Place, Told, claim};
 
 /// Shows Nightshift's window; with a link, at the place it names. When the window is open already it comes to the front.
 ///
@@ -29,7 +29,9 @@ struct Arguments {
 struct Surroundings {
     folders: Arc<Folders>,
     /// The `nightshift` program, which is the owner.
-    program: Arc<PathBuf>,
+    program: Arc<Program>,
+    /// What other programs are started with.
+    outside: Arc<Outside>,
 }
 
 fn main() -> ExitCode {
@@ -69,14 +71,16 @@ fn read_link(link: &str) -> Option<Place> {
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 fn surroundings() -> Result<Surroundings, String> {
-    let base = BaseDirectories::read(|name| std::env::var_os(name));
+    let executable = std::env::current_exe().ok();
+    let environment: Vec<_> = std::env::vars_os().collect();
+    let outside = executable.as_deref().map(|own| Outside::of(own, &environment)).unwrap_or_default();
+    let mut base = BaseDirectories::read(|name| std::env::var_os(name));
+    base.nightshift_home = base.nightshift_home.map(|own| outside.path(own));
     let folders = Folders::of(&base).map_err(|error| format!("{}. {}", error.message, error.hint))?;
     let named = std::env::var_os("NIGHTSHIFT_PROGRAM").filter(|name| !name.is_empty()).map(PathBuf::from);
-    let executable = std::env::current_exe().ok();
-    let program = nightshift_client::beside(executable.as_deref(), named.as_deref(), &["nightshift"]);
     // One that is on no path is told about when it is started.
-    let program = program.unwrap_or_else(|| PathBuf::from("nightshift"));
-    Ok(Surroundings { folders: Arc::new(folders), program: Arc::new(program) })
+    let program = outside.program(executable.as_deref(), named);
+    Ok(Surroundings { folders: Arc::new(folders), program: Arc::new(program), outside: Arc::new(outside) })
 }
 
 fn log() {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,8 +63,10 @@ pub(crate) fn folders(environment: &Environment) -> Result<Folders, UserError> {
 
 /// Connects to the owner, starting it when none runs. One that is just ending is waited for.
 pub(crate) async fn connect(environment: &Environment) -> Result<Client, UserError> {
-    let program = environment.executable.as_deref().unwrap_or(Path::new("nightshift"));
-    nightshift_client::connect(&folders(environment)?, program).await
+    let path = environment.executable.clone().unwrap_or_else(|| PathBuf::from("nightshift"));
+    let when_missing = "It was replaced or removed while it ran: start the command again.".to_owned();
+    let program = nightshift_client::Program { path, when_missing, ..nightshift_client::Program::default() };
+    nightshift_client::connect(&folders(environment)?, &program).await
 }
 
 /// Connects again while `run` is followed. An owner that crashed is started again; one that was stopped stays so.

@@ -1,10 +1,11 @@
 //! The owner: found, started on demand, told to end.
 
+use std::ffi::OsString;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -22,13 +23,26 @@ const END_WITHIN: Duration = Duration::from_secs(10);
 /// How often it is looked whether an owner answers or has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(30);
 
+/// The program that is the owner, and what is different for it from who starts it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Program {
+    /// Its path, or its name on `PATH`.
+    pub path: PathBuf,
+    /// Variables that have another value for it, or none.
+    pub environment: Vec<(OsString, Option<OsString>)>,
+    /// The folder it starts in; without one, where we are.
+    pub folder: Option<PathBuf>,
+    /// What a person does when it is not there.
+    pub when_missing: String,
+}
+
 /// Connects to the owner of `folders`, starting it by `program serve` when none runs. One that is just ending is waited
 /// for.
 ///
 /// # Errors
 ///
 /// Why the owner could not be started, as it said itself, and what to do.
-pub async fn connect(folders: &Folders, program: &Path) -> Result<Client, UserError> {
+pub async fn connect(folders: &Folders, program: &Program) -> Result<Client, UserError> {
     let deadline = tokio::time::Instant::now() + START_WITHIN;
     let mut started: Option<Child> = None;
     loop {
@@ -108,7 +122,7 @@ pub fn address(folders: &Folders) -> Option<OwnerAddress> {
     serde_json::from_slice(&std::fs::read(folders.owner_file()).ok()?).ok()
 }
 
-fn start(folders: &Folders, program: &Path) -> Result<Child, UserError> {
+fn start(folders: &Folders, program: &Program) -> Result<Child, UserError> {
     let trouble = |error: &std::io::Error| {
         UserError::new(
             ErrorCode::OwnerUnreachable,
@@ -123,16 +137,59 @@ fn start(folders: &Folders, program: &Path) -> Result<Child, UserError> {
         .mode(0o600)
         .open(folders.owner_log())
         .map_err(|error| trouble(&error))?;
-    Command::new(program)
+    let mut command = Command::new(&program.path);
+    command
         .args(["serve", "--json"])
         .stdin(Stdio::null())
         // It says nothing there but why it cannot start.
         .stdout(Stdio::piped())
         .stderr(log)
         // A session of its own: closing the terminal that happened to start it must not end it.
-        .process_group(0)
-        .spawn()
-        .map_err(|error| trouble(&error))
+        .process_group(0);
+    for (name, value) in &program.environment {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    if let Some(folder) = &program.folder {
+        command.current_dir(folder);
+    }
+    hold_nothing(&mut command);
+    command.spawn().map_err(|error| match error.kind() {
+        // The folder it starts in may be what is missing.
+        ErrorKind::NotFound if program.folder.as_deref().is_none_or(Path::is_dir) => {
+            UserError::new(ErrorCode::ToolMissing, not_there(&program.path), program.when_missing.clone())
+        }
+        _ => trouble(&error),
+    })
+}
+
+fn not_there(program: &Path) -> String {
+    match program.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => {
+            format!("there is no program {}", program.display())
+        }
+        _ => format!("the program `{}` was not found", program.display()),
+    }
+}
+
+/// Lets a program have none of our descriptors but the first three: it may outlive by weeks who started it, and what
+/// waits for one of them to be closed (a pipe's reader, an AppImage's mount) would wait as long.
+fn hold_nothing(command: &mut Command) {
+    #[expect(
+        unsafe_code,
+        reason = "there is no safe way to do something in a child before it becomes a program"
+    )]
+    // SAFETY: between fork and exec the child makes one system call, with numbers.
+    unsafe {
+        command.pre_exec(|| {
+            // They are closed as it becomes the program, until when the standard library tells us by one that it cannot.
+            // A kernel before 5.11 does not know how, and they go along.
+            let _ = libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
+            Ok(())
+        });
+    }
 }
 
 /// Why a started owner is gone, or `None` while it is there.
@@ -173,6 +230,7 @@ pub fn private_folder(path: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
@@ -189,11 +247,11 @@ mod tests {
     }
 
     /// A program in the place of `nightshift`.
-    fn program(folder: &Path, script: &str) -> std::path::PathBuf {
+    fn program(folder: &Path, script: &str) -> Program {
         let path = folder.join("nightshift");
         std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        path
+        Program { path, ..Program::default() }
     }
 
     #[tokio::test]
@@ -217,11 +275,50 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_program_that_is_not_there_is_an_error_and_not_a_wait() {
+    async fn a_program_that_is_not_there_is_named_with_what_to_do_and_not_waited_for() {
         let folder = tempfile::tempdir().unwrap();
-        let error = connect(&folders_in(folder.path()), Path::new("/nowhere/nightshift")).await.unwrap_err();
+        for (path, message) in [
+            ("/nowhere/nightshift", "there is no program /nowhere/nightshift"),
+            ("no-such-nightshift", "the program `no-such-nightshift` was not found"),
+        ] {
+            let program =
+                Program { path: path.into(), when_missing: "Install it.".to_owned(), ..Program::default() };
+            let error = connect(&folders_in(folder.path()), &program).await.unwrap_err();
+            assert_eq!(error, UserError::new(ErrorCode::ToolMissing, message, "Install it."));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_not_there_is_not_taken_for_the_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let program =
+            Program { folder: Some(folder.path().join("gone")), ..program(folder.path(), "exit 0") };
+        let error = connect(&folders_in(folder.path()), &program).await.unwrap_err();
         assert_eq!(error.code, ErrorCode::OwnerUnreachable);
         assert!(error.message.starts_with("the owner could not be started: "), "{}", error.message);
+    }
+
+    #[tokio::test]
+    async fn an_owner_has_the_environment_and_folder_it_is_to_have_and_holds_nothing_of_who_started_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = folders_in(folder.path());
+        let elsewhere = tempfile::tempdir().unwrap();
+        // As a shell leaves one open for a program that it starts; of a number that a shell uses for nothing itself.
+        let (_reader, writer) = std::io::pipe().unwrap();
+        let open = rustix::io::fcntl_dupfd_cloexec(&writer, 100).unwrap();
+        rustix::io::fcntl_setfd(&open, rustix::io::FdFlags::empty()).unwrap();
+        let script = format!(
+            "{{ pwd; echo $PATH ${{HOME-none}}; [ -e /proc/$$/fd/{} ] && echo held; }} >&2; exit 3",
+            open.as_raw_fd()
+        );
+        let program = Program {
+            environment: vec![("PATH".into(), Some("/usr/bin:/bin".into())), ("HOME".into(), None)],
+            folder: Some(elsewhere.path().to_path_buf()),
+            ..program(folder.path(), &script)
+        };
+        connect(&folders, &program).await.unwrap_err();
+        let seen = format!("{}\n/usr/bin:/bin none\n", elsewhere.path().display());
+        assert_eq!(std::fs::read_to_string(folders.owner_log()).unwrap(), seen);
     }
 
     #[tokio::test]

@@ -1,9 +1,8 @@
 //! Follows the owner: attaches to it, starts it where it is to be started, and tells what changes.
 
-use std::path::Path;
 use std::time::Duration;
 
-use nightshift_client::{Changed, Client, Folders, Follow, address, connect, is_held, running};
+use nightshift_client::{Changed, Client, Folders, Follow, Program, address, connect, is_held, running};
 use nightshift_protocol::{Overview, RunList, RunSummary, UserError};
 use tokio::sync::mpsc;
 
@@ -24,7 +23,7 @@ pub struct Watched<'a> {
     /// Whose owner.
     pub folders: &'a Folders,
     /// The `nightshift` program, which starts it.
-    pub program: &'a Path,
+    pub program: &'a Program,
 }
 
 /// Follows the owner for as long as `attach` has a sender; each message of it says that an owner is to be started if
