@@ -2,6 +2,7 @@
 //! git, and a scripted model on the wire.
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a failed step is a failed test")]
 
+mod attempts;
 mod keyboard;
 mod mcp;
 

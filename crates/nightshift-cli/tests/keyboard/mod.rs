@@ -39,21 +39,7 @@ struct Terminal {
 impl Terminal {
     async fn with_exec(script: Value) -> Self {
         let night = Night::begin(script).await;
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let access = Access { token: TOKEN.to_owned(), port, names: Vec::new() };
-        let guard = Guard::new(access, Arc::new(SystemClock));
-        let router = nightshift_server::router(Arc::new(night.owner.api.clone()), guard, None);
-        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        let home = tempfile::Builder::new().prefix("ns").tempdir_in("/tmp").unwrap();
-        let address = OwnerAddress {
-            pid: std::process::id(),
-            url: format!("http://127.0.0.1:{port}"),
-            token: TOKEN.to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        };
-        std::fs::create_dir_all(home.path().join("data")).unwrap();
-        std::fs::write(home.path().join("data/owner.json"), serde_json::to_vec(&address).unwrap()).unwrap();
+        let home = home_of(&night).await;
         let repository = night.repository();
         let line =
             format!("exec {} exec Work --repo {}", env!("CARGO_BIN_EXE_nightshift"), repository.display());
@@ -90,6 +76,26 @@ impl Terminal {
         let list = self.night.owner.api.runs(&nightshift_protocol::ListRuns::default()).await.unwrap();
         list.runs[0].run.clone()
     }
+}
+
+/// Serves the API of a night, and makes a home from which the program finds it.
+pub(crate) async fn home_of(night: &Night) -> tempfile::TempDir {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let access = Access { token: TOKEN.to_owned(), port, names: Vec::new() };
+    let guard = Guard::new(access, Arc::new(SystemClock));
+    let router = nightshift_server::router(Arc::new(night.owner.api.clone()), guard, None);
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let home = tempfile::Builder::new().prefix("ns").tempdir_in("/tmp").unwrap();
+    let address = OwnerAddress {
+        pid: std::process::id(),
+        url: format!("http://127.0.0.1:{port}"),
+        token: TOKEN.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    std::fs::create_dir_all(home.path().join("data")).unwrap();
+    std::fs::write(home.path().join("data/owner.json"), serde_json::to_vec(&address).unwrap()).unwrap();
+    home
 }
 
 /// Starts a command line in a terminal of its own.
