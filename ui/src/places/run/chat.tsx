@@ -93,12 +93,14 @@ function Log({ said, caughtUp, words, moment, onMoment }: Pick<Props, 'said' | '
     if (!looksBack) setFollows(true);
   }, [looksBack]);
   const place = moment === null ? -1 : lastAt(said, moment);
+  // While the run is being read, rows come before and behind the place, and it is gone to once more when all are there.
+  const read = caughtUp ? 'whole' : count;
   useEffect(() => {
     const { range } = list;
     if (place < 0 || (range !== null && place >= range.startIndex && place <= range.endIndex)) return;
     setFollows(false);
     list.scrollToIndex(place, { align: 'center' });
-  }, [place, list]);
+  }, [place, list, read]);
   const scrolled = () => {
     const element = scroller.current;
     if (element === null) return;
