@@ -9,6 +9,9 @@ use std::time::Duration;
 /// How often it is looked at.
 const EVERY: Duration = Duration::from_secs(2);
 
+/// How often it is looked at once it is quiet and what was free is given back.
+const RARELY: Duration = Duration::from_secs(10);
+
 /// Free memory that is kept for what comes next, in bytes.
 const KEPT: usize = 4 << 20;
 
@@ -25,7 +28,7 @@ const QUIET: u32 = 10;
 pub(crate) async fn give_back() {
     let mut looks = Looks::default();
     loop {
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(looks.next()).await;
         if looks.say(glibc::free()) {
             // It may take milliseconds.
             let _ended = tokio::task::spawn_blocking(glibc::trim).await;
@@ -47,6 +50,11 @@ struct Looks {
 }
 
 impl Looks {
+    /// When to look again.
+    fn next(&self) -> Duration {
+        if self.quiet >= QUIET && !self.stirred { RARELY } else { EVERY }
+    }
+
     /// Whether to give back, with so many bytes free.
     fn say(&mut self, free: usize) -> bool {
         if free.abs_diff(self.last) > STIR {
@@ -111,7 +119,7 @@ mod glibc {
 #[cfg(test)]
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod tests {
-    use super::{KEPT, Looks, QUIET, STIR, glibc};
+    use super::{EVERY, KEPT, Looks, QUIET, RARELY, STIR, glibc};
 
     /// At which looks memory is given back.
     fn given(free: impl IntoIterator<Item = usize>) -> Vec<usize> {
@@ -133,6 +141,19 @@ mod tests {
         assert_eq!(given([0; 60]), Vec::<usize>::new());
         let restless = (0..60).map(|look| (look % 2) * 2 * STIR);
         assert_eq!(given(restless), Vec::<usize>::new());
+    }
+
+    #[test]
+    fn it_is_looked_at_rarely_once_it_is_quiet_and_often_again_when_something_stirs() {
+        let mut looks = Looks::default();
+        assert_eq!(looks.next(), EVERY, "nothing was seen yet");
+        for _ in 0..QUIET {
+            looks.say(KEPT / 2);
+        }
+        assert_eq!((looks.next(), looks.say(KEPT / 2)), (EVERY, true), "it is still to be given back");
+        assert_eq!(looks.next(), RARELY);
+        looks.say(KEPT / 2 + 2 * STIR);
+        assert_eq!(looks.next(), EVERY);
     }
 
     #[test]

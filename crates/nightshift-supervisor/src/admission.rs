@@ -33,7 +33,9 @@ const SCARCE_MIB: u64 = 768;
 /// (Documentation/accounting/psi.rst in Linux's source, "some avg10").
 const STALLED_PERCENT: f32 = 20.0;
 /// How often it is looked whether there is room, when nothing says so.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often it is looked while nobody has room or waits for some: there is a spare clone at most.
+const LOOK_RARELY_EVERY: Duration = Duration::from_secs(6);
 
 /// Whose sandbox it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -281,6 +283,13 @@ impl Rooms {
         if state.waiting.len() != before {
             self.changed.notify_waiters();
         }
+    }
+
+    /// When it is to be looked again whether something is to give its memory back.
+    pub(crate) fn next_look(&self) -> Duration {
+        let state = self.state();
+        let nobody = state.running.is_empty() && state.waiting.is_empty() && state.lacking.is_empty();
+        if nobody { LOOK_RARELY_EVERY } else { LOOK_EVERY }
     }
 
     /// What is to give its memory back now, if anything is.
