@@ -119,6 +119,18 @@ test('split rows pair what changed and leave the rest empty', () => {
   expect(rowsOf([file], { split: false, folded: new Set(['x']), commented: new Set() })).toHaveLength(1);
 });
 
+test('a row is known by the same key however the diff is laid out, and no two rows by one', () => {
+  const files = [compareTexts('x', 'a\nold one\nb\nc\n', 'a\nnew one\nnew two\nb\nd\n'), compareTexts('y', null, 'one\ntwo\n')];
+  const laid = (split: boolean, folded: string[], commented: string[]) => rowsOf(files, { split, folded: new Set(folded), commented: new Set(commented) });
+  const key = (rows: ReturnType<typeof laid>, at: string) => rows.find((row) => row.type === 'comments' && row.at === at)?.key;
+  const held = key(laid(false, [], ['y:2']), 'y:2');
+  expect(held).toBeDefined();
+  for (const rows of [laid(true, ['x'], ['y:2']), laid(true, [], ['x:1', 'x:3', 'x:-2', 'y:1', 'y:2']), laid(false, [], ['x:2', 'x:-4', 'y:2'])]) {
+    expect(key(rows, 'y:2')).toBe(held);
+    expect(new Set(rows.map((row) => row.key)).size).toBe(rows.length);
+  }
+});
+
 test('pixels that differ are counted and framed; noise is not', () => {
   const one = new Uint8ClampedArray(4 * 4 * 4).fill(100);
   const other = one.slice();

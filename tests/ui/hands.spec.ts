@@ -142,6 +142,11 @@ test('composed and pasted text goes into the sandbox as text, and F6 leads out o
   await expect.poll(() => said.findLast(({ type }) => type === 'key')).toMatchObject({ key: 'Control', down: false });
   const around = said.filter(({ type }) => type === 'key' || type === 'setClipboard');
   expect(around.map(({ type, text, key, down }) => (type === 'key' ? `${key} ${down === true ? 'down' : 'up'}` : `${type} ${text}`))).toEqual(['Control down', 'setClipboard pasted', 'v down', 'v up', 'Control up']);
+  // What is too long is told, and its keys do not paste what was there before.
+  await page.evaluate(() => navigator.clipboard.writeText('long '.repeat(20_001)));
+  await page.keyboard.press('Control+v');
+  await expect(page.getByRole('alert').filter({ hasText: 'at most 100,000 can be pasted' })).toBeVisible();
+  expect(said.filter(({ type, key }) => type === 'setClipboard' || key === 'v')).toHaveLength(3);
   // A click in the sandbox keeps the keyboard there; F6 leads to what is said when handing back.
   const there = await placeOf(page, 206, 156);
   await page.mouse.click(there.x, there.y);
@@ -152,7 +157,71 @@ test('composed and pasted text goes into the sandbox as text, and F6 leads out o
   await page.keyboard.press('Enter');
   await expect(page.getByText('You watch. The agent has mouse and keyboard.')).toBeVisible();
   const events = await owner.ask<{ type: string; summary?: string }[]>(`/runs/${run}/events?after=0`);
-  expect(events.find((event) => event.type === 'handedBack')?.summary).toMatch(/1 click, 5 keys.*They say: done/s);
+  expect(events.find((event) => event.type === 'handedBack')?.summary).toMatch(/1 click, 6 keys.*They say: done/s);
+  expect(app.errors).toEqual([]);
+});
+
+test('a run that is paused meanwhile leaves the way back, and a paused one can be taken over', async ({ begin }) => {
+  const { owner, app } = await begin(ASKS);
+  const run = await owner.submit('Wait');
+  await owner.until(run, 'waiting');
+  const { page } = app;
+  await app.goto(`/runs/${run}`);
+  await page.getByRole('button', { name: /Take over/ }).click();
+  await expect(page.getByText('You have mouse and keyboard. The agent waits.')).toBeVisible();
+  await owner.ask(`/runs/${run}/pause`, { method: 'POST' });
+  await expect(page.getByText('Paused by you').first()).toBeVisible();
+  await page.keyboard.press('F6');
+  await page.keyboard.type('done');
+  await expect(page.getByLabel('What the agent should know')).toHaveValue('done');
+  await page.getByRole('button', { name: 'Hand back' }).click();
+  await expect(page.getByText('You watch. The agent has mouse and keyboard.')).toBeVisible();
+  await page.keyboard.press('o');
+  await expect(page.getByText('You have mouse and keyboard. The agent waits.')).toBeVisible();
+  expect(app.errors).toEqual([]);
+});
+
+test('what is typed once mouse and keyboard are lost reaches neither the sandbox nor the app', async ({ begin }) => {
+  const { owner, app } = await begin(ASKS);
+  const run = await owner.submit('Wait');
+  await owner.until(run, 'waiting');
+  const { page } = app;
+  const cut: (() => Promise<void>)[] = [];
+  await page.routeWebSocket(/\/screen$/, (socket) => {
+    socket.connectToServer();
+    cut.push(() => socket.close());
+  });
+  await app.goto(`/runs/${run}`);
+  await page.getByRole('button', { name: /Take over/ }).click();
+  await expect(page.getByText('You have mouse and keyboard. The agent waits.')).toBeVisible();
+  await cut[0]?.();
+  const lost = page.getByRole('alert').filter({ hasText: 'Mouse and keyboard are no longer yours.' });
+  await expect(lost).toContainText('The connection was cut.');
+  await expect.poll(() => pixel(page, 200, 150)).toEqual(DESKTOP);
+  // A click where the sandbox was changes nothing about it; Tab and Enter press no button.
+  const there = await placeOf(page, 206, 156);
+  await page.mouse.click(there.x, there.y);
+  await page.keyboard.type('pn secret');
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Enter');
+  await expect(lost).toBeVisible();
+  await expect(page).toHaveURL(new RegExp(`/runs/${run}$`));
+  await expect(page.getByRole('button', { name: 'Take over again' })).toBeEnabled();
+  await page.keyboard.press('F6');
+  await expect(page.getByRole('button', { name: 'Only watch' })).toBeFocused();
+  await page.keyboard.press('Enter');
+  await expect(page.getByText('You watch. The agent has mouse and keyboard.')).toBeVisible();
+  const events = await owner.ask<{ type: string; state?: { type: string } }[]>(`/runs/${run}/events?after=0`);
+  expect(events.filter((event) => event.state?.type === 'paused')).toEqual([]);
+  // A run that ends under somebody’s hands says so first.
+  await page.keyboard.press('o');
+  await expect(page.getByText('You have mouse and keyboard. The agent waits.')).toBeVisible();
+  await owner.ask(`/runs/${run}/cancel`, { method: 'POST' });
+  await expect(lost).toBeVisible();
+  await page.keyboard.type('n');
+  await expect(page).toHaveURL(new RegExp(`/runs/${run}$`));
+  await page.getByRole('button', { name: 'Only watch' }).click();
+  await expect(lost).toHaveCount(0);
   expect(app.errors).toEqual([]);
 });
 

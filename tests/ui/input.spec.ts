@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { expect, test } from '@playwright/test';
-import { sendInput } from '../../ui/src/live/input';
+import { sendInput, swallowInput } from '../../ui/src/live/input';
 
 // All listeners hang on one signal, and Node takes more than ten for a leak.
 setMaxListeners(32);
@@ -14,16 +14,28 @@ interface Press {
 }
 
 /** A keyboard that has the sandbox, and what was said to it so far; `key` tells whether the browser was left to act. */
-function taken() {
+function taken({ cut = false } = {}) {
   const canvas = new EventTarget();
   const keyboard = Object.assign(new EventTarget(), { value: '', focus: () => undefined });
   const said: string[] = [];
-  const stop = sendInput(canvas as unknown as HTMLCanvasElement, keyboard as unknown as HTMLTextAreaElement, { say: (message) => said.push(message['type'] === 'key' ? `${String(message['key'])} ${message['down'] === true ? 'down' : 'up'}` : String(message['type'])) }, () => undefined);
+  const refused: string[] = [];
+  const viewer = {
+    input: (message: Record<string, unknown>) => {
+      if (cut) return false;
+      said.push(message['type'] === 'key' ? `${String(message['key'])} ${message['down'] === true ? 'down' : 'up'}` : String(message['type']));
+      return true;
+    },
+    refuse: (why: { message: string } | null) => {
+      if (why !== null) refused.push(why.message);
+    },
+  };
+  const stop = sendInput(canvas as unknown as HTMLCanvasElement, keyboard as unknown as HTMLTextAreaElement, viewer, () => undefined);
+  const paste = (text: string) => keyboard.dispatchEvent(Object.assign(new Event('paste', { cancelable: true }), { clipboardData: { getData: () => text } }));
   const key = (type: 'keydown' | 'keyup', { altGraph = false, ...press }: Press): boolean => {
     const state = { ctrlKey: false, altKey: false, metaKey: false, isComposing: false, repeat: false, getModifierState: (name: string) => altGraph && name === 'AltGraph', ...press };
     return keyboard.dispatchEvent(Object.assign(new Event(type, { cancelable: true }), state));
   };
-  return { keyboard, said, stop, down: (press: Press) => key('keydown', press), up: (press: Press) => key('keyup', press) };
+  return { keyboard, said, refused, stop, paste, down: (press: Press) => key('keydown', press), up: (press: Press) => key('keyup', press) };
 }
 
 const CONTROL: Press = { key: 'Control', code: 'ControlLeft', ctrlKey: true };
@@ -54,6 +66,40 @@ test('a window that loses the focus before its paste has come presses no bare le
     expect(said, leaves).toEqual(['Control down', 'Control up']);
     stop();
   }
+});
+
+test('the keys of a paste are pressed only when its text was sent, and a text that is too long is told', () => {
+  for (const { cut, text, says } of [
+    { cut: false, text: 'é'.repeat(50_000), says: [] },
+    { cut: false, text: 'é'.repeat(50_001), says: ['Nothing was put in: the text has 100,002 bytes, and at most 100,000 can be pasted'] },
+    { cut: true, text: 'short', says: [] },
+  ]) {
+    const { said, refused, down, paste, stop } = taken({ cut });
+    down(CONTROL);
+    down(PASTE);
+    paste(text);
+    stop();
+    const pressed = !cut && says.length === 0;
+    expect(said, text.slice(0, 9)).toEqual(cut ? [] : ['Control down', ...(pressed ? ['setClipboard', 'v down', 'v up'] : []), 'Control up']);
+    expect(refused).toEqual(says);
+  }
+});
+
+test('what is pressed once mouse and keyboard are gone reaches nothing, and F6 leads out', () => {
+  const canvas = new EventTarget();
+  const keyboard = Object.assign(new EventTarget(), { value: '' });
+  let left = 0;
+  const stop = swallowInput(canvas as unknown as HTMLCanvasElement, keyboard as unknown as HTMLTextAreaElement, () => (left += 1));
+  const press = (key: string) => keyboard.dispatchEvent(Object.assign(new Event('keydown', { cancelable: true }), { key }));
+  expect([press('p'), press('Tab'), press('Enter'), press('F6')]).toEqual([false, false, false, false]);
+  expect(left).toBe(1);
+  keyboard.value = '日本';
+  keyboard.dispatchEvent(new Event('input'));
+  expect(keyboard.value).toBe('');
+  // A click on the picture leaves the focus where it is.
+  expect(canvas.dispatchEvent(new Event('mousedown', { cancelable: true }))).toBe(false);
+  stop();
+  expect(press('p')).toBe(true);
 });
 
 test('what a dead key makes of the next one is left to the browser', () => {

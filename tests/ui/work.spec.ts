@@ -86,6 +86,73 @@ test('a comment on a line goes to the agent, and is kept until it is sent', asyn
   expect(app.errors).toEqual([]);
 });
 
+test('a comment being written outlives scrolling, folding, another comment, another layout and a reload', async ({ app }) => {
+  const { page } = app;
+  await app.goto(`/review/${RUNS.mega}`);
+  const diff = page.getByRole('region', { name: 'Changes' });
+  await page.getByRole('button', { name: 'Unfold generated/1.sql' }).click();
+  const comment = async (line: number) => {
+    await diff.getByText(`'Street ${line - 1}'`, { exact: false }).first().hover();
+    await page.getByRole('button', { name: `Comment on line ${line}`, exact: true }).first().click();
+  };
+  await comment(3);
+  await page.keyboard.type('Why a street ');
+  const [first, second] = [page.getByRole('textbox', { name: 'Comment' }).first(), page.getByRole('textbox', { name: 'Comment' }).nth(1)];
+  // Far away, what is typed still goes there.
+  await diff.evaluate((element) => element.scrollTo(0, 60_000));
+  await expect(diff.getByText(/'Street 2\d{3}'/).first()).toBeVisible();
+  await expect(first).not.toBeInViewport();
+  await page.keyboard.type('without a name?');
+  await diff.evaluate((element) => element.scrollTo(0, 0));
+  await expect(first).toHaveValue('Why a street without a name?');
+  // Another one beside it, which has the keys.
+  await comment(5);
+  await page.keyboard.type('And this');
+  await expect(first).toHaveValue('Why a street without a name?');
+  await expect(second).toHaveValue('And this');
+  await page.getByRole('button', { name: 'Show the diff split' }).click();
+  await page.getByRole('button', { name: 'Fold generated/1.sql' }).first().click();
+  await expect(first).toHaveCount(0);
+  await page.getByRole('button', { name: 'Unfold generated/1.sql' }).first().click();
+  await expect(second).toHaveValue('And this');
+  await page.reload();
+  await page.getByRole('button', { name: 'Unfold generated/1.sql' }).click();
+  await expect(first).toHaveValue('Why a street without a name?');
+  // Only what was added is sent, and what is not is said.
+  await second.press('Control+Enter');
+  await page.getByRole('button', { name: /Ask for changes\s*1/ }).click();
+  await expect(page.getByRole('dialog')).toContainText('Still being written, and not sent with this: generated/1.sql:3.');
+  await page.keyboard.press('Escape');
+  await page.getByRole('button', { name: 'Show the diff unified' }).click();
+  expect(app.errors).toEqual([]);
+});
+
+test('two windows on one review have the same comments, and neither writes over the other’s', async ({ app }) => {
+  const { page } = app;
+  const other = await page.context().newPage();
+  for (const window of [page, other]) {
+    await window.goto(`${app.owner.address.url}/review/${RUNS.dark}`);
+    await expect(window.getByRole('button', { name: 'Ask for changes' })).toBeVisible();
+  }
+  for (const [window, words] of [[page, 'From the first window.'], [other, 'From the second window.']] as const) {
+    const button = window.getByRole('button', { name: /^Comment on line/ }).first();
+    await button.scrollIntoViewIfNeeded();
+    await button.focus();
+    await window.keyboard.press('Enter');
+    await window.keyboard.type(words);
+    await window.keyboard.press('Control+Enter');
+  }
+  for (const window of [page, other]) {
+    await expect(window.getByText('not sent yet')).toHaveCount(2);
+    await expect(window.getByRole('button', { name: /Ask for changes\s*2/ })).toBeVisible();
+  }
+  // Gone from one, it is gone from the other.
+  await page.getByRole('button', { name: 'Remove this comment' }).first().click();
+  await expect(other.getByText('not sent yet')).toHaveCount(1);
+  await expect(other.getByText('From the second window.')).toBeVisible();
+  expect(app.errors).toEqual([]);
+});
+
 test('approving merges into the base branch, once, also from two windows, and says in each how to take the work', async ({ app }) => {
   const { page } = app;
   const [other, third] = [await page.context().newPage(), await page.context().newPage()];

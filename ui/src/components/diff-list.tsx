@@ -1,8 +1,9 @@
 import { useVirtualizer } from '@tanstack/react-virtual';
 import clsx from 'clsx';
 import { ChevronDown, ChevronRight, MessageSquarePlus } from 'lucide-react';
-import { type ReactNode, type Ref, useImperativeHandle, useMemo, useRef, useState } from 'react';
+import { type ReactNode, type Ref, useCallback, useImperativeHandle, useMemo, useRef, useState } from 'react';
 import type { DiffLine, FileDiff } from '@/diff/parse';
+import { useHeldRow } from '@/hooks/use-held-row';
 import { count } from '@/text/format';
 import { visible } from '@/text/visible';
 import { type DiffRow, LARGE_FILE, lineKey, type Mark, rowsOf } from '@/diff/rows';
@@ -44,10 +45,14 @@ export function DiffList({ files, split, below, onComment, header, onFile, ref }
   }, [files, toggled]);
   const rows = useMemo(() => rowsOf(files, { split, folded, commented: below?.lines ?? new Set() }), [files, split, folded, below?.lines]);
   const fileRows = useMemo(() => rows.flatMap((row, index) => (row.type === 'file' ? [index] : [])), [rows]);
+  const keyOf = useCallback((index: number) => rows[index]?.key ?? -1, [rows]);
+  const { rangeExtractor, holder } = useHeldRow(rows.length, keyOf);
   const list = useVirtualizer({
     count: rows.length,
     getScrollElement: () => scroller.current,
+    getItemKey: keyOf,
     estimateSize: (index) => HEIGHTS[rows[index]?.type ?? 'line'],
+    rangeExtractor,
     overscan: 24,
     scrollMargin: head.current?.offsetHeight ?? 0,
   });
@@ -82,7 +87,7 @@ export function DiffList({ files, split, below, onComment, header, onFile, ref }
       )}
       <div ref={scroller} tabIndex={0} role="region" aria-label="Changes" className="min-h-0 flex-1 overflow-y-auto focus-visible:outline-offset-[-2px]">
         <div ref={head}>{header}</div>
-        <div className="relative font-mono text-[12px] leading-5" style={{ height: list.getTotalSize() }}>
+        <div {...holder} className="relative font-mono text-[12px] leading-5" style={{ height: list.getTotalSize() }}>
           {list.getVirtualItems().map((item) => {
             const row = rows[item.index];
             const file = row === undefined ? undefined : files[row.file];

@@ -9,13 +9,15 @@ export interface Mark {
   end: number;
 }
 
-export type DiffRow =
+/** A row; `key` is the same however the diff is laid out: folded or not, split or not, with comments or without. */
+export type DiffRow = { key: number } & (
   | { type: 'file'; file: number }
   | { type: 'hunk'; file: number; hunk: number }
   | { type: 'line'; file: number; line: DiffLine; mark: Mark | null }
   | { type: 'pair'; file: number; left: DiffLine | null; right: DiffLine | null; leftMark: Mark | null; rightMark: Mark | null }
   | { type: 'comments'; file: number; line: DiffLine; at: string }
-  | { type: 'binary'; file: number };
+  | { type: 'binary'; file: number }
+);
 
 /** Names a line of a file for comments: the side and its number. */
 export function lineKey(file: FileDiff, line: DiffLine): string {
@@ -62,48 +64,59 @@ interface Wanted {
   commented: ReadonlySet<string>;
 }
 
+/** How many keys a file's rows take: its head, and for each hunk its head, and for each line the line and its comments. */
+const keysOf = (file: FileDiff) => file.hunks.reduce((keys, hunk) => keys + 1 + 2 * hunk.lines.length, 2);
+
 /** Lays a diff out. */
 export function rowsOf(files: readonly FileDiff[], { split, folded, commented }: Wanted): DiffRow[] {
   const rows: DiffRow[] = [];
+  let free = 0;
   for (const [index, file] of files.entries()) {
-    rows.push({ type: 'file', file: index });
+    let key = free;
+    free += keysOf(file);
+    rows.push({ key, type: 'file', file: index });
     if (folded.has(file.path)) continue;
     if (file.binary) {
-      rows.push({ type: 'binary', file: index });
+      rows.push({ key: key + 1, type: 'binary', file: index });
       continue;
     }
-    const talk = (line: DiffLine | null | undefined) => {
+    key += 2;
+    const talk = (lineAt: number, line: DiffLine | null | undefined) => {
       if (line === null || line === undefined) return;
       const at = lineKey(file, line);
-      if (commented.size > 0 && commented.has(at)) rows.push({ type: 'comments', file: index, line, at });
+      if (commented.size > 0 && commented.has(at)) rows.push({ key: lineAt + 1, type: 'comments', file: index, line, at });
     };
     for (const [number, hunk] of file.hunks.entries()) {
-      rows.push({ type: 'hunk', file: index, hunk: number });
+      rows.push({ key, type: 'hunk', file: index, hunk: number });
+      key += 1;
       for (const { removed, added, same } of blocks(hunk.lines)) {
         if (same !== null) {
-          if (split && same.kind === 'same') rows.push({ type: 'pair', file: index, left: same, right: same, leftMark: null, rightMark: null });
-          else rows.push({ type: 'line', file: index, line: same, mark: null });
-          talk(same);
+          if (split && same.kind === 'same') rows.push({ key, type: 'pair', file: index, left: same, right: same, leftMark: null, rightMark: null });
+          else rows.push({ key, type: 'line', file: index, line: same, mark: null });
+          talk(key, same);
+          key += 2;
           continue;
         }
+        const [removedAt, addedAt] = [key, key + 2 * removed.length];
+        key = addedAt + 2 * added.length;
         const count = Math.max(removed.length, added.length);
         // Only as many as each other are one line changed into another.
         const paired = removed.length === added.length;
         if (split) {
           for (let place = 0; place < count; place += 1) {
             const [leftMark, rightMark] = paired ? marks(removed[place], added[place]) : [null, null];
-            rows.push({ type: 'pair', file: index, left: removed[place] ?? null, right: added[place] ?? null, leftMark, rightMark });
-            talk(removed[place]);
-            talk(added[place]);
+            rows.push({ key: (place < removed.length ? removedAt : addedAt) + 2 * place, type: 'pair', file: index, left: removed[place] ?? null, right: added[place] ?? null, leftMark, rightMark });
+            talk(removedAt + 2 * place, removed[place]);
+            talk(addedAt + 2 * place, added[place]);
           }
         } else {
           for (const [place, line] of removed.entries()) {
-            rows.push({ type: 'line', file: index, line, mark: paired ? marks(line, added[place])[0] : null });
-            talk(line);
+            rows.push({ key: removedAt + 2 * place, type: 'line', file: index, line, mark: paired ? marks(line, added[place])[0] : null });
+            talk(removedAt + 2 * place, line);
           }
           for (const [place, line] of added.entries()) {
-            rows.push({ type: 'line', file: index, line, mark: paired ? marks(removed[place], line)[1] : null });
-            talk(line);
+            rows.push({ key: addedAt + 2 * place, type: 'line', file: index, line, mark: paired ? marks(removed[place], line)[1] : null });
+            talk(addedAt + 2 * place, line);
           }
         }
       }

@@ -1,7 +1,8 @@
 // What a person does while they have mouse and keyboard, as messages of the live screen. The keyboard is taken by a text
 // field that nobody sees: only into one does a browser put what a dead key, an input method or a paste comes to.
 
-import type { ScreenViewer } from './viewer';
+import { count } from '@/text/format';
+import type { Refused, ScreenViewer } from './viewer';
 
 const BUTTONS = ['left', 'middle', 'right', 'back', 'forward'] as const;
 
@@ -38,8 +39,49 @@ const MODIFIERS = new Set(['Shift', 'Control', 'Alt', 'AltGraph', 'Meta', 'CapsL
 /** How long a paste may take to come after its keys; a browser that has nothing to paste sends none. */
 const PASTE_MS = 100;
 
+/** The longest text that is pasted, in bytes, and the longest that is typed at once, in characters: docs/live-screen.md. */
+const LONGEST_PASTE = 100_000;
+const LONGEST_TEXT = 10_000;
+
+const tooLong = (what: string): Refused => ({ message: `Nothing was put in: ${what}`, hint: 'Put it in by parts, or write it to a file in your shell' });
+
+/** Why a text cannot be pasted, if it cannot. */
+function pasteRefused(text: string): Refused | null {
+  const size = new TextEncoder().encode(text).length;
+  return size > LONGEST_PASTE ? tooLong(`the text has ${count(size)} bytes, and at most ${count(LONGEST_PASTE)} can be pasted`) : null;
+}
+
+/** Why a text cannot be typed, if it cannot. */
+function textRefused(text: string): Refused | null {
+  const length = [...text].length;
+  return length > LONGEST_TEXT ? tooLong(`the text has ${count(length)} characters, and at most ${count(LONGEST_TEXT)} can be typed at once`) : null;
+}
+
+/**
+ * Takes what is pressed and lets none of it reach anything, until the returned function is called: mouse and keyboard are
+ * gone, and whoever still types into the sandbox must not type into the app. F6 leads out, to `leave`.
+ */
+export function swallowInput(canvas: HTMLCanvasElement, keyboard: HTMLTextAreaElement, leave: () => void): () => void {
+  const stop = new AbortController();
+  const { signal } = stop;
+  const swallow = (event: Event) => {
+    event.preventDefault();
+    event.stopPropagation();
+  };
+  for (const name of ['mousedown', 'mouseup', 'auxclick', 'contextmenu'] as const) canvas.addEventListener(name, (event) => event.preventDefault(), { signal });
+  for (const name of ['keyup', 'paste'] as const) keyboard.addEventListener(name, swallow, { signal });
+  keyboard.addEventListener('keydown', (event) => {
+    swallow(event);
+    if (event.key === 'F6') leave();
+  }, { signal });
+  keyboard.addEventListener('input', () => {
+    keyboard.value = '';
+  }, { signal });
+  return () => stop.abort();
+}
+
 /** Sends input until the returned function is called, which lets go of everything that is held. F6 leads out, to `leave`. */
-export function sendInput(canvas: HTMLCanvasElement, keyboard: HTMLTextAreaElement, viewer: Pick<ScreenViewer, 'say'>, leave: () => void): () => void {
+export function sendInput(canvas: HTMLCanvasElement, keyboard: HTMLTextAreaElement, viewer: Pick<ScreenViewer, 'input' | 'refuse'>, leave: () => void): () => void {
   const stop = new AbortController();
   const { signal } = stop;
   const wheel = new Wheel();
@@ -53,7 +95,7 @@ export function sendInput(canvas: HTMLCanvasElement, keyboard: HTMLTextAreaEleme
   };
   const flush = () => {
     moved = false;
-    viewer.say({ type: 'pointer', ...last });
+    viewer.input({ type: 'pointer', ...last });
   };
   const button = (event: PointerEvent, down: boolean) => {
     const name = BUTTONS[event.button];
@@ -63,7 +105,7 @@ export function sendInput(canvas: HTMLCanvasElement, keyboard: HTMLTextAreaEleme
       canvas.setPointerCapture(event.pointerId);
       heldButtons.add(name);
     } else heldButtons.delete(name);
-    viewer.say({ type: 'button', ...at(event), button: name, down });
+    viewer.input({ type: 'button', ...at(event), button: name, down });
   };
   canvas.addEventListener('pointermove', (event) => {
     at(event);
@@ -80,12 +122,12 @@ export function sendInput(canvas: HTMLCanvasElement, keyboard: HTMLTextAreaEleme
   canvas.addEventListener('wheel', (event) => {
     event.preventDefault();
     const { right, down } = wheel.turn(event);
-    if (right !== 0 || down !== 0) viewer.say({ type: 'wheel', ...at(event), right, down });
+    if (right !== 0 || down !== 0) viewer.input({ type: 'wheel', ...at(event), right, down });
   }, { signal, passive: false });
   const press = (event: KeyboardEvent, down: boolean) => {
     if (down) heldKeys.set(event.code, event.key);
     else heldKeys.delete(event.code);
-    viewer.say({ type: 'key', code: event.code, key: event.key, down });
+    viewer.input({ type: 'key', code: event.code, key: event.key, down });
   };
   // A dead key was pressed: what the next one makes of it is the browser's to know.
   let dead = false;
@@ -94,15 +136,24 @@ export function sendInput(canvas: HTMLCanvasElement, keyboard: HTMLTextAreaEleme
   const pasted = (text: string) => {
     if (pasting === null) return;
     clearTimeout(pasting.timer);
-    if (text !== '') viewer.say({ type: 'setClipboard', text });
-    press(pasting.keys, true);
-    press(pasting.keys, false);
+    const { keys } = pasting;
     pasting = null;
+    if (text !== '') {
+      const refused = pasteRefused(text);
+      viewer.refuse(refused);
+      // Pressed without it, the keys would paste what the sandbox's clipboard had before.
+      if (refused !== null || !viewer.input({ type: 'setClipboard', text })) return;
+    }
+    press(keys, true);
+    press(keys, false);
   };
   const typed = () => {
     const text = keyboard.value;
     keyboard.value = '';
-    if (text !== '') viewer.say({ type: 'text', text });
+    if (text === '') return;
+    const refused = textRefused(text);
+    viewer.refuse(refused);
+    if (refused === null) viewer.input({ type: 'text', text });
   };
   keyboard.addEventListener('keydown', (event) => {
     event.stopPropagation();
@@ -146,8 +197,8 @@ export function sendInput(canvas: HTMLCanvasElement, keyboard: HTMLTextAreaEleme
     // Its modifier is let go of here: what came later would be a bare letter.
     if (pasting !== null) clearTimeout(pasting.timer);
     pasting = null;
-    for (const [code, key] of heldKeys) viewer.say({ type: 'key', code, key, down: false });
-    for (const name of heldButtons) viewer.say({ type: 'button', ...last, button: name, down: false });
+    for (const [code, key] of heldKeys) viewer.input({ type: 'key', code, key, down: false });
+    for (const name of heldButtons) viewer.input({ type: 'button', ...last, button: name, down: false });
     heldKeys.clear();
     heldButtons.clear();
     dead = false;

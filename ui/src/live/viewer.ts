@@ -14,8 +14,15 @@ export interface ViewerState {
   size: { width: number; height: number } | null;
   pointer: { x: number; y: number } | null;
   press: { x: number; y: number; at: number } | null;
+  /** Why mouse and keyboard, which the person had and did not hand back, are no longer theirs; until they act on it. */
+  lost: string | null;
   /** Why what was asked was not done. */
-  refused: { message: string; hint: string } | null;
+  refused: Refused | null;
+}
+
+export interface Refused {
+  message: string;
+  hint: string;
 }
 
 type Said =
@@ -23,9 +30,9 @@ type Said =
   | { type: 'pointer' | 'press'; x: number; y: number }
   | { type: 'lease'; holder: Holder }
   | { type: 'clipboard'; text: string }
-  | { type: 'refused'; error: { message: string; hint: string } };
+  | { type: 'refused'; error: Refused };
 
-const BEGIN: ViewerState = { status: 'connecting', reason: '', holder: 'agent', size: null, pointer: null, press: null, refused: null };
+const BEGIN: ViewerState = { status: 'connecting', reason: '', holder: 'agent', size: null, pointer: null, press: null, lost: null, refused: null };
 
 /** An update and the pictures of its rectangles; none for one of plain pixels, and for one that cannot be decoded. */
 interface Picture {
@@ -76,6 +83,8 @@ export class ScreenViewer {
   #timer: ReturnType<typeof setTimeout> | null = null;
   #closed = false;
   #clipboard: ((text: string) => void) | null = null;
+  /** Whether the person has handed back, and it is not known yet that it was heard. */
+  #handing = false;
 
   constructor(readonly run: string) {}
 
@@ -101,17 +110,30 @@ export class ScreenViewer {
     this.#context = null;
   }
 
-  say(message: Record<string, unknown>): void {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
+  /** Sends what a person did who has mouse and keyboard; false when it was not sent. */
+  input(message: Record<string, unknown>): boolean {
+    return this.state.holder === 'you' && this.#say(message);
+  }
+
+  /** Tells the person why what they did was not done; `null` when there is nothing to tell any more. */
+  refuse(refused: Refused | null): void {
+    if (this.state.refused !== refused) this.#change({ refused });
   }
 
   takeOver(): void {
+    this.#handing = false;
     this.#change({ refused: null });
-    this.say({ type: 'takeOver' });
+    this.#say({ type: 'takeOver' });
+  }
+
+  /** The person knows that mouse and keyboard are no longer theirs, and goes on watching. */
+  watch(): void {
+    this.#change({ lost: null, refused: null });
   }
 
   handBack(note: string): void {
-    this.say(note.trim() === '' ? { type: 'handBack' } : { type: 'handBack', note: note.trim() });
+    this.#handing = true;
+    this.#say(note.trim() === '' ? { type: 'handBack' } : { type: 'handBack', note: note.trim() });
   }
 
   /** The sandbox's clipboard; rejected when it does not answer within two seconds. */
@@ -122,8 +144,21 @@ export class ScreenViewer {
         clearTimeout(timer);
         resolve(text);
       };
-      this.say({ type: 'getClipboard' });
+      this.#say({ type: 'getClipboard' });
     });
+  }
+
+  #say(message: Record<string, unknown>): boolean {
+    if (this.#socket?.readyState !== WebSocket.OPEN) return false;
+    this.#socket.send(JSON.stringify(message));
+    return true;
+  }
+
+  /** Who has mouse and keyboard from now on, and why they are gone if the person had them. */
+  #holder(holder: Holder, why: string): Pick<ViewerState, 'holder' | 'lost'> {
+    const lost = holder === 'you' ? null : this.state.holder === 'you' && !this.#handing ? why : this.state.lost;
+    this.#handing = false;
+    return { holder, lost };
   }
 
   #change(to: Partial<ViewerState>): void {
@@ -145,7 +180,7 @@ export class ScreenViewer {
     socket.onclose = () => {
       if (this.#socket !== socket || this.#closed) return;
       if (this.state.status === 'over') return;
-      this.#change({ status: this.#attempt === 0 && this.state.size === null ? 'connecting' : 'cut', holder: 'agent' });
+      this.#change({ status: this.#attempt === 0 && this.state.size === null ? 'connecting' : 'cut', ...this.#holder('agent', 'the connection was cut') });
       this.#attempt += 1;
       this.#timer = setTimeout(() => this.#connect(), waitBefore(this.#attempt));
     };
@@ -177,7 +212,8 @@ export class ScreenViewer {
   #heard(said: Said): void {
     switch (said.type) {
       case 'dark':
-        this.#change({ status: said.over ? 'over' : 'dark', reason: said.reason, pointer: null, press: null });
+        // Whoever had them loses them with the screen.
+        this.#change({ status: said.over ? 'over' : 'dark', reason: said.reason, pointer: null, press: null, ...this.#holder('agent', said.reason) });
         break;
       case 'pointer':
         this.#change({ pointer: { x: said.x, y: said.y } });
@@ -186,7 +222,7 @@ export class ScreenViewer {
         this.#change({ pointer: { x: said.x, y: said.y }, press: { x: said.x, y: said.y, at: Date.now() } });
         break;
       case 'lease':
-        this.#change({ holder: said.holder, refused: null });
+        this.#change({ ...this.#holder(said.holder, 'they went back to the agent, as they do after 15 minutes without input'), refused: null });
         break;
       case 'clipboard':
         this.#clipboard?.(said.text);

@@ -7,7 +7,7 @@ import { TextArea } from '@/components/field';
 import { ProblemBox } from '@/components/problem-box';
 import { type Comment, commentsOf } from './comments';
 
-export function AskForChanges({ open, onClose, run, summary, comments, onSummary, onSent }: { open: boolean; onClose: () => void; run: string; summary: string; comments: readonly Comment[]; onSummary: (text: string) => void; onSent: () => void }) {
+export function AskForChanges({ open, onClose, run, summary, comments, unfinished, onSummary, onSent }: { open: boolean; onClose: () => void; run: string; summary: string; comments: Comment[]; /** Comments that are still being written, which are not sent along. */ unfinished: readonly Comment[]; onSummary: (text: string) => void; onSent: (sent: { summary: string; comments: Comment[] }) => void }) {
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<Problem | null>(null);
   const empty = summary.trim() === '' && comments.length === 0;
@@ -16,7 +16,7 @@ export function AskForChanges({ open, onClose, run, summary, comments, onSummary
     setProblem(null);
     try {
       await backend.askForChanges(run, { words: summary.trim(), comments: commentsOf(comments) });
-      onSent();
+      onSent({ summary, comments });
     } catch (thrown) {
       // Words and comments are kept as a draft until they have arrived.
       setProblem(problemOf(thrown));
@@ -42,6 +42,11 @@ export function AskForChanges({ open, onClose, run, summary, comments, onSummary
           </ul>
         ) : (
           <p className="text-small text-faint">Comments on lines of the diff are sent along. Point at a line to write one.</p>
+        )}
+        {unfinished.length > 0 && (
+          <p className="foreign text-small text-lamp-text">
+            Still being written, and not sent with this: {unfinished.map((comment) => `${comment.path}:${comment.line}`).join(', ')}. Add the comment there to send it along.
+          </p>
         )}
         {problem !== null && <ProblemBox problem={problem} />}
         <div className="flex justify-end gap-2 pt-1">

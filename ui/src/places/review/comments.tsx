@@ -1,5 +1,5 @@
 import { Trash2 } from 'lucide-react';
-import { type KeyboardEvent, useState } from 'react';
+import { type KeyboardEvent, useEffect, useRef } from 'react';
 import type { NewComment, ReviewRemark } from '@/backend/types';
 import { Button } from '@/components/button';
 import { TextArea } from '@/components/field';
@@ -23,7 +23,18 @@ export function commentsOf(comments: readonly Comment[]): NewComment[] {
   return comments.map(({ path, line, side, quote, text }) => ({ path, line, side, quote: quote.trim(), words: text.trim() }));
 }
 
-export function CommentThread({ comments, remarks, editing, onSave, onCancel, onRemove }: { comments: readonly Comment[]; remarks: readonly ReviewRemark[]; editing: boolean; onSave: (text: string) => void; onCancel: () => void; onRemove: (id: number) => void }) {
+/** What can be done with the comment on a line that is being written. */
+export interface Writing {
+  text: string;
+  /** Whether it was asked for just now, so that what is typed next belongs there. */
+  focus: boolean;
+  onFocused: () => void;
+  onText: (text: string) => void;
+  onSave: () => void;
+  onCancel: () => void;
+}
+
+export function CommentThread({ comments, remarks, writing, onRemove }: { comments: readonly Comment[]; remarks: readonly ReviewRemark[]; writing: Writing | null; onRemove: (id: number) => void }) {
   return (
     <div className="border-y border-line bg-page px-4 py-2.5 pl-28">
       <div className="max-w-[44rem] space-y-2">
@@ -37,16 +48,22 @@ export function CommentThread({ comments, remarks, editing, onSave, onCancel, on
             <Button look="quiet" size="small" aria-label="Remove this comment" icon={<Trash2 aria-hidden className="size-3.5" />} onClick={() => onRemove(comment.id)} />
           </div>
         ))}
-        {editing && <Editor onSave={onSave} onCancel={onCancel} />}
+        {writing !== null && <Editor {...writing} />}
       </div>
     </div>
   );
 }
 
-function Editor({ onSave, onCancel }: { onSave: (text: string) => void; onCancel: () => void }) {
-  const [text, setText] = useState('');
+/** Its text is the draft's: a row of the diff is no place to keep anything. */
+function Editor({ text, focus, onFocused, onText, onSave, onCancel }: Writing) {
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (!focus) return;
+    box.current?.querySelector('textarea')?.focus();
+    onFocused();
+  }, [focus, onFocused]);
   const save = () => {
-    if (text.trim() !== '') onSave(text);
+    if (text.trim() !== '') onSave();
   };
   const keys = (event: KeyboardEvent) => {
     if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
@@ -56,8 +73,8 @@ function Editor({ onSave, onCancel }: { onSave: (text: string) => void; onCancel
     if (event.key === 'Escape' && text.trim() === '') onCancel();
   };
   return (
-    <div className="space-y-2">
-      <TextArea aria-label="Comment" placeholder="What should be different here?" autoFocus rows={2} value={text} onChange={(event) => setText(event.target.value)} onKeyDown={keys} />
+    <div ref={box} className="space-y-2">
+      <TextArea aria-label="Comment" placeholder="What should be different here?" rows={2} value={text} onChange={(event) => onText(event.target.value)} onKeyDown={keys} />
       <div className="flex justify-end gap-2">
         <Button look="quiet" size="small" onClick={onCancel}>
           Discard

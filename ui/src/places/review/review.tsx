@@ -27,7 +27,7 @@ import { takeBranch } from '@/text/shell';
 import { upright } from '@/text/visible';
 import { AskForChanges } from './ask-for-changes';
 import { AttemptRows } from './attempt-rows';
-import { type Comment, CommentThread } from './comments';
+import { type Comment, CommentThread, type Writing } from './comments';
 import { Compare } from './compare';
 import { picturesOf } from './criteria';
 import { EvidenceList } from './evidence';
@@ -35,15 +35,16 @@ import { Decision } from './decision';
 import { placeOf, Remarks } from './remarks';
 import { ReviewNav } from './review-nav';
 import { Summary } from './summary';
-import { useDraft } from './use-draft';
+import { useDraft, withoutSent } from './use-draft';
 
 /** One pull request: the evidence first, then the changes, then the decision. */
 export function ReviewPlace({ run }: { run: string }) {
   const [, go] = useLocation();
   const client = useQueryClient();
   const { splitDiff } = usePreferences();
-  const { draft, change, clear } = useDraft(run);
-  const [editing, setEditing] = useState<{ at: string; file: FileDiff; line: DiffLine } | null>(null);
+  const { draft, change } = useDraft(run);
+  // The line whose editor was opened just now.
+  const [opened, setOpened] = useState<string | null>(null);
   const [merging, setMerging] = useState(false);
   const [closing, setClosing] = useState(false);
   const [asking, setAsking] = useState(false);
@@ -87,34 +88,53 @@ export function ReviewPlace({ run }: { run: string }) {
     { name: splitDiff ? 'Show the diff unified' : 'Show the diff split', icon: <Columns2 aria-hidden />, keys: 's', act: () => prefer({ splitDiff: !splitDiff }) },
   ]);
 
-  const onComment = useCallback((at: string, file: FileDiff, line: DiffLine) => setEditing({ at, file, line }), []);
+  const onComment = useCallback(
+    (at: string, file: FileDiff, line: DiffLine) => {
+      change(({ begun }) => {
+        // Others that hold words stay open.
+        const written = begun.filter((comment) => comment.at === at || comment.text.trim() !== '');
+        if (written.some((comment) => comment.at === at)) return { begun: written };
+        const side = line.after === null ? 'before' : 'after';
+        return { begun: [...written, { id: Date.now(), at, path: file.path, line: line.after ?? line.before ?? 0, side, quote: line.text, text: '' }] };
+      });
+      setOpened(at);
+    },
+    [change],
+  );
+  const onFocused = useCallback(() => setOpened(null), []);
   const below = useMemo(() => {
     const remarks = data?.remarks ?? [];
-    const lines = new Set(draft.comments.map((comment) => comment.at));
+    const lines = new Set([...draft.comments, ...draft.begun].map((comment) => comment.at));
     for (const remark of remarks) {
       const at = placeOf(remark.feedback.source);
       if (at !== null) lines.add(at);
     }
-    if (editing !== null) lines.add(editing.at);
+    const writing = (comment: Comment): Writing => {
+      const others = (begun: readonly Comment[]) => begun.filter((each) => each.at !== comment.at);
+      return {
+        text: comment.text,
+        focus: opened === comment.at,
+        onFocused,
+        onText: (text) => change(({ begun }) => ({ begun: begun.map((each) => (each.at === comment.at ? { ...each, text } : each)) })),
+        onSave: () => change(({ comments, begun }) => ({ comments: [...comments, comment], begun: others(begun) })),
+        onCancel: () => change(({ begun }) => ({ begun: others(begun) })),
+      };
+    };
     return {
       lines,
-      render: (at: string, file: FileDiff, line: DiffLine) => (
-        <CommentThread
-          comments={draft.comments.filter((comment) => comment.at === at)}
-          remarks={remarks.filter((remark) => placeOf(remark.feedback.source) === at)}
-          editing={editing?.at === at}
-          onCancel={() => setEditing(null)}
-          onRemove={(id) => change({ comments: draft.comments.filter((comment) => comment.id !== id) })}
-          onSave={(text) => {
-            const side = line.after === null ? 'before' : 'after';
-            const comment: Comment = { id: Date.now(), at, path: file.path, line: line.after ?? line.before ?? 0, side, quote: line.text, text };
-            change({ comments: [...draft.comments, comment] });
-            setEditing(null);
-          }}
-        />
-      ),
+      render: (at: string) => {
+        const begun = draft.begun.find((comment) => comment.at === at);
+        return (
+          <CommentThread
+            comments={draft.comments.filter((comment) => comment.at === at)}
+            remarks={remarks.filter((remark) => placeOf(remark.feedback.source) === at)}
+            writing={begun === undefined ? null : writing(begun)}
+            onRemove={(id) => change(({ comments }) => ({ comments: comments.filter((comment) => comment.id !== id) }))}
+          />
+        );
+      },
     };
-  }, [draft.comments, data?.remarks, editing, change]);
+  }, [draft.comments, draft.begun, data?.remarks, opened, onFocused, change]);
 
   const decided = async () => {
     await Promise.all([client.invalidateQueries({ queryKey: ['pull-request', run] }), client.invalidateQueries({ queryKey: ['pull-requests'] }), client.invalidateQueries({ queryKey: ['runs'] })]);
@@ -137,6 +157,7 @@ export function ReviewPlace({ run }: { run: string }) {
     );
   }
   const summary = data?.summary;
+  const unfinished = draft.begun.filter((comment) => comment.text.trim() !== '');
   const added = files.reduce((sum, file) => sum + file.added, 0);
   const removed = files.reduce((sum, file) => sum + file.removed, 0);
   return (
@@ -261,7 +282,7 @@ export function ReviewPlace({ run }: { run: string }) {
             </span>
           </label>
         )}
-        {draft.comments.length > 0 && <p className="mt-2 text-lamp-text">You have comments that were not sent.</p>}
+        {(draft.comments.length > 0 || unfinished.length > 0) && <p className="mt-2 text-lamp-text">You have comments that were not sent.</p>}
       </Confirm>
       <Confirm
         open={closing}
@@ -284,9 +305,10 @@ export function ReviewPlace({ run }: { run: string }) {
         run={run}
         summary={draft.summary}
         comments={draft.comments}
-        onSummary={(text) => change({ summary: text })}
-        onSent={() => {
-          clear();
+        unfinished={unfinished}
+        onSummary={(text) => change(() => ({ summary: text }))}
+        onSent={(sent) => {
+          change((before) => withoutSent(before, sent));
           setAsking(false);
           tellDone('Sent to the agent');
           void decided();

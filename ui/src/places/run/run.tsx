@@ -81,6 +81,8 @@ export function RunPlace({ run }: { run: string }) {
   const [side, setSide] = useState<'steps' | 'chat'>('steps');
   // What is being written stays while the chat makes room for the timeline, or moves to another column.
   const [draft, setDraft] = useState('');
+  // Whether what is typed goes to the live screen, which then stays until the person has let go of it.
+  const [held, setHeld] = useState(false);
   const chat = useRef<ChatHandle>(null);
   const live = useRef<LiveHandle>(null);
   const centre = useRef<HTMLDivElement>(null);
@@ -127,7 +129,8 @@ export function RunPlace({ run }: { run: string }) {
   const continues = state?.type === 'paused' && !limited;
   const cancels = state !== null && !isFinal(state) && state.type !== 'inReview';
   const reviews = story.pullRequest !== null;
-  const takes = isLive && (state?.type === 'working' || state?.type === 'waiting');
+  const saves = isLive && (state?.type === 'working' || state?.type === 'waiting');
+  const takes = saves || (isLive && state?.type === 'paused');
   const raise = () => {
     if (moment !== null) pick(null);
     // The reason may have to be there first; once the limit is raised there is only a button.
@@ -169,7 +172,7 @@ export function RunPlace({ run }: { run: string }) {
     f: fullScreen,
     ...(severalOf === null ? {} : { a: () => go(`/attempts/${severalOf}`) }),
   });
-  useOffer(`${run} ${state?.type ?? ''} ${String(limited)} ${String(reviews)} ${String(takes)} ${view} ${severalOf ?? ''}`, [
+  useOffer(`${run} ${state?.type ?? ''} ${String(limited)} ${String(reviews)} ${String(takes)} ${String(saves)} ${view} ${severalOf ?? ''}`, [
     ...(pauses ? [{ name: 'Pause this run', icon: <Pause aria-hidden />, keys: 'p', act: toggle }] : []),
     ...(continues ? [{ name: 'Continue this run', icon: <Play aria-hidden />, keys: 'p', act: toggle }] : []),
     ...(limited ? [{ name: 'Raise its limit', icon: <Gauge aria-hidden />, keys: 'p', act: toggle }] : []),
@@ -179,7 +182,7 @@ export function RunPlace({ run }: { run: string }) {
     ...(takes && view === 'screen' ? [{ name: 'Take over, or hand back', icon: <Hand aria-hidden />, keys: 'o', act: () => live.current?.toggle() }] : []),
     ...VIEWS.map((each) => ({ name: `Show its ${each.name.toLowerCase()}`, icon: each.icon, keys: each.key, act: () => show({ view: each.view }) })),
     { name: 'Play the recording', icon: <Play aria-hidden />, keys: 'r', act: play.toggle },
-    ...(takes ? [{ name: 'Save a checkpoint', icon: <Save aria-hidden />, act: () => void act(save) }] : []),
+    ...(saves ? [{ name: 'Save a checkpoint', icon: <Save aria-hidden />, act: () => void act(save) }] : []),
     { name: 'Full screen', icon: <Maximize2 aria-hidden />, keys: 'f', act: fullScreen },
     ...(cancels ? [{ name: 'Cancel this run', icon: <X aria-hidden />, act: () => setCancelling(true) }] : []),
   ]);
@@ -294,7 +297,7 @@ export function RunPlace({ run }: { run: string }) {
           </div>
           {moment === null && <Standstill ref={standstill} state={state} summary={detail?.summary ?? null} />}
           <div ref={centre} id="view" role="tabpanel" aria-labelledby={`tab-${view}`} className="@container min-h-0 flex-1 bg-page">
-            {view === 'screen' && (isLive ? <LiveScreen ref={live} run={run} takes={takes} last={story.shots.length === 0 ? null : <RecordedScreen shots={story.shots} steps={story.steps} moment={null} faded />} /> : <RecordedScreen shots={story.shots} steps={story.steps} moment={moment} at={shownRow === undefined ? null : timeOf(shownRow)} />)}
+            {view === 'screen' && (isLive || (held && moment === null) ? <LiveScreen ref={live} run={run} takes={takes} onHeld={setHeld} last={story.shots.length === 0 ? null : <RecordedScreen shots={story.shots} steps={story.steps} moment={null} faded />} /> : <RecordedScreen shots={story.shots} steps={story.steps} moment={moment} at={shownRow === undefined ? null : timeOf(shownRow)} />)}
             {view === 'terminal' && <TerminalPlace run={run} shell={isLive} steps={story.steps} moment={moment} output={passing.output} version={version} />}
             {view === 'diff' && <DiffView steps={story.steps} moment={moment} version={version} repository={story.task?.repository ?? ''} />}
             {view === 'files' && <FilesView run={run} steps={story.steps} moment={moment} version={version} repository={story.task?.repository ?? ''} />}
