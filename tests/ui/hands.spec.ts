@@ -225,6 +225,37 @@ test('what is typed once mouse and keyboard are lost reaches neither the sandbox
   expect(app.errors).toEqual([]);
 });
 
+test('a file that is changed once more keeps the place in the diff, and one that cannot be read is said', async ({ begin }) => {
+  const lines = Array.from({ length: 80 }, (_, line) => `line ${line}`).join('\n');
+  const { owner, app } = await begin([
+    call('edit', { action: 'create', path: 'long.txt', text: lines }),
+    ...ASKS.slice(0, 1),
+    call('edit', { action: 'replace', path: 'long.txt', old: 'line 70', new: 'line seventy' }),
+    ...ASKS.slice(1),
+  ]);
+  const run = await owner.submit('Write it');
+  await owner.until(run, 'waiting');
+  const { page } = app;
+  await app.goto(`/runs/${run}?view=diff`);
+  const diff = page.getByRole('region', { name: 'Changes' });
+  await expect(diff.getByText('line 3', { exact: true })).toBeVisible();
+  await diff.evaluate((element) => element.scrollTo(0, 1_000_000));
+  await expect(diff.getByText('line 79')).toBeInViewport();
+  const top = await diff.evaluate((element) => element.scrollTop);
+  await page.route('**/artifacts/*', (route) => route.abort());
+  await page.getByRole('textbox', { name: 'Answer' }).fill('8080');
+  await page.keyboard.press('Enter');
+  await expect(page.getByText('long.txt could not be read, and is not shown as it is at this moment.')).toBeAttached();
+  await expect(diff.getByText('line 79')).toBeInViewport();
+  expect(await diff.evaluate((element) => element.scrollTop)).toBeGreaterThanOrEqual(top);
+  await page.unroute('**/artifacts/*');
+  await page.getByRole('tabpanel').getByRole('button', { name: 'Try again' }).click();
+  await expect(page.getByText('+80', { exact: true }).first()).toBeVisible();
+  await diff.evaluate((element) => element.scrollTo(0, 1_000_000));
+  await expect(diff.getByText('line seventy')).toBeVisible();
+  await expect(page.getByText('long.txt could not be read', { exact: false })).toHaveCount(0);
+});
+
 test('what an agent does is interrupted, and it reads at once what was written with it', async ({ begin }) => {
   const { owner, app } = await begin([call('shell', { command: 'sleep 300' }), ...ASKS]);
   const run = await owner.submit('Wait');

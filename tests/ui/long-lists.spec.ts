@@ -113,6 +113,29 @@ test('who reads further up is not moved by what is said meanwhile, and who reads
   expect(long.errors).toEqual([]);
 });
 
+test('who reads further up in the timeline is not moved by what happens meanwhile, and who is at its end sees it', async ({ long, talk }) => {
+  const { page } = long;
+  const say = (text: string) => talk.owner.ask(`/runs/${talk.run}/messages`, { method: 'POST', body: JSON.stringify({ text, delivery: 'steer' }) });
+  const timeline = page.getByRole('list', { name: 'Timeline' });
+  await long.goto(`/runs/${talk.run}`);
+  await expect(message(page, MESSAGES)).toBeInViewport();
+  await say('Is the fourth lamp lit?');
+  await expect(timeline.getByText('Is the fourth lamp lit?')).toBeInViewport();
+  await timeline.hover();
+  await page.mouse.wheel(0, -3_000);
+  await expect(timeline.getByText('Is the fourth lamp lit?')).not.toBeInViewport();
+  const top = () => timeline.evaluate((element) => element.scrollTop);
+  const before = await top();
+  await say('And the fifth one?');
+  await expect(log(page).getByText('And the fifth one?')).toBeInViewport();
+  expect(await top()).toBe(before);
+  await page.mouse.wheel(0, 1_000_000);
+  await expect(timeline.getByText('And the fifth one?')).toBeInViewport();
+  await say('And the sixth?');
+  await expect(timeline.getByText('And the sixth?')).toBeInViewport();
+  expect(long.errors).toEqual([]);
+});
+
 test('back at the newest by keyboard the keys go on in the list, and only what is said from then on is read out', async ({ long, talk }) => {
   const { page } = long;
   // What a screen reader is told: the entries that are added while the list is live, from the first frame on.

@@ -56,6 +56,27 @@ test('the way by keyboard: every place by its keys, lists by j and k, the palett
   expect(app.errors).toEqual([]);
 });
 
+test('a search that is begun elsewhere while the history is open is the one that is shown', async ({ app }) => {
+  const { page } = app;
+  await app.goto('/history');
+  const field = page.getByRole('searchbox', { name: 'Search everything' });
+  await field.fill('overdue invoices');
+  await expect(page).toHaveURL(/q=overdue\+invoices/);
+  await page.keyboard.press('Control+k');
+  await page.keyboard.type('printer driver');
+  await page.keyboard.press('Enter');
+  await expect(page.getByRole('list', { name: 'Finds' }).getByText('Print invoices on A5 paper')).toBeVisible();
+  await expect(field).toHaveValue('printer driver');
+  // As long as the field waits before it asks, and longer.
+  await page.waitForTimeout(400);
+  await expect(page).toHaveURL(/q=printer(\+|%20)driver/);
+  await page.goBack();
+  await expect(field).toHaveValue('overdue invoices');
+  await field.fill('printer driver');
+  await expect(page).toHaveURL(/q=printer\+driver/);
+  expect(app.errors).toEqual([]);
+});
+
 test('a run tells its plan, its steps and what was said', async ({ app }) => {
   const { page } = app;
   await app.goto(`/runs/${RUNS.works}`);

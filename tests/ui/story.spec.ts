@@ -2,7 +2,7 @@ import { expect, test } from '@playwright/test';
 import type { RunEvent } from '../../ui/src/backend/types';
 import { filesAt } from '../../ui/src/story/files';
 import { wordsOf } from '../../ui/src/story/step';
-import { asOf, emptyStory, lastAt, tell, upTo, workedMs } from '../../ui/src/story/story';
+import { asOf, emptyStory, lastAt, onRoad, tell, upTo, workedMs } from '../../ui/src/story/story';
 
 const at = (second: number) => new Date(Date.UTC(2026, 10, 1, 0, 0, second)).toISOString();
 
@@ -146,14 +146,73 @@ test('the newest item at a moment is found, also before the first and after the 
   expect(upTo(items, 5)).toEqual([{ seq: 2 }, { seq: 5 }]);
 });
 
-test('time in a queue or a pause is no working time', () => {
-  const states = [
-    { seq: 1, at: at(0), state: { type: 'queued', reason: { type: 'submitted' } } as const },
-    { seq: 2, at: at(100), state: { type: 'working' } as const },
-    { seq: 3, at: at(160), state: { type: 'paused', reason: { type: 'person' } } as const },
-    { seq: 4, at: at(400), state: { type: 'working' } as const },
-  ];
-  expect(workedMs(states, Date.parse(at(410)))).toBe(70_000);
+test('time counts as it does for the limit: while the agent works, its sandbox runs, nobody has the mouse and an owner is there', () => {
+  const story = emptyStory();
+  let seq = 0;
+  const happens = (second: number, body: Record<string, unknown>) => tell(story, { ...event((seq += 1), body), at: at(second) } as RunEvent);
+  const state = (second: number, type: string) => happens(second, { type: 'stateChanged', state: type === 'paused' ? { type, reason: { type: 'person' } } : { type } });
+  state(0, 'queued');
+  state(10, 'preparing');
+  state(100, 'working');
+  state(160, 'paused');
+  expect(workedMs(story, Date.parse(at(400)))).toBe(60_000);
+  state(400, 'working');
+  happens(410, { type: 'takenOver' });
+  expect(workedMs(story, Date.parse(at(999)))).toBe(70_000);
+  happens(500, { type: 'handedBack', seconds: 90, summary: '' });
+  happens(505, { type: 'personSaid', text: 'Go on.' });
+  happens(900, { type: 'ownerResumed', found: '' });
+  expect(workedMs(story, null)).toBe(75_000);
+  expect(workedMs(story, Date.parse(at(901)))).toBe(76_000);
+  happens(910, { type: 'connectionsRecorded' });
+  happens(920, { type: 'rewound', checkpoint: 'checkpoint-0' });
+  happens(950, { type: 'sandboxRestored', tookMs: 5 });
+  state(960, 'delivering');
+  expect(workedMs(story, Date.parse(at(999)))).toBe(105_000);
+});
+
+test('a raised limit is the limit, and what a summary cost is spent', () => {
+  const story = emptyStory();
+  const usage = (costMicrodollars: number) => ({ inputTokens: 1, cacheReadTokens: 2, cacheWriteTokens: 3, outputTokens: 4, costMicrodollars });
+  tell(story, event(1, { type: 'runSubmitted', branch: 'b', task: { limits: { costMicrodollars: 5, turns: 1, tokens: 1, seconds: 1 } } }));
+  tell(story, event(2, { type: 'turnFinished', turn: 1, message: { type: 'assistant', blocks: [], verbatim: [] }, stop: { type: 'endTurn' }, usage: usage(100), model: 'm' }));
+  tell(story, event(3, { type: 'compacted', turn: 2, usage: usage(20), model: 'm' }));
+  tell(story, event(4, { type: 'limitsRaised', limits: { costMicrodollars: 900, turns: 9, tokens: 9, seconds: 9 } }));
+  expect(story.spent).toEqual({ costMicrodollars: 120, tokens: 20 });
+  expect(story.task?.limits.costMicrodollars).toBe(900);
+  expect(story.turns).toHaveLength(1);
+});
+
+test('what a run went back behind is undone from then on, also when it goes back to that once more', () => {
+  const story = emptyStory();
+  const write = (after: string, before: string | null) => ({ path: '/home/agent/app/a.txt', before, after });
+  let seq = 0;
+  const happens = (body: Record<string, unknown>) => {
+    tell(story, event((seq += 1), body));
+    return seq;
+  };
+  const edits = (step: string, after: string, before: string | null) => {
+    tell(story, intended((seq += 1), step, 'edit', { action: 'create', path: 'a.txt' }, write(after, before)));
+    tell(story, finished((seq += 1), step));
+    return seq;
+  };
+  const shown = (moment: number | null) => filesAt(story.steps, moment, onRoad(story.roads, moment)).map((file) => file.after);
+  edits('1.1', 'one', null);
+  happens({ type: 'checkpointSaved', checkpoint: 'checkpoint-a', cause: 'asked' });
+  edits('2.1', 'two', 'one');
+  const undone = happens({ type: 'checkpointSaved', checkpoint: 'checkpoint-b', cause: 'beforeRewind' });
+  const back = happens({ type: 'rewound', checkpoint: 'checkpoint-a' });
+  expect(shown(null)).toEqual(['one']);
+  expect(shown(back)).toEqual(['one']);
+  // Before it, it was so.
+  expect(shown(undone)).toEqual(['two']);
+  edits('2.1', 'three', 'one');
+  expect(shown(null)).toEqual(['three']);
+  // Back to what was left: then this is undone, and the other is not.
+  happens({ type: 'rewound', checkpoint: 'checkpoint-b' });
+  expect(shown(null)).toEqual(['two']);
+  edits('3.1', 'four', 'two');
+  expect(shown(null)).toEqual(['four']);
 });
 
 test('a file is shown as the last finished step before the moment left it', () => {

@@ -134,6 +134,22 @@ test('an owner that is gone and back is caught up with: no gap, nothing twice, n
   await context.close();
 });
 
+test('what was opened while the owner is away is there when it is back, without being asked for', async ({ owner, browser }) => {
+  const { app, context } = await letIn(owner, browser);
+  const { page } = app;
+  await app.goto(`/runs/${RUNS.works}`);
+  await expect(page.getByRole('log')).toContainText('Please keep the public function');
+  await owner.stop();
+  await page.getByRole('tab', { name: 'Files' }).click();
+  const files = page.getByRole('navigation', { name: 'Files' });
+  await expect(files.getByRole('alert')).toContainText('The owner does not answer.');
+  await expect(files.getByRole('button', { name: 'Try again' })).toBeVisible();
+  await owner.start();
+  await expect(files.getByRole('alert')).toHaveCount(0);
+  await expect(files.getByRole('listitem').first()).toBeVisible();
+  await context.close();
+});
+
 test('words that were typed while the owner is away stay where they are', async ({ owner, browser }) => {
   const { app, context } = await letIn(owner, browser);
   const { page } = app;

@@ -1,4 +1,4 @@
-import { type QueryClient, useInfiniteQuery, useQuery, useQueryClient } from '@tanstack/react-query';
+import { type Query, type QueryClient, useInfiniteQuery, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useEffect, useSyncExternalStore } from 'react';
 import { backend, type RunChanged, type RunQuery } from '@/backend/backend';
 import { follow, type Link } from '@/backend/follow';
@@ -111,11 +111,17 @@ export function placeRun(client: QueryClient, run: RunSummary): void {
   for (const watcher of watchers) watcher(before, run);
 }
 
+/** Whether asking again may bring something else than is shown. */
+function changesOrFailed(query: Query): boolean {
+  return query.state.status === 'error' || query.observers.some(({ options }) => options.staleTime !== Number.POSITIVE_INFINITY);
+}
+
 /** Keeps the lists of runs current as long as the app is open: one stream for all of it. */
 export function useEverything(): void {
   const client = useQueryClient();
   useEffect(() => {
     let position: number | null = null;
+    let openBefore = false;
     return follow({
       read: async (signal, opened) => {
         // Lists first, then the changes after them; a change that both bring is the same twice.
@@ -125,8 +131,11 @@ export function useEverything(): void {
           signal,
           () => {
             opened();
-            // What the lists hold may be older than the stream's beginning.
-            void client.invalidateQueries({ queryKey: ['runs'] });
+            // What the lists hold may be older than the stream's beginning; and after an owner that was gone, everything
+            // that is shown, but for what its content names and is there.
+            if (openBefore) void client.invalidateQueries({ type: 'active', predicate: changesOrFailed });
+            else void client.invalidateQueries({ queryKey: ['runs'] });
+            openBefore = true;
           },
           (sent) => {
             // Counts come as events of their own; the lists are counted here.

@@ -14,13 +14,17 @@ export interface WrittenFile {
   changes: number;
 }
 
-/** The files changed by successful steps that ended at or before a moment, ordered by path. */
-export function filesAt(steps: readonly Step[], moment: number | null): WrittenFile[] {
+/**
+ * The files changed by successful steps that ended at or before a moment, ordered by path. `counts` tells which events led
+ * to that moment: what the run went back behind is undone.
+ */
+export function filesAt(steps: readonly Step[], moment: number | null, counts: (seq: number) => boolean = () => true): WrittenFile[] {
   const files = new Map<string, WrittenFile>();
   for (const step of steps) {
     if (moment !== null && step.seq > moment) break;
     if (step.write === null || step.outcome !== 'done') continue;
     if (moment !== null && (step.endSeq === null || step.endSeq > moment)) continue;
+    if (!counts(step.endSeq ?? step.seq)) continue;
     const { path, before, after } = step.write;
     const known = files.get(path);
     if (known === undefined) files.set(path, { path, before: before ?? null, after: after ?? null, step, changes: 1 });

@@ -65,9 +65,27 @@ export interface Checkpoint {
   seq: number;
   at: string;
   id: string;
+  /** What led there. */
+  road: Road;
+  /** Whether a critic was at work. */
+  critic: boolean;
 }
 
+/** The events that led to where a run is, as stretches from one seq to another: without those that it went back behind. */
+export type Road = readonly { from: number; to: number }[];
+
 export type Row = { type: 'step'; seq: number; step: Step } | { type: 'note'; seq: number; note: Note } | { type: 'said'; seq: number; said: Said };
+
+/** How long a run's agent has worked, by the owner's own rule: not while the owner was away, or a person had the mouse. */
+export interface Clock {
+  workedMs: number;
+  /** When the newest event was, in milliseconds since 1970. */
+  lastAt: number;
+  works: boolean;
+  takenOver: boolean;
+  /** The sandbox is saved and does not run. */
+  suspended: boolean;
+}
 
 /** Everything known of a run. It is changed in place by `tell`, which also raises `version`. */
 export interface Story {
@@ -76,7 +94,6 @@ export interface Story {
   task: Task | null;
   branch: string;
   state: RunState | null;
-  states: { seq: number; at: string; state: RunState }[];
   steps: Step[];
   rows: Row[];
   plans: { seq: number; plan: Plan }[];
@@ -90,6 +107,12 @@ export interface Story {
   /** The names of subagents by their numbers. */
   subagents: Map<number, string>;
   checkpoints: Checkpoint[];
+  /** The roads that the run was on, each from the event on that led to it. */
+  roads: { seq: number; road: Road }[];
+  /** What all model calls have used, those for summaries among them. */
+  spent: { costMicrodollars: number; tokens: number };
+  /** The time that counts for the limit, up to the newest event. */
+  clock: Clock;
   turns: { seq: number; at: string; turn: number; usage: Usage; model: string }[];
   finished: { title: string; summary: string; notVerified: string } | null;
   pullRequest: number | null;
@@ -105,7 +128,6 @@ export function emptyStory(): Story {
     task: null,
     branch: '',
     state: null,
-    states: [],
     steps: [],
     rows: [],
     plans: [],
@@ -116,6 +138,9 @@ export function emptyStory(): Story {
     critic: false,
     subagents: new Map(),
     checkpoints: [],
+    roads: [{ seq: 0, road: [{ from: 0, to: Number.POSITIVE_INFINITY }] }],
+    spent: { costMicrodollars: 0, tokens: 0 },
+    clock: { workedMs: 0, lastAt: 0, works: false, takenOver: false, suspended: false },
     turns: [],
     finished: null,
     pullRequest: null,
@@ -206,6 +231,7 @@ export function tell(story: Story, event: RunEvent): Told {
   story.lastSeq = event.seq;
   story.version += 1;
   const { seq, at } = event;
+  countTime(story, event);
   const note = (text: string, tone: NoteTone = 'plain') => {
     story.rows.push({ type: 'note', seq, note: { seq, at, text, tone } });
   };
@@ -213,6 +239,9 @@ export function tell(story: Story, event: RunEvent): Told {
     const said: Said = { seq, at, who, text, ...(by === undefined ? {} : { by }) };
     story.said.push(said);
     story.rows.push({ type: 'said', seq, said });
+  };
+  const spend = ({ costMicrodollars, inputTokens, cacheReadTokens, cacheWriteTokens, outputTokens }: Usage) => {
+    story.spent = { costMicrodollars: story.spent.costMicrodollars + costMicrodollars, tokens: story.spent.tokens + inputTokens + cacheReadTokens + cacheWriteTokens + outputTokens };
   };
   switch (event.type) {
     case 'runSubmitted':
@@ -222,7 +251,6 @@ export function tell(story: Story, event: RunEvent): Told {
       break;
     case 'stateChanged': {
       story.state = event.state;
-      story.states.push({ seq, at, state: event.state });
       const words = stateNote(event.state);
       if (words !== null) note(words.text, words.tone);
       // The tool call that asks has no result yet; the question is in the state.
@@ -243,7 +271,15 @@ export function tell(story: Story, event: RunEvent): Told {
     case 'turnRetried':
       note(`Model call ${event.turn} is tried again in ${seconds(event.waitMs)}: ${event.reason}`);
       break;
+    case 'limitsRaised':
+      if (story.task !== null) story.task = { ...story.task, limits: event.limits };
+      note('You raised the limits');
+      break;
+    case 'compacted':
+      spend(event.usage);
+      break;
     case 'turnFinished': {
+      spend(event.usage);
       story.turns.push({ seq, at, turn: event.turn, usage: event.usage, model: event.model });
       if (event.message.type === 'assistant') {
         const words = event.message.blocks.flatMap((block) => (block.type === 'text' && block.text.trim() !== '' ? [block.text.trim()] : []));
@@ -341,6 +377,7 @@ export function tell(story: Story, event: RunEvent): Told {
       break;
     case 'engineCalledModel': {
       const { refused, status, model, usage } = event.call;
+      spend(usage);
       const answered = status != null && status >= 200 && status <= 299;
       if (refused != null) note(`A call of ${model} was not made: ${refused}`, 'bad');
       else if (!answered) note(`${model} ${status == null ? unanswered(usage) : `answered with status ${status}`}`, 'bad');
@@ -400,7 +437,7 @@ export function tell(story: Story, event: RunEvent): Told {
       note('You approved the work', 'good');
       break;
     case 'checkpointSaved':
-      story.checkpoints.push({ seq, at, id: event.checkpoint });
+      story.checkpoints.push({ seq, at, id: event.checkpoint, road: (story.roads.at(-1)?.road ?? []).map(({ from, to }) => ({ from, to: Math.min(to, seq) })), critic: story.critic });
       // Those that come by themselves every few steps are marks on the bar; a line for each would drown the steps.
       if (event.cause !== 'steps') note('Checkpoint');
       break;
@@ -414,6 +451,10 @@ export function tell(story: Story, event: RunEvent): Told {
     }
     case 'rewound': {
       const to = story.checkpoints.find((each) => each.id === event.checkpoint);
+      if (to !== undefined) {
+        story.roads.push({ seq, road: [...to.road, { from: seq, to: Number.POSITIVE_INFINITY }] });
+        story.critic = to.critic;
+      }
       note(to === undefined ? 'Went back to a checkpoint' : `Went back to ${timeOfDay(Date.parse(to.at))}`, 'lamp');
       break;
     }
@@ -464,14 +505,49 @@ export function upTo<T extends { seq: number }>(items: readonly T[], moment: num
   return moment === null ? items : items.slice(0, lastAt(items, moment) + 1);
 }
 
-/** How much of the wall time a run worked, in milliseconds: queues and pauses do not count. */
-export function workedMs(states: Story['states'], now: number): number {
-  let worked = 0;
-  for (const [index, entry] of states.entries()) {
-    const type = entry.state.type;
-    if (type !== 'working' && type !== 'preparing' && type !== 'delivering') continue;
-    const next = states[index + 1];
-    worked += Math.max(0, (next === undefined ? now : Date.parse(next.at)) - Date.parse(entry.at));
+/** Whether something is on the road that the run was on at a moment, or is on now if `moment` is `null`. */
+export function onRoad(roads: Story['roads'], moment: number | null): (seq: number) => boolean {
+  const road = asOf(roads, moment)?.road ?? [];
+  return (seq) => road.some(({ from, to }) => seq >= from && seq <= to);
+}
+
+const counts = ({ works, takenOver, suspended }: Clock) => works && !takenOver && !suspended;
+
+/** Takes the time up to an event in, and what the event says about the time after it. */
+function countTime({ clock }: Story, event: RunEvent): void {
+  // The owner's notes on connections are no part of what the run does.
+  if (event.type === 'connectionsRecorded') return;
+  const at = Date.parse(event.at);
+  if (counts(clock) && event.type !== 'ownerResumed' && at > clock.lastAt) clock.workedMs += at - clock.lastAt;
+  clock.lastAt = at;
+  switch (event.type) {
+    case 'stateChanged':
+      clock.works = event.state.type === 'working';
+      break;
+    case 'takenOver':
+      clock.takenOver = true;
+      break;
+    case 'handedBack':
+      clock.takenOver = false;
+      break;
+    case 'checkpointSaved':
+      if (event.cause === 'suspended') clock.suspended = true;
+      break;
+    case 'rewound':
+    case 'runForked':
+      clock.suspended = true;
+      break;
+    case 'sandboxReady':
+    case 'sandboxRestored':
+    case 'sandboxStopped':
+      clock.suspended = false;
+      break;
+    default:
+      break;
   }
-  return worked;
+}
+
+/** How long a run's agent has worked, in milliseconds, as its limit counts it; `now` is `null` where the newest event is all that is known. */
+export function workedMs({ clock }: Story, now: number | null): number {
+  return clock.workedMs + (now !== null && counts(clock) ? Math.max(0, now - clock.lastAt) : 0);
 }

@@ -32,6 +32,16 @@ export function HistoryPlace() {
   const repository = parameters.get('repository') ?? '';
   const query = parameters.get('q') ?? '';
   const [typed, setTyped] = useState(query);
+  // What the address said last, and what was put there from here: an address that changes otherwise is followed.
+  const [followed, setFollowed] = useState(query);
+  const written = useRef(query);
+  if (query !== followed) {
+    setFollowed(query);
+    if (query !== written.current) {
+      written.current = query;
+      setTyped(query);
+    }
+  }
   const field = useRef<HTMLInputElement>(null);
   useKeys({ '/': () => field.current?.focus() });
   const show = (change: Record<string, string>) => {
@@ -46,7 +56,10 @@ export function HistoryPlace() {
   showing.current = show;
   useEffect(() => {
     if (typed === query) return;
-    const timer = setTimeout(() => showing.current({ q: typed }), 180);
+    const timer = setTimeout(() => {
+      written.current = typed;
+      showing.current({ q: typed });
+    }, 180);
     return () => clearTimeout(timer);
   }, [typed, query]);
   return (

@@ -15,9 +15,9 @@ import { insideOf } from './diff-view';
 type Shown = { type: 'written'; path: string; artifact: string } | { type: 'repository'; path: string } | null;
 
 /** The files the agent wrote as they were at the moment shown, and the repository as its branch has it. */
-export function FilesView({ run, steps, moment, version, repository }: { run: string; steps: readonly Step[]; moment: number | null; version: number; repository: string }) {
+export function FilesView({ run, steps, counts, moment, version, repository }: { run: string; steps: readonly Step[]; counts: (seq: number) => boolean; moment: number | null; version: number; repository: string }) {
   const [shown, setShown] = useState<Shown>(null);
-  const written = useMemo(() => filesAt(steps, moment), [steps, moment, version]);
+  const written = useMemo(() => filesAt(steps, moment, counts), [steps, moment, counts, version]);
   const current = shown?.type === 'written' ? (written.find((file) => insideOf(file.path, repository) === shown.path)?.after ?? shown.artifact) : null;
   return (
     <div className="flex h-full min-h-0">
@@ -73,11 +73,11 @@ const ICONS = { folder: Folder, file: File, link: FileSymlink, submodule: Folder
 
 function FolderList({ run, onFile, chosen }: { run: string; onFile: (path: string) => void; chosen: string | null }) {
   const [folder, setFolder] = useState('');
-  const { data, error } = useQuery({ queryKey: ['tree', run, folder], queryFn: ({ signal }) => backend.tree(run, folder, signal) });
+  const { data, error, refetch } = useQuery({ queryKey: ['tree', run, folder], queryFn: ({ signal }) => backend.tree(run, folder, signal) });
   if (error !== null) {
     return (
       <div className="px-3">
-        <ProblemBox problem={problemOf(error)} />
+        <ProblemBox problem={problemOf(error)} retry={() => void refetch()} />
       </div>
     );
   }
@@ -109,7 +109,7 @@ function FolderList({ run, onFile, chosen }: { run: string; onFile: (path: strin
 }
 
 function FileContent({ queryKey, load, path }: { queryKey: readonly unknown[]; load: (signal: AbortSignal) => Promise<ArrayBuffer>; path: string }) {
-  const { data, error } = useQuery({ queryKey, queryFn: ({ signal }) => load(signal), staleTime: 60_000 });
+  const { data, error, refetch } = useQuery({ queryKey, queryFn: ({ signal }) => load(signal), staleTime: 60_000 });
   const content = useMemo(() => {
     if (data === undefined) return null;
     const all = new Uint8Array(data);
@@ -118,7 +118,7 @@ function FileContent({ queryKey, load, path }: { queryKey: readonly unknown[]; l
   if (error !== null) {
     return (
       <div className="p-4">
-        <ProblemBox problem={problemOf(error)} />
+        <ProblemBox problem={problemOf(error)} retry={() => void refetch()} />
       </div>
     );
   }

@@ -1,22 +1,16 @@
 import { Popover } from 'radix-ui';
 import { UseMeter } from '@/components/meter';
-import { isRunning } from '@/components/state-mark';
 import { useNow } from '@/hooks/use-now';
 import { type Story, workedMs } from '@/story/story';
 import { clock, count, duration, money, tokens } from '@/text/format';
 
-/** Time and money at a glance; what is used of each limit on request. */
-export function RunFacts({ story }: { story: Story }) {
+/** Time and money at a glance; what is used of each limit on request. `current`: an owner is there, and its time goes on. */
+export function RunFacts({ story, current }: { story: Story; current: boolean }) {
   const now = useNow();
-  const { task, states } = story;
+  const { task } = story;
   if (task === null) return null;
-  const worked = workedMs(states, story.state !== null && isRunning(story.state) ? now : Date.parse(states.at(-1)?.at ?? task.createdAt));
-  let cost = 0;
-  let used = 0;
-  for (const { usage } of story.turns) {
-    cost += usage.costMicrodollars;
-    used += usage.inputTokens + usage.cacheReadTokens + usage.cacheWriteTokens + usage.outputTokens;
-  }
+  const worked = workedMs(story, current ? now : null);
+  const { costMicrodollars: cost, tokens: used } = story.spent;
   const { limits } = task;
   const turns = story.turns.length;
   return (

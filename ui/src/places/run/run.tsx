@@ -20,7 +20,7 @@ import { useNarrow } from '@/hooks/use-narrow';
 import { useStory } from '@/hooks/use-story';
 import { useOffer } from '@/shell/actions';
 import { nextShot, timeOf } from '@/story/replay';
-import { asOf, lastAt } from '@/story/story';
+import { asOf, lastAt, onRoad } from '@/story/story';
 import { repositoryName, titleOf } from '@/text/format';
 import { criteriaIn } from '@/text/triage';
 import { Chat, type ChatHandle } from './chat';
@@ -71,7 +71,7 @@ function stepIn(search: string): string | null {
 }
 
 export function RunPlace({ run }: { run: string }) {
-  const { story, passing, refused, caughtUp } = useStory(run);
+  const { story, passing, link, refused, caughtUp } = useStory(run);
   const { view, moment, show } = useMoment();
   const [, go] = useLocation();
   const [cancelling, setCancelling] = useState(false);
@@ -194,8 +194,10 @@ export function RunPlace({ run }: { run: string }) {
   useEffect(() => {
     if (found !== undefined) show({ moment: found.endSeq ?? found.seq, view: found.kind === 'command' ? 'terminal' : 'screen' });
   }, [found]);
-  const plan = useMemo(() => asOf(story.plans, moment)?.plan ?? null, [story, moment, version]);
-  const selfReview = useMemo(() => asOf(story.selfReviews, moment)?.review ?? null, [story, moment, version]);
+  // What the run has gone back behind is in its history, and in nothing that holds.
+  const counts = useMemo(() => onRoad(story.roads, moment), [story, moment, story.roads.length]);
+  const plan = useMemo(() => asOf(story.plans.filter(({ seq }) => counts(seq)), moment)?.plan ?? null, [story, moment, counts, version]);
+  const selfReview = useMemo(() => asOf(story.selfReviews.filter(({ seq }) => counts(seq)), moment)?.review ?? null, [story, moment, counts, version]);
 
   if (refused !== null) {
     return (
@@ -242,7 +244,7 @@ export function RunPlace({ run }: { run: string }) {
       }
       actions={
         <>
-          <RunFacts story={story} />
+          <RunFacts story={story} current={link === 'open'} />
           {pauses && (
             <Tip text="Pause" shortcut="p">
               <Button aria-label="Pause" busy={busy} icon={<Pause aria-hidden className="size-3.5" />} onClick={toggle} />
@@ -267,7 +269,7 @@ export function RunPlace({ run }: { run: string }) {
       }
     >
       <div className="flex h-full min-h-0">
-        {(!narrow || side === 'steps') && <StepsColumn run={run} plan={plan} selfReview={selfReview} criteria={criteria} rows={rows} version={version} caughtUp={caughtUp} moment={moment} onMoment={pick} top={narrow ? switcher : null} />}
+        {(!narrow || side === 'steps') && <StepsColumn run={run} plan={plan} selfReview={selfReview} criteria={criteria} rows={rows} counts={counts} version={version} caughtUp={caughtUp} moment={moment} onMoment={pick} top={narrow ? switcher : null} />}
         {narrow && side === 'chat' && said}
         <section aria-label="What the agent sees and does" className="flex min-w-0 flex-1 flex-col">
           <div className="flex h-9 shrink-0 items-center gap-1 border-b border-line px-2">
@@ -299,8 +301,8 @@ export function RunPlace({ run }: { run: string }) {
           <div ref={centre} id="view" role="tabpanel" aria-labelledby={`tab-${view}`} className="@container min-h-0 flex-1 bg-page">
             {view === 'screen' && (isLive || (held && moment === null) ? <LiveScreen ref={live} run={run} takes={takes} onHeld={setHeld} last={story.shots.length === 0 ? null : <RecordedScreen shots={story.shots} steps={story.steps} moment={null} faded />} /> : <RecordedScreen shots={story.shots} steps={story.steps} moment={moment} at={shownRow === undefined ? null : timeOf(shownRow)} />)}
             {view === 'terminal' && <TerminalPlace run={run} shell={isLive} steps={story.steps} moment={moment} output={passing.output} version={version} />}
-            {view === 'diff' && <DiffView steps={story.steps} moment={moment} version={version} repository={story.task?.repository ?? ''} />}
-            {view === 'files' && <FilesView run={run} steps={story.steps} moment={moment} version={version} repository={story.task?.repository ?? ''} />}
+            {view === 'diff' && <DiffView steps={story.steps} counts={counts} moment={moment} version={version} repository={story.task?.repository ?? ''} />}
+            {view === 'files' && <FilesView run={run} steps={story.steps} counts={counts} moment={moment} version={version} repository={story.task?.repository ?? ''} />}
           </div>
           <Scrubber rows={rows} shots={story.shots} moment={moment} live={state !== null && (isRunning(state) || (hasSandbox && !isFinal(state)))} playing={play.playing} onPlay={play.toggle} onMoment={pick} onStep={step} checkpoints={story.checkpoints}>
             {checkpoint !== null && (moment !== null || !isLive) && <GoFrom run={run} checkpoint={checkpoint} rewinds={state !== null && !isFinal(state) && state.type !== 'inReview'} onRewound={() => show({ moment: null })} />}

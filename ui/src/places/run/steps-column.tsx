@@ -12,6 +12,8 @@ interface Props {
   selfReview: SelfReview | null;
   criteria: readonly string[];
   rows: readonly Row[];
+  /** Whether an event led to the moment shown. */
+  counts: (seq: number) => boolean;
   version: number;
   caughtUp: boolean;
   moment: number | null;
@@ -21,7 +23,7 @@ interface Props {
 }
 
 /** What the agent means to do, what a critic found, and everything that happened. */
-export function StepsColumn({ run, plan, selfReview, criteria, rows, version, caughtUp, moment, onMoment, top }: Props) {
+export function StepsColumn({ run, plan, selfReview, criteria, rows, counts, version, caughtUp, moment, onMoment, top }: Props) {
   return (
     <aside aria-label="Plan and timeline" className="flex w-[272px] shrink-0 flex-col border-r border-line 2xl:w-[320px]">
       {top}
@@ -38,7 +40,7 @@ export function StepsColumn({ run, plan, selfReview, criteria, rows, version, ca
         </>
       )}
       <h2 className="border-t border-line px-4 pt-2.5 pb-1 font-semibold">Timeline</h2>
-      {!caughtUp && rows.length === 0 ? <Waiting rows={6} /> : <Timeline rows={rows} version={version} moment={moment} onMoment={onMoment} />}
+      {!caughtUp && rows.length === 0 ? <Waiting rows={6} /> : <Timeline rows={rows} counts={counts} version={version} moment={moment} onMoment={onMoment} />}
     </aside>
   );
 }

@@ -1,6 +1,6 @@
 import { useVirtualizer } from '@tanstack/react-virtual';
 import clsx from 'clsx';
-import { useEffect, useRef } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { useHeldRow } from '@/hooks/use-held-row';
 import { duration, timeOfDay } from '@/text/format';
 import { firstLine } from '@/story/step';
@@ -9,17 +9,24 @@ import { StepIcon } from './step-icon';
 
 interface Props {
   rows: readonly Row[];
+  /** Whether an event led to the moment shown: the others are undone. */
+  counts: (seq: number) => boolean;
   version: number;
   moment: number | null;
   onMoment: (seq: number | null) => void;
 }
 
+/** The list follows what comes as long as its end is at most this near, in pixels. */
+const NEAR_END = 60;
+
 /** Rows are only ever added at the end: each is known by its place. */
 const placeOf = (index: number) => index;
 
 /** Everything that happened, one line each; the newest at the bottom, followed while nobody looks back. */
-export function Timeline({ rows, version, moment, onMoment }: Props) {
+export function Timeline({ rows, counts, version, moment, onMoment }: Props) {
   const scroller = useRef<HTMLDivElement>(null);
+  const lastTop = useRef(0);
+  const [follows, setFollows] = useState(true);
   const { rangeExtractor, holder } = useHeldRow(rows.length, placeOf);
   const list = useVirtualizer({
     count: rows.length,
@@ -31,17 +38,32 @@ export function Timeline({ rows, version, moment, onMoment }: Props) {
   });
   const selected = moment === null ? rows.length - 1 : lastAt(rows, moment);
   useEffect(() => {
-    if (selected >= 0) list.scrollToIndex(selected, { align: moment === null ? 'end' : 'auto' });
-  }, [selected, moment, list, version]);
+    if (selected >= 0 && moment !== null) list.scrollToIndex(selected, { align: 'auto' });
+  }, [selected, moment, list]);
+  useEffect(() => {
+    if (rows.length > 0 && moment === null && follows) list.scrollToIndex(rows.length - 1, { align: 'end' });
+  }, [rows, moment, follows, list, version]);
+  const looksBack = moment !== null;
+  useEffect(() => {
+    if (!looksBack) setFollows(true);
+  }, [looksBack]);
+  const scrolled = () => {
+    const element = scroller.current;
+    if (element === null) return;
+    // What grows moves the end away from who reads there; only who scrolls back leaves it.
+    if (element.scrollHeight - element.scrollTop - element.clientHeight < NEAR_END) setFollows(true);
+    else if (element.scrollTop < lastTop.current) setFollows(false);
+    lastTop.current = element.scrollTop;
+  };
   return (
-    <div ref={scroller} role="list" aria-label="Timeline" className="min-h-0 flex-1 overflow-y-auto">
+    <div ref={scroller} role="list" aria-label="Timeline" onScroll={scrolled} className="min-h-0 flex-1 overflow-y-auto">
       <div {...holder} className="relative" style={{ height: list.getTotalSize() }}>
         {list.getVirtualItems().map((item) => {
           const row = rows[item.index];
           if (row === undefined) return null;
           return (
             <div key={item.key} role="listitem" data-index={item.index} aria-posinset={item.index + 1} aria-setsize={rows.length} className="absolute inset-x-0 top-0 px-2" style={{ height: item.size, transform: `translateY(${item.start}px)` }}>
-              <RowButton row={row} chosen={moment !== null && item.index === selected} after={moment !== null && item.index > selected} onPick={() => onMoment(endOf(row))} />
+              <RowButton row={row} chosen={moment !== null && item.index === selected} after={moment !== null && item.index > selected} undone={!counts(endOf(row))} onPick={() => onMoment(endOf(row))} />
             </div>
           );
         })}
@@ -55,13 +77,14 @@ export function endOf(row: Row): number {
   return row.type === 'step' ? (row.step.endSeq ?? row.step.seq) : row.seq;
 }
 
-function RowButton({ row, chosen, after, onPick }: { row: Row; chosen: boolean; after: boolean; onPick: () => void }) {
+function RowButton({ row, chosen, after, undone, onPick }: { row: Row; chosen: boolean; after: boolean; undone: boolean; onPick: () => void }) {
   return (
     <button
       type="button"
       aria-current={chosen ? 'step' : undefined}
       onClick={onPick}
-      className={clsx('flex h-7 w-full items-center gap-2 rounded-md px-2 text-left focus-visible:outline-offset-[-2px]', chosen ? 'bg-pressed' : 'hover:bg-hover', after && 'opacity-45')}
+      title={undone && !after ? 'Undone: the run went back behind it' : undefined}
+      className={clsx('flex h-7 w-full items-center gap-2 rounded-md px-2 text-left focus-visible:outline-offset-[-2px]', chosen ? 'bg-pressed' : 'hover:bg-hover', (after || undone) && 'opacity-45', undone && !after && 'line-through')}
     >
       {row.type === 'step' && <StepLine step={row.step} />}
       {row.type === 'note' && (
