@@ -121,6 +121,11 @@ impl Running {
     }
 }
 
+/// Whether a call lets the mouse's button go.
+fn lets_go(call: &ToolCall) -> bool {
+    call.name == COMPUTER && call.input["action"] == "left_mouse_up"
+}
+
 fn step_after(turn: u32, answered: &[Answered]) -> StepId {
     StepId { turn, call: u32::try_from(answered.len() + 1).unwrap_or(u32::MAX) }
 }
@@ -223,7 +228,8 @@ impl AgentMachine {
             Fate::HandedOver(_) => {
                 return Awaited::NotExecuted("Not executed: the work was handed over before it.");
             }
-            Fate::Going if step.call > MAX_CALLS => {
+            // A button that stayed down would turn every later move into a drag.
+            Fate::Going if step.call > MAX_CALLS && !lets_go(call) => {
                 return Awaited::NotExecuted("Not executed: at most 50 calls of one turn are carried out.");
             }
             Fate::Going => {}

@@ -11,6 +11,8 @@ use serde_json::{Map, Value, json};
 const NOTCH: i64 = 100;
 /// The most notches in one action of ours.
 const MAX_NOTCHES: i64 = 50;
+/// The most points of a drag; of a longer path some are left out.
+const MAX_POINTS: usize = 32;
 /// Seconds of the provider's `wait`, which has none.
 const WAIT_SECONDS: u32 = 2;
 
@@ -27,12 +29,17 @@ pub(super) fn calls(item: &Map<String, Value>) -> Vec<ToolCall> {
         inputs.push(json!({"action": "screenshot"}));
     }
     let call = |(index, input)| ToolCall {
-        id: format!("{call_id}-{index}"),
+        id: id(call_id, index),
         name: "computer".to_owned(),
         input,
         malformed: None,
     };
     (1..).zip(inputs).map(call).collect()
+}
+
+/// The id of call number `index`, from 1, of those that a `computer_call` stands for.
+pub(super) fn id(call_id: &str, index: usize) -> String {
+    format!("{call_id}-{index}")
 }
 
 /// One action as inputs of ours; an unknown one keeps its name, and the agent refuses it with the names it knows.
@@ -70,7 +77,8 @@ fn inputs(action: &Value) -> Vec<Value> {
     }
 }
 
-/// A straight drag is one action; a longer path is gone point by point.
+/// A straight drag is one action; a longer path is gone point by point. Of one with very many points the first, the last and some
+/// between them are gone to: as many calls as it has points would not all be carried out, and the button would stay down.
 fn drag(path: &Value, with_keys: &dyn Fn(Value) -> Value, point: &dyn Fn(&Value) -> Value) -> Vec<Value> {
     match path.as_array().map(Vec::as_slice).unwrap_or_default() {
         [from, to] => vec![with_keys(
@@ -79,13 +87,19 @@ fn drag(path: &Value, with_keys: &dyn Fn(Value) -> Value, point: &dyn Fn(&Value)
         [from, rest @ ..] if !rest.is_empty() => {
             let moved = |to| json!({"action": "mouse_move", "coordinate": point(to)});
             let mut inputs = vec![moved(from), json!({"action": "left_mouse_down"})];
-            inputs.extend(rest.iter().map(moved));
+            inputs.extend(thinned(rest).map(moved));
             inputs.push(json!({"action": "left_mouse_up"}));
             inputs
         }
         // The agent says what is missing.
         _ => vec![json!({"action": "left_click_drag"})],
     }
+}
+
+/// The points, or at most [`MAX_POINTS`] of them at even distances, the last one among them.
+fn thinned(points: &[Value]) -> impl Iterator<Item = &Value> {
+    let kept = points.len().min(MAX_POINTS);
+    (1..=kept).filter_map(move |number| points.get(number * points.len() / kept - 1))
 }
 
 fn scroll(action: &Value, with_keys: &dyn Fn(Value) -> Value, point: &dyn Fn(&Value) -> Value) -> Vec<Value> {
@@ -234,6 +248,19 @@ mod tests {
             straight[0],
             json!({"action": "left_click_drag", "start_coordinate": [1, 1], "coordinate": [9, 9]})
         );
+    }
+
+    #[test]
+    fn a_drag_through_very_many_points_ends_where_it_should_and_lets_the_button_go() {
+        let path: Vec<Value> = (0..500).map(|number| json!({"x": number, "y": 7})).collect();
+        let inputs = ours(json!([{"type": "drag", "path": path}]));
+        assert_eq!(inputs.len(), 36, "all of them are carried out");
+        let end = &inputs[33..];
+        let last = json!({"action": "mouse_move", "coordinate": [499, 7]});
+        assert_eq!(end, [last, json!({"action": "left_mouse_up"}), shot()]);
+        let places: Vec<i64> =
+            inputs[2..34].iter().filter_map(|input| input["coordinate"][0].as_i64()).collect();
+        assert!(places.len() == 32 && places.is_sorted() && places[0] < 20, "{places:?}");
     }
 
     #[test]

@@ -81,8 +81,9 @@ async fn user(
     }
     let (mut items, mut content) = (Vec::new(), Vec::new());
     for call in screen_calls(before) {
-        let results =
-            actions::calls(call).into_iter().filter_map(|action| results.remove(action.id.as_str()));
+        let id = call.get("call_id").and_then(Value::as_str).unwrap_or_default();
+        // All there are, also where another version made more or fewer calls of the same actions.
+        let results = (1..).map_while(|index| results.remove(actions::id(id, index).as_str()));
         let (output, words) = screen_output(call, results.collect(), images, pictures).await?;
         items.push(output);
         content.push(json!({"type": "input_text", "text": words}));

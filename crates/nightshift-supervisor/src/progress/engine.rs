@@ -111,15 +111,16 @@ impl EngineProgress {
     }
 }
 
-/// Whether a step is one that a foreign agent took by our tools within its turn.
-fn is_engine_s(step: StepId) -> bool {
-    step.call > STEPS_OF_ENGINE && subagent_of(step.turn).is_none()
-}
-
 impl RunProgress {
     /// Whether call number `turn` is a foreign agent's turn: critics and subagents are our own.
     pub(crate) fn is_engine_s_turn(&self, turn: u32) -> bool {
         self.task.engine.is_some() && subagent_of(turn).is_none() && !self.self_reviews.is_under_way()
+    }
+
+    /// Whether a step is one that a foreign agent took by our tools within its turn. One of our own agents may make as many calls
+    /// in an answer.
+    fn is_engine_s(&self, step: StepId) -> bool {
+        step.call > STEPS_OF_ENGINE && self.is_engine_s_turn(step.turn)
     }
 
     /// The machine in whose place a foreign agent works now.
@@ -167,11 +168,11 @@ impl RunProgress {
                     self.tell(AgentEvent::Spent { usage: call.usage });
                 }
             }
-            EventBody::StepIntended { step, call, .. } if is_engine_s(*step) => {
+            EventBody::StepIntended { step, call, .. } if self.is_engine_s(*step) => {
                 self.engine.steps = self.engine.steps.max(step.call - STEPS_OF_ENGINE);
                 self.engine.open.push((*step, call.clone()));
             }
-            EventBody::StepFinished { step, outcome, content, exit_code, .. } if is_engine_s(*step) => {
+            EventBody::StepFinished { step, outcome, content, exit_code, .. } if self.is_engine_s(*step) => {
                 self.end_engine_s_step(*step, *outcome, content, *exit_code);
             }
             EventBody::PlanChanged { plan } if self.task.engine.is_some() => {

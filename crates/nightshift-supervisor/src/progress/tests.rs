@@ -214,6 +214,32 @@ fn a_finished_step_leads_to_the_next_call_of_the_model() {
 }
 
 #[test]
+fn an_answer_with_more_than_a_hundred_calls_comes_to_its_end() {
+    let names: Vec<String> = (1..=120).map(|number| format!("c{number}")).collect();
+    let calls: Vec<_> =
+        names.iter().map(|name| (name.as_str(), "shell", json!({"command": "make"}))).collect();
+    let mut progress =
+        fold([begun(), vec![EventBody::TurnRequested { turn: 1 }, answer(1, &calls)]].concat());
+    let mut seq = progress.last_seq;
+    for _ in names {
+        let (Action::RunStep { step, call, .. } | Action::AnswerStep { step, call, .. }) = next(&progress)
+        else {
+            panic!("no step: {:?}", next(&progress))
+        };
+        let step = step.to_string();
+        let bodies = [
+            intended(&step, &call.id, "shell", call.input.clone(), None),
+            finished(&step, &call.id, Some(0)),
+        ];
+        for body in bodies {
+            seq += 1;
+            progress.apply(&Event { seq, ..progress_event(100, body) });
+        }
+    }
+    assert_eq!(next(&progress), Action::AskModel { turn: 2, intention: Intention::New });
+}
+
+#[test]
 fn an_undone_write_is_no_longer_there_to_be_undone() {
     let write = |after: &str| {
         Some(IntendedWrite {

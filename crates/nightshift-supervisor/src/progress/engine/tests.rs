@@ -292,6 +292,8 @@ fn critics_and_subagents_are_our_own() {
         },
     );
     assert!(!progress.is_engine_s_turn(2) && progress.engine_at_work().is_none());
+    apply(&mut progress, intended("2.101", "shell", json!({"command": "npm test"})));
+    assert!(progress.open_step.is_some(), "one of a critic's many calls is its own");
     progress.task.engine = None;
     assert!(!progress.is_engine_s_turn(1));
 }
