@@ -61,6 +61,9 @@ pub struct SubagentStart {
     /// Its own working tree, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub working_tree: Option<WorkingTree>,
+    /// What is otherwise than its definition says, each in a sentence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A working tree of the run's repository in its sandbox, beside the agent's own (git-worktree(1)).

@@ -182,9 +182,10 @@ impl Acts {
             max_cents,
             max_minutes: smaller(request.max_minutes, definition.max_minutes),
             working_tree,
+            notes,
         };
         let mut said = format!("{} works in the background. Its report comes when it is done.", start.name);
-        for note in &notes {
+        for note in &start.notes {
             said += &format!("\n(Note from Nightshift: {note})");
         }
         let (system, message) = (subagent_system(&briefing), subagent_message(&briefing));

@@ -530,6 +530,10 @@ pub(crate) fn report_words(
             );
         }
     }
+    // Who goes on meanwhile was told when it started.
+    for note in start.notes.iter().filter(|_| !start.background) {
+        text += &format!("\n\n(Note from Nightshift: {note})");
+    }
     text
 }
 

@@ -28,6 +28,7 @@ fn start(number: u32, background: bool) -> SubagentStart {
         max_cents: None,
         max_minutes: None,
         working_tree: None,
+        notes: Vec::new(),
     }
 }
 
@@ -322,6 +323,20 @@ fn what_became_of_a_subagent_reads_like_this() {
         report_words(&start, &SubagentOutcome::Reported, "Done.", Some(&SubagentWork::Joined { commits: 1 })),
         "Your subagent general-1 reports:\n\nDone.\n\n(Note from Nightshift: its commit is on your branch now.)"
     );
+}
+
+#[test]
+fn who_waits_for_a_subagent_reads_with_its_report_what_is_otherwise_than_defined() {
+    let notes = vec!["its definition names the skill deploy, which is not there.".to_owned()];
+    let waits = SubagentStart { notes: notes.clone(), ..start(1, false) };
+    let words = |start: &SubagentStart| report_words(start, &SubagentOutcome::Reported, "Done.", None);
+    assert_eq!(
+        words(&waits),
+        "Your subagent general-1 reports:\n\nDone.\n\n\
+         (Note from Nightshift: its definition names the skill deploy, which is not there.)"
+    );
+    let told = SubagentStart { notes, ..start(1, true) };
+    assert_eq!(words(&told), "Your subagent general-1 reports:\n\nDone.");
 }
 
 #[test]
