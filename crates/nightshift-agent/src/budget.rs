@@ -126,12 +126,7 @@ impl Budget {
 
     /// Counts what a call used. Sums stop at the largest number: a provider that reports nonsense pauses the run.
     pub(crate) fn spend(&mut self, usage: Usage) {
-        let used = &mut self.used;
-        used.input_tokens = used.input_tokens.saturating_add(usage.input_tokens);
-        used.cache_read_tokens = used.cache_read_tokens.saturating_add(usage.cache_read_tokens);
-        used.cache_write_tokens = used.cache_write_tokens.saturating_add(usage.cache_write_tokens);
-        used.output_tokens = used.output_tokens.saturating_add(usage.output_tokens);
-        used.cost_microdollars = used.cost_microdollars.saturating_add(usage.cost_microdollars);
+        self.used += usage;
         self.last = usage;
     }
 

@@ -303,8 +303,9 @@ fn commands(commands: &[CommandFact]) -> String {
 }
 
 fn cost(facts: &BodyFacts<'_>) -> String {
-    let Usage { input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, cost_microdollars } =
-        facts.usage;
+    let Usage {
+        input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, cost_microdollars, ..
+    } = facts.usage;
     let read = input_tokens.saturating_add(cache_read_tokens).saturating_add(cache_write_tokens);
     let money = match cost_microdollars {
         0 => "of unknown price".to_owned(),
@@ -530,6 +531,7 @@ mod tests {
                 input_tokens: 1_200,
                 cache_read_tokens: 340_000,
                 cache_write_tokens: 20_000,
+                cache_write_hour_tokens: 0,
                 output_tokens: 9_100,
                 cost_microdollars: 421_001,
             },
@@ -597,6 +599,7 @@ mod tests {
                 input_tokens: 1_200,
                 cache_read_tokens: 340_000,
                 cache_write_tokens: 20_000,
+                cache_write_hour_tokens: 0,
                 output_tokens: 9_100,
                 cost_microdollars: 421_001,
             },

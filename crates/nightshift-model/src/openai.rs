@@ -113,6 +113,7 @@ pub(crate) fn usage(usage: Option<&Value>, input: &str, details: &str, output: &
         input_tokens: figure(input).saturating_sub(cache_read).saturating_sub(cache_write),
         cache_read_tokens: cache_read,
         cache_write_tokens: cache_write,
+        cache_write_hour_tokens: 0,
         output_tokens: figure(output),
         cost_microdollars: 0,
     }
@@ -174,6 +175,7 @@ mod tests {
             input_tokens: 10,
             cache_read_tokens: 60,
             cache_write_tokens: 30,
+            cache_write_hour_tokens: 0,
             output_tokens: 7,
             cost_microdollars: 0,
         };

@@ -1,7 +1,8 @@
 //! List prices of models, and what a turn costs by them.
 //!
 //! Anthropic's figures are those of <https://platform.claude.com/docs/en/about-claude/pricing> as of 10 October 2026,
-//! for the first-party API, standard speed, and cache writes that live five minutes. OpenAI's are those that
+//! for the first-party API, standard speed, and cache writes that live five minutes; those that live an hour cost twice what is
+//! read. OpenAI's are those that
 //! third parties give for <https://developers.openai.com/api/docs/pricing> between June and November 2026. A model that
 //! is in no table has no price but the one of the configuration: its turns cost 0 in the records, and a limit on money
 //! cannot hold it.
@@ -48,10 +49,13 @@ impl Price {
             Some(long) if prompt > long.above_tokens => long.rates,
             _ => self.rates,
         };
+        let hour = usage.cache_write_hour_tokens.min(usage.cache_write_tokens);
         let parts = [
             (usage.input_tokens, rates.input),
             (usage.cache_read_tokens, rates.cache_read),
-            (usage.cache_write_tokens, rates.cache_write),
+            (usage.cache_write_tokens - hour, rates.cache_write),
+            // Twice what is read, for every model that has it.
+            (hour, rates.input.saturating_mul(2)),
             (usage.output_tokens, rates.output),
         ];
         let nanodollars =
@@ -171,7 +175,7 @@ mod tests {
             cache_read_tokens: cache_read,
             cache_write_tokens: cache_write,
             output_tokens: output,
-            cost_microdollars: 0,
+            ..Usage::default()
         }
     }
 
@@ -204,6 +208,15 @@ mod tests {
         assert_eq!(openai("gpt-6.1-sol-2026-08-12"), openai("gpt-6.1-sol"));
         assert!(openai("gpt-6.1-sol").is_some());
         assert_eq!((openai("gpt-5.4-nano"), openai("gpt"), openai("größer-2026-08-12")), (None, None, None));
+    }
+
+    #[test]
+    fn what_the_cache_keeps_for_an_hour_costs_twice_what_is_read() {
+        let opus = anthropic("claude-opus-5-5").unwrap();
+        let hour = Usage { cache_write_hour_tokens: 400_000, ..usage(0, 0, 1_000_000, 0) };
+        assert_eq!(opus.cost(&hour), 600_000 * 5 + 400_000 * 8);
+        let odd = Usage { cache_write_hour_tokens: 9, ..usage(0, 0, 0, 0) };
+        assert_eq!(opus.cost(&odd), 0, "there are no more of them than were written");
     }
 
     #[test]

@@ -221,10 +221,17 @@ pub struct Usage {
     pub cache_read_tokens: u64,
     /// Tokens written to the provider's cache.
     pub cache_write_tokens: u64,
+    /// Those of them that are kept for an hour, which cost more.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cache_write_hour_tokens: u64,
     /// Tokens written by the model, thinking included.
     pub output_tokens: u64,
     /// Price in millionths of a US dollar; 0 where the model has no known price.
     pub cost_microdollars: u64,
+}
+
+fn is_zero(tokens: &u64) -> bool {
+    *tokens == 0
 }
 
 impl std::ops::AddAssign for Usage {
@@ -232,6 +239,8 @@ impl std::ops::AddAssign for Usage {
         self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
         self.cache_read_tokens = self.cache_read_tokens.saturating_add(other.cache_read_tokens);
         self.cache_write_tokens = self.cache_write_tokens.saturating_add(other.cache_write_tokens);
+        self.cache_write_hour_tokens =
+            self.cache_write_hour_tokens.saturating_add(other.cache_write_hour_tokens);
         self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
         self.cost_microdollars = self.cost_microdollars.saturating_add(other.cost_microdollars);
     }
@@ -244,10 +253,11 @@ mod tests {
     use super::*;
 
     fn usage() -> impl Strategy<Value = Usage> {
-        any::<[u64; 5]>().prop_map(|[input, read, written, output, cost]| Usage {
+        any::<[u64; 6]>().prop_map(|[input, read, written, hour, output, cost]| Usage {
             input_tokens: input,
             cache_read_tokens: read,
             cache_write_tokens: written,
+            cache_write_hour_tokens: hour,
             output_tokens: output,
             cost_microdollars: cost,
         })
@@ -265,6 +275,7 @@ mod tests {
             input_tokens: 1,
             cache_read_tokens: 2,
             cache_write_tokens: 3,
+            cache_write_hour_tokens: 2,
             output_tokens: 4,
             cost_microdollars: 5,
         };
@@ -272,6 +283,7 @@ mod tests {
             input_tokens: 3,
             cache_read_tokens: 6,
             cache_write_tokens: 9,
+            cache_write_hour_tokens: 6,
             output_tokens: 12,
             cost_microdollars: 15,
         };

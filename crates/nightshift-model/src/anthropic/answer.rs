@@ -187,6 +187,7 @@ impl Answer {
         figure("/input_tokens", &mut self.usage.input_tokens);
         figure("/cache_read_input_tokens", &mut self.usage.cache_read_tokens);
         figure("/cache_creation_input_tokens", &mut self.usage.cache_write_tokens);
+        figure("/cache_creation/ephemeral_1h_input_tokens", &mut self.usage.cache_write_hour_tokens);
         figure("/output_tokens", &mut self.usage.output_tokens);
     }
 }

@@ -111,6 +111,7 @@ fn recorded_whole() -> Whole {
             input_tokens: 25,
             cache_read_tokens: 4000,
             cache_write_tokens: 100,
+            cache_write_hour_tokens: 0,
             output_tokens: 20,
             cost_microdollars: 0,
         },

@@ -139,6 +139,7 @@ impl Counter {
                 .or_else(|| figure("/prompt_tokens_details/cached_tokens"));
             set(&mut usage.cache_read_tokens, figure("/cache_read_input_tokens").or(cached));
             set(&mut usage.cache_write_tokens, figure("/cache_creation_input_tokens"));
+            set(&mut usage.cache_write_hour_tokens, figure("/cache_creation/ephemeral_1h_input_tokens"));
             let read = figure("/input_tokens").or_else(|| figure("/prompt_tokens"));
             set(&mut usage.input_tokens, read.map(|read| read.saturating_sub(cached.unwrap_or(0))));
             set(&mut usage.output_tokens, figure("/output_tokens").or_else(|| figure("/completion_tokens")));
@@ -192,7 +193,7 @@ mod tests {
             cache_read_tokens: cache_read,
             cache_write_tokens: cache_write,
             output_tokens: output,
-            cost_microdollars: 0,
+            ..Usage::default()
         }
     }
 
@@ -202,6 +203,15 @@ mod tests {
             \"usage\":{\"input_tokens\":5,\"cache_read_input_tokens\":40,\"cache_creation_input_tokens\":2,\"output_tokens\":1}}}\n\n\
             data: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":33}}\n\n";
         assert_eq!(counted(true, stream), (usage(5, 40, 2, 33), Some("claude-haiku-5-5".to_owned())));
+    }
+
+    #[test]
+    fn what_the_cache_keeps_for_an_hour_is_told_apart() {
+        let stream = "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":5,\
+            \"cache_creation_input_tokens\":30,\"cache_creation\":{\"ephemeral_5m_input_tokens\":10,\
+            \"ephemeral_1h_input_tokens\":20}}}}\n\ndata: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":3}}\n\n";
+        let expected = Usage { cache_write_hour_tokens: 20, ..usage(5, 0, 30, 3) };
+        assert_eq!(counted(true, stream).0, expected);
     }
 
     #[test]

@@ -210,8 +210,15 @@ impl Drop for Reserved {
         let mut state = self.link.lock();
         state.calls = state.calls.saturating_sub(1);
         let under_way = &mut state.under_way;
-        let Usage { input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, cost_microdollars } =
-            self.worst;
+        // How long something is cached is not known before.
+        let Usage {
+            input_tokens,
+            cache_read_tokens,
+            cache_write_tokens,
+            cache_write_hour_tokens: _,
+            output_tokens,
+            cost_microdollars,
+        } = self.worst;
         under_way.input_tokens = under_way.input_tokens.saturating_sub(input_tokens);
         under_way.cache_read_tokens = under_way.cache_read_tokens.saturating_sub(cache_read_tokens);
         under_way.cache_write_tokens = under_way.cache_write_tokens.saturating_sub(cache_write_tokens);
