@@ -82,7 +82,7 @@ pub(crate) async fn follow(
     shown: Shown,
 ) -> Result<Ended, UserError> {
     let RunDetail { summary, .. } = client.get(&format!("/runs/{named}")).await?;
-    let mut watcher = Watcher::new(shown, summary.last_seq);
+    let mut watcher = Watcher::new(shown, summary.last_seq, &summary.state);
     let mut fruitless = 0;
     loop {
         let after = watcher.last_seq;
@@ -129,16 +129,17 @@ struct Watcher {
     last_seq: u64,
     /// The newest event when following began: up to it everything is history.
     history: u64,
-    /// What the newest state came to, if it is one that ends the following.
+    /// What the newest state comes to, if it is one that ends the following.
     stands: Option<Ended>,
 }
 
 impl Watcher {
-    fn new(shown: Shown, history: u64) -> Self {
+    /// `state` is what the run is in after the event `history`.
+    fn new(shown: Shown, history: u64, state: &RunState) -> Self {
         let Shown { output, after, mark } = shown;
         let hidden = output == Output::JsonLines || mark.is_some();
         let bar = if hidden { ProgressBar::hidden() } else { spinner() };
-        Self { output, mark, bar, last_seq: after, history, stands: None }
+        Self { output, mark, bar, last_seq: after, history, stands: Ended::of(state) }
     }
 
     fn take(&mut self, arrived: &Arrived) -> Follow {
@@ -243,13 +244,13 @@ mod tests {
     }
 
     fn watcher(output: Output, history: u64) -> Watcher {
-        Watcher::new(Shown { output, after: 0, mark: None }, history)
+        Watcher::new(Shown { output, after: 0, mark: None }, history, &RunState::Working)
     }
 
     #[test]
     fn of_several_runs_every_line_says_whose_it_is_and_there_is_no_bar() {
         let shown = Shown { output: Output::Text, after: 4, mark: Some("[2/3]".to_owned()) };
-        let mut watcher = Watcher::new(shown, 4);
+        let mut watcher = Watcher::new(shown, 4, &RunState::Working);
         assert_eq!(watcher.marked("one\ntwo"), "[2/3] one\n[2/3] two");
         assert!(watcher.bar.is_hidden());
         assert_eq!(watcher.take(&changed(4, RunState::Cancelled)), Follow::More, "it was shown before");
@@ -284,6 +285,17 @@ mod tests {
         assert_eq!(watcher.take(&happened(3, EventBody::TurnRequested { turn: 1 })), Follow::More);
         assert_eq!(watcher.take(&changed(4, paused())), Follow::Enough);
         assert_eq!(watcher.stands, Some(Ended::Waiting));
+    }
+
+    #[test]
+    fn words_to_a_run_that_waits_for_a_yes_do_not_make_it_be_followed_for_ever() {
+        let waiting =
+            RunState::Waiting { question: "Run it?".to_owned(), approval: Some("1.1".parse().unwrap()) };
+        let shown = Shown { output: Output::JsonLines, after: 8, mark: None };
+        let mut watcher = Watcher::new(shown, 9, &waiting);
+        let said = EventBody::PersonSaid { text: "Mind the port.".to_owned() };
+        assert_eq!(watcher.take(&happened(9, said)), Follow::Enough);
+        assert_eq!(watcher.stands.unwrap().exit_code(), 3);
     }
 
     #[test]
