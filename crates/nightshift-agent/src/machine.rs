@@ -41,7 +41,7 @@ use std::sync::Arc;
 
 use nightshift_protocol::{
     AssistantBlock, CriterionVerdict, ErrorCode, Evidence, Limits, Message, PauseReason, Plan, StopReason,
-    ToolCall, ToolDefinition, Usage, UserError,
+    TURNS_OF_SUBAGENT, ToolCall, ToolDefinition, Usage, UserError,
 };
 
 use crate::budget::{Admission, Budget, CallPrice, context_full};
@@ -490,6 +490,9 @@ impl AgentMachine {
                 self.position = Position::Finished { turn, ending: Ending::GaveUp(reason) };
                 return;
             }
+            if matches!(self.part, Part::Worker) && turn >= TURNS_OF_SUBAGENT {
+                return self.pause(numbers_used_up());
+            }
             match self.budget.admission(self.conversation_tokens().saturating_add(self.untold_tokens())) {
                 Admission::Allowed => {}
                 Admission::Later => return,
@@ -696,6 +699,14 @@ fn idle() -> PauseReason {
         MAX_NUDGES + 1
     );
     let hint = "Read its last words, write to it what to do, and resume; or cancel the run.";
+    PauseReason::Trouble { error: UserError::new(ErrorCode::LimitReached, message, hint) }
+}
+
+/// The pause of a run whose next call would have a number that is a subagent's.
+fn numbers_used_up() -> PauseReason {
+    let message =
+        format!("The agent made {} model calls, as many as there are in a run.", TURNS_OF_SUBAGENT - 1);
+    let hint = "Start a new run from the branch, with what is left of the task.";
     PauseReason::Trouble { error: UserError::new(ErrorCode::LimitReached, message, hint) }
 }
 

@@ -416,8 +416,9 @@ pub(crate) struct LimitArguments {
     /// Money the task may cost, in US dollars.
     #[arg(long, value_name = "USD", allow_negative_numbers = true)]
     pub(crate) budget: Option<f64>,
-    /// Model calls the task may make.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Model calls the task may make, at most 9000.
+    #[arg(long, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(nightshift_protocol::Limits::MOST_TURNS)))]
     pub(crate) turns: Option<u32>,
     /// Tokens that all model calls together may use, cached ones counted.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

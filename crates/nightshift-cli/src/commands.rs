@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 use nightshift_forge::github::Address;
 use nightshift_protocol::{
     ApprovalDecision, ApprovalPolicy, Approve, AskForChanges, CheckOutcome, DecideApproval, DiffSide,
-    DoctorReport, ErrorCode, Event, EventBody, EvidenceSource, Limits, MergeReply, MessageDelivery,
-    NewComment, Prune, PruneReport, PullRequestDetail, PullRequestSummary, RaiseLimits, ReviewQueue,
-    RunDetail, RunList, RunSummary, SayToRun, Settings, StepId, SubmitReply, SubmitTask, Ticket, Uncommitted,
-    UserError,
+    DoctorReport, ErrorCode, Event, EventBody, EvidenceSource, MergeReply, MessageDelivery, NewComment,
+    Prune, PruneReport, PullRequestDetail, PullRequestSummary, RaiseLimits, ReviewQueue, RunDetail, RunList,
+    RunSummary, SayToRun, StepId, SubmitReply, SubmitTask, Ticket, Uncommitted, UserError,
 };
 use serde_json::json;
 
@@ -139,13 +138,13 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
                 repository: repository(&repo)?,
                 base_branch: base,
                 model,
-                limits: Limits::default(),
+                limits: raised(wanted)?,
                 attempts,
                 engine,
                 issue: None,
                 uncommitted: if leave_out_uncommitted { Uncommitted::LeaveOut } else { Uncommitted::Refuse },
             };
-            exec(environment, request, raised(wanted)?, json, background, result_json).await
+            exec(environment, request, json, background, result_json).await
         }
         Command::Tasks { all } => tasks(environment, json, all).await,
         Command::Show { run, events } => show_run(environment, json, &run, events).await,
@@ -171,7 +170,7 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
         Command::Checkpoint { command } => checkpoints::checkpoint(environment, json, command).await,
         Command::Continue { run, limits } => {
             let raised = raised(limits)?;
-            if raised != RaiseLimits::default() {
+            if !raised.is_empty() {
                 let client = owner::connect(environment).await?;
                 let _changed: RunSummary = client.post(&format!("/runs/{run}/limits"), &raised).await?;
             }
@@ -271,22 +270,15 @@ fn raised(wanted: LimitArguments) -> Result<RaiseLimits, UserError> {
 
 async fn exec(
     environment: &Environment,
-    mut request: SubmitTask,
-    wanted: RaiseLimits,
+    request: SubmitTask,
     json: bool,
     background: bool,
     result_json: bool,
 ) -> Status {
     let began = Instant::now();
     let client = owner::connect(environment).await?;
-    let usual = match client.get::<Settings>("/settings").await {
-        Ok(settings) => settings.values.limits,
-        // An owner within another program keeps none.
-        Err(error) if error.code == ErrorCode::Conflict => Limits::default(),
-        Err(error) => return Err(error),
-    };
-    request.limits = wanted.over(usual);
     let reply: SubmitReply = client.post("/tasks", &request).await?;
+    reply.notes.iter().for_each(|note| beside(&format!("note: {}", show::plain(note))));
     if background {
         print(json || result_json, &reply, || show::submitted(&reply));
         return Ok(0);
@@ -649,10 +641,11 @@ mod tests {
     }
 
     #[test]
-    fn minutes_and_turns_replace_the_defaults_and_the_rest_stays() {
+    fn minutes_and_turns_are_passed_on_and_the_rest_is_left_to_the_owner() {
         let given = LimitArguments { turns: Some(5), minutes: Some(3), ..LimitArguments::default() };
-        let limits = raised(given).unwrap().over(Limits::default());
-        assert_eq!(limits, Limits { turns: 5, seconds: 180, ..Limits::default() });
+        let limits = raised(given).unwrap();
+        let named = RaiseLimits { turns: Some(5), seconds: Some(180), ..RaiseLimits::default() };
+        assert_eq!(limits, named);
     }
 
     #[test]

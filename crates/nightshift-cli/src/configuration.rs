@@ -296,6 +296,9 @@ fn check(configuration: &Configuration) -> Option<String> {
             "limits must leave a task at least one turn, 1000 tokens and one minute, and 100000 minutes at most".to_owned(),
         );
     }
+    if limits.turns > Limits::MOST_TURNS {
+        return Some(format!("limits.turns must be at most {}", Limits::MOST_TURNS));
+    }
     if configuration.context_tokens.is_some_and(|tokens| !(16_000..=10_000_000).contains(&tokens)) {
         return Some("context_tokens must be between 16000 and 10000000".to_owned());
     }

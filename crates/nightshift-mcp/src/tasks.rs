@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use nightshift_protocol::{
-    Limits, MessageDelivery, RaiseLimits, RunDetail, RunList, RunState, RunSummary, SayToRun, SubmitReply,
+    MessageDelivery, RaiseLimits, RunDetail, RunList, RunState, RunSummary, SayToRun, SubmitReply,
     SubmitTask, Uncommitted, UserError,
 };
 use rmcp::handler::server::wrapper::Parameters;
@@ -142,7 +142,8 @@ fn submission(wish: Submit, folder: Option<&Path>) -> Result<SubmitTask, crate::
         (None, Some(folder)) => folder.display().to_string(),
         (None, None) => return Err(invalid("no repository is named", "Name an absolute folder or a URL.")),
     };
-    let raised = RaiseLimits {
+    // The owner's settings say what is not told.
+    let limits = RaiseLimits {
         turns: None,
         tokens: None,
         #[expect(
@@ -161,7 +162,7 @@ fn submission(wish: Submit, folder: Option<&Path>) -> Result<SubmitTask, crate::
         repository,
         base_branch: wish.base_branch,
         model: wish.model,
-        limits: raised.over(Limits::default()),
+        limits,
         attempts: wish.attempts,
         engine: wish.engine,
         issue: None,
@@ -193,10 +194,11 @@ mod tests {
     }
 
     #[test]
-    fn budget_and_minutes_replace_the_defaults_and_the_rest_stays() {
+    fn budget_and_minutes_are_passed_on_and_the_rest_is_left_to_the_owner() {
         let request =
             submission(wish(json!({"repository": "a/b", "budget_usd": 2.5, "minutes": 3})), None).unwrap();
-        let limits = Limits { cost_microdollars: 2_500_000, seconds: 180, ..Limits::default() };
+        let limits =
+            RaiseLimits { cost_microdollars: Some(2_500_000), seconds: Some(180), ..RaiseLimits::default() };
         assert_eq!((request.limits, request.uncommitted), (limits, Uncommitted::Refuse));
         assert!(submission(wish(json!({"budget_usd": -1.0})), None).is_err());
     }

@@ -28,9 +28,9 @@ pub struct SubmitTask {
     /// The model; the configured one if absent.
     #[serde(default)]
     pub model: Option<String>,
-    /// What the task may use; of several attempts, each by itself.
-    #[serde(default)]
-    pub limits: Limits,
+    /// What the task may use; of several attempts, each by itself. What is absent is as configured.
+    #[serde(default, skip_serializing_if = "RaiseLimits::is_empty")]
+    pub limits: RaiseLimits,
     /// How many runs attempt it, each in a sandbox and on a branch of its own, 1 to 8; one if absent.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     #[schema(minimum = 1, maximum = 8)]
@@ -104,6 +104,9 @@ pub struct SubmitReply {
     pub branch: String,
     /// All its runs, the first included.
     pub attempts: Vec<SubmittedAttempt>,
+    /// What whoever gave the task should know of it, each in a sentence or two.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A run with what a person wants to see of it first.
@@ -277,11 +280,11 @@ pub enum MessageDelivery {
     Queue,
 }
 
-/// New limits of a task; those that are absent stay as they are.
+/// Limits of a task that are named; those that are absent stay as they are, or as they are configured.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RaiseLimits {
-    /// Model calls.
+    /// Model calls, at most 9,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turns: Option<u32>,
     /// Tokens of all model calls together.
@@ -296,6 +299,11 @@ pub struct RaiseLimits {
 }
 
 impl RaiseLimits {
+    /// Whether none is named.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// The limits with these in the place of the old ones.
     pub fn over(self, limits: Limits) -> Limits {
         Limits {
@@ -303,6 +311,19 @@ impl RaiseLimits {
             tokens: self.tokens.unwrap_or(limits.tokens),
             cost_microdollars: self.cost_microdollars.unwrap_or(limits.cost_microdollars),
             seconds: self.seconds.unwrap_or(limits.seconds),
+        }
+    }
+}
+
+impl From<Limits> for RaiseLimits {
+    /// All of them.
+    fn from(limits: Limits) -> Self {
+        let Limits { turns, tokens, cost_microdollars, seconds } = limits;
+        Self {
+            turns: Some(turns),
+            tokens: Some(tokens),
+            cost_microdollars: Some(cost_microdollars),
+            seconds: Some(seconds),
         }
     }
 }

@@ -78,7 +78,7 @@ impl Task {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
-    /// Model calls.
+    /// Model calls, at most 9,000.
     pub turns: u32,
     /// Tokens of all model calls together, cached ones included.
     pub tokens: u64,
@@ -86,6 +86,12 @@ pub struct Limits {
     pub cost_microdollars: u64,
     /// Seconds of wall time while the run works; time in a queue or paused does not count.
     pub seconds: u64,
+}
+
+impl Limits {
+    /// The most model calls that a task may have. The run's own agent and its critics number theirs below
+    /// [`TURNS_OF_SUBAGENT`](crate::TURNS_OF_SUBAGENT), and some numbers are of calls that did not count.
+    pub const MOST_TURNS: u32 = 9_000;
 }
 
 impl Default for Limits {

@@ -12,7 +12,7 @@ use nightshift_forge::{
 };
 use nightshift_model::{ModelFacts, Price, Rates};
 use nightshift_protocol::{
-    Attempt, CommitId, DecideApproval, DoctorReport, EngineList, ErrorCode, Event, EventBody, Limits, Live,
+    Attempt, CommitId, DecideApproval, DoctorReport, EngineList, ErrorCode, Event, EventBody, Live,
     MergeReply, MessageDelivery, ModelList, OffsetDateTime, Prune, PruneReport, PullRequestId, QueueReason,
     RaiseLimits, RunId, RunState, RunSummary, SandboxId, SubmitReply, SubmitTask, SubmittedAttempt, Task,
     TaskId, Uncommitted, UserError,
@@ -38,6 +38,7 @@ mod checkpoints;
 mod disk;
 pub(crate) mod environments;
 mod example;
+mod limits;
 mod resume;
 mod reviews;
 mod watch;
@@ -236,6 +237,7 @@ impl Supervisor {
         let criteria = crate::criteria::of(&given, &description)?;
         let configured = self.shared.settings.delivery.self_review_rounds;
         let self_review_rounds = self_review_rounds(request.self_review_rounds, &criteria, configured)?;
+        let limits = self.limits(request.limits)?;
         let engine = Engines::of(&self.shared).choose(request.engine, request.model.as_deref())?;
         let model = request.model.unwrap_or_else(|| self.shared.settings.default_model.clone());
         if let Some(free) =
@@ -259,11 +261,7 @@ impl Supervisor {
         }
         // What is wrong here is told before a service is asked.
         self.check_model(&model).await?;
-        // The usual limit is no wish of a person's, and stands for nothing where there is no price.
-        let in_money = request.limits.cost_microdollars != Limits::default().cost_microdollars;
-        if in_money && self.shared.model.price(&model).is_none() {
-            return Err(trouble::no_price(&model));
-        }
+        let note = self.check_money(request.limits, limits, &model)?;
         let repository = self.shared.forge.repository(&checkout.source);
         repository.import(&checkout).await.map_err(|error| trouble::importing(&error))?;
 
@@ -276,14 +274,15 @@ impl Supervisor {
             base_branch: checkout.branch.to_string(),
             base_commit: checkout.commit.clone(),
             model,
-            limits: request.limits,
+            limits,
             self_review_rounds,
             approval: self.shared.settings.approval.of(request.approval),
             engine,
             issue: request.issue,
             created_at: now,
         };
-        self.begin(task, request.attempts, now).await
+        let reply = self.begin(task, request.attempts, now).await?;
+        Ok(SubmitReply { notes: note.into_iter().collect(), ..reply })
     }
 
     /// Begins the runs of a task: all of them, or none.
@@ -311,7 +310,7 @@ impl Supervisor {
         let Some(SubmittedAttempt { run, branch }) = attempts.first().cloned() else {
             return Err(attempts::not_so_many(0));
         };
-        Ok(SubmitReply { task: task.id, run, branch, attempts })
+        Ok(SubmitReply { task: task.id, run, branch, attempts, notes: Vec::new() })
     }
 
     async fn check_model(&self, model: &str) -> Result<ModelFacts, UserError> {

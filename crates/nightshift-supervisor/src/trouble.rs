@@ -5,7 +5,7 @@ use nightshift_forge::{
     BrowseError, GitError, ImportError, InspectError, LedgerError, MergeError, OpenError, PullRequestError,
     PushError, ReceiveError, SourceError,
 };
-use nightshift_protocol::{ErrorCode, UserError};
+use nightshift_protocol::{ErrorCode, Limits, UserError};
 use nightshift_sandbox::{CheckpointError, Hold, Stall};
 use nightshift_store::{AppendError, FindError, GetError, PutError, ReadError, ReplayError};
 
@@ -28,6 +28,15 @@ pub(crate) fn no_price(model: &str) -> UserError {
         ErrorCode::InvalidRequest,
         format!("the price of {model} is not known, so a limit in money would not be held"),
         "Name its price in the configuration (docs/models.md), or limit it with --tokens, --turns or --minutes.",
+    )
+}
+
+/// A user's error for more model calls than a task may have.
+pub(crate) fn too_many_turns(turns: u32) -> UserError {
+    UserError::new(
+        ErrorCode::InvalidRequest,
+        format!("{turns} model calls are more than the {} that a task may have", Limits::MOST_TURNS),
+        "Name fewer with --turns, and divide what needs more into several tasks.",
     )
 }
 

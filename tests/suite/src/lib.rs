@@ -23,8 +23,8 @@ use nightshift_forge::{Forge, Git};
 use nightshift_mcp_client::Keys;
 use nightshift_model::{ChatSettings, Key, Provider, ProviderSettings, Providers, RetryPolicy, SafetyChecks};
 use nightshift_protocol::{
-    Clock, Entropy, Event, EventBody, Limits, OffsetDateTime, RunId, RunState, StepId, SubmitTask,
-    Uncommitted,
+    Clock, Entropy, Event, EventBody, Limits, OffsetDateTime, RaiseLimits, RunId, RunState, StepId,
+    SubmitTask, Uncommitted,
 };
 use nightshift_sandbox::MachineSize;
 use nightshift_store::Store;
@@ -174,7 +174,7 @@ impl Night {
     }
 
     pub async fn submit_with(&self, description: &str, limits: Limits) -> RunId {
-        let request = SubmitTask { limits, ..task(description, &self.repository()) };
+        let request = SubmitTask { limits: limits.into(), ..task(description, &self.repository()) };
         self.owner.api.submit_task(request).await.unwrap().run
     }
 
@@ -418,7 +418,7 @@ pub fn task(description: &str, repository: &Path) -> SubmitTask {
         repository: repository.to_str().unwrap().to_owned(),
         base_branch: None,
         model: None,
-        limits: Limits::default(),
+        limits: RaiseLimits::default(),
         self_review_rounds: Some(0),
         approval: None,
         engine: None,

@@ -1,7 +1,7 @@
 //! Whole runs, from a task to a pull request, by each provider's API.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
-use nightshift_protocol::{EventBody, Limits, RaiseLimits, SubmitTask};
+use nightshift_protocol::{EventBody, RaiseLimits, SubmitTask};
 use serde_json::{Value, json};
 use suite::{Night, task};
 
@@ -76,13 +76,16 @@ async fn a_limit_in_money_is_refused_for_a_model_whose_price_is_not_known() {
         limits,
         ..task("Add a note", &night.repository())
     };
-    let a_dollar = Limits { cost_microdollars: 1_000_000, ..Limits::default() };
+    let a_dollar = RaiseLimits { cost_microdollars: Some(1_000_000), ..RaiseLimits::default() };
     let refused = night.owner.api.submit_task(local(a_dollar)).await.unwrap_err();
     assert_eq!(
         refused.message,
         "the price of local/qwen3-vl:8b is not known, so a limit in money would not be held"
     );
-    let run = night.owner.api.submit_task(local(Limits::default())).await.unwrap().run;
+    let begun = night.owner.api.submit_task(local(RaiseLimits::default())).await.unwrap();
+    let said = "The price of local/qwen3-vl:8b is not known: what the task costs is not counted, and its limit of $10.00";
+    assert!(begun.notes.iter().any(|note| note.starts_with(said)), "{:?}", begun.notes);
+    let run = begun.run;
     let more = RaiseLimits { cost_microdollars: Some(2_000_000), ..RaiseLimits::default() };
     let refused_later = night.owner.api.raise_limits(run.as_str(), more).await.unwrap_err();
     assert_eq!(refused_later, refused);

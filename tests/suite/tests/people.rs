@@ -163,6 +163,9 @@ async fn a_run_at_its_limit_pauses_before_the_call_and_goes_on_when_the_limit_is
     night.until_paused(&run).await;
     assert_eq!(asked(&night), 3, "continuing without a higher limit makes no call");
 
+    let too_many = RaiseLimits { turns: Some(9_001), ..RaiseLimits::default() };
+    let refused = night.owner.api.raise_limits(run.as_str(), too_many).await.unwrap_err();
+    assert!(refused.message.starts_with("9001 model calls are more than"), "{refused:?}");
     let raise = RaiseLimits { turns: Some(50), ..RaiseLimits::default() };
     let summary = night.owner.api.raise_limits(run.as_str(), raise).await.unwrap();
     assert_eq!(summary.task.limits.turns, 50);

@@ -2764,7 +2764,7 @@ export type components = {
             readonly tokens: number;
             /**
              * Format: int32
-             * @description Model calls.
+             * @description Model calls, at most 9,000.
              */
             readonly turns: number;
         };
@@ -3217,7 +3217,7 @@ export type components = {
             /** @enum {string} */
             readonly type: "disk";
         };
-        /** @description New limits of a task; those that are absent stay as they are. */
+        /** @description Limits of a task that are named; those that are absent stay as they are, or as they are configured. */
         readonly RaiseLimits: {
             /**
              * Format: int64
@@ -3236,7 +3236,7 @@ export type components = {
             readonly tokens?: number | null;
             /**
              * Format: int32
-             * @description Model calls.
+             * @description Model calls, at most 9,000.
              */
             readonly turns?: number | null;
         };
@@ -4042,6 +4042,8 @@ export type components = {
             readonly model: string;
             /** @description Its name in the run: its definition's and its number, for example `reviewer-1`. */
             readonly name: string;
+            /** @description What is otherwise than its definition says, each in a sentence. */
+            readonly notes?: readonly string[];
             /**
              * Format: int32
              * @description Its number in the run, from 1.
@@ -4121,6 +4123,8 @@ export type components = {
             readonly attempts: readonly components["schemas"]["SubmittedAttempt"][];
             /** @description The branch the first run's work will be on. */
             readonly branch: string;
+            /** @description What whoever gave the task should know of it, each in a sentence or two. */
+            readonly notes?: readonly string[];
             /** @description Its first run. */
             readonly run: components["schemas"]["RunId"];
             /** @description The task. */
@@ -4143,8 +4147,8 @@ export type components = {
             /** @description The agent that works on it: `nightshift`, or a foreign one as the list of engines has it; the configured one if absent. */
             readonly engine?: string | null;
             readonly issue?: components["schemas"]["IssueReference"] | null;
-            /** @description What the task may use; of several attempts, each by itself. */
-            readonly limits?: components["schemas"]["Limits"];
+            /** @description What the task may use; of several attempts, each by itself. What is absent is as configured. */
+            readonly limits?: components["schemas"]["RaiseLimits"];
             /** @description The model; the configured one if absent. */
             readonly model?: string | null;
             /** @description Absolute path or URL of the repository. */
@@ -4369,6 +4373,11 @@ export type components = {
              * @description Tokens read from the provider's cache.
              */
             readonly cacheReadTokens: number;
+            /**
+             * Format: int64
+             * @description Those of them that are kept for an hour, which cost more.
+             */
+            readonly cacheWriteHourTokens?: number;
             /**
              * Format: int64
              * @description Tokens written to the provider's cache.

@@ -34,6 +34,11 @@ export function tellDone(text: string): void {
   add({ text, hint: '', bad: false }, 4_000);
 }
 
+/** Says what a person should know of what was done, long enough to be read. */
+export function tellNote(text: string): void {
+  add({ text: sentence(text), hint: '', bad: false }, 12_000);
+}
+
 /** Says that something failed, where there is no better place to say it. */
 export function tellProblem(problem: Problem): void {
   add({ text: sentence(problem.message), hint: sentence(problem.hint), bad: true }, 12_000);

@@ -1,5 +1,7 @@
 //! The machine of a critic: made from a worker's that has finished, with the same limits and a fresh conversation.
 
+use nightshift_protocol::TURNS_OF_SUBAGENT;
+
 use super::{AgentMachine, AgentSettings, Part, Position};
 use crate::stuck::Occupation;
 use crate::tools::critic_definitions;
@@ -25,7 +27,8 @@ impl AgentMachine {
         let settings = AgentSettings { criteria, occupation: Occupation::Looks, ..self.settings };
         let mut critic = Self::new(settings);
         critic.tools = critic_definitions(settings.screen).into();
-        critic.part = Part::Critic { first, until: first.saturating_add(MOST_TURNS) };
+        let until = first.saturating_add(MOST_TURNS).min(TURNS_OF_SUBAGENT);
+        critic.part = Part::Critic { first, until };
         critic.budget.carry(&self.budget);
         critic
     }
@@ -67,8 +70,8 @@ impl AgentMachine {
     /// Why a critic that would make call number `turn` ends instead, if it does.
     pub(super) fn gives_up(&self, turn: u32) -> Option<String> {
         match self.part {
-            Part::Critic { until, .. } if turn >= until => {
-                Some(format!("It made {MOST_TURNS} model calls and judged nothing."))
+            Part::Critic { first, until } if turn >= until => {
+                Some(format!("It made {} model calls and judged nothing.", until.saturating_sub(first)))
             }
             Part::Subagent { first, until, .. } if turn >= until => Some(format!(
                 "It made {} model calls, as many as it may, and reported nothing.",

@@ -208,6 +208,17 @@ fn more_calls_than_a_turn_may_have_are_not_executed() {
 }
 
 #[test]
+fn a_mouse_button_is_let_go_however_many_calls_came_before() {
+    let up = call("51", "computer", json!({"action": "left_mouse_up"}));
+    let many = (1..=50).map(|number| shell(&number.to_string())).chain([up]).collect();
+    let (mut machine, mut effects) = after([started(), calls(1, many)]);
+    for number in 1..=50 {
+        effects = machine.handle(done(&format!("1.{number}"), &number.to_string()));
+    }
+    assert!(matches!(effects.as_slice(), [Effect::RunTool { .. }]), "{effects:?}");
+}
+
+#[test]
 fn a_call_cut_at_the_token_limit_is_answered_and_the_work_goes_on() {
     let cut =
         ToolCall { malformed: Some("{\"command\": \"ec".to_owned()), ..call("a", "shell", Value::Null) };
@@ -442,6 +453,21 @@ fn a_limit_refuses_the_next_call_before_it_is_made_and_raising_it_goes_on() {
     assert_eq!(machine.handle(AgentEvent::Resumed), [Effect::Pause { reason }]);
     let more = AgentEvent::LimitsRaised { limits: Limits::default() };
     assert_eq!(machine.handle(more), [Effect::AskModel { turn: 2 }]);
+}
+
+#[test]
+fn a_run_pauses_before_its_calls_take_the_numbers_of_a_subagent() {
+    let (mut machine, _) = after([started()]);
+    machine.position = Position::Ready { turn: 9_999 };
+    machine.advance();
+    assert_eq!(machine.outstanding(), [Effect::AskModel { turn: 9_999 }]);
+    machine.position = Position::Ready { turn: 10_000 };
+    machine.advance();
+    let Effect::Pause { reason } = the_only(machine.outstanding()) else { panic!("it goes on") };
+    assert!(format!("{reason:?}").contains("9999 model calls"), "{reason:?}");
+    machine.handle(AgentEvent::Paused { reason: reason.clone() });
+    machine.handle(AgentEvent::Resumed);
+    assert_eq!(machine.outstanding(), [Effect::Pause { reason }], "going on changes nothing");
 }
 
 #[test]

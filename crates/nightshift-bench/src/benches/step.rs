@@ -75,7 +75,7 @@ const TURNS_OF_EACH: usize = 40;
 const WITHIN: Duration = Duration::from_secs(900);
 
 const NO_LIMIT: Limits =
-    Limits { turns: u32::MAX, tokens: u64::MAX, cost_microdollars: u64::MAX, seconds: u64::MAX };
+    Limits { turns: Limits::MOST_TURNS, tokens: u64::MAX, cost_microdollars: u64::MAX, seconds: u64::MAX };
 
 /// See the module.
 pub(crate) struct Step;
@@ -138,7 +138,7 @@ impl Night {
     async fn submit(&self, number: usize) -> Result<RunId, BenchError> {
         let request = SubmitTask {
             attempts: 1,
-            limits: NO_LIMIT,
+            limits: NO_LIMIT.into(),
             ..task(&InstantModel::description(number), &small_repository(self.folder.path()))
         };
         Ok(self.owner.api.submit_task(request).await?.run)

@@ -175,6 +175,7 @@ mod tests {
             run: id(1),
             branch: "b".to_owned(),
             attempts: vec![begun(1)],
+            notes: Vec::new(),
         };
         assert_eq!(submitted(&one), "run-0000000001\nFollow it: nightshift watch run-0000000001");
         let two = SubmitReply { attempts: vec![begun(1), begun(2)], ..one };

@@ -54,7 +54,7 @@ fn a_task_needs_a_description_and_a_repository_and_nothing_else() {
         repository: "/src/app".to_owned(),
         base_branch: None,
         model: None,
-        limits: Limits::default(),
+        limits: RaiseLimits::default(),
         attempts: 1,
         self_review_rounds: None,
         approval: None,
@@ -64,6 +64,7 @@ fn a_task_needs_a_description_and_a_repository_and_nothing_else() {
         uncommitted: Uncommitted::Refuse,
     };
     assert_eq!(task, expected);
+    assert_eq!(written(&task).get("limits"), None);
     assert!(serde_json::from_value::<SubmitTask>(json!({"description": "x"})).is_err());
     assert!(serde_json::from_value::<SubmitTask>(json!({"repository": "x"})).is_err());
 }
@@ -110,6 +111,15 @@ fn limits_that_are_not_raised_stay_as_they_are() {
     for (raised, after) in each {
         assert_eq!(raised.over(before), after, "{raised:?}");
     }
+}
+
+#[test]
+fn of_a_task_s_limits_some_may_be_named() {
+    let some = json!({"description": "x", "repository": "/src", "limits": {"seconds": 60}});
+    let task: SubmitTask = read(some);
+    assert_eq!(task.limits, RaiseLimits { seconds: Some(60), ..RaiseLimits::default() });
+    let odd = json!({"description": "x", "repository": "/src", "limits": {"dollars": 1}});
+    assert!(serde_json::from_value::<SubmitTask>(odd).is_err());
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What the driver of a run does when a person comes in.
 
-use nightshift_protocol::{DecideApproval, ErrorCode, EventBody, Image, RaiseLimits, RunState, UserError};
+use nightshift_protocol::{
+    DecideApproval, ErrorCode, EventBody, Image, Limits, RaiseLimits, RunId, RunState, UserError,
+};
 use nightshift_store::AppendError;
 
 use super::{Driver, Flow};
@@ -11,16 +13,7 @@ impl Driver {
     /// Why the run does not listen any more, if it does not.
     pub(super) fn deaf(&self) -> Option<UserError> {
         let over = self.progress.state.is_final() || self.progress.finished.is_some();
-        over.then(|| {
-            let message = format!("the run is {} and no longer listens", self.progress.state.name());
-            let hint = match self.progress.state {
-                RunState::InReview { .. } => {
-                    format!("Ask for changes: `nightshift review ask {} \"…\"`.", self.progress.run)
-                }
-                _ => "Give a new task with `nightshift exec`.".to_owned(),
-            };
-            UserError::new(ErrorCode::Conflict, message, hint)
-        })
+        over.then(|| listens_no_longer(&self.progress.run, &self.progress.state))
     }
 
     /// Gives mouse and keyboard to a person, where there is a sandbox that an agent works in, or would.
@@ -136,8 +129,52 @@ impl Driver {
         if limits.cost_microdollars.is_some() && self.shared.model.price(model).is_none() {
             return Ok(Err(trouble::no_price(model)));
         }
+        if let Some(turns) = limits.turns.filter(|turns| *turns > Limits::MOST_TURNS) {
+            return Ok(Err(trouble::too_many_turns(turns)));
+        }
         let limits = limits.over(self.progress.task.limits);
         self.append(vec![EventBody::LimitsRaised { limits }]).await?;
         Ok(Ok(()))
+    }
+}
+
+/// The refusal of words for a run that is over, or whose work is finished.
+fn listens_no_longer(run: &RunId, state: &RunState) -> UserError {
+    let message = format!("the run is {} and no longer listens", state.name());
+    let then = format!("ask for changes when it is in review, with `nightshift review ask {run} \"…\"`");
+    let hint = match state {
+        RunState::InReview { .. } => format!("Ask for changes: `nightshift review ask {run} \"…\"`."),
+        // What is finished is not to be given up for want of a word.
+        RunState::Paused { .. } => {
+            format!("Its work is finished: `nightshift continue {run}` delivers it; {then}.")
+        }
+        RunState::Queued { .. }
+        | RunState::Preparing { .. }
+        | RunState::Working
+        | RunState::Waiting { .. }
+        | RunState::Delivering => format!("Its work is finished and is being delivered; {then}."),
+        RunState::Merged { .. } | RunState::Closed { .. } | RunState::Cancelled | RunState::Failed { .. } => {
+            "Give a new task with `nightshift exec`.".to_owned()
+        }
+    };
+    UserError::new(ErrorCode::Conflict, message, hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use nightshift_protocol::PauseReason;
+
+    use super::*;
+
+    fn hint(state: &RunState) -> String {
+        listens_no_longer(&"run-0000000000".parse().unwrap(), state).hint
+    }
+
+    #[test]
+    fn who_writes_to_finished_work_that_is_paused_is_told_to_let_it_go_on() {
+        let paused = hint(&RunState::Paused { reason: PauseReason::Person });
+        assert!(paused.starts_with("Its work is finished: `nightshift continue run-0000000000`"), "{paused}");
+        assert!(hint(&RunState::Delivering).starts_with("Its work is finished and is being delivered"));
+        assert_eq!(hint(&RunState::Cancelled), "Give a new task with `nightshift exec`.");
     }
 }

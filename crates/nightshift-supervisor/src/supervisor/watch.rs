@@ -10,7 +10,8 @@ use nightshift_forge::github::{
 };
 use nightshift_forge::{BaseBranch, PullRequestError, Repository, inspect};
 use nightshift_protocol::{
-    CommitId, DeliveryTarget, ErrorCode, PullRequestId, RunId, RunState, SubmitTask, Uncommitted, UserError,
+    CommitId, DeliveryTarget, ErrorCode, PullRequestId, RaiseLimits, RunId, RunState, SubmitTask,
+    Uncommitted, UserError,
 };
 use nightshift_store::{RunFilter, RunStates};
 use tokio::sync::{Mutex, Notify};
@@ -191,7 +192,7 @@ impl Supervisor {
                 base_branch: None,
                 model: None,
                 engine: None,
-                limits: self.shared.settings.limits,
+                limits: RaiseLimits::default(),
                 attempts: 1,
                 self_review_rounds: None,
                 approval: None,

@@ -178,7 +178,7 @@ async fn at_a_limit_the_next_model_call_is_refused_and_the_run_pauses_until_the_
     ];
     let night = night(json!({"turns": [first, second]}), quiet()).await;
     let limits = Limits { turns: 1, ..Limits::default() };
-    let run = submit(&night, |task| SubmitTask { limits, ..task }).await;
+    let run = submit(&night, |task| SubmitTask { limits: limits.into(), ..task }).await;
     open_proxy(&night, &run).await;
     let RunState::Paused { reason: PauseReason::Limit { limit } } = night.until_paused(&run).await else {
         panic!("no limit")

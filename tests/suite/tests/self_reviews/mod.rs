@@ -43,7 +43,7 @@ async fn submit(night: &Night, limits: Limits) -> RunId {
     let request = SubmitTask {
         criteria: vec!["There are two notes.".to_owned(), "The second is polite.".to_owned()],
         self_review_rounds: None,
-        limits,
+        limits: limits.into(),
         ..task("Add a note", &night.repository())
     };
     night.owner.api.submit_task(request).await.unwrap().run

@@ -9,7 +9,7 @@ import { Button } from '@/components/button';
 import { Field, Select, TextArea, TextInput } from '@/components/field';
 import { Place } from '@/components/place';
 import { ProblemBox } from '@/components/problem-box';
-import { tellDone } from '@/components/toasts';
+import { tellDone, tellNote } from '@/components/toasts';
 import { Words } from '@/components/words';
 import { useEngines } from '@/hooks/use-engines';
 import { useOwnerSettings } from '@/hooks/use-owner-settings';
@@ -40,7 +40,7 @@ function afterSubmission(before: Form): Form {
 /** The owner's own limits, as long as it has not said what a person set. */
 const DEFAULT_LIMITS: Limits = { turns: 200, tokens: 20_000_000, costMicrodollars: 10_000_000, seconds: 7_200 };
 
-function requestOf(form: Form, model: string, limits: Limits, leaveOut: boolean): SubmitTask {
+function requestOf(form: Form, model: string, leaveOut: boolean): SubmitTask {
   return {
     description: describe(form),
     repository: form.repository.trim(),
@@ -48,7 +48,6 @@ function requestOf(form: Form, model: string, limits: Limits, leaveOut: boolean)
     engine: form.engine === '' ? null : form.engine,
     model: model.trim() === '' ? null : model.trim(),
     limits: {
-      ...limits,
       ...(form.dollars.trim() === '' ? {} : { costMicrodollars: Math.round(Number(form.dollars) * 1_000_000) }),
       ...(form.minutes.trim() === '' ? {} : { seconds: Math.round(Number(form.minutes) * 60) }),
     },
@@ -92,11 +91,12 @@ export function NewTask() {
     setBusy(true);
     setProblem(null);
     try {
-      const reply = await backend.submit(requestOf(form, model, limits, leaveOut));
+      const reply = await backend.submit(requestOf(form, model, leaveOut));
       clear();
       void client.invalidateQueries({ queryKey: ['runs'] });
       const several = reply.attempts.length;
       tellDone(several > 1 ? `Submitted: ${several} attempts. You can leave; they go on by themselves.` : 'Submitted. You can leave; it goes on by itself.');
+      reply.notes?.forEach(tellNote);
       go(several > 1 ? `/attempts/${reply.task}` : `/runs/${reply.run}`);
     } catch (thrown) {
       setProblem(problemOf(thrown));

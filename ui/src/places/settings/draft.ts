@@ -89,7 +89,7 @@ export function valuesOf(draft: Draft, before: SettingsValues): { values: Settin
     engine: draft.engine,
     model: draft.model.trim(),
     contextTokens: perhaps('contextTokens', draft.contextTokens, 16_000, 10_000_000),
-    limits: { ...before.limits, costMicrodollars: Math.round(dollars * 1_000_000), seconds: whole('minutes', draft.minutes, 1, 100_000) * 60, turns: whole('turns', draft.turns, 1, 100_000) },
+    limits: { ...before.limits, costMicrodollars: Math.round(dollars * 1_000_000), seconds: whole('minutes', draft.minutes, 1, 100_000) * 60, turns: whole('turns', draft.turns, 1, 9_000) },
     sandboxes: perhaps('sandboxes', draft.sandboxes, 1, 1_000),
     memoryMib: whole('memoryMib', draft.memoryMib, 512, 65_536),
     processors: whole('processors', draft.processors, 1, 64),

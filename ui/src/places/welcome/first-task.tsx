@@ -6,15 +6,13 @@ import { type Problem, problemOf } from '@/backend/problem';
 import { Button } from '@/components/button';
 import { Choices, TextInput } from '@/components/field';
 import { ProblemBox } from '@/components/problem-box';
-import { tellDone } from '@/components/toasts';
-import { useOwnerSettings } from '@/hooks/use-owner-settings';
+import { tellDone, tellNote } from '@/components/toasts';
 import { startDraft } from '../new-task/draft';
 
 /** The first task: in the example, which only has to be started, or in a repository of one's own. */
 export function FirstTask({ ready }: { /** Whether it can run. */ ready: boolean }) {
   const [, go] = useLocation();
   const client = useQueryClient();
-  const { data: settings } = useOwnerSettings();
   const [where, setWhere] = useState<'example' | 'own'>('example');
   const [repository, setRepository] = useState('');
   const [busy, setBusy] = useState(false);
@@ -24,9 +22,10 @@ export function FirstTask({ ready }: { /** Whether it can run. */ ready: boolean
     setProblem(null);
     try {
       const example = await backend.example();
-      const { run } = await backend.submit({ ...example, ...(settings === undefined ? {} : { limits: settings.values.limits }), uncommitted: 'leaveOut' });
+      const { run, notes } = await backend.submit({ ...example, uncommitted: 'leaveOut' });
       void client.invalidateQueries({ queryKey: ['runs'] });
       tellDone('Submitted. You can leave; it goes on by itself.');
+      notes?.forEach(tellNote);
       go(`/runs/${run}`);
     } catch (thrown) {
       setProblem(problemOf(thrown));
