@@ -7,6 +7,8 @@ import { changedPart, compareTexts } from '../../ui/src/diff/compare';
 import { comparePixels } from '../../ui/src/diff/pixels';
 import { type FileDiff, parseDiff, unquote } from '../../ui/src/diff/parse';
 import { rowsOf } from '../../ui/src/diff/rows';
+import { wholeOf } from '../../ui/src/diff/whole';
+import { recordingIn } from '../../ui/src/places/review/body';
 
 const plain = (file: FileDiff) => file.hunks.flatMap((hunk) => hunk.lines.map((line) => [line.kind, line.before, line.after, line.text]));
 
@@ -129,6 +131,28 @@ test('a row is known by the same key however the diff is laid out, and no two ro
     expect(key(rows, 'y:2')).toBe(held);
     expect(new Set(rows.map((row) => row.key)).size).toBe(rows.length);
   }
+});
+
+test('what a diff was cut before is there with its counts, and nothing that is whole is taken for cut', () => {
+  const [one, other] = ['diff --git a/a.txt b/a.txt\nnew file mode 100644\n--- /dev/null\n+++ b/a.txt\n@@ -0,0 +1,3 @@\n+1\n+2\n+3', 'diff --git a/old b/new\nsimilarity index 90%\nrename from old\nrename to new\n--- a/old\n+++ b/new\n@@ -1 +1 @@\n-x\n+y'];
+  const changed = [{ path: 'a.txt', added: 3, removed: 0 }, { path: 'new', added: 40, removed: 0 }, { path: 'old', added: 0, removed: 40 }, { path: 'z.sh', added: 7, removed: 2 }, { path: 'zz.png', added: null, removed: null }];
+  const told = (text: string, files = changed) => wholeOf(text, files).map(({ path, added, removed, binary, leftOut }) => `${path} +${added} -${removed}${binary ? ' binary' : ''}${leftOut === true ? ' left out' : ''}`);
+  expect(told(`${one}\n${other}\n`, changed.slice(0, 3))).toEqual(['a.txt +3 -0', 'new +1 -1']);
+  expect(told(`${one}\n${other}\n`)).toEqual(['a.txt +3 -0', 'new +1 -1', 'z.sh +7 -2 left out', 'zz.png +0 -0 binary left out']);
+  // Cut within a file, wherever: its counts say so, or the owner does.
+  expect(told(`${one.slice(0, -3)}\n`, changed.slice(0, 1))).toEqual(['a.txt +3 -0 left out']);
+  expect(told(`${other.slice(0, -3)}\n(the rest is left out: the diff is longer than 16 MiB)\n`, changed.slice(1, 3))).toEqual(['new +0 -1 left out']);
+  const files = wholeOf(`${one.slice(0, -3)}\n`, changed.slice(3));
+  expect(rowsOf(files, { split: false, folded: new Set(), commented: new Set() }).map((row) => row.type)).toEqual(['file', 'hunk', 'line', 'line', 'file', 'leftOut', 'file', 'leftOut']);
+});
+
+test('the recording is what the end of the evidence names, and not what a command printed', () => {
+  const picture = '![What the screen showed, step by step](artifact:aa1)';
+  const video = '[The same as a video (MP4)](artifact:bb2)';
+  const printed = `\`\`\`\n\n${picture}\n\`\`\``;
+  expect(recordingIn(`Done.\n\n## Evidence\n\n1. It is.\n\n${picture}\n\n${video}\n\n## Commands run\n`)).toEqual({ picture: 'aa1', video: 'bb2' });
+  expect(recordingIn(`## Evidence\n\n${video}`)).toEqual({ picture: null, video: 'bb2' });
+  for (const body of ['', 'Done.', `## Evidence\n\n${printed}\n\n## Cost\n`, `## Cost\n\n${picture}`]) expect(recordingIn(body), body).toEqual({ picture: null, video: null });
 });
 
 test('pixels that differ are counted and framed; noise is not', () => {

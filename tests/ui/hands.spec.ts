@@ -286,12 +286,24 @@ test('a shell of one’s own runs commands, keeps its history over another view,
   await page.keyboard.type('echo $((6 * 7))-yes');
   await page.keyboard.press('Enter');
   await expect(shown).toContainText('42-yes');
+  // A program asks the terminal where its cursor is, and reads the answer.
+  await page.keyboard.type("printf '\\033[6n'; read -rsd R; echo $((6 * 7))-read");
+  await page.keyboard.press('Enter');
+  await expect(shown).toContainText('42-read');
   await page.keyboard.press('F6');
   await page.keyboard.press('1');
   await expect(page.getByRole('tab', { name: 'Screen' })).toHaveAttribute('aria-selected', 'true');
+  const typed: string[] = [];
+  page.on('websocket', (socket) => socket.on('framesent', ({ payload }) => typeof payload !== 'string' && typed.push(payload.toString())));
   await page.getByRole('tab', { name: 'Terminal' }).click();
   await mine.click();
-  await expect(shown).toContainText('42-yes');
+  await expect(shown).toContainText('42-read');
+  await page.locator('.xterm-helper-textarea').focus();
+  await page.keyboard.type('echo $((6 * 7))-back');
+  await page.keyboard.press('Enter');
+  await expect(shown).toContainText('42-back');
+  // What was asked before was answered then, and is not answered once more into the shell.
+  expect(typed.join('')).toBe('echo $((6 * 7))-back\r');
   await page.locator('.xterm-helper-textarea').focus();
   await page.keyboard.type('exit');
   await page.keyboard.press('Enter');

@@ -56,6 +56,37 @@ test('the way by keyboard: every place by its keys, lists by j and k, the palett
   expect(app.errors).toEqual([]);
 });
 
+test('the palette finds a run by its title that is not among those it lists', async ({ app }) => {
+  const { page } = app;
+  await page.getByText('Two of the error texts').waitFor();
+  // As if there were many newer ones: none is known but by asking for it.
+  await page.route(/\/runs\?(?!.*text=)/, (route) => route.fulfill({ json: { runs: [], next: null } }));
+  await page.reload();
+  await page.getByRole('navigation', { name: 'Places' }).waitFor();
+  await page.keyboard.press('Control+k');
+  await page.keyboard.type('dark mode tog');
+  await expect(page.getByRole('option', { name: /Add a dark mode toggle/ })).toBeVisible();
+  await page.keyboard.press('ArrowUp');
+  await page.keyboard.press('Enter');
+  await expect(page).toHaveURL(new RegExp(`/review/${RUNS.dark}`));
+  expect(app.errors).toEqual([]);
+});
+
+test('two windows have one draft of a task', async ({ app }) => {
+  const { page } = app;
+  const other = await page.context().newPage();
+  for (const window of [page, other]) await window.goto(`${app.owner.address.url}/new`);
+  await page.getByLabel('What is to be done?').fill('Count the open notes');
+  await expect(other.getByLabel('What is to be done?')).toHaveValue('Count the open notes');
+  await other.getByLabel('Acceptance criteria').fill('They are counted');
+  await page.reload();
+  await expect(page.getByLabel('What is to be done?')).toHaveValue('Count the open notes');
+  await expect(page.getByLabel('Acceptance criteria')).toHaveValue('They are counted');
+  await page.getByLabel('What is to be done?').fill('');
+  await page.getByLabel('Acceptance criteria').fill('');
+  expect(app.errors).toEqual([]);
+});
+
 test('a search that is begun elsewhere while the history is open is the one that is shown', async ({ app }) => {
   const { page } = app;
   await app.goto('/history');
@@ -227,7 +258,8 @@ test('a review and its run show what the critic found, and where it and the agen
   const finding = section.getByRole('listitem').filter({ hasText: 'No other test is changed' });
   await expect(finding).toContainText('not met: The queue test is changed too.');
   await finding.getByRole('link', { name: /^step / }).click();
-  await expect(page).toHaveURL(new RegExp(`/runs/${RUNS.retry}.*step=`));
+  // The step’s address becomes that of its moment as soon as the run is read.
+  await expect(page).toHaveURL(new RegExp(`/runs/${RUNS.retry}.*(step|at)=`));
   // That moment was before the verdict; the run as it is now has it.
   await app.goto(`/runs/${RUNS.retry}`);
   const panel = page.getByRole('region', { name: 'Self-review' });

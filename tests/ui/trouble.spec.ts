@@ -59,6 +59,12 @@ test('a session that ends asks for a new one', async ({ app }) => {
   await app.page.context().clearCookies();
   await app.page.reload();
   await expect(app.page.getByRole('heading', { name: 'This window has no session' })).toBeVisible();
+  // A browser cannot let itself in; the desktop window can, and is asked to by a link.
+  const link = app.page.getByRole('link', { name: 'Let this window in again' });
+  await expect(link).toHaveCount(0);
+  await app.page.addInitScript(() => Object.assign(window, { nightshiftApp: true }));
+  await app.page.reload();
+  await expect(link).toHaveAttribute('href', 'shell:sign-in');
 });
 
 test('a session that has ended elsewhere loses no words, and says what to do', async ({ app }) => {
@@ -109,6 +115,32 @@ test('a diff of ten megabytes is read, folded and unfolded without a pause', asy
   expect(await page.locator('[data-index]').count()).toBeLessThan(400);
   await page.getByRole('region', { name: 'Changes' }).evaluate((element) => element.scrollTo(0, 40_000));
   await expect(page.getByText(/'Street 1\d{3}'/).first()).toBeVisible();
+  expect(app.errors).toEqual([]);
+});
+
+test('a diff that was cut says which files are not shown, above all else and before merging, and each can be read', async ({ app }) => {
+  const { page } = app;
+  await page.route(/\/pull-requests\/[^/]+\/diff$/, async (route) => {
+    const whole = await (await route.fetch()).text();
+    const second = whole.indexOf('\ndiff --git', 10) + 1;
+    const body = `${whole.slice(0, whole.indexOf('\n', second + 9_000))}\n(the rest is left out: the diff is longer than 16 MiB)\n`;
+    await route.fulfill({ contentType: 'text/plain', body });
+  });
+  await app.goto(`/review/${RUNS.mega}`);
+  const warning = page.getByRole('alert');
+  await expect(warning).toContainText('39 of 40 files are not shown whole');
+  await expect(warning).toContainText(/generated\/1\.sql, .* and 27 more/);
+  await expect(page.getByText('40 files').first()).toBeVisible();
+  await expect(page.getByText('+144,000', { exact: true })).toBeVisible();
+  await page.getByRole('button', { name: 'Approve and merge' }).click();
+  await expect(page.getByRole('dialog')).toContainText('39 files were not shown whole');
+  await page.keyboard.press('Escape');
+  await page.getByRole('navigation', { name: 'Parts of the review' }).getByRole('button', { name: /39\.sql/ }).click();
+  await page.getByRole('button', { name: 'Unfold generated/39.sql' }).last().click();
+  await page.getByRole('button', { name: 'Read it' }).click();
+  await expect(page.getByText("'Street 12'").first()).toBeVisible();
+  await page.keyboard.press('e');
+  await expect(warning).toContainText('38 of 40 files');
   expect(app.errors).toEqual([]);
 });
 

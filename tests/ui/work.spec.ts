@@ -153,6 +153,31 @@ test('two windows on one review have the same comments, and neither writes over 
   expect(app.errors).toEqual([]);
 });
 
+test('work is approved without merging it, and where it is at a site that is said before it is merged there', async ({ app }) => {
+  const { page } = app;
+  await app.goto(`/review/${RUNS.dark}`);
+  await page.getByRole('button', { name: 'Approve', exact: true }).click();
+  await expect(page.getByRole('region', { name: 'Decision' })).toContainText('You found this good');
+  await expect(page.getByRole('button', { name: 'Approve', exact: true })).toHaveCount(0);
+  const events = await app.owner.ask<{ type: string }[]>(`/runs/${RUNS.dark}/events?after=0`);
+  expect(events.filter((event) => event.type === 'reviewApproved')).toHaveLength(1);
+  // The same at a site.
+  await page.route(/\/pull-requests\/[^/]+$/, async (route) => {
+    const detail = await (await route.fetch()).json();
+    detail.summary.url = 'https://forge.example/trailhead/pull/1';
+    await route.fulfill({ json: detail });
+  });
+  await page.reload();
+  await page.getByRole('button', { name: 'Approve and merge' }).click();
+  const dialog = page.getByRole('dialog');
+  await expect(dialog).toContainText('it is merged there');
+  await expect(dialog).not.toContainText('git pull');
+  await page.keyboard.press('Escape');
+  await page.getByRole('button', { name: 'Close', exact: true }).click();
+  await expect(dialog).toContainText('closed at its site');
+  expect(app.errors).toEqual([]);
+});
+
 test('approving merges into the base branch, once, also from two windows, and says in each how to take the work', async ({ app }) => {
   const { page } = app;
   const [other, third] = [await page.context().newPage(), await page.context().newPage()];

@@ -12,6 +12,8 @@ export interface RunChanged {
 export interface RunQuery {
   state?: string;
   repository?: string;
+  /** Words of a task's description or repository, the last one as a beginning. */
+  text?: string;
   cursor?: string;
   limit?: number;
 }
@@ -70,6 +72,8 @@ export const backend = {
   pullRequest: (run: string, signal?: AbortSignal) => http.getJson<T.PullRequestDetail>(pull(run), signal),
   changedFiles: (run: string, signal?: AbortSignal) => http.getJson<T.ChangedFiles>(`${pull(run)}/files`, signal),
   diff: (run: string, signal?: AbortSignal) => http.getText(`${pull(run)}/diff`, signal),
+  fileDiff: (run: string, path: string, signal?: AbortSignal) => http.getText(http.withQuery(`${pull(run)}/diff`, { path }), signal),
+  approve: (run: string) => http.send<T.PullRequestDetail>('POST', `${pull(run)}/approve`, {}),
   askForChanges: (run: string, ask: T.AskForChanges) => http.send<T.PullRequestDetail>('POST', `${pull(run)}/ask`, ask),
   attempts: (task: string, signal?: AbortSignal) => http.getJson<T.AttemptList>(`/tasks/${encodeURIComponent(task)}/attempts`, signal),
   closeOthers: (run: string) => http.send<T.OthersClosed>('POST', `${of(run)}/others/close`),

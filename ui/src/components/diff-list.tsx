@@ -9,7 +9,7 @@ import { visible } from '@/text/visible';
 import { type DiffRow, LARGE_FILE, lineKey, type Mark, rowsOf } from '@/diff/rows';
 
 const LINE = 20;
-const HEIGHTS: Record<DiffRow['type'], number> = { file: 38, hunk: 26, line: LINE, pair: LINE, comments: 120, binary: 44 };
+const HEIGHTS: Record<DiffRow['type'], number> = { file: 38, hunk: 26, line: LINE, pair: LINE, comments: 120, binary: 44, leftOut: 44 };
 
 /** A line longer than this is cut: a minified file is one line of a megabyte. */
 const LONGEST_LINE = 1_000;
@@ -24,6 +24,8 @@ interface Props {
   /** Lines with something below them, and what. */
   below?: { lines: ReadonlySet<string>; render: (at: string, file: FileDiff, line: DiffLine) => ReactNode };
   onComment?: (at: string, file: FileDiff, line: DiffLine) => void;
+  /** What stands where the rest of a file is left out. */
+  leftOut?: (file: FileDiff) => ReactNode;
   /** What stands above the diff and scrolls with it. */
   header?: ReactNode;
   onFile?: (index: number) => void;
@@ -31,7 +33,7 @@ interface Props {
 }
 
 /** A diff of any size: only the rows in view are on the page. */
-export function DiffList({ files, split, below, onComment, header, onFile, ref }: Props) {
+export function DiffList({ files, split, below, onComment, leftOut, header, onFile, ref }: Props) {
   const scroller = useRef<HTMLDivElement>(null);
   const head = useRef<HTMLDivElement>(null);
   const [toggled, setToggled] = useState<ReadonlySet<string>>(new Set());
@@ -94,7 +96,7 @@ export function DiffList({ files, split, below, onComment, header, onFile, ref }
             if (row === undefined || file === undefined) return null;
             return (
               <div key={item.key} data-index={item.index} ref={list.measureElement} className="absolute inset-x-0 top-0" style={{ transform: `translateY(${item.start - list.options.scrollMargin}px)` }}>
-                <Row row={row} file={file} folded={folded.has(file.path)} onToggle={() => toggle(file.path)} below={below} onComment={onComment} />
+                <Row row={row} file={file} folded={folded.has(file.path)} onToggle={() => toggle(file.path)} below={below} onComment={onComment} leftOut={leftOut} />
               </div>
             );
           })}
@@ -104,7 +106,7 @@ export function DiffList({ files, split, below, onComment, header, onFile, ref }
   );
 }
 
-function Row({ row, file, folded, onToggle, below, onComment }: { row: DiffRow; file: FileDiff; folded: boolean; onToggle: () => void; below: Props['below']; onComment: Props['onComment'] }) {
+function Row({ row, file, folded, onToggle, below, onComment, leftOut }: { row: DiffRow; file: FileDiff; folded: boolean; onToggle: () => void } & { [name in 'below' | 'onComment' | 'leftOut']: Props[name] }) {
   switch (row.type) {
     case 'file':
       return <FileHead file={file} folded={folded} onToggle={onToggle} />;
@@ -119,6 +121,8 @@ function Row({ row, file, folded, onToggle, below, onComment }: { row: DiffRow; 
     }
     case 'binary':
       return <p className="px-4 py-3 font-sans text-faint">A binary file: there are no lines to compare.</p>;
+    case 'leftOut':
+      return <div className="font-sans text-base">{leftOut?.(file)}</div>;
     case 'comments':
       return <div className="font-sans text-base">{below?.render(row.at, file, row.line)}</div>;
     case 'line':

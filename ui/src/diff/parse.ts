@@ -29,6 +29,8 @@ export interface FileDiff {
   added: number;
   removed: number;
   hunks: Hunk[];
+  /** Not all of it is here: the diff was cut. The counts are those of all of it. */
+  leftOut?: boolean;
 }
 
 const HUNK = /^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)$/;

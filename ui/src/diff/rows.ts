@@ -17,6 +17,7 @@ export type DiffRow = { key: number } & (
   | { type: 'pair'; file: number; left: DiffLine | null; right: DiffLine | null; leftMark: Mark | null; rightMark: Mark | null }
   | { type: 'comments'; file: number; line: DiffLine; at: string }
   | { type: 'binary'; file: number }
+  | { type: 'leftOut'; file: number }
 );
 
 /** Names a line of a file for comments: the side and its number. */
@@ -64,8 +65,8 @@ interface Wanted {
   commented: ReadonlySet<string>;
 }
 
-/** How many keys a file's rows take: its head, and for each hunk its head, and for each line the line and its comments. */
-const keysOf = (file: FileDiff) => file.hunks.reduce((keys, hunk) => keys + 1 + 2 * hunk.lines.length, 2);
+/** How many keys a file's rows take: three, and for each hunk its head, and for each line the line and its comments. */
+const keysOf = (file: FileDiff) => file.hunks.reduce((keys, hunk) => keys + 1 + 2 * hunk.lines.length, 3);
 
 /** Lays a diff out. */
 export function rowsOf(files: readonly FileDiff[], { split, folded, commented }: Wanted): DiffRow[] {
@@ -76,11 +77,12 @@ export function rowsOf(files: readonly FileDiff[], { split, folded, commented }:
     free += keysOf(file);
     rows.push({ key, type: 'file', file: index });
     if (folded.has(file.path)) continue;
-    if (file.binary) {
+    const leftOut: DiffRow[] = file.leftOut === true ? [{ key: key + 2, type: 'leftOut', file: index }] : [];
+    if (file.binary && leftOut.length === 0) {
       rows.push({ key: key + 1, type: 'binary', file: index });
       continue;
     }
-    key += 2;
+    key += 3;
     const talk = (lineAt: number, line: DiffLine | null | undefined) => {
       if (line === null || line === undefined) return;
       const at = lineKey(file, line);
@@ -121,6 +123,7 @@ export function rowsOf(files: readonly FileDiff[], { split, folded, commented }:
         }
       }
     }
+    rows.push(...leftOut);
   }
   return rows;
 }

@@ -14,7 +14,8 @@ export interface ShellStatus {
 
 /** What shows the bytes. */
 export interface ShellScreen {
-  write: (bytes: Uint8Array) => void;
+  /** `kept`: it was printed before, and what it asked of the terminal was answered then. */
+  write: (bytes: Uint8Array, kept: boolean) => void;
   clear: () => void;
   size: () => { columns: number; rows: number };
 }
@@ -28,6 +29,8 @@ export class ShellSession {
   #attempt = 0;
   #timer: ReturnType<typeof setTimeout> | null = null;
   #closed = false;
+  /** Whether the next output is what is kept of before: it comes first, in one piece. */
+  #keptIsNext = false;
   #listeners = new Set<() => void>();
 
   /** `session` names a shell that was open before, if it is to be found again. */
@@ -85,7 +88,10 @@ export class ShellSession {
     socket.onmessage = ({ data }: MessageEvent<ArrayBuffer | string>) => {
       if (this.#socket !== socket) return;
       if (typeof data === 'string') this.#heard(JSON.parse(data) as Said);
-      else this.screen.write(new Uint8Array(data));
+      else {
+        this.screen.write(new Uint8Array(data), this.#keptIsNext);
+        this.#keptIsNext = false;
+      }
     };
     socket.onclose = () => {
       if (this.#socket !== socket || this.#closed || this.status.state === 'ended' || this.status.state === 'refused') return;
@@ -99,12 +105,14 @@ export class ShellSession {
     switch (said.type) {
       case 'open':
         this.#attempt = 0;
+        this.#keptIsNext = said.session === this.#session;
         this.#session = said.session;
         this.remember(said.session);
         this.screen.clear();
         this.#change('open');
         break;
       case 'missed':
+        this.#keptIsNext = true;
         this.screen.clear();
         break;
       case 'ended':

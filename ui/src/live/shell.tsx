@@ -33,7 +33,16 @@ export default function Shell({ run }: { run: string }) {
     terminal.open(element);
     fit.fit();
     const size = () => ({ columns: terminal.cols, rows: terminal.rows });
-    const opened = new ShellSession(run, { write: (bytes) => terminal.write(bytes), clear: () => terminal.reset(), size }, sessions.get(run) ?? null, (name) => {
+    // What the terminal answers to what was asked of it before would be typed into whatever runs in the shell now.
+    let rewriting = 0;
+    const write = (bytes: Uint8Array, kept: boolean) => {
+      if (!kept) return terminal.write(bytes);
+      rewriting += 1;
+      terminal.write(bytes, () => {
+        rewriting -= 1;
+      });
+    };
+    const opened = new ShellSession(run, { write, clear: () => terminal.reset(), size }, sessions.get(run) ?? null, (name) => {
       if (name === null) sessions.delete(run);
       else sessions.set(run, name);
     });
@@ -43,7 +52,9 @@ export default function Shell({ run }: { run: string }) {
       document.getElementById('tab-terminal')?.focus();
       return false;
     });
-    terminal.onData((text) => opened.type(text));
+    terminal.onData((text) => {
+      if (rewriting === 0 || !text.startsWith('\x1b')) opened.type(text);
+    });
     terminal.onResize(({ cols, rows }) => opened.resize({ columns: cols, rows }));
     const watch = new ResizeObserver(() => fit.fit());
     watch.observe(element);

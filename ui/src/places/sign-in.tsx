@@ -4,6 +4,7 @@ import { signIn, ticketIn } from '@/backend/session';
 import { Button } from '@/components/button';
 import { Field, TextInput } from '@/components/field';
 import { ProblemBox } from '@/components/problem-box';
+import { inDesktopWindow } from '@/shell/desktop';
 
 /** Asked for when there is no session, or it has ended. */
 export function SignIn() {
@@ -28,6 +29,11 @@ export function SignIn() {
         <img src="/icon.svg" alt="" width={40} height={40} />
         <div className="space-y-2">
           <h1 className="text-title font-semibold">This window has no session</h1>
+          {inDesktopWindow && (
+            <p className="text-soft">
+              Its session has ended. <a href="shell:sign-in" className="font-medium text-work hover:underline">Let this window in again</a>, which needs nothing else.
+            </p>
+          )}
           <p className="text-soft">
             Only who can start programs on this machine is let in. <code className="rounded-sm bg-hover px-1">nightshift open</code> in a terminal opens a window that is; or paste the address it prints.
           </p>

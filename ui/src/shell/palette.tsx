@@ -1,8 +1,10 @@
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Command } from 'cmdk';
 import type { ReactNode } from 'react';
 import { Blocks, Bot, ChartNoAxesColumn, GitPullRequest, History, House, Moon, Plus, Search, Settings, Stethoscope } from 'lucide-react';
 import { useEffect, useState } from 'react';
 import { useLocation } from 'wouter';
+import { backend } from '@/backend/backend';
 import type { RunSummary } from '@/backend/types';
 import { AttemptNote } from '@/components/attempt';
 import { Dialog } from '@/components/dialog';
@@ -21,6 +23,23 @@ export function toggleTheme(): void {
 const ITEM = 'flex h-9 items-center gap-2.5 rounded-md px-2.5 data-[selected=true]:bg-hover [&_svg]:size-4 [&_svg]:shrink-0 [&_svg]:text-faint';
 const GROUP = '[&_[cmdk-group-heading]]:px-2.5 [&_[cmdk-group-heading]]:pt-2 [&_[cmdk-group-heading]]:pb-1 [&_[cmdk-group-heading]]:text-tiny [&_[cmdk-group-heading]]:font-medium [&_[cmdk-group-heading]]:text-faint';
 
+/** Runs that are listed without being looked for. */
+const MOST_RUNS = 60;
+
+/** How long nothing more is typed before the owner is asked, in milliseconds. */
+const QUIET_MS = 150;
+
+/** The runs of all time whose task has these words. */
+function useFound(words: string): readonly RunSummary[] {
+  const [asked, setAsked] = useState('');
+  useEffect(() => {
+    const timer = setTimeout(() => setAsked(words), QUIET_MS);
+    return () => clearTimeout(timer);
+  }, [words]);
+  const { data } = useQuery({ queryKey: ['runs', 'named', asked], queryFn: ({ signal }) => backend.runs({ text: asked, limit: 20 }, signal), enabled: asked !== '', placeholderData: keepPreviousData });
+  return asked === '' || words === '' ? [] : (data?.runs ?? []);
+}
+
 /** Everything there is to go to or do, by typing. */
 export function Palette({ open, onClose, runs }: { open: boolean; onClose: () => void; runs: readonly RunSummary[] }) {
   const [, go] = useLocation();
@@ -29,6 +48,10 @@ export function Palette({ open, onClose, runs }: { open: boolean; onClose: () =>
   useEffect(() => {
     if (open) setSearch('');
   }, [open]);
+  const found = useFound(open ? search.trim() : '');
+  // Those that are known are there at once; of all others, what fits what is typed.
+  const known = runs.slice(0, MOST_RUNS);
+  const listed = [...known, ...found.filter((run) => !known.some((each) => each.run === run.run))];
   const act = (what: () => void) => () => {
     onClose();
     what();
@@ -88,9 +111,9 @@ export function Palette({ open, onClose, runs }: { open: boolean; onClose: () =>
               </span>
             </Command.Item>
           </Command.Group>
-          {runs.length > 0 && (
+          {listed.length > 0 && (
             <Command.Group heading="Runs" className={GROUP}>
-              {runs.slice(0, 60).map((run) => (
+              {listed.map((run) => (
                 <Command.Item key={run.run} value={`${titleOf(run.task.description)} ${run.run}`} onSelect={act(() => go(run.state.type === 'inReview' ? `/review/${run.run}` : `/runs/${run.run}`))} className={ITEM}>
                   <StateMark state={run.state.type} />
                   <span className="foreign min-w-0 flex-1 truncate">{titleOf(run.task.description)}</span>

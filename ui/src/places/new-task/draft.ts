@@ -41,6 +41,15 @@ export function keepDraft(form: Form): void {
   }
 }
 
+/** Tells of a draft that was changed in another window; returns what ends that. */
+export function watchDraft(changed: (form: Form) => void): () => void {
+  const listen = ({ key }: StorageEvent) => {
+    if (key === null || key === KEY) changed(readDraft());
+  };
+  addEventListener('storage', listen);
+  return () => removeEventListener('storage', listen);
+}
+
 /** Puts what is known already into the draft, for the place where it is written. */
 export function startDraft(known: Partial<Form>): void {
   keepDraft({ ...readDraft(), ...known });

@@ -17,19 +17,21 @@ import { useFinished, useUnfinished } from '@/hooks/use-runs';
 import { money } from '@/text/format';
 import { engineChoice, modelOf, usualEngine } from '@/text/engines';
 import { describe, type Hint, triage, type Verdict } from '@/text/triage';
-import { EMPTY, type Form, keepDraft, readDraft } from './draft';
+import { EMPTY, type Form, keepDraft, readDraft, watchDraft } from './draft';
 
 /** A draft survives a closed window, and a refusal: what was typed is never lost. */
 function useForm(): [Form, (change: Partial<Form>) => void, () => void] {
   const [form, setForm] = useState<Form>(readDraft);
-  useEffect(() => keepDraft(form), [form]);
+  // Two windows have one draft: each would write over what the other has.
+  useEffect(() => watchDraft(setForm), []);
   // Kept at once: whoever submits is elsewhere before the page would keep it.
-  const clear = () => {
-    const next = afterSubmission(form);
-    setForm(next);
-    keepDraft(next);
-  };
-  return [form, (change) => setForm((before) => ({ ...before, ...change })), clear];
+  const keep = (to: (before: Form) => Form) =>
+    setForm((before) => {
+      const next = to(before);
+      keepDraft(next);
+      return next;
+    });
+  return [form, (change) => keep((before) => ({ ...before, ...change })), () => keep(afterSubmission)];
 }
 
 /** What stays for the next task: where it is, and who works on it. */

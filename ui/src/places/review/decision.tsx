@@ -1,13 +1,21 @@
 import clsx from 'clsx';
-import { GitMerge, GitPullRequestClosed } from 'lucide-react';
+import { GitMerge, GitPullRequestClosed, ThumbsUp } from 'lucide-react';
 import type { PullRequestDetail } from '@/backend/types';
 import { Command } from '@/components/command';
 import { takeBranch } from '@/text/shell';
 
 /** What became of a pull request that was decided on, and how its work is taken. */
-export function Decision({ detail: { summary, bareRepository } }: { detail: PullRequestDetail }) {
+export function Decision({ detail: { summary, approved, bareRepository } }: { detail: PullRequestDetail }) {
   const { state } = summary;
-  if (state.type === 'open') return null;
+  if (state.type === 'open') {
+    if (approved !== true) return null;
+    return (
+      <section aria-label="Decision" className="flex items-center gap-3 rounded-lg border border-line bg-raised px-4 py-3">
+        <ThumbsUp aria-hidden className="size-4 shrink-0 text-good" />
+        <p className="font-medium">You found this good, and nothing was asked for since. It waits to be merged.</p>
+      </section>
+    );
+  }
   const merged = state.type === 'merged';
   const Icon = merged ? GitMerge : GitPullRequestClosed;
   return (

@@ -1,5 +1,5 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { Columns2, Columns3, GitMerge, MessageSquareText, Rows2 } from 'lucide-react';
+import { Columns2, Columns3, GitMerge, MessageSquareText, Rows2, ThumbsUp } from 'lucide-react';
 import { useCallback, useMemo, useRef, useState } from 'react';
 import { Link, useLocation } from 'wouter';
 import { backend } from '@/backend/backend';
@@ -14,9 +14,8 @@ import { ProblemBox } from '@/components/problem-box';
 import { SelfReviewList } from '@/components/self-review';
 import { StateChip } from '@/components/state-mark';
 import { Tip } from '@/components/tip';
-import { tellDone } from '@/components/toasts';
+import { tellDone, tellProblem } from '@/components/toasts';
 import type { DiffLine, FileDiff } from '@/diff/parse';
-import { parseDiff } from '@/diff/parse';
 import { othersOf, useAttempts, useCloseOthers } from '@/hooks/use-attempts';
 import { useKeys } from '@/hooks/use-keys';
 import { prefer, usePreferences } from '@/hooks/use-settings';
@@ -24,17 +23,20 @@ import { useOffer } from '@/shell/actions';
 import { criteriaIn } from '@/text/triage';
 import { count, repositoryName } from '@/text/format';
 import { takeBranch } from '@/text/shell';
-import { upright } from '@/text/visible';
+import { upright, visible } from '@/text/visible';
 import { AskForChanges } from './ask-for-changes';
 import { AttemptRows } from './attempt-rows';
+import { recordingIn } from './body';
 import { type Comment, CommentThread, type Writing } from './comments';
 import { Compare } from './compare';
 import { picturesOf } from './criteria';
 import { EvidenceList } from './evidence';
 import { Decision } from './decision';
+import { Recording } from './recording';
 import { placeOf, Remarks } from './remarks';
 import { ReviewNav } from './review-nav';
 import { Summary } from './summary';
+import { useDiff } from './use-diff';
 import { useDraft, withoutSent } from './use-draft';
 
 /** One pull request: the evidence first, then the changes, then the decision. */
@@ -53,8 +55,8 @@ export function ReviewPlace({ run }: { run: string }) {
   const head = useRef<HTMLDivElement>(null);
   const { data, error, refetch } = useQuery({ queryKey: ['pull-request', run], queryFn: ({ signal }) => backend.pullRequest(run, signal), refetchInterval: ({ state }) => (state.data?.runState.type === 'inReview' ? false : 3_000) });
   const detail = useQuery({ queryKey: ['run', run], queryFn: ({ signal }) => backend.run(run, signal) });
-  const diff = useQuery({ queryKey: ['diff', run, data?.summary.head], queryFn: ({ signal }) => backend.diff(run, signal), enabled: data !== undefined, staleTime: Number.POSITIVE_INFINITY });
-  const files = useMemo(() => parseDiff(diff.data ?? ''), [diff.data]);
+  const diff = useDiff(run, data?.summary.head);
+  const { files, leftOut, readFile } = diff;
   const task = detail.data?.summary.task;
   const criteria = useMemo(() => (task?.criteria?.length ? task.criteria : criteriaIn(task?.description ?? '')), [task?.criteria, task?.description]);
   const pictures = useMemo(() => picturesOf(data?.evidence ?? []), [data?.evidence]);
@@ -66,6 +68,18 @@ export function ReviewPlace({ run }: { run: string }) {
   const [keepsOthers, setKeepsOthers] = useState(false);
   const newestReview = detail.data?.selfReviews?.at(-1);
   const open = data?.summary.state.type === 'open';
+  const approves = open && data.runState.type === 'inReview' && data.approved !== true;
+  const approve = async () => {
+    try {
+      await backend.approve(run);
+      await decided();
+      tellDone('Approved; it waits to be merged');
+      toTop();
+    } catch (thrown) {
+      tellProblem(problemOf(thrown));
+    }
+  };
+  const askToMerge = () => setMerging(true);
   const toFile = (index: number) => diffList.current?.toFile(Math.min(files.length - 1, Math.max(0, index)));
   const toTop = () => head.current?.scrollIntoView({ block: 'start' });
 
@@ -77,10 +91,11 @@ export function ReviewPlace({ run }: { run: string }) {
     s: () => prefer({ splitDiff: !splitDiff }),
     ...(several === null ? {} : { a: () => go(`/attempts/${several}`) }),
   });
-  useOffer(`${run} ${String(open)} ${several ?? ''}`, [
+  useOffer(`${run} ${String(open)} ${String(approves)} ${several ?? ''}`, [
+    ...(approves ? [{ name: 'Approve this pull request', icon: <ThumbsUp aria-hidden />, act: () => void approve() }] : []),
     ...(open
       ? [
-          { name: 'Merge this pull request', icon: <GitMerge aria-hidden />, act: () => setMerging(true) },
+          { name: 'Merge this pull request', icon: <GitMerge aria-hidden />, act: askToMerge },
           { name: 'Ask for changes', icon: <MessageSquareText aria-hidden />, act: () => setAsking(true) },
         ]
       : []),
@@ -157,6 +172,8 @@ export function ReviewPlace({ run }: { run: string }) {
     );
   }
   const summary = data?.summary;
+  // At a site of its own, or in the owner's copy of the repository.
+  const elsewhere = typeof summary?.url === 'string';
   const unfinished = draft.begun.filter((comment) => comment.text.trim() !== '');
   const added = files.reduce((sum, file) => sum + file.added, 0);
   const removed = files.reduce((sum, file) => sum + file.removed, 0);
@@ -190,11 +207,16 @@ export function ReviewPlace({ run }: { run: string }) {
                 <Button look="quiet" onClick={() => setClosing(true)}>
                   Close
                 </Button>
+                {approves && (
+                  <Button look="quiet" className="max-[1000px]:hidden" onClick={() => void approve()}>
+                    Approve
+                  </Button>
+                )}
                 <Button disabled={data?.runState.type !== 'inReview'} onClick={() => setAsking(true)}>
                   Ask for changes
                   {draft.comments.length > 0 && <span className="figures rounded-full bg-lamp px-1.5 text-tiny font-semibold text-lamp-ink">{draft.comments.length}</span>}
                 </Button>
-                <Button look="main" icon={<GitMerge aria-hidden className="size-3.5" />} onClick={() => setMerging(true)}>
+                <Button look="main" icon={<GitMerge aria-hidden className="size-3.5" />} onClick={askToMerge}>
                   Approve and merge
                 </Button>
               </>
@@ -207,7 +229,7 @@ export function ReviewPlace({ run }: { run: string }) {
         <Waiting rows={8} className="pt-3" />
       ) : (
         <div className="flex h-full min-h-0">
-          <ReviewNav files={files} loading={diff.data === undefined} current={currentFile} evidence={data.evidence.length} comments={draft.comments} onTop={toTop} onFile={toFile} />
+          <ReviewNav files={files} loading={diff.loading} current={currentFile} evidence={data.evidence.length} comments={draft.comments} onTop={toTop} onFile={toFile} />
           <div className="min-w-0 flex-1">
             <DiffList
               ref={diffList}
@@ -215,9 +237,11 @@ export function ReviewPlace({ run }: { run: string }) {
               split={splitDiff}
               below={below}
               onFile={setCurrentFile}
+              leftOut={(file) => <LeftOut file={file} onRead={readFile} />}
               {...(open ? { onComment } : {})}
               header={
                 <div ref={head} className="mx-auto max-w-[1180px] space-y-6 px-6 pt-5 pb-6">
+                  {leftOut.length > 0 && <NotAllHere leftOut={leftOut} files={files.length} />}
                   <Decision detail={data} />
                   {attempts.data !== undefined && <AttemptRows list={attempts.data} run={run} merged={summary.state.type === 'merged'} onCloseOthers={() => closeOthers(run)} />}
                   <Summary detail={data} run={detail.data ?? null} added={added} removed={removed} files={files.length} />
@@ -232,6 +256,7 @@ export function ReviewPlace({ run }: { run: string }) {
                     <h2 className="mb-2.5 text-large font-semibold">Evidence</h2>
                     <EvidenceList run={run} criteria={criteria} evidence={data.evidence} />
                   </section>
+                  <Recording recorded={recordingIn(data.body)} />
                   {pictures.length >= 2 && (
                     <section>
                       <h2 className="mb-2.5 text-large font-semibold">Before and after</h2>
@@ -240,15 +265,15 @@ export function ReviewPlace({ run }: { run: string }) {
                   )}
                   <h2 className="flex items-baseline gap-3 text-large font-semibold">
                     Changes
-                    {diff.data !== undefined && (
+                    {!diff.loading && diff.error === null && (
                       <span className="figures text-small font-normal text-faint">
                         {count(files.length)} {files.length === 1 ? 'file' : 'files'}, <span className="text-good">+{count(added)}</span> <span className="text-bad">−{count(removed)}</span>
                       </span>
                     )}
                   </h2>
-                  {diff.error !== null && <ProblemBox problem={problemOf(diff.error)} retry={() => void diff.refetch()} />}
-                  {diff.data === undefined && diff.error === null && <Waiting rows={4} />}
-                  {diff.data !== undefined && files.length === 0 && <p className="text-soft">No file differs.</p>}
+                  {diff.error !== null && <ProblemBox problem={problemOf(diff.error)} retry={diff.refetch} />}
+                  {diff.loading && diff.error === null && <Waiting rows={4} />}
+                  {!diff.loading && diff.error === null && files.length === 0 && <p className="text-soft">No file differs.</p>}
                 </div>
               }
             />
@@ -269,10 +294,17 @@ export function ReviewPlace({ run }: { run: string }) {
           if (others.length > 0 && !keepsOthers) await closeOthers(run);
         }}
       >
-        <p>
-          {summary?.branch} goes into {summary?.base} in Nightshift's copy of the repository. Your own checkout stays as it is; take the work with:
-        </p>
-        {data !== undefined && <pre tabIndex={0} aria-label="Command" className="mt-2 overflow-x-auto rounded-md bg-well px-2.5 py-1.5 text-small">{takeBranch('pull', data.bareRepository, data.summary.base)}</pre>}
+        {elsewhere ? (
+          <p>
+            {summary?.branch} goes into {summary?.base} at its site: it is merged there, as by its own button. Your own checkout stays as it is.
+          </p>
+        ) : (
+          <p>
+            {summary?.branch} goes into {summary?.base} in Nightshift's copy of the repository. Your own checkout stays as it is; take the work with:
+          </p>
+        )}
+        {leftOut.length > 0 && <p className="mt-2 text-bad">{leftOut.length === 1 ? 'One file was' : `${count(leftOut.length)} files were`} not shown whole: the diff is too long.</p>}
+        {data !== undefined && !elsewhere && <pre tabIndex={0} aria-label="Command" className="mt-2 overflow-x-auto rounded-md bg-well px-2.5 py-1.5 text-small">{takeBranch('pull', data.bareRepository, data.summary.base)}</pre>}
         {others.length > 0 && (
           <label className="mt-3 flex items-start gap-2.5 rounded-md border border-line px-3 py-2">
             <input type="checkbox" checked={!keepsOthers} onChange={(event) => setKeepsOthers(!event.target.checked)} className="mt-[3px] size-3.5 accent-[var(--lamp)]" />
@@ -297,7 +329,7 @@ export function ReviewPlace({ run }: { run: string }) {
           tellDone('Closed; the branch is kept');
         }}
       >
-        The run ends here. Its branch is kept in Nightshift's copy of the repository.
+        The run ends here. {elsewhere ? 'The pull request is closed at its site, and its branch is kept there.' : "Its branch is kept in Nightshift's copy of the repository."}
       </Confirm>
       <AskForChanges
         open={asking}
@@ -317,5 +349,42 @@ export function ReviewPlace({ run }: { run: string }) {
         }}
       />
     </Place>
+  );
+}
+
+/** How many files that are left out are named at once. */
+const MOST_NAMED = 12;
+
+/** Says that the diff is not whole, and which files are not: whoever merges has to know. */
+function NotAllHere({ leftOut, files }: { leftOut: readonly FileDiff[]; files: number }) {
+  return (
+    <section role="alert" className="rounded-lg border border-bad/40 bg-bad-soft px-4 py-3">
+      <p className="font-medium text-bad">
+        The diff is too long: {count(leftOut.length)} of {count(files)} {files === 1 ? 'file is' : 'files are'} not shown whole
+      </p>
+      <p className="foreign mt-1 text-soft">
+        {leftOut.slice(0, MOST_NAMED).map((file) => visible(file.path)).join(', ')}
+        {leftOut.length > MOST_NAMED && ` and ${count(leftOut.length - MOST_NAMED)} more`}. Each can be read where it stands below; look at them before you merge.
+      </p>
+    </section>
+  );
+}
+
+function LeftOut({ file, onRead }: { file: FileDiff; onRead: (path: string) => Promise<void> }) {
+  const [busy, setBusy] = useState(false);
+  return (
+    <p className="flex items-center gap-3 px-4 py-2 text-soft">
+      {file.hunks.length > 0 ? 'The rest of this file is left out: the diff is too long.' : 'This file is left out: the diff is too long.'}
+      <Button
+        size="small"
+        busy={busy}
+        onClick={() => {
+          setBusy(true);
+          void onRead(file.path).finally(() => setBusy(false));
+        }}
+      >
+        Read it
+      </Button>
+    </p>
   );
 }

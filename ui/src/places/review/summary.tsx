@@ -2,17 +2,7 @@ import { useState } from 'react';
 import type { PullRequestDetail, RunDetail } from '@/backend/types';
 import { Markdown } from '@/components/markdown';
 import { count, duration, money } from '@/text/format';
-
-/** The body's text before its first heading: what was done and why. */
-export function leadOf(body: string): { lead: string; rest: string } {
-  const at = body.search(/^#{1,6}\s/m);
-  return at < 0 ? { lead: body, rest: '' } : { lead: body.slice(0, at).trim(), rest: body.slice(at) };
-}
-
-/** The parts of a body that this place shows in its own way are left out of the rest. */
-export function withoutEvidence(rest: string): string {
-  return rest.replace(/^## Evidence\s*$[\s\S]*?(?=^## |(?![\s\S]))/m, '').trim();
-}
+import { leadOf, withoutEvidence } from './body';
 
 /** What was done and why, and what it took. */
 export function Summary({ detail, run, added, removed, files }: { detail: PullRequestDetail; run: RunDetail | null; added: number; removed: number; files: number }) {
