@@ -1,14 +1,20 @@
 //! All providers there are, and which one a model's name means.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use nightshift_protocol::Usage;
+use tokio::time::timeout;
 
 use crate::{
     ImageSource, Model, ModelFacts, ModelList, Price, Progress, Provider, RelayAnswer, RelayApi, RelayError,
     RelayRequest, Turn, TurnError, TurnRequest, Weight,
 };
+
+/// How long a provider may take to list its models.
+const LISTS_WITHIN: Duration = Duration::from_secs(20);
 
 /// Providers by name. A model is named `PROVIDER/MODEL`; without a provider, the name tells whose it is.
 #[derive(Debug, Default)]
@@ -54,6 +60,30 @@ impl Providers {
 
     fn unknown(&self, provider: &str) -> TurnError {
         TurnError::UnknownProvider { provider: provider.to_owned(), known: self.names() }
+    }
+
+    /// What each provider lists that does so within that time, asked all at once, and which do not.
+    async fn listed(&self, within: Duration) -> ModelList {
+        let asked = self.known.iter().map(|(name, known)| async move {
+            let answer = match known {
+                Known::Ready(provider) => timeout(within, provider.models())
+                    .await
+                    .unwrap_or(Err(TurnError::Silent { tries: 1, silence: within })),
+                Known::WithoutKey { variable } => Err(missing(name, variable)),
+            };
+            (name, answer)
+        });
+        let mut all = ModelList::default();
+        for (name, answer) in join_all(asked).await {
+            match answer {
+                Ok(list) => all.models.extend(list.models.into_iter().map(|facts| {
+                    let id = format!("{name}/{}", facts.id);
+                    ModelFacts { id, ..facts }
+                })),
+                Err(error) => all.troubles.push((name.clone(), error)),
+            }
+        }
+        all
     }
 
     /// The provider to which calls of foreign clients are carried.
@@ -112,21 +142,7 @@ impl Model for Providers {
     }
 
     async fn models(&self) -> Result<ModelList, TurnError> {
-        let mut all = ModelList::default();
-        for (name, known) in &self.known {
-            let answer = match known {
-                Known::Ready(provider) => provider.models().await,
-                Known::WithoutKey { variable } => Err(missing(name, variable)),
-            };
-            match answer {
-                Ok(list) => all.models.extend(list.models.into_iter().map(|facts| {
-                    let id = format!("{name}/{}", facts.id);
-                    ModelFacts { id, ..facts }
-                })),
-                Err(error) => all.troubles.push((name.clone(), error)),
-            }
-        }
-        Ok(all)
+        Ok(self.listed(LISTS_WITHIN).await)
     }
 
     fn price(&self, model: &str) -> Option<Price> {
