@@ -161,7 +161,8 @@ impl Screen {
 
     /// Does a gesture, when all its places are on the screen.
     ///
-    /// Gestures are done one after the other, each whole: dropping the future does not break one off.
+    /// Gestures are done one after the other, each whole: dropping the future does not break one off. But a key that is held for
+    /// a while is let go then.
     pub async fn perform(&self, gesture: Gesture) -> Result<(), InputError> {
         let condition = self.condition();
         if let Condition::Ended(why) = &condition {

@@ -206,6 +206,18 @@ async fn a_chord_that_breaks_off_is_released_in_the_right_order() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_held_is_let_go_when_nobody_waits_for_it_any_more() {
+    let mut peer = Peer::attach(&[]).await;
+    let (screen, shift) = (peer.screen.clone(), "shift".parse().unwrap());
+    let began = Instant::now();
+    let holding = tokio::spawn(async move { screen.hold_key(&shift, Duration::from_secs(90)).await });
+    assert_eq!(peer.input.recv().await, Some(("Press".to_owned(), 0x2a)));
+    holding.abort();
+    assert_eq!(peer.input.recv().await, Some(("Release".to_owned(), 0x2a)));
+    assert!(began.elapsed() < Duration::from_secs(60), "it was not held to its end");
+}
+
+#[tokio::test]
 async fn gestures_of_two_hands_do_not_mix() {
     let mut peer = Peer::attach(&[]).await;
     let (one, other) = (peer.screen.clone(), peer.screen.clone());

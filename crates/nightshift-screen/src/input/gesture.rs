@@ -6,7 +6,7 @@ use super::keys::{Key, KeyChord};
 use super::layout::{Level, stroke};
 use crate::geometry::Point;
 use DeviceEvent::{ButtonDown, ButtonUp, KeyDown, KeyUp, Move, WheelDown, WheelUp};
-use Step::{AwaitEcho, Pause, Tell};
+use Step::{AwaitEcho, Hold, Pause, Tell};
 
 /// The longest a chord may be held: as long as the computer-use tools of model providers ask at most.
 const LONGEST_HOLD: Duration = Duration::from_secs(100);
@@ -87,6 +87,8 @@ pub(crate) enum DeviceEvent {
 pub(crate) enum Step {
     Tell(DeviceEvent),
     Pause(Duration),
+    /// A pause that ends before its time when nobody waits for the gesture any more.
+    Hold(Duration),
     /// Wait until the screen changes after the last event, for a while: then the guest runs and empties its queues.
     AwaitEcho,
 }
@@ -205,12 +207,12 @@ impl Gesture {
         Self { steps: Vec::new() }.holding(chord)
     }
 
-    /// Holds a chord for a while, at most 100 s.
+    /// Holds a chord for a while, at most 100 s. It is let go before when nobody waits for it any more.
     pub fn hold_key(chord: &KeyChord, duration: Duration) -> Result<Self, GestureRefused> {
         if duration > LONGEST_HOLD {
             return Err(GestureRefused::HoldTooLong { asked: duration });
         }
-        Ok(Self { steps: vec![Pause(duration)] }.holding(chord))
+        Ok(Self { steps: vec![Hold(duration)] }.holding(chord))
     }
 
     /// Types text by the keys of the US layout; a line feed is Return, a tabulator is Tab.
@@ -252,6 +254,7 @@ impl Gesture {
             Tell(Move(point)) => Some(*point),
             Tell(ButtonDown(_) | ButtonUp(_) | WheelUp | WheelDown | KeyDown(_) | KeyUp(_))
             | Pause(_)
+            | Hold(_)
             | AwaitEcho => None,
         })
     }
@@ -290,7 +293,8 @@ pub(crate) fn releases(tried: &[Step]) -> Vec<DeviceEvent> {
             Tell(up @ (ButtonUp(_) | KeyUp(_))) if index + 1 < tried.len() => {
                 held.retain(|release| release != up);
             }
-            Tell(ButtonUp(_) | KeyUp(_) | Move(_) | WheelUp | WheelDown) | Pause(_) | AwaitEcho => {}
+            Tell(ButtonUp(_) | KeyUp(_) | Move(_) | WheelUp | WheelDown) | Pause(_) | Hold(_) | AwaitEcho => {
+            }
         }
     }
     held.reverse();

@@ -104,7 +104,7 @@ impl Player {
         self.traces.clone()
     }
 
-    /// Plays a gesture to its end, even when the returned future is dropped before.
+    /// Plays a gesture to its end, even when the returned future is dropped before: then what is held is let go at once.
     pub(crate) async fn perform(&self, gesture: Gesture) -> Result<(), InputError> {
         let gone = || Ended { why: "the task that plays input has stopped".to_owned() };
         let (done, outcome) = oneshot::channel();
@@ -122,14 +122,18 @@ struct Hand {
 
 impl Hand {
     async fn play_all(mut self, mut queue: mpsc::Receiver<Performance>) {
-        while let Some(Performance { gesture, done }) = queue.recv().await {
-            let outcome = self.play(gesture.steps()).await;
+        while let Some(Performance { gesture, mut done }) = queue.recv().await {
+            let outcome = self.play(gesture.steps(), &mut done).await;
             // Whoever asked may have stopped waiting.
             let _unheard = done.send(outcome);
         }
     }
 
-    async fn play(&mut self, steps: &[Step]) -> Result<(), InputError> {
+    async fn play(
+        &mut self,
+        steps: &[Step],
+        asker: &mut oneshot::Sender<Result<(), InputError>>,
+    ) -> Result<(), InputError> {
         for (index, step) in steps.iter().enumerate() {
             match step {
                 Step::Tell(event) => {
@@ -156,6 +160,9 @@ impl Hand {
                     }
                 }
                 Step::Pause(duration) => tokio::time::sleep(*duration).await,
+                Step::Hold(duration) => {
+                    let _time_is_over = tokio::time::timeout(*duration, asker.closed()).await;
+                }
                 Step::AwaitEcho => {
                     // Not everything typed is shown; and whether the screen has ended the next step will tell.
                     let _silent = tokio::time::timeout(ECHO_WITHIN, self.echo.next()).await;

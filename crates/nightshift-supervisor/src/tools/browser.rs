@@ -52,21 +52,37 @@ pub(super) async fn act(
         })
     };
     let browser = Browser::new(&connect, within(bench.desk.machine.acceleration()));
+    let mut interrupt = bench.interrupt.clone();
     if begun_before && !is_repeatable(action) {
-        let mut end = match browser.read(None, OUTLINE).await {
-            Ok(loaded) => StepEnd::done(format!("{UNKNOWN} This is the page now.\n{}", page(&loaded))),
-            Err(error) => failed(error)?,
+        let read = async {
+            match browser.read(None, OUTLINE).await {
+                Ok(loaded) => {
+                    Ok(StepEnd::done(format!("{UNKNOWN} This is the page now.\n{}", page(&loaded))))
+                }
+                Err(error) => failed(error),
+            }
         };
+        let mut end =
+            interrupt.or(read, || StepEnd::done(format!("{UNKNOWN} (interrupted by the person)"))).await?;
         end.reconciled = Some(Reconciled::Unknown);
         return Ok(end);
     }
-    let mut end = perform(bench, &browser, action).await?;
+    let mut end = interrupt.or(perform(bench, &browser, action), || interrupted(action)).await?;
     end.reconciled = begun_before.then_some(Reconciled::NotBegun);
     Ok(end)
 }
 
 const UNKNOWN: &str = "Nightshift was restarted while this action was under way: it may or may not have happened. It was \
                        not repeated.";
+
+/// The end of an action that a person interrupts. The browser may go on with it.
+fn interrupted(action: &BrowserAction) -> StepEnd {
+    StepEnd::failed(if is_repeatable(action) {
+        "(interrupted by the person)"
+    } else {
+        "(interrupted by the person: it may or may not have happened)"
+    })
+}
 
 async fn perform(
     bench: &Bench,
@@ -222,6 +238,14 @@ mod tests {
         assert!(text(failed(BrowserError::OldReference)).contains("read the page for new ones"));
         assert!(text(failed(BrowserError::Asks { message: "Sure?".to_owned() })).contains("Return accepts"));
         assert!(matches!(unreachable(io::ErrorKind::BrokenPipe), Err(StepTrouble::Cut(_))));
+    }
+
+    #[test]
+    fn who_was_interrupted_is_told_whether_something_may_have_happened() {
+        let click = BrowserAction::Click { reference: "k7-4".to_owned() };
+        let said = |action: &BrowserAction| format!("{:?}", interrupted(action).content);
+        assert!(said(&click).contains("interrupted by the person: it may or may not have happened"));
+        assert!(said(&BrowserAction::Problems).contains("(interrupted by the person)"));
     }
 
     #[test]

@@ -32,6 +32,11 @@ fn is_repeatable(action: &ComputerAction) -> bool {
     }
 }
 
+/// Whether an action may take long enough for a person to interrupt it.
+fn takes_long(action: &ComputerAction) -> bool {
+    matches!(action, ComputerAction::HoldKey { .. } | ComputerAction::Type { .. })
+}
+
 pub(super) async fn act(
     bench: &Bench,
     action: &ComputerAction,
@@ -69,13 +74,21 @@ pub(super) async fn act(
         | ComputerAction::Key { .. }
         | ComputerAction::HoldKey { .. } => {
             let mut damage = bench.desk.screen.damage();
-            match perform(&bench.desk, &|what| bench.small_job(what), action).await {
-                Ok(()) => {
+            let mut interrupt = bench.interrupt.clone();
+            let job = |what: &str| bench.small_job(what);
+            let performed = tokio::select! {
+                performed = perform(&bench.desk, &job, action) => Some(performed),
+                // Keys that are held are let go; a text that is pasted may still come.
+                () = interrupt.wished(), if takes_long(action) => None,
+            };
+            match performed {
+                None => picture(bench, Some("(interrupted by the person: it may be done in part)")).await?,
+                Some(Ok(())) => {
                     bench.desk.settle(&mut damage).await.map_err(|error| cut(&error))?;
                     picture(bench, None).await?
                 }
-                Err(Refused::Ended(what)) => return Err(StepTrouble::Cut(what)),
-                Err(refused) => StepEnd::failed(format!("Nothing was done: {refused}.")),
+                Some(Err(Refused::Ended(what))) => return Err(StepTrouble::Cut(what)),
+                Some(Err(refused)) => StepEnd::failed(format!("Nothing was done: {refused}.")),
             }
         }
     };

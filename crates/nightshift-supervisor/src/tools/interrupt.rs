@@ -2,6 +2,8 @@
 
 use tokio::sync::watch;
 
+use super::StepEnd;
+
 /// The end that wishes.
 #[derive(Debug)]
 pub(crate) struct Interrupter(watch::Sender<bool>);
@@ -29,5 +31,40 @@ impl Interrupt {
         if self.0.wait_for(|wished| *wished).await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// What comes of `work`, or `interrupted` as soon as it is wished: the work is dropped then.
+    pub(crate) async fn or<E>(
+        &mut self,
+        work: impl Future<Output = Result<StepEnd, E>>,
+        interrupted: impl FnOnce() -> StepEnd,
+    ) -> Result<StepEnd, E> {
+        tokio::select! {
+            end = work => end,
+            () = self.wished() => Ok(interrupted()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_hangs_ends_when_a_person_interrupts_it() {
+        let (interrupter, mut interrupt) = Interrupter::new(false);
+        let hangs = std::future::pending::<Result<StepEnd, std::convert::Infallible>>();
+        interrupter.interrupt();
+        let Ok(end) = interrupt.or(hangs, || StepEnd::failed("(interrupted by the person)")).await;
+        assert_eq!(end, StepEnd::failed("(interrupted by the person)"));
+    }
+
+    #[tokio::test]
+    async fn work_that_nobody_can_interrupt_any_more_comes_to_its_end() {
+        let (interrupter, mut interrupt) = Interrupter::new(false);
+        drop(interrupter);
+        let work = std::future::ready(Ok::<_, std::convert::Infallible>(StepEnd::done("Read.")));
+        let Ok(end) = interrupt.or(work, || StepEnd::failed("(interrupted by the person)")).await;
+        assert_eq!(end, StepEnd::done("Read."));
     }
 }
