@@ -105,11 +105,19 @@ In a script, or with several attempts, Ctrl+C stops the waiting and not the runs
         #[arg(long)]
         result_json: bool,
     },
-    /// List tasks and what their runs are doing.
+    /// List tasks and what their runs and subagents are doing.
+    #[command(after_help = "\
+Examples:
+  nightshift tasks --all
+  nightshift tasks --watch            until Ctrl+C
+  nightshift tasks --watch --json     each run that changes, as a line")]
     Tasks {
         /// Also those that are merged, closed, cancelled or failed.
         #[arg(long)]
         all: bool,
+        /// Show them anew whenever something changes, until Ctrl+C.
+        #[arg(long)]
+        watch: bool,
     },
     /// Show one run: plan, evidence, what it used, what comes next.
     Show {

@@ -10,7 +10,7 @@ use nightshift_forge::github::Address;
 use nightshift_protocol::{
     ApprovalDecision, ApprovalPolicy, Approve, AskForChanges, CheckOutcome, DecideApproval, DiffSide,
     DoctorReport, ErrorCode, Event, EventBody, EvidenceSource, MergeReply, MessageDelivery, NewComment,
-    Prune, PruneReport, PullRequestDetail, PullRequestSummary, RaiseLimits, ReviewQueue, RunDetail, RunList,
+    Prune, PruneReport, PullRequestDetail, PullRequestSummary, RaiseLimits, ReviewQueue, RunDetail,
     RunSummary, SayToRun, StepId, SubmitReply, SubmitTask, Ticket, Uncommitted, UserError,
 };
 use serde_json::json;
@@ -34,6 +34,7 @@ mod resume;
 mod settings_commands;
 mod shell;
 mod statistics;
+mod tasks;
 
 /// What a command ended with, if not with an error.
 pub(crate) type Status = Result<u8, UserError>;
@@ -146,7 +147,8 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
             };
             exec(environment, request, json, background, result_json).await
         }
-        Command::Tasks { all } => tasks(environment, json, all).await,
+        Command::Tasks { all, watch: false } => tasks::list(environment, json, all).await,
+        Command::Tasks { all, watch: true } => tasks::watch(environment, json, all).await,
         Command::Show { run, events } => show_run(environment, json, &run, events).await,
         Command::Watch { run } => watch(environment, json, &run).await,
         Command::Steer { run, text, queue, interrupt } => {
@@ -421,15 +423,6 @@ fn result(detail: &RunDetail, events: &[Event], seconds: f64) -> serde_json::Val
         "sandboxReadyMs": ready,
         "evidence": evidence,
     })
-}
-
-async fn tasks(environment: &Environment, json: bool, all: bool) -> Status {
-    let client = owner::connect(environment).await?;
-    let which = if all { "" } else { "&state=unfinished" };
-    let list: RunList = client.get(&format!("/runs?limit=500{which}")).await?;
-    let runs = list.runs;
-    print(json, &runs, || show::runs(&runs));
-    Ok(0)
 }
 
 async fn show_run(environment: &Environment, json: bool, run: &str, events: bool) -> Status {

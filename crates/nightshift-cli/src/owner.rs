@@ -82,6 +82,18 @@ pub(crate) async fn reconnect(environment: &Environment, run: &RunId) -> Result<
     connect(environment).await
 }
 
+/// Connects again while all runs are watched, likewise.
+pub(crate) async fn connect_again(environment: &Environment) -> Result<Client, UserError> {
+    if !folders(environment)?.owner_file().exists() {
+        return Err(UserError::new(
+            ErrorCode::OwnerUnreachable,
+            "the owner was stopped while its runs were watched",
+            "They are kept. Any nightshift command starts the owner, and they go on.",
+        ));
+    }
+    connect(environment).await
+}
+
 /// Tells the owner to end and waits until it has let its folders go. Returns whether there was one.
 pub(crate) async fn stop(environment: &Environment) -> Result<bool, UserError> {
     nightshift_client::stop(&folders(environment)?).await

@@ -66,6 +66,12 @@ fn the_help_of_the_review_list_tells_its_order() {
 }
 
 #[test]
+fn a_task_has_no_more_model_calls_than_its_calls_have_numbers() {
+    assert!(parsed(&["exec", "Fix it", "--turns", "9000"]).is_ok());
+    assert_eq!(refused(&["exec", "Fix it", "--turns", "9001"]), ErrorKind::ValueValidation);
+}
+
+#[test]
 fn a_task_has_one_attempt_unless_up_to_eight_are_asked_for() {
     let attempts = |words: &[&str]| match parsed(words) {
         Ok(Command::Exec { attempts, .. }) => attempts,

@@ -110,12 +110,13 @@ async fn what_would_keep_an_owner_from_starting_is_refused_with_its_reason_and_c
     let bench = Bench::with(Some("sandboxes = 2\n"));
     let keeper = bench.started(&[]).await;
     let seen = keeper.settings().await.unwrap();
-    let changes: [fn(&mut SettingsValues); 6] = [
+    let changes: [fn(&mut SettingsValues); 7] = [
         |values| values.memory_mib = 100,
         |values| values.sandboxes = Some(0),
         |values| values.model = "  ".to_owned(),
         |values| values.egress_allow = vec!["http://a.org".to_owned()],
         |values| values.limits.cost_microdollars = 1,
+        |values| values.limits.turns = 9_001,
         |values| values.context_tokens = Some(1),
     ];
     let mut said = Vec::new();
@@ -130,6 +131,7 @@ async fn what_would_keep_an_owner_from_starting_is_refused_with_its_reason_and_c
             "the model has no name",
             "egress.allow: \"http://a.org\" is a URL: name the host alone, as in example.org or example.org:8443",
             "limits.dollars must be between 0.01 and 100000",
+            "limits.turns must be at most 9000",
             "context_tokens must be between 16000 and 10000000",
         ]
     );
