@@ -186,7 +186,13 @@ test('approving merges into the base branch, once, also from two windows, and sa
     await window.getByRole('button', { name: 'Approve and merge' }).click();
     await expect(window.getByRole('dialog')).toContainText('git pull');
   }
+  // What is merged is what was there when it was asked for: another commit would be another answer.
+  const { summary } = await app.owner.ask<{ summary: { head: string } }>(`/pull-requests/${RUNS.dark}`);
+  const refused = await fetch(`${app.owner.address.url}/api/v1/pull-requests/${RUNS.dark}/merge`, { method: 'POST', headers: { authorization: `Bearer ${app.owner.address.token}`, 'content-type': 'application/json' }, body: JSON.stringify({ head: 'd'.repeat(40) }) });
+  expect([refused.status, ((await refused.json()) as { code: string }).code]).toEqual([409, 'conflict']);
+  const asked = page.waitForRequest(/\/merge$/);
   await Promise.all([page, other].map((window) => window.getByRole('button', { name: 'Merge', exact: true }).click()));
+  expect((await asked).postDataJSON()).toEqual({ head: summary.head });
   // All three are told, the one that only looked too, and it stays there.
   for (const window of [page, other, third]) {
     const decision = window.getByRole('region', { name: 'Decision' });

@@ -19,9 +19,9 @@ use nightshift_forge::{Forge, PullRequest, StateFilter};
 use nightshift_protocol::{
     ArtifactId, AskForChanges, AskPullRequests, AskStatistics, AttemptList, ChangedFile, ChangedFiles,
     CheckpointSummary, CommitId, DecideApproval, DoctorReport, EngineList, ErrorCode, Event, ExampleTask,
-    ForkReply, ForkRun, ListRuns, Live, MergeReply, ModelList, NewComment, OthersClosed, Overview, Prune,
-    PruneReport, PullRequestDetail, PullRequestSummary, RaiseLimits, ResumeRun, ReviewQueue, RewindRun,
-    RunDetail, RunId, RunList, RunState, RunSummary, SayToRun, SearchFor, SearchReply, Statistics,
+    ForkReply, ForkRun, ListRuns, Live, Merge, MergeReply, ModelList, NewComment, OthersClosed, Overview,
+    Prune, PruneReport, PullRequestDetail, PullRequestSummary, RaiseLimits, ResumeRun, ReviewQueue,
+    RewindRun, RunDetail, RunId, RunList, RunState, RunSummary, SayToRun, SearchFor, SearchReply, Statistics,
     SubmitReply, SubmitTask, TaskId, TerminalSize, Tree, UserError,
 };
 use nightshift_store::{FindError, RunCursor, RunFilter, RunStates, SearchCursor, SearchWords, Store};
@@ -438,10 +438,10 @@ impl Api {
         self.pull_request(run.as_str()).await
     }
 
-    /// Merges a run's pull request into its base branch.
-    pub async fn merge(&self, named: &str) -> Result<MergeReply, UserError> {
+    /// Merges a run's pull request into its base branch, unless it is another than the one that was reviewed.
+    pub async fn merge(&self, named: &str, merge: Merge) -> Result<MergeReply, UserError> {
         let run = self.find(named).await?.run;
-        self.supervisor.merge(&run).await
+        self.supervisor.merge(&run, merge).await
     }
 
     /// Closes a run's pull request without merging.

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::ArtifactId;
+use crate::{ArtifactId, CommitId};
 
 /// Where a run's work is delivered to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -203,6 +203,15 @@ pub struct Approve {
     /// Words for the record; may be empty.
     #[serde(default)]
     pub words: String,
+}
+
+/// That a pull request is to be merged.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Merge {
+    /// The newest commit that was reviewed: if there is another by now, nothing is merged. Whatever is there if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<CommitId>,
 }
 
 /// Something that was said about a pull request, and what became of it.

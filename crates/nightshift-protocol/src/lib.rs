@@ -54,7 +54,7 @@ pub use conversation::{
     ToolResult, Usage, UserPart,
 };
 pub use delivery::{
-    Approve, AskForChanges, DeliveryTarget, DiffSide, FeedbackAnswer, FeedbackItem, FeedbackSource,
+    Approve, AskForChanges, DeliveryTarget, DiffSide, FeedbackAnswer, FeedbackItem, FeedbackSource, Merge,
     NewComment, PreReviewFinding, PreReviewKind, PreparedPicture, RemarkState, ReviewRemark,
 };
 pub use engine::{

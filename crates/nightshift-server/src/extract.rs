@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use nightshift_protocol::{ErrorCode, UserError};
 use serde::de::DeserializeOwned;
 
@@ -21,6 +21,18 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         let read = Json::<serde_json::Map<String, serde_json::Value>>::from_request(request, state).await;
         let Json(fields) = read.map_err(|why| body(&why))?;
         serde_json::from_value(fields.into()).map(Self).map_err(|why| unfit(why.to_string()))
+    }
+}
+
+/// A request that says of no body what it is has none.
+impl<S: Send + Sync, T: DeserializeOwned> axum::extract::OptionalFromRequest<S> for Body<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Refusal> {
+        if !request.headers().contains_key(header::CONTENT_TYPE) {
+            return Ok(None);
+        }
+        <Self as FromRequest<S>>::from_request(request, state).await.map(Some)
     }
 }
 

@@ -12,7 +12,7 @@ use nightshift_forge::{
 };
 use nightshift_model::{ModelFacts, Price, Rates};
 use nightshift_protocol::{
-    Attempt, CommitId, DecideApproval, DoctorReport, EngineList, ErrorCode, Event, EventBody, Live,
+    Attempt, CommitId, DecideApproval, DoctorReport, EngineList, ErrorCode, Event, EventBody, Live, Merge,
     MergeReply, MessageDelivery, ModelList, OffsetDateTime, Prune, PruneReport, PullRequestId, QueueReason,
     RaiseLimits, RunId, RunState, RunSummary, SandboxId, SubmitReply, SubmitTask, SubmittedAttempt, Task,
     TaskId, Uncommitted, UserError,
@@ -364,14 +364,26 @@ impl Supervisor {
         self.wish(run, Wish::Cancel).await
     }
 
-    /// Merges a run's pull request. Done again after a crash in between, it finds the merge and records it.
-    pub async fn merge(&self, run: &RunId) -> Result<MergeReply, UserError> {
+    /// Merges a run's pull request, if its newest commit is the one that was reviewed. Done again after a crash in between,
+    /// it finds the merge and records it.
+    pub async fn merge(&self, run: &RunId, merge: Merge) -> Result<MergeReply, UserError> {
         let (this, run) = (self.clone(), run.clone());
-        to_its_end(async move { this.merge_now(&run).await }).await
+        to_its_end(async move { this.merge_now(&run, merge).await }).await
     }
 
-    async fn merge_now(&self, run: &RunId) -> Result<MergeReply, UserError> {
+    async fn merge_now(&self, run: &RunId, merge: Merge) -> Result<MergeReply, UserError> {
         let (progress, repository, number) = self.pull_request_of(run).await?;
+        if let Some(reviewed) = merge.head {
+            let found = repository.pull_request(number).await;
+            let newest = found.map_err(|error| trouble::pull_request(&error))?.head;
+            if newest != reviewed {
+                return Err(UserError::new(
+                    ErrorCode::Conflict,
+                    format!("the work has changed since it was reviewed: its newest commit is {newest}"),
+                    "Nothing is merged. Look at what has changed, and merge it then.",
+                ));
+            }
+        }
         if let Some(remote) = self.shared.forge.remote(repository.source()) {
             return self.merge_remotely(run, &progress, &repository, &remote, number).await;
         }

@@ -3,7 +3,7 @@
 
 mod handover;
 
-use nightshift_protocol::{ErrorCode, EventBody, PauseReason, RunState};
+use nightshift_protocol::{ErrorCode, EventBody, Merge, PauseReason, RunState};
 use nightshift_testing::github::{Fault, Token};
 use serde_json::{Value, json};
 use suite::site::{SiteNight, TOKEN, delivery};
@@ -95,7 +95,7 @@ async fn without_the_right_to_upload_pictures_are_on_a_side_branch_and_in_no_dif
 async fn a_pull_request_is_merged_and_closed_from_here() {
     let site_night = delivered_with(Token::Personal).await;
     let run = site_night.night.owner.api.runs(&Default::default()).await.unwrap().runs.remove(0).run;
-    let merged = site_night.night.owner.api.merge(run.as_str()).await.unwrap();
+    let merged = site_night.night.owner.api.merge(run.as_str(), Merge::default()).await.unwrap();
     assert_eq!(site_night.site.head("ada", "notes", "trunk"), Some(merged.commit.to_string()));
     assert!(matches!(site_night.night.state(&run).await, RunState::Merged { .. }));
     site_night.assert_no_breach();

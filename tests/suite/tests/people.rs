@@ -4,8 +4,8 @@
 mod rewinds;
 
 use nightshift_protocol::{
-    Event, EventBody, Limits, LiveBody, MessageDelivery, PauseReason, RaiseLimits, ResultPart, ResumeRun,
-    RunId, RunState, SayToRun, ToolOutcome,
+    Event, EventBody, Limits, LiveBody, Merge, MessageDelivery, PauseReason, RaiseLimits, ResultPart,
+    ResumeRun, RunId, RunState, SayToRun, ToolOutcome,
 };
 use serde_json::json;
 use suite::{Night, assert_exactly_once, ending, evidence, finish, names, screenshot, script, shell};
@@ -224,7 +224,7 @@ async fn a_run_is_taken_up_again_with_words_whether_it_asked_was_paused_or_is_in
     assert_exactly_once(&night.until(&run, "the second delivery", |events| commits(events) == 2).await);
     let pull_request = night.owner.api.pull_request(run.as_str()).await.unwrap();
     assert_eq!(pull_request.remarks[0].feedback.words, "More.");
-    night.owner.api.merge(run.as_str()).await.unwrap();
+    night.owner.api.merge(run.as_str(), Merge::default()).await.unwrap();
     assert!(resume("More.").await.unwrap_err().message.contains("the run is merged and its sandbox is gone"));
     assert!(resume(" ").await.unwrap_err().message.contains("nothing to go on with"));
 }

@@ -1,8 +1,8 @@
 //! What people and checks say about a pull request comes back to its run: on this machine, and from a GitHub on the wire.
 
 use nightshift_protocol::{
-    AskForChanges, DiffSide, ErrorCode, Event, EventBody, NewComment, PauseReason, QueueReason, RemarkState,
-    RunId, RunState,
+    AskForChanges, DiffSide, ErrorCode, Event, EventBody, Merge, NewComment, PauseReason, QueueReason,
+    RemarkState, RunId, RunState,
 };
 use nightshift_supervisor::DeliverySettings;
 use nightshift_testing::github::{CheckRun, IssueComment, PullRequestState, Token};
@@ -87,7 +87,11 @@ async fn changes_that_are_asked_for_come_back_to_the_same_run_and_are_delivered_
         .iter()
         .any(|request| request.body.to_string().contains("This is a new one: your branch"));
     assert!(told, "the agent was not told of its new sandbox");
-    api.merge(run.as_str()).await.unwrap();
+    // What was reviewed before the agent went back to it is not what would be merged now.
+    let merge = |head| api.merge(run.as_str(), Merge { head: Some(head) });
+    assert_eq!(merge(before.summary.head.clone()).await.unwrap_err().code, ErrorCode::Conflict);
+    assert!(matches!(night.state(&run).await, RunState::InReview { .. }));
+    merge(after.summary.head.clone()).await.unwrap();
     assert!(matches!(night.state(&run).await, RunState::Merged { .. }));
 }
 
@@ -151,7 +155,7 @@ async fn work_that_conflicts_is_merged_with_the_base_branch_by_the_agent() {
     // Another task brings the new commit here; it is given up at once.
     let other = night.submit("Something else").await;
     night.owner.api.cancel(other.as_str()).await.unwrap();
-    assert!(night.owner.api.merge(run.as_str()).await.is_err());
+    assert!(night.owner.api.merge(run.as_str(), Merge::default()).await.is_err());
     let ask = AskForChanges { words: "Resolve the conflict.".to_owned(), comments: Vec::new() };
     night.owner.api.ask_for_changes(run.as_str(), ask).await.unwrap();
     let events = in_review(&night, &run, 2).await;
@@ -159,7 +163,7 @@ async fn work_that_conflicts_is_merged_with_the_base_branch_by_the_agent() {
     // Only the run's own change is in the diff, and it can be merged.
     let diff = night.owner.api.diff(run.as_str(), None).await.unwrap();
     assert!(diff.contains("+round 0") && !diff.contains("+three"), "{diff}");
-    night.owner.api.merge(run.as_str()).await.unwrap();
+    night.owner.api.merge(run.as_str(), Merge::default()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,7 +183,7 @@ async fn a_task_stays_queued_while_as_many_reviews_wait_as_may_and_begins_when_o
     assert_eq!(queue.entries.iter().map(|entry| &entry.pull_request.run).collect::<Vec<_>>(), [&first]);
     assert_eq!(night.night.state(&second).await, held);
 
-    api.merge(first.as_str()).await.unwrap();
+    api.merge(first.as_str(), Merge::default()).await.unwrap();
     in_review(&night.night, &second, 1).await;
     assert_eq!(api.review_queue().await.unwrap().held_back, 0);
     night.assert_no_breach();

@@ -6,7 +6,7 @@ mod mcp_servers;
 mod self_reviews;
 mod subagents;
 
-use nightshift_protocol::{EventBody, ResultPart, RunState};
+use nightshift_protocol::{EventBody, Merge, ResultPart, RunState};
 use serde_json::json;
 use suite::{Night, assert_exactly_once, evidence, finish, git, names, shell};
 
@@ -33,7 +33,7 @@ async fn a_task_becomes_a_pull_request_and_its_merge_has_the_work() {
     });
     assert_eq!(pictures.count(), 1);
 
-    let merged = night.owner.api.merge(run.as_str()).await.unwrap();
+    let merged = night.owner.api.merge(run.as_str(), Merge::default()).await.unwrap();
     assert_eq!(git(&merged.bare_repository, &["show", "trunk:notes.txt"]), "one\ntwo\n");
     assert!(matches!(night.state(&run).await, RunState::Merged { .. }));
 }

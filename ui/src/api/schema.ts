@@ -441,7 +441,7 @@ export type paths = {
         };
         readonly get?: never;
         readonly put?: never;
-        /** Merges a run's pull request into its base branch. */
+        /** Merges a run's pull request into its base branch; a conflict if `head` is not its newest commit any more. */
         readonly post: operations["merge"];
         readonly delete?: never;
         readonly options?: never;
@@ -2851,6 +2851,10 @@ export type components = {
             /** @description Its name for the server. */
             readonly tool: string;
         };
+        /** @description That a pull request is to be merged. */
+        readonly Merge: {
+            readonly head?: components["schemas"]["CommitId"] | null;
+        };
         /** @description What a merge did. */
         readonly MergeReply: {
             /** @description The bare repository that has it. */
@@ -4644,6 +4648,7 @@ export type LookForAgents = components['schemas']['LookForAgents'];
 export type McpServer = components['schemas']['McpServer'];
 export type McpServerState = components['schemas']['McpServerState'];
 export type McpTool = components['schemas']['McpTool'];
+export type Merge = components['schemas']['Merge'];
 export type MergeReply = components['schemas']['MergeReply'];
 export type Message = components['schemas']['Message'];
 export type MessageDelivery = components['schemas']['MessageDelivery'];
@@ -5642,7 +5647,11 @@ export interface operations {
             };
             readonly cookie?: never;
         };
-        readonly requestBody?: never;
+        readonly requestBody?: {
+            readonly content: {
+                readonly "application/json": components["schemas"]["Merge"] | null;
+            };
+        };
         readonly responses: {
             readonly 200: {
                 headers: {

@@ -77,7 +77,7 @@ export const backend = {
   askForChanges: (run: string, ask: T.AskForChanges) => http.send<T.PullRequestDetail>('POST', `${pull(run)}/ask`, ask),
   attempts: (task: string, signal?: AbortSignal) => http.getJson<T.AttemptList>(`/tasks/${encodeURIComponent(task)}/attempts`, signal),
   closeOthers: (run: string) => http.send<T.OthersClosed>('POST', `${of(run)}/others/close`),
-  merge: (run: string) => http.send<T.MergeReply>('POST', `${pull(run)}/merge`),
+  merge: (run: string, merge: T.Merge) => http.send<T.MergeReply>('POST', `${pull(run)}/merge`, merge),
   close: (run: string) => http.send<T.PullRequestSummary>('POST', `${pull(run)}/close`),
 
   artifactAddress: (id: string) => http.address(`/artifacts/${id}`),

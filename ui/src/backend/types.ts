@@ -26,6 +26,7 @@ export type Limits = Schemas['Limits'];
 export type Live = Schemas['Live'];
 export type MessageDelivery = Schemas['MessageDelivery'];
 export type CheckpointSummary = Schemas['CheckpointSummary'];
+export type Merge = Schemas['Merge'];
 export type MergeReply = Schemas['MergeReply'];
 export type Plan = Schemas['Plan'];
 export type PlanStepState = Schemas['PlanStepState'];

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use nightshift_protocol::{
-    Approve, AskForChanges, AskPullRequests, AskStatistics, AttemptList, ChangedFiles, MergeReply,
+    Approve, AskForChanges, AskPullRequests, AskStatistics, AttemptList, ChangedFiles, Merge, MergeReply,
     NewComment, OthersClosed, PullRequestDetail, PullRequestSummary, ReviewQueue, Statistics, UserError,
 };
 use serde::Deserialize;
@@ -178,14 +178,19 @@ pub(super) async fn approve(
     answer(api.approve(&run, &approve.words)).await
 }
 
-/// Merges a run's pull request into its base branch.
+/// Merges a run's pull request into its base branch; a conflict if `head` is not its newest commit any more.
 #[utoipa::path(
     post, path = "/pull-requests/{run}/merge", tag = "review",
     params(OfRun),
+    request_body = Option<Merge>,
     responses((status = 200, body = MergeReply)),
 )]
-pub(super) async fn merge(State(api): Shared, Path(OfRun { run }): Path<OfRun>) -> Answer<MergeReply> {
-    answer(api.merge(&run)).await
+pub(super) async fn merge(
+    State(api): Shared,
+    Path(OfRun { run }): Path<OfRun>,
+    merge: Option<Body<Merge>>,
+) -> Answer<MergeReply> {
+    answer(api.merge(&run, merge.map(|Body(merge)| merge).unwrap_or_default())).await
 }
 
 /// Closes a run's pull request without merging; its branch is kept.

@@ -3,7 +3,7 @@
 
 use nightshift_protocol::{
     ApprovalDecision, ApprovalPolicy, DecideApproval, EngineActionStatus, ErrorCode, Event, EventBody,
-    Limits, MessageDelivery, PauseReason, RaiseLimits, RunId, RunState, SandboxId, SayToRun,
+    Limits, Merge, MessageDelivery, PauseReason, RaiseLimits, RunId, RunState, SandboxId, SayToRun,
     SelfReviewOutcome, SubmitTask, Usage,
 };
 use serde_json::{Value, json};
@@ -118,7 +118,7 @@ async fn the_work_of_a_foreign_agent_becomes_a_pull_request_and_its_model_calls_
         .collect();
     // Its own steps, and the call that its turn ended with. A call that was refused took a number.
     assert_eq!(steps, ["1.102", "1.103", "1.104", "1.1"]);
-    let merged = night.owner.api.merge(run.as_str()).await.unwrap();
+    let merged = night.owner.api.merge(run.as_str(), Merge::default()).await.unwrap();
     assert_eq!(git(&merged.bare_repository, &["show", "trunk:notes.txt"]), "one\ntwo\n");
 }
 

@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use nightshift_protocol::{Event, EventBody, RunId, RunState};
+use nightshift_protocol::{Event, EventBody, Merge, RunId, RunState};
 use nightshift_supervisor::{DeliverySettings, IssueSettings};
 use nightshift_testing::github::{CheckRun, Fault, Issue, IssueComment, Token};
 use serde_json::json;
@@ -73,7 +73,7 @@ async fn a_draft_becomes_ready_once_when_its_checks_pass_although_the_answer_is_
     assert!(night.site.pull_requests("ada", "notes")[0].draft);
     assert_eq!(asked(&night, READY), 1);
     // Whoever merges it here has found it ready.
-    night.night.owner.api.merge(run.as_str()).await.unwrap();
+    night.night.owner.api.merge(run.as_str(), Merge::default()).await.unwrap();
     assert!(matches!(night.night.state(&run).await, RunState::Merged { .. }));
     night.assert_no_breach();
 }

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use nightshift_protocol::{
-    Event, EventBody, Limits, MessageDelivery, PauseReason, RaiseLimits, RunId, RunState, SayToRun,
+    Event, EventBody, Limits, Merge, MessageDelivery, PauseReason, RaiseLimits, RunId, RunState, SayToRun,
     SelfReview, SelfReviewOutcome, SubmitTask, Verdict,
 };
 use serde_json::{Value, json};
@@ -84,7 +84,7 @@ async fn what_a_critic_finds_met_is_delivered_with_its_verdict_and_without_what_
     let body = body(&night, &run).await;
     let said = "2. The second is polite: **met**. The second note is what it is. (`cat notes.txt; echo junk";
     assert!(body.contains("## Self-review") && body.contains(said), "{body}");
-    let merged = night.owner.api.merge(run.as_str()).await.unwrap();
+    let merged = night.owner.api.merge(run.as_str(), Merge::default()).await.unwrap();
     assert_eq!(git(&merged.bare_repository, &["show", "trunk:notes.txt"]), "one\ntwo\n");
     assert!(!git(&merged.bare_repository, &["log", "--all", "--format=%s"]).contains("Junk"));
 }
@@ -113,7 +113,7 @@ async fn what_is_not_met_goes_back_to_the_agent_and_is_looked_at_again() {
     assert_eq!(outcomes(&events), [SelfReviewOutcome::SentBack, SelfReviewOutcome::Passed]);
     let body = body(&night, &run).await;
     assert!(body.contains("In round 1 it found not met: 2 (The second note is what it is.)."), "{body}");
-    let merged = night.owner.api.merge(run.as_str()).await.unwrap();
+    let merged = night.owner.api.merge(run.as_str(), Merge::default()).await.unwrap();
     assert_eq!(git(&merged.bare_repository, &["show", "trunk:notes.txt"]), "one\ntwo,please\n");
 }
 

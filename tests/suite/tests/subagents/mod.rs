@@ -4,9 +4,9 @@
 use std::path::Path;
 
 use nightshift_protocol::{
-    ApprovalDecision, ApprovalPolicy, DecideApproval, Event, EventBody, Limits, MessageDelivery, PauseReason,
-    RaiseLimits, RunId, RunState, SayToRun, StepId, SubagentOutcome, SubagentStart, SubagentWork, SubmitTask,
-    subagent_of,
+    ApprovalDecision, ApprovalPolicy, DecideApproval, Event, EventBody, Limits, Merge, MessageDelivery,
+    PauseReason, RaiseLimits, RunId, RunState, SayToRun, StepId, SubagentOutcome, SubagentStart,
+    SubagentWork, SubmitTask, subagent_of,
 };
 use serde_json::{Value, json};
 use suite::{Night, assert_exactly_once, ending, evidence, finish, git, names, shell, task};
@@ -126,7 +126,7 @@ async fn several_work_at_once_in_trees_of_their_own_and_their_commits_come_home(
     let works: Vec<_> = ended(&events).into_iter().map(|(_, outcome, _, work)| (outcome, work)).collect();
     let joined = (SubagentOutcome::Reported, Some(SubagentWork::Joined { commits: 1 }));
     assert_eq!(works, [joined.clone(), joined]);
-    let merged = night.owner.api.merge(run.as_str()).await.unwrap();
+    let merged = night.owner.api.merge(run.as_str(), Merge::default()).await.unwrap();
     assert_eq!(git(&merged.bare_repository, &["show", "trunk:left.txt"]), "left\n");
 }
 

@@ -47,7 +47,8 @@ export function ReviewPlace({ run }: { run: string }) {
   const { draft, change } = useDraft(run);
   // The line whose editor was opened just now.
   const [opened, setOpened] = useState<string | null>(null);
-  const [merging, setMerging] = useState(false);
+  // The newest commit when it was asked for: what comes meanwhile was reviewed by nobody.
+  const [merging, setMerging] = useState<string | null>(null);
   const [closing, setClosing] = useState(false);
   const [asking, setAsking] = useState(false);
   const [currentFile, setCurrentFile] = useState(0);
@@ -79,7 +80,7 @@ export function ReviewPlace({ run }: { run: string }) {
       tellProblem(problemOf(thrown));
     }
   };
-  const askToMerge = () => setMerging(true);
+  const askToMerge = () => setMerging(data?.summary.head ?? null);
   const toFile = (index: number) => diffList.current?.toFile(Math.min(files.length - 1, Math.max(0, index)));
   const toTop = () => head.current?.scrollIntoView({ block: 'start' });
 
@@ -91,7 +92,7 @@ export function ReviewPlace({ run }: { run: string }) {
     s: () => prefer({ splitDiff: !splitDiff }),
     ...(several === null ? {} : { a: () => go(`/attempts/${several}`) }),
   });
-  useOffer(`${run} ${String(open)} ${String(approves)} ${several ?? ''}`, [
+  useOffer(`${run} ${String(open)} ${String(approves)} ${data?.summary.head ?? ''} ${several ?? ''}`, [
     ...(approves ? [{ name: 'Approve this pull request', icon: <ThumbsUp aria-hidden />, act: () => void approve() }] : []),
     ...(open
       ? [
@@ -281,12 +282,12 @@ export function ReviewPlace({ run }: { run: string }) {
         </div>
       )}
       <Confirm
-        open={merging}
-        onClose={() => setMerging(false)}
+        open={merging !== null}
+        onClose={() => setMerging(null)}
         title="Merge this pull request?"
         action="Merge"
         act={async () => {
-          await backend.merge(run);
+          await backend.merge(run, { head: merging });
           await decided();
           toTop();
           tellDone('Merged');
