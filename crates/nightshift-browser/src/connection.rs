@@ -1,26 +1,34 @@
 //! A page's end of the debugging protocol: commands out, answers and events in.
 //!
-//! One command is under way at a time, so an answer is told by its number and everything else is an event. Events are
-//! kept up to a bound; a page that makes more of them loses the oldest.
+//! One command is under way at a time, so an answer is told by its number and everything else is an event. Of events only what
+//! went wrong is kept. Whatever may answer at the port: a message is taken apart only where somebody waits for it, and only
+//! so far as it holds no more values than it should, for each costs a hundred times the byte or two that it is written in.
 
-use std::collections::VecDeque;
+use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use nightshift_protocol::json_values;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
+use tokio_tungstenite::tungstenite::{Error as SocketError, Message, Utf8Bytes};
 
 use crate::endpoint::plain_id;
+use crate::problems::{Problem, Problems};
 use crate::{Connect, PORT, Stream};
 
 /// An answer is not larger: an accessibility tree of twenty thousand nodes has some ten megabytes.
 const MAX_MESSAGE_BYTES: usize = 32 * 1024 * 1024;
-/// Events that are kept.
-const MAX_EVENTS: usize = 2_000;
+/// Values of an answer, but where it is said how many it may have.
+const MAX_VALUES: usize = 100_000;
+/// Values of an event that is looked into.
+const MAX_EVENT_VALUES: usize = 20_000;
 
 /// Why the browser did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +56,12 @@ pub enum BrowserError {
     NotUnderstood {
         /// Which answer.
         what: String,
+    },
+    /// An answer holds more than is taken in.
+    #[error("the page's answer holds more than {limit} values; ask for less of it")]
+    TooMuch {
+        /// How many are taken in.
+        limit: usize,
     },
     /// The reference belongs to a page that was left.
     #[error("the reference is of a page that was left or loaded again; read the page for new ones")]
@@ -84,14 +98,45 @@ pub(crate) struct Connection {
     next: u64,
     deadline: Instant,
     within: Duration,
-    events: VecDeque<Event>,
+    problems: Problems,
+    has_loaded: bool,
 }
 
-/// An event of the protocol.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Event {
-    pub(crate) method: String,
-    pub(crate) params: Value,
+/// What of a message has to be known before it is taken apart.
+#[derive(Deserialize)]
+struct Glance<'a> {
+    #[serde(default)]
+    id: Option<u64>,
+    #[serde(default, borrow)]
+    method: Option<Cow<'a, str>>,
+    #[serde(default, borrow)]
+    params: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    result: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    error: Option<&'a RawValue>,
+}
+
+/// Why a command was refused.
+#[derive(Deserialize)]
+struct Refusal<'a> {
+    #[serde(borrow)]
+    message: Cow<'a, str>,
+}
+
+impl<'a> Glance<'a> {
+    fn at(text: &'a str) -> Result<Self, BrowserError> {
+        serde_json::from_str(text).map_err(|_| BrowserError::NotUnderstood { what: "no JSON".to_owned() })
+    }
+
+    /// What an event says; nothing where it says too much.
+    fn said(&self) -> Value {
+        let params = self.params.map_or("null", RawValue::get);
+        if json_values(params.as_bytes()) > MAX_EVENT_VALUES {
+            return Value::Null;
+        }
+        serde_json::from_str(params).unwrap_or_default()
+    }
 }
 
 impl Connection {
@@ -112,13 +157,41 @@ impl Connection {
             .await
             .map_err(|_| BrowserError::TookTooLong { within })?
             .map_err(|error| unreachable(&error))?;
-        Ok(Self { socket, next: 1, deadline, within, events: VecDeque::new() })
+        Ok(Self { socket, next: 1, deadline, within, problems: Problems::default(), has_loaded: false })
     }
 
     /// Gives a command and waits for its answer.
     pub(crate) async fn ask(&mut self, method: &str, params: Value) -> Result<Value, BrowserError> {
+        self.ask_for(method, params, MAX_VALUES).await
+    }
+
+    /// Gives a command and waits for its answer, which may hold so many values.
+    pub(crate) async fn ask_for<T: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        params: Value,
+        limit: usize,
+    ) -> Result<T, BrowserError> {
         let id = self.command(method, params).await?;
-        self.answer(id).await
+        loop {
+            let text = self.receive().await?;
+            let message = Glance::at(text.as_str())?;
+            if message.id != Some(id) {
+                self.take(message).await?;
+                continue;
+            }
+            if let Some(error) = message.error {
+                let refusal = serde_json::from_str::<Refusal>(error.get());
+                let told = refusal.map_or(Cow::from("no reason given"), |refusal| refusal.message);
+                return Err(BrowserError::Refused { message: crate::text::line(&told, 300) });
+            }
+            let result = message.result.map_or("null", RawValue::get);
+            if json_values(result.as_bytes()) > limit {
+                return Err(BrowserError::TooMuch { limit });
+            }
+            return serde_json::from_str(result)
+                .map_err(|_| BrowserError::NotUnderstood { what: method.to_owned() });
+        }
     }
 
     async fn command(&mut self, method: &str, params: Value) -> Result<u64, BrowserError> {
@@ -131,45 +204,21 @@ impl Connection {
         Ok(id)
     }
 
-    async fn answer(&mut self, id: u64) -> Result<Value, BrowserError> {
-        loop {
-            let message = self.receive().await?;
-            if message["id"].as_u64() != Some(id) {
-                self.take(message).await?;
-                continue;
-            }
-            if let Some(error) = message.get("error") {
-                let told = error["message"].as_str().unwrap_or("no reason given");
-                return Err(BrowserError::Refused { message: crate::text::line(told, 300) });
-            }
-            return Ok(message["result"].clone());
-        }
-    }
-
-    /// Waits for an event; `None` if it does not come until `until`.
-    pub(crate) async fn event(
-        &mut self,
-        method: &str,
-        until: Instant,
-    ) -> Result<Option<Event>, BrowserError> {
-        if let Some(at) = self.events.iter().position(|event| event.method == method) {
-            return Ok(self.events.remove(at));
-        }
-        loop {
-            let message = match timeout_at(until.min(self.deadline), self.receive()).await {
-                Ok(message) => message?,
-                Err(_) => return Ok(None),
+    /// Waits until the page has loaded; whether it did until `until`.
+    pub(crate) async fn loaded(&mut self, until: Instant) -> Result<bool, BrowserError> {
+        while !self.has_loaded {
+            let text = match timeout_at(until.min(self.deadline), self.receive()).await {
+                Ok(text) => text?,
+                Err(_) => return Ok(false),
             };
-            self.take(message).await?;
-            if self.events.back().is_some_and(|event| event.method == method) {
-                return Ok(self.events.pop_back());
-            }
+            self.take(Glance::at(text.as_str())?).await?;
         }
+        Ok(true)
     }
 
-    /// The events so far, oldest first.
-    pub(crate) fn events(&self) -> impl Iterator<Item = &Event> {
-        self.events.iter()
+    /// What has gone wrong on the page so far.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        self.problems.so_far()
     }
 
     /// When everything has to be done.
@@ -177,15 +226,12 @@ impl Connection {
         self.deadline
     }
 
-    async fn receive(&mut self) -> Result<Value, BrowserError> {
+    async fn receive(&mut self) -> Result<Utf8Bytes, BrowserError> {
         loop {
             let next = timeout_at(self.deadline, self.socket.next()).await;
             let message = next.map_err(|_| BrowserError::TookTooLong { within: self.within })?;
             match message {
-                Some(Ok(Message::Text(text))) => {
-                    return serde_json::from_str(text.as_str())
-                        .map_err(|_| BrowserError::NotUnderstood { what: "no JSON".to_owned() });
-                }
+                Some(Ok(Message::Text(text))) => return Ok(text),
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(unreachable(&error)),
                 None => return Err(BrowserError::Unreachable(io::ErrorKind::UnexpectedEof.into())),
@@ -194,36 +240,48 @@ impl Connection {
     }
 
     /// Deals with what comes by itself.
-    async fn take(&mut self, message: Value) -> Result<(), BrowserError> {
-        match message["method"].as_str() {
+    async fn take(&mut self, message: Glance<'_>) -> Result<(), BrowserError> {
+        match message.method.as_deref() {
             // Until its dialog is answered a page does nothing, not even what it is asked here.
-            Some("Page.javascriptDialogOpening") => match message["params"]["type"].as_str() {
-                Some("alert" | "beforeunload") => {
-                    self.keep(message);
-                    self.command("Page.handleJavaScriptDialog", json!({"accept": true})).await.map(|_| ())
+            Some("Page.javascriptDialogOpening") => {
+                let said = message.said();
+                if matches!(said["type"].as_str(), Some("alert" | "beforeunload")) {
+                    self.command("Page.handleJavaScriptDialog", json!({"accept": true})).await?;
+                    return Ok(());
                 }
-                _ => {
-                    let asked = message["params"]["message"].as_str().unwrap_or_default();
-                    Err(BrowserError::Asks { message: crate::text::line(asked, 300) })
-                }
-            },
+                let asked = said["message"].as_str().unwrap_or_default();
+                Err(BrowserError::Asks { message: crate::text::line(asked, 300) })
+            }
             Some("Inspector.targetCrashed") => Err(BrowserError::Crashed),
-            _ => {
-                self.keep(message);
+            Some("Page.loadEventFired") => {
+                self.has_loaded = true;
                 Ok(())
             }
+            Some(method) if Problems::are_told_by(method) => {
+                self.problems.take(method, &message.said());
+                Ok(())
+            }
+            _ => Ok(()),
         }
-    }
-
-    fn keep(&mut self, mut message: Value) {
-        let Some(method) = message["method"].as_str().map(str::to_owned) else { return };
-        if self.events.len() >= MAX_EVENTS {
-            self.events.pop_front();
-        }
-        self.events.push_back(Event { method, params: message["params"].take() });
     }
 }
 
 fn unreachable(error: &SocketError) -> BrowserError {
     BrowserError::Unreachable(io::Error::other(crate::text::line(&error.to_string(), 200)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_that_says_too_much_says_nothing() {
+        let event = |values: usize| {
+            let args = "{},".repeat(values);
+            format!(r#"{{"method":"Runtime.consoleAPICalled","params":{{"type":"error","args":[{args}0]}}}}"#)
+        };
+        let (small, large) = (event(10), event(MAX_EVENT_VALUES));
+        assert_eq!(Glance::at(&small).unwrap().said()["type"], "error");
+        assert_eq!(Glance::at(&large).unwrap().said(), Value::Null);
+    }
 }

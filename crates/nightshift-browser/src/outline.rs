@@ -13,10 +13,12 @@
 //! the name of what it stands in is dropped.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
-use serde::Deserialize;
+use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::reference::Document;
 use crate::text::line;
@@ -29,6 +31,40 @@ const MAX_DEPTH: usize = 200;
 const MAX_INDENT: usize = 12;
 /// Characters of a name or a value.
 const MAX_TEXT: usize = 160;
+
+/// Values of a tree that is read: some fifty for each node that is looked at, and as many again.
+pub(crate) const MAX_TREE_VALUES: usize = 2_000_000;
+
+/// A tree as `Accessibility.getFullAXTree` gives it, with no more nodes than are looked at.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Tree {
+    #[serde(deserialize_with = "first_nodes")]
+    pub(crate) nodes: Vec<Node>,
+}
+
+fn first_nodes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Node>, D::Error> {
+    struct FirstNodes;
+
+    impl<'de> Visitor<'de> for FirstNodes {
+        type Value = Vec<Node>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("the nodes of a tree")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut nodes: A) -> Result<Vec<Node>, A::Error> {
+            let mut first = Vec::new();
+            while first.len() < MAX_NODES {
+                let Some(node) = nodes.next_element()? else { return Ok(first) };
+                first.push(node);
+            }
+            while nodes.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(first)
+        }
+    }
+
+    deserializer.deserialize_seq(FirstNodes)
+}
 
 /// A node as `Accessibility.getFullAXTree` gives it.
 #[derive(Debug, Clone, Deserialize)]
@@ -55,7 +91,7 @@ pub(crate) struct Node {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 struct Property {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "plain")]
     value: Value,
 }
 
@@ -63,6 +99,15 @@ struct Property {
 struct Named {
     name: String,
     value: Property,
+}
+
+/// What is told in a word; of lists and objects nothing is kept.
+fn plain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+    let value = Box::<RawValue>::deserialize(deserializer)?;
+    if value.get().starts_with(['[', '{']) {
+        return Ok(Value::Null);
+    }
+    serde_json::from_str(value.get()).map_err(D::Error::custom)
 }
 
 impl Property {
@@ -316,6 +361,15 @@ mod tests {
             at(108)
         );
         assert_eq!(outline, Outline { text: expected, left_out: 0 });
+    }
+
+    #[test]
+    fn of_a_tree_no_more_is_read_than_is_looked_at() {
+        let nodes = vec![r#"{"nodeId":"1","role":{"value":{"a":[1]}}}"#; MAX_NODES + 5].join(",");
+        let tree: Tree = serde_json::from_str(&format!(r#"{{"nodes":[{nodes}]}}"#)).unwrap();
+        assert_eq!(tree.nodes.len(), MAX_NODES);
+        assert_eq!(tree.nodes[0].role.value, Value::Null);
+        assert!(serde_json::from_str::<Tree>("{}").is_err());
     }
 
     #[test]

@@ -8,8 +8,8 @@ use crate::Connect;
 use crate::connection::{BrowserError, Connection};
 use crate::element::{Element, Frame, frames};
 use crate::endpoint::{Listed, pages, replace};
-use crate::outline::{Node, Outline, outline};
-use crate::problems::{Problem, problems};
+use crate::outline::{MAX_TREE_VALUES, Outline, Tree, outline};
+use crate::problems::Problem;
 use crate::reference::Reference;
 use crate::text::line;
 
@@ -91,7 +91,7 @@ impl<'a> Browser<'a> {
         let mut is_loading = false;
         if went["loaderId"].is_string() {
             let until = connection.deadline() - self.within / 3;
-            is_loading = connection.event("Page.loadEventFired", until).await?.is_none();
+            is_loading = !connection.loaded(until).await?;
         }
         enable(&mut connection).await?;
         view(&mut connection, None, limit, is_loading).await
@@ -117,7 +117,7 @@ impl<'a> Browser<'a> {
         let element = Element::find(&mut connection, reference).await?;
         let name = element.name(&mut connection).await?;
         element.click(&mut connection).await?;
-        Ok(Touched { name, problems: problems(connection.events()) })
+        Ok(Touched { name, problems: connection.problems() })
     }
 
     /// Replaces an element's text, or chooses one of its options.
@@ -130,7 +130,7 @@ impl<'a> Browser<'a> {
         let element = Element::find(&mut connection, reference).await?;
         let name = element.name(&mut connection).await?;
         element.fill(&mut connection, text).await?;
-        Ok(Touched { name, problems: problems(connection.events()) })
+        Ok(Touched { name, problems: connection.problems() })
     }
 
     /// Evaluates an expression in the page and gives what it comes to, as JSON where that is possible.
@@ -255,7 +255,7 @@ async fn view(
             url: line(&page.url, 300),
         },
         outline,
-        problems: problems(connection.events()),
+        problems: connection.problems(),
         is_loading,
     })
 }
@@ -266,10 +266,9 @@ async fn frame_outline(
     within: Option<u64>,
     limit: usize,
 ) -> Result<Outline, BrowserError> {
-    let mut tree = connection.ask("Accessibility.getFullAXTree", json!({"frameId": frame.id})).await?;
-    let nodes: Vec<Node> = serde_json::from_value(tree["nodes"].take())
-        .map_err(|_| BrowserError::NotUnderstood { what: "the accessibility tree".to_owned() })?;
-    Ok(outline(&nodes, frame.document, within, limit))
+    let asked = json!({"frameId": frame.id});
+    let tree: Tree = connection.ask_for("Accessibility.getFullAXTree", asked, MAX_TREE_VALUES).await?;
+    Ok(outline(&tree.nodes, frame.document, within, limit))
 }
 
 fn shown(page: &Listed) -> OpenPage {

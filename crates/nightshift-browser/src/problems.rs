@@ -3,11 +3,11 @@
 //! The browser keeps what it has logged for a page and tells it again to whoever asks, so nobody has to listen while
 //! the page loads.
 
+use std::collections::VecDeque;
 use std::fmt;
 
 use serde_json::Value;
 
-use crate::connection::Event;
 use crate::text::line;
 
 /// Problems that are kept; of more, the newest.
@@ -55,21 +55,35 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Finds the problems among events, the same one once.
-pub(crate) fn problems<'a>(events: impl Iterator<Item = &'a Event>) -> Vec<Problem> {
-    let mut found: Vec<Problem> = Vec::new();
-    for problem in events.filter_map(problem) {
-        if !found.contains(&problem) {
-            found.push(problem);
-        }
+/// What events have told: the same one once, and of many the newest.
+#[derive(Debug, Default)]
+pub(crate) struct Problems(VecDeque<Problem>);
+
+impl Problems {
+    /// Whether events of this name may tell of one.
+    pub(crate) fn are_told_by(method: &str) -> bool {
+        matches!(method, "Runtime.exceptionThrown" | "Runtime.consoleAPICalled" | "Log.entryAdded")
     }
-    let old = found.len().saturating_sub(MAX_PROBLEMS);
-    found.split_off(old)
+
+    /// Keeps what an event tells.
+    pub(crate) fn take(&mut self, method: &str, params: &Value) {
+        let Some(problem) = problem(method, params).filter(|problem| !self.0.contains(problem)) else {
+            return;
+        };
+        if self.0.len() >= MAX_PROBLEMS {
+            self.0.pop_front();
+        }
+        self.0.push_back(problem);
+    }
+
+    /// What is kept, oldest first.
+    pub(crate) fn so_far(&self) -> Vec<Problem> {
+        self.0.iter().cloned().collect()
+    }
 }
 
-fn problem(event: &Event) -> Option<Problem> {
-    let params = &event.params;
-    match event.method.as_str() {
+fn problem(method: &str, params: &Value) -> Option<Problem> {
+    match method {
         "Runtime.exceptionThrown" => {
             let details = &params["exceptionDetails"];
             let text = details["exception"]["description"].as_str().or(details["text"].as_str());
@@ -130,12 +144,17 @@ mod tests {
 
     use super::*;
 
-    fn event(method: &str, params: Value) -> Event {
-        Event { method: method.to_owned(), params }
+    fn event(method: &'static str, params: Value) -> (&'static str, Value) {
+        (method, params)
     }
 
-    fn told(events: &[Event]) -> Vec<String> {
-        problems(events.iter()).iter().map(Problem::to_string).collect()
+    fn told(events: &[(&str, Value)]) -> Vec<String> {
+        let mut problems = Problems::default();
+        for (method, params) in events {
+            assert!(Problems::are_told_by(method), "{method}");
+            problems.take(method, params);
+        }
+        problems.so_far().iter().map(Problem::to_string).collect()
     }
 
     #[test]
@@ -183,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_page_that_floods_the_console_is_shown_in_part() {
-        let flood: Vec<Event> = (0..500)
+        let flood: Vec<(&str, Value)> = (0..500)
             .map(|number| {
                 let text = format!("{number} {}", "x".repeat(9_000));
                 event(

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use nightshift_protocol::json_values;
 use rmcp::model::{ClientRequest, RequestId, ServerJsonRpcMessage};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -161,7 +162,7 @@ impl Admission {
 
 /// The message, where it has no more values than one may have.
 pub(crate) fn unfolded(text: &[u8]) -> Option<ServerJsonRpcMessage> {
-    (values(text) <= MOST_VALUES).then(|| serde_json::from_slice(text).ok()).flatten()
+    (json_values(text) <= MOST_VALUES).then(|| serde_json::from_slice(text).ok()).flatten()
 }
 
 /// Who waits for an answer that says nothing is told so at once.
@@ -171,32 +172,11 @@ fn not_understood(glance: &Glance<'_>) -> Option<ServerJsonRpcMessage> {
     serde_json::from_value(serde_json::json!({"jsonrpc": "2.0", "id": id, "error": error})).ok()
 }
 
-/// How many values a text of JSON has at least, counted by what parts them, outside of its texts.
-fn values(text: &[u8]) -> usize {
-    let (mut count, mut in_text, mut escaped) = (0, false, false);
-    for byte in text {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            b',' | b'[' | b'{' if !in_text => count += 1,
-            _ => {}
-        }
-    }
-    count
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn values_are_counted_outside_of_texts() {
-        assert_eq!(values(br#"{"a": [1, 2], "b": "x,y[{\",", "c": {}}"#), 6);
-        assert_eq!(values(b""), 0);
-    }
 
     proptest! {
         #[test]

@@ -206,6 +206,12 @@ pub enum InvalidAnswer {
         /// Our limit.
         limit: usize,
     },
+    /// It holds more than any answer does.
+    #[error("it holds more than {limit} values")]
+    TooManyValues {
+        /// Our limit.
+        limit: usize,
+    },
 }
 
 impl TurnError {

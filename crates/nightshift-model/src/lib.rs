@@ -13,6 +13,7 @@ mod dialect;
 mod error;
 mod failure;
 mod fragment;
+mod json;
 mod key;
 mod model;
 mod offers;

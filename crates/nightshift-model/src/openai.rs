@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::dialect::tokens;
 use crate::error::excerpt;
 use crate::failure::{ErrorAnswer, Failure, Setback, or_status};
+use crate::json::parsed;
 use crate::{ModelFacts, Price, TurnError};
 
 /// The most bytes of one picture in base 64; OpenAI takes 50 MB of pictures in one request (documentation, "Images and
@@ -19,7 +20,7 @@ pub(crate) const MAX_REQUEST_BYTES: usize = 32 * 1024 * 1024;
 /// text `error`, or `message` or `detail` at the top.
 pub(crate) fn read_error_answer(answer: &ErrorAnswer<'_>) -> Failure {
     let ErrorAnswer { status, body, retry_after, should_retry } = *answer;
-    let json: Option<Value> = serde_json::from_str(body).ok();
+    let json = parsed(body.as_bytes());
     let told = |path| json.as_ref().and_then(|json| json.pointer(path)).and_then(Value::as_str);
     let message = ["/error/message", "/error", "/message", "/detail"].into_iter().find_map(told);
     let message = excerpt(message.unwrap_or_else(|| body.trim()), 2000);
@@ -124,9 +125,9 @@ pub(crate) fn arguments(text: &str) -> (Value, Option<String>) {
     if text.trim().is_empty() {
         return (Value::Object(serde_json::Map::new()), None);
     }
-    match serde_json::from_str(text) {
-        Ok(input) => (input, None),
-        Err(_) => (Value::Null, Some(text.to_owned())),
+    match parsed(text.as_bytes()) {
+        Some(input) => (input, None),
+        None => (Value::Null, Some(text.to_owned())),
     }
 }
 

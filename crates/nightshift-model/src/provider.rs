@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use nightshift_protocol::Usage;
+use nightshift_protocol::{Usage, json_values};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, Url};
 use serde_json::Value;
@@ -23,6 +23,7 @@ use crate::dialect::{Arriving, Broken, Dialect, Taken, Whole};
 use crate::error::excerpt;
 use crate::failure::{ErrorAnswer, Failure, Setback};
 use crate::fragment::Fragments;
+use crate::json::{MOST_VALUES, parsed};
 use crate::server_sent_events::EventReader;
 use crate::settings::http_client;
 use crate::{
@@ -33,6 +34,8 @@ use crate::{
 
 /// No answer is larger: 128 thousand tokens are about half a megabyte, and events multiply that by at most some twenty.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// No answer holds more values in all its events: each token of it comes with some ten.
+const MAX_ANSWER_VALUES: usize = 3_000_000;
 /// No error, and no list of models, is larger.
 const MAX_DOCUMENT_BYTES: usize = 4 * 1024 * 1024;
 /// How long the end of a whole answer is waited for, so that the connection can serve the next turn.
@@ -146,7 +149,7 @@ impl Provider {
     ) -> Result<(), Failure> {
         let too_large = || Failure::Final(InvalidAnswer::TooLarge { limit: MAX_ANSWER_BYTES }.into());
         let mut events = EventReader::new(MAX_ANSWER_BYTES);
-        let mut received = 0_usize;
+        let (mut received, mut values) = (0_usize, 0_usize);
         while let Some(bytes) = self.chunk(response).await? {
             received += bytes.len();
             if received > MAX_ANSWER_BYTES {
@@ -154,6 +157,13 @@ impl Provider {
             }
             events.push(&bytes).map_err(|_| too_large())?;
             while let Some(event) = events.next() {
+                let held = json_values(event.data.as_bytes());
+                values += held;
+                for (held, limit) in [(held, MOST_VALUES), (values, MAX_ANSWER_VALUES)] {
+                    if held > limit {
+                        return Err(Failure::Final(InvalidAnswer::TooManyValues { limit }.into()));
+                    }
+                }
                 match answer.take(&event) {
                     Ok(Taken::Quiet) => {}
                     Ok(Taken::Progress(news)) => progress(news),
@@ -213,7 +223,7 @@ impl Provider {
     async fn get(&self, url: Url) -> Result<Value, Failure> {
         let response = self.send(self.http.get(url)).await?;
         let document = self.document(response).await?;
-        serde_json::from_slice(&document).map_err(|_| {
+        parsed(&document).ok_or_else(|| {
             let excerpt = excerpt(&String::from_utf8_lossy(&document), 200);
             Failure::Final(InvalidAnswer::NotJson { excerpt }.into())
         })

@@ -105,6 +105,12 @@ pub enum RelayError {
     /// Its body is no JSON object.
     #[error("the request's body is no JSON object")]
     NotJson,
+    /// Its body holds more values than any request of an agent has.
+    #[error("requests of more than {limit} values are not carried")]
+    TooManyValues {
+        /// How many are.
+        limit: usize,
+    },
     /// It would have the provider fetch or keep something.
     #[error("requests with {what} are not carried")]
     Reaches {

@@ -18,6 +18,7 @@ mod error;
 mod event;
 mod evidence;
 mod id;
+mod json;
 mod list;
 mod live;
 mod loan;
@@ -73,6 +74,7 @@ pub use id::{
     ArtifactId, CheckpointId, CommitId, EnvironmentId, InvalidId, PullRequestId, RunId, SandboxId, StepId,
     TaskId,
 };
+pub use json::json_values;
 pub use list::{
     ExcerptPart, ListRuns, Overview, RunChanged, RunCounts, RunList, SearchFor, SearchHit, SearchReply,
 };

@@ -22,6 +22,8 @@ enum Manner {
     Huge,
     /// It answers every command with events, and never the command.
     EventsOnly,
+    /// It answers with very many values.
+    ManyValues,
     /// It answers with what is no JSON.
     Gibberish,
     /// It hangs up at the first command.
@@ -73,6 +75,10 @@ async fn serve(mut stream: TcpStream, manner: Manner) -> std::io::Result<()> {
         let messages = match manner {
             Manner::Huge => vec![event("x".repeat(40 << 20))],
             Manner::EventsOnly => (0..5_000).map(|_| event("x".repeat(2_000))).collect(),
+            Manner::ManyValues => {
+                let values = "{},".repeat(1 << 20);
+                vec![Message::text(format!(r#"{{"id":1,"result":[{values}0]}}"#))]
+            }
             Manner::Gibberish => vec![Message::text("<html>")],
             _ => return Ok(()),
         };
@@ -102,6 +108,8 @@ async fn answers_without_end_are_refused() {
     assert_eq!(error.to_string(), "the browser's answer makes no sense: the list of pages");
     let error = read(Manner::Huge).await;
     assert!(matches!(error, BrowserError::Unreachable(_)), "{error}");
+    let error = read(Manner::ManyValues).await;
+    assert!(matches!(error, BrowserError::TooMuch { .. }), "{error}");
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use super::names::INVALID_JSON;
 use super::trained::{our_input, our_name};
 use crate::dialect::{Arriving, Broken, Taken, Whole, shown, tokens};
 use crate::error::excerpt;
+use crate::json::parsed;
 use crate::server_sent_events::ServerSentEvent;
 use crate::{InvalidAnswer, Progress};
 
@@ -198,7 +199,7 @@ fn finish_block(block: Block) -> (AssistantBlock, Value) {
     let kind = content.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut malformed = None;
     if !json.trim().is_empty() {
-        let input = serde_json::from_str(&json).unwrap_or_else(|_| {
+        let input = parsed(json.as_bytes()).unwrap_or_else(|| {
             malformed = Some(json.clone());
             Value::Object(Map::from_iter([(INVALID_JSON.to_owned(), Value::String(json))]))
         });

@@ -5,11 +5,12 @@ use serde_json::Value;
 use crate::TurnError;
 use crate::error::excerpt;
 use crate::failure::{ErrorAnswer, Failure, Setback, or_status};
+use crate::json::parsed;
 
 /// What an error answer means.
 pub(crate) fn read_error_answer(answer: &ErrorAnswer<'_>) -> Failure {
     let ErrorAnswer { status, body, retry_after, should_retry } = *answer;
-    let json: Option<Value> = serde_json::from_str(body).ok();
+    let json = parsed(body.as_bytes());
     let told = |path| json.as_ref().and_then(|json| json.pointer(path)).and_then(Value::as_str);
     let message = excerpt(told("/error/message").unwrap_or_else(|| body.trim()), 2000);
     let kind = told("/error/type").unwrap_or_default();

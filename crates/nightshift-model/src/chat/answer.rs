@@ -18,6 +18,9 @@ use crate::{Coordinates, InvalidAnswer, Progress};
 /// Calls of one answer; a server that sends more has lost its count.
 const MAX_CALLS: u64 = 256;
 
+/// Unread fields of an answer that are kept.
+const MOST_OTHERS: usize = 64;
+
 /// An answer that is arriving.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -82,6 +85,7 @@ impl Answer {
                 }
                 ("role" | "content" | "reasoning" | "reasoning_content" | "refusal" | "tool_calls", _)
                 | (_, Value::Null) => {}
+                _ if self.others.len() >= MOST_OTHERS => {}
                 _ => {
                     self.others.insert(field.clone(), value.clone());
                 }

@@ -5,6 +5,7 @@ use nightshift_protocol::{AssistantBlock, Image, Message, ResultPart, UserPart};
 use serde_json::{Map, Value, json};
 
 use crate::fragment::{Fragment, Pictures, Translate, json_of};
+use crate::json::parsed;
 use crate::openai::MAX_IMAGE_BYTES;
 use crate::{ImageSource, Unsendable};
 
@@ -153,7 +154,7 @@ fn with_valid_arguments(mut call: Value) -> Value {
     let text = arguments.as_str().unwrap_or_default();
     if text.trim().is_empty() {
         *arguments = json!("{}");
-    } else if !serde_json::from_str::<Value>(text).is_ok_and(|input| input.is_object()) {
+    } else if !parsed(text.as_bytes()).is_some_and(|input| input.is_object()) {
         *arguments = json!(json!({ "INVALID_JSON": text }).to_string());
     }
     call

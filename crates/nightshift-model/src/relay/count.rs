@@ -7,6 +7,7 @@ use nightshift_protocol::Usage;
 use serde_json::Value;
 
 use crate::dialect::tokens;
+use crate::json::parsed;
 use crate::server_sent_events::EventReader;
 
 /// The longest event, or answer in one piece, that is looked into, in bytes.
@@ -72,7 +73,7 @@ impl Counter {
                 let mut read = Vec::new();
                 while let Some(event) = events.next() {
                     self.said_end |= event.data.trim() == "[DONE]";
-                    read.extend(serde_json::from_str::<Value>(&event.data));
+                    read.extend(parsed(event.data.as_bytes()));
                 }
                 read.iter().for_each(|event| self.read(event));
             }
@@ -92,7 +93,7 @@ impl Counter {
     pub(crate) fn counted(&self, took: Duration) -> (Usage, Option<String>) {
         let mut whole = Self { form: Form::Unread, usage: self.usage, model: self.model.clone(), ..*self };
         if let Form::Whole(bytes) = &self.form
-            && let Ok(answer) = serde_json::from_slice::<Value>(bytes)
+            && let Some(answer) = parsed(bytes)
         {
             whole.read(&answer);
         }

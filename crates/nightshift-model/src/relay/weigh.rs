@@ -1,10 +1,12 @@
 //! What a request of a foreign client asks for, and what it may cost at worst.
 
-use nightshift_protocol::Usage;
+use bytes::Bytes;
+use nightshift_protocol::{Usage, json_values};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::{RelayApi, RelayError, RelayRequest, Weight};
+use crate::json::MOST_VALUES;
 
 /// Tokens that an answer may have where the request sets no limit.
 const USUAL_ANSWER: u64 = 32_000;
@@ -20,18 +22,25 @@ const PICTURE: u64 = 5_000;
 enum Call {
     /// A model answers.
     Turn,
-    /// Nothing is paid.
+    /// The tokens of what a turn would be asked are counted; nothing is paid.
+    Count,
+    /// Nothing is paid, and nothing is told.
     Free,
 }
 
 /// Finds out what a request asks for. Only the calls that agents need are carried: files, batches and the account are
 /// nothing for a program in a sandbox.
 pub(crate) fn weigh(api: RelayApi, request: &RelayRequest) -> Result<Weight, RelayError> {
-    let free = Weight { model: None, worst: Usage::default(), body: request.body.clone() };
+    let free = |body| Weight { model: None, worst: Usage::default(), body };
     match call(api, &request.method, &request.path).ok_or(RelayError::NotCarried)? {
-        Call::Free => Ok(free),
+        Call::Free => Ok(free(Bytes::new())),
+        Call::Count => {
+            let mut body = read(&request.body)?;
+            tame(body.as_object_mut().ok_or(RelayError::NotJson)?)?;
+            Ok(free(body.to_string().into()))
+        }
         Call::Turn => {
-            let mut body: Value = serde_json::from_slice(&request.body).map_err(|_| RelayError::NotJson)?;
+            let mut body = read(&request.body)?;
             let fields = body.as_object_mut().ok_or(RelayError::NotJson)?;
             let model = fields.get("model").and_then(Value::as_str).ok_or(RelayError::NotJson)?.to_owned();
             tame(fields)?;
@@ -61,6 +70,14 @@ pub(crate) fn weigh(api: RelayApi, request: &RelayRequest) -> Result<Weight, Rel
             Ok(Weight { model: Some(model), worst, body: body.to_string().into() })
         }
     }
+}
+
+/// What a body says. It is a program's: what it holds is counted before it costs memory.
+fn read(body: &[u8]) -> Result<Value, RelayError> {
+    if json_values(body) > MOST_VALUES {
+        return Err(RelayError::TooManyValues { limit: MOST_VALUES });
+    }
+    serde_json::from_slice(body).map_err(|_| RelayError::NotJson)
 }
 
 /// Takes out of a request what would have the provider work for the sandbox beyond answering: reach hosts, run programs, answer
@@ -148,7 +165,7 @@ fn call(api: RelayApi, method: &Method, path: &str) -> Option<Call> {
     match (api, method) {
         (RelayApi::Messages, &Method::POST) => match path {
             "/v1/messages" => Some(Call::Turn),
-            "/v1/messages/count_tokens" => Some(Call::Free),
+            "/v1/messages/count_tokens" => Some(Call::Count),
             _ => None,
         },
         (RelayApi::OpenAi, &Method::POST) => {
@@ -222,7 +239,7 @@ mod tests {
             (RelayApi::Messages, Method::POST, "/v1/messages/count_tokens"),
             (RelayApi::OpenAi, Method::GET, "/models/gpt-6.1-sol"),
         ] {
-            let weight = weighed(api, method, path, "").unwrap();
+            let weight = weighed(api, method, path, "{}").unwrap();
             assert_eq!((weight.model, weight.worst), (None, Usage::default()), "{path}");
         }
     }
@@ -336,6 +353,29 @@ mod tests {
         assert_eq!(refused(RelayApi::Messages, "/v1/messages", body), None);
         let data = json!({"content": [{"type": "input_image", "image_url": "data:image/png;base64,AAAA"}]});
         assert_eq!(refused(RelayApi::OpenAi, "/responses", json!({"model": "m", "input": [data]})), None);
+    }
+
+    #[test]
+    fn a_count_of_tokens_reaches_no_further_than_a_turn() {
+        let count = "/v1/messages/count_tokens";
+        let picture = json!({"type": "image", "source": {"type": "url", "url": "https://evil.example/x"}});
+        let body = json!({"model": "m", "messages": [{"role": "user", "content": [picture]}]}).to_string();
+        let refused = weighed(RelayApi::Messages, Method::POST, count, &body);
+        assert_eq!(refused, Err(RelayError::Reaches { what: "url" }));
+        let servers = json!([{"type": "url", "url": "https://evil.example"}]);
+        let body = json!({"model": "m", "messages": [], "mcp_servers": servers});
+        assert_eq!(sent(RelayApi::Messages, count, body), json!({"model": "m", "messages": []}));
+        let refused = weighed(RelayApi::Messages, Method::POST, count, "nonsense");
+        assert_eq!(refused, Err(RelayError::NotJson));
+    }
+
+    #[test]
+    fn a_body_of_very_many_values_is_refused_before_it_is_taken_apart() {
+        for path in ["/v1/messages", "/v1/messages/count_tokens"] {
+            let body = format!(r#"{{"model":"m","messages":[{}{{}}]}}"#, "{},".repeat(MOST_VALUES / 2));
+            let refused = weighed(RelayApi::Messages, Method::POST, path, &body);
+            assert_eq!(refused, Err(RelayError::TooManyValues { limit: MOST_VALUES }), "{path}");
+        }
     }
 
     #[test]

@@ -105,6 +105,9 @@ impl Gateway {
             Err(RelayError::NotJson) => {
                 return refuse(StatusCode::BAD_REQUEST, "nightshift: the body is no request");
             }
+            Err(why @ RelayError::TooManyValues { .. }) => {
+                return refuse(StatusCode::PAYLOAD_TOO_LARGE, &format!("nightshift: {why}"));
+            }
             Err(why @ RelayError::Reaches { .. }) => {
                 return refuse(StatusCode::BAD_REQUEST, &format!("nightshift: {why}"));
             }

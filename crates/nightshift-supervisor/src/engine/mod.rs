@@ -14,6 +14,7 @@
 mod choose;
 mod conduct;
 mod gateway;
+mod intake;
 mod link;
 mod program;
 mod tools;

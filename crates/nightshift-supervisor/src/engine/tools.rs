@@ -7,8 +7,8 @@ use std::time::Instant;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{Request, Response};
-use http_body_util::BodyExt;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty};
 use nightshift_agent::ToolRequest;
 use nightshift_egress::{Origin, OriginBody};
 use nightshift_protocol::{
@@ -24,8 +24,9 @@ use rmcp::service::{RequestContext, RoleServer};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::{Map, Value};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
+use super::intake::Intake;
 use super::link::{Link, Teller};
 use crate::approval::needed;
 use crate::progress::Intention;
@@ -74,7 +75,11 @@ impl Deferred {
 
 /// The tools of one turn. Clones share it.
 #[derive(Clone)]
-pub(crate) struct SandboxTools(Arc<Inner>);
+pub(crate) struct SandboxTools {
+    inner: Arc<Inner>,
+    /// The place of the request that this one answers: a step that outlives its request keeps it.
+    place: Option<Arc<OwnedSemaphorePermit>>,
+}
 
 struct Inner {
     turn: u32,
@@ -85,6 +90,7 @@ struct Inner {
     teller: Teller,
     deferred: Arc<Deferred>,
     steps: AtomicU32,
+    intake: Intake,
     /// One step at a time, as our own agent takes them.
     turn_taking: tokio::sync::Mutex<()>,
     over: AtomicBool,
@@ -110,7 +116,7 @@ impl SandboxTools {
         let ToolParts { turn, bench, screen, approval, link, teller, deferred, steps } = parts;
         let (steps, turn_taking) = (AtomicU32::new(steps), tokio::sync::Mutex::default());
         let (over, interrupter) = (AtomicBool::new(false), Mutex::default());
-        Self(Arc::new(Inner {
+        let inner = Inner {
             turn,
             bench,
             screen,
@@ -119,16 +125,18 @@ impl SandboxTools {
             teller,
             deferred,
             steps,
+            intake: Intake::default(),
             turn_taking,
             over,
             interrupter,
-        }))
+        };
+        Self { inner: Arc::new(inner), place: None }
     }
 
     /// Answers no more: what is under way is not told any more.
     pub(crate) fn end(&self) {
-        self.0.over.store(true, Ordering::Release);
-        let under_way = self.0.interrupter.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.inner.over.store(true, Ordering::Release);
+        let under_way = self.inner.interrupter.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(interrupter) = under_way {
             interrupter.interrupt();
         }
@@ -136,7 +144,7 @@ impl SandboxTools {
 
     /// Carries a call out, or notes it for the end of the turn.
     async fn call(&self, name: &str, input: Value) -> Result<StepEnd, String> {
-        let inner = &self.0;
+        let inner = &self.inner;
         let _taking = inner.turn_taking.lock().await;
         let over = || inner.over.load(Ordering::Acquire);
         if over() {
@@ -212,7 +220,7 @@ impl SandboxTools {
     }
 
     async fn finish(&self, call: ToolCall) -> Result<StepEnd, String> {
-        let inner = &self.0;
+        let inner = &self.inner;
         let allowed = inner.link.ask(|machine| machine.may_hand_over(&call));
         allowed.unwrap_or_else(|| Err("The turn is over.".to_owned()))?;
         let accepted = StepEnd::done(
@@ -235,7 +243,7 @@ impl SandboxTools {
         for part in end.content {
             match part {
                 ResultPart::Text { text } => blocks.push(ContentBlock::text(text)),
-                ResultPart::Image { image } => match self.0.bench.store.get(&image.artifact).await {
+                ResultPart::Image { image } => match self.inner.bench.store.get(&image.artifact).await {
                     Ok(bytes) => blocks.push(ContentBlock::image(STANDARD.encode(bytes), image.media_type)),
                     Err(error) => {
                         blocks.push(ContentBlock::text(format!("(the picture cannot be read: {error})")))
@@ -258,12 +266,23 @@ impl Origin for SandboxTools {
             .disable_allowed_hosts()
             .with_legacy_session_mode(false)
             .with_json_response(true);
-        let own = self.clone();
+        let (request, place) = match self.inner.intake.take(request).await {
+            Ok(taken) => taken,
+            Err(status) => return refused(status),
+        };
+        let own = Self { place: Some(Arc::new(place)), ..self.clone() };
         let sessions = Arc::new(LocalSessionManager::default());
         let service = StreamableHttpService::new(move || Ok(own.clone()), sessions, config);
         let response = service.handle(request).await;
         response.map(|body| body.map_err(|never| match never {}).boxed_unsync())
     }
+}
+
+/// The answer to a request that is not taken in.
+fn refused(status: StatusCode) -> Response<OriginBody> {
+    let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
+    *response.status_mut() = status;
+    response
 }
 
 impl ServerHandler for SandboxTools {
@@ -280,7 +299,7 @@ impl ServerHandler for SandboxTools {
         _page: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let tools = nightshift_agent::engine_definitions(self.0.screen).into_iter().map(tool).collect();
+        let tools = nightshift_agent::engine_definitions(self.inner.screen).into_iter().map(tool).collect();
         Ok(ListToolsResult::with_all_items(tools))
     }
 
@@ -292,7 +311,11 @@ impl ServerHandler for SandboxTools {
         let input = Value::Object(request.arguments.unwrap_or_default());
         let (own, name) = (self.clone(), request.name.into_owned());
         // In a task of its own: a step that was begun has an end, also when the agent no longer waits for it.
-        let called = tokio::spawn(async move { own.call(&name, input).await });
+        let called = tokio::spawn(async move {
+            let called = own.call(&name, input).await;
+            drop(own.place);
+            called
+        });
         let result = match called.await {
             Ok(Ok(end)) => self.content(end).await,
             Ok(Err(why)) => CallToolResult::error(vec![ContentBlock::text(why)]),
