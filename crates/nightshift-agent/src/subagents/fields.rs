@@ -31,6 +31,10 @@ const FIELDS: [&str; 20] = [
 
 const PERMISSION_MODES: [&str; 6] =
     ["default", "acceptEdits", "auto", "dontAsk", "bypassPermissions", "plan"];
+
+/// The mode of who only looks.
+pub(super) const PLAN: &str = "plan";
+
 const MEMORIES: [&str; 3] = ["user", "project", "local"];
 const EFFORTS: [&str; 5] = ["low", "medium", "high", "xhigh", "max"];
 const COLORS: [&str; 8] = ["red", "blue", "green", "yellow", "purple", "orange", "pink", "cyan"];
@@ -119,7 +123,14 @@ fn read(entry: &Entry<'_>, definition: &mut Definition, findings: &mut Vec<Findi
         "tools" => definition.tools = Some(tools(entry, findings)?),
         "disallowedTools" => definition.disallowed_tools = tools(entry, findings)?,
         "model" => definition.model = Some(words(entry)?),
-        "permissionMode" => definition.permission_mode = Some(one_of(entry, &PERMISSION_MODES)?),
+        "permissionMode" => {
+            let mode = one_of(entry, &PERMISSION_MODES)?;
+            if mode != PLAN && mode != "default" {
+                findings
+                    .push(unheeded(entry, "but for plan: which commands need a yes is the task's matter"));
+            }
+            definition.permission_mode = Some(mode);
+        }
         "maxTurns" => definition.max_turns = Some(whole(entry, MOST_TURNS)?),
         "maxTokens" => definition.max_tokens = Some(whole(entry, MOST_TOKENS)?),
         "maxCents" => definition.max_cents = Some(whole(entry, MOST_CENTS)?),
@@ -130,15 +141,28 @@ fn read(entry: &Entry<'_>, definition: &mut Definition, findings: &mut Vec<Findi
             definition.has_hooks = true;
             findings.push(entry.at.warning("hooks are not run by Nightshift"));
         }
-        "memory" => definition.memory = Some(one_of(entry, &MEMORIES)?),
+        "memory" => {
+            definition.memory = Some(one_of(entry, &MEMORIES)?);
+            findings.push(unheeded(entry, "in runs: a subagent remembers nothing of earlier ones"));
+        }
         "background" => definition.background = flag(entry)?,
-        "effort" => definition.effort = Some(one_of(entry, &EFFORTS)?),
+        "effort" => {
+            definition.effort = Some(one_of(entry, &EFFORTS)?);
+            findings.push(unheeded(entry, "in runs: the model decides how long it thinks"));
+        }
         "isolation" => {
             one_of(entry, &["worktree"])?;
             definition.isolation = Isolation::Worktree;
         }
-        "color" => definition.color = Some(one_of(entry, &COLORS)?),
-        "initialPrompt" => definition.initial_prompt = Some(words(entry)?),
+        "color" => {
+            definition.color = Some(one_of(entry, &COLORS)?);
+            findings.push(unheeded(entry, "by Nightshift"));
+        }
+        "initialPrompt" => {
+            definition.initial_prompt = Some(words(entry)?);
+            findings
+                .push(unheeded(entry, "in runs: a subagent is told its task by the agent which starts it"));
+        }
         "disabled" => {
             flag(entry)?;
             findings.push(entry.at.warning("disabled is not heeded: move the file away instead"));
@@ -146,6 +170,11 @@ fn read(entry: &Entry<'_>, definition: &mut Definition, findings: &mut Vec<Findi
         unknown => return Err(unknown_field(entry.at, unknown)),
     }
     Ok(())
+}
+
+/// What is said of a field that has a meaning elsewhere.
+fn unheeded(entry: &Entry<'_>, how_far: &str) -> Finding {
+    entry.at.warning(format!("{} is not heeded {how_far}", entry.name))
 }
 
 /// A field that is nearly a known one is an error: what it was to say would be lost.

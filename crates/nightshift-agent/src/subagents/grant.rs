@@ -1,6 +1,7 @@
 //! Which of our tools a subagent has by its definition, whose names are those of two worlds: ours and Claude Code's.
 
 use super::Definition;
+use super::fields::PLAN;
 
 /// A tool that a subagent may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +49,8 @@ impl Grant {
         self.without(Granted::Computer).without(Granted::Browser)
     }
 
-    /// Those of a definition: what it lists, or everything, less what it disallows.
+    /// Those of a definition: what it lists, or everything, less what it disallows. Who plans only views files: commands, and
+    /// what is clicked, could change them.
     pub fn of(definition: &Definition) -> Self {
         let listed = match &definition.tools {
             Some(tools) => tools
@@ -56,6 +58,14 @@ impl Grant {
                 .flat_map(|tool| meant(tool))
                 .fold(Self::default(), |grant, tool| grant.with(*tool)),
             None => Self::ALL,
+        };
+        let plans = definition.permission_mode.as_deref() == Some(PLAN);
+        let listed = if plans && listed.has(Granted::View) {
+            Self::default().with(Granted::View)
+        } else if plans {
+            Self::default()
+        } else {
+            listed
         };
         definition.disallowed_tools.iter().fold(listed, |grant, tool| match plain(tool) {
             "*" => Self::default(),
@@ -136,6 +146,18 @@ mod tests {
         );
         assert_eq!(names(Some(&["Read"]), &["Read"]), Vec::<&str>::new());
         assert_eq!(names(None, &["*"]), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn who_plans_only_views_files() {
+        let plan = |tools: Option<&[&str]>| {
+            let tools = tools.map(|tools| tools.iter().map(|tool| (*tool).to_owned()).collect());
+            let permission_mode = Some("plan".to_owned());
+            Grant::of(&Definition { tools, permission_mode, ..Definition::default() })
+        };
+        let views = Grant::default().with(Granted::View);
+        assert_eq!([plan(None), plan(Some(&["Edit", "Bash"]))], [views; 2]);
+        assert_eq!(plan(Some(&["Bash"])), Grant::default());
     }
 
     #[test]

@@ -55,7 +55,30 @@ fn every_field_is_read() {
         initial_prompt: Some("Begin".to_owned()),
         prompt: "You review code.".to_owned(),
     };
-    assert_eq!(read(text), (Some(expected), Vec::new()));
+    assert_eq!(read(text).0, Some(expected));
+    assert_eq!(
+        said(text),
+        [
+            "16:1: warning: memory is not heeded in runs: a subagent remembers nothing of earlier ones",
+            "18:1: warning: effort is not heeded in runs: the model decides how long it thinks",
+            "20:1: warning: color is not heeded by Nightshift",
+            "21:1: warning: initialPrompt is not heeded in runs: a subagent is told its task by the agent which starts it",
+        ]
+    );
+}
+
+#[test]
+fn a_mode_of_permissions_is_heeded_where_it_means_to_look_only() {
+    assert_eq!(
+        [said(&with("permissionMode: plan")), said(&with("permissionMode: default"))],
+        [Vec::<String>::new(), Vec::new()]
+    );
+    assert_eq!(
+        said(&with("permissionMode: bypassPermissions")),
+        [
+            "4:1: warning: permissionMode is not heeded but for plan: which commands need a yes is the task's matter"
+        ]
+    );
 }
 
 #[test]
