@@ -32,7 +32,7 @@ pub enum SafetyChecks {
     /// They are acknowledged: the action happens in a sandbox, whose walls are not the model's good will.
     #[default]
     Acknowledge,
-    /// The turn counts as refused, with the provider's words, and a person decides.
+    /// The turn counts as refused, with the provider's words: a person says which other way to go. It cannot be confirmed.
     Refuse,
 }
 

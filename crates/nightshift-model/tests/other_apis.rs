@@ -282,8 +282,9 @@ async fn safety_checks_can_be_left_to_a_person() {
     let client =
         Provider::responses(settings(model.openai_url(), impatient()), SafetyChecks::Refuse).unwrap();
     let refused = turn(&client, &request()).await.0.unwrap();
-    let explanation = "it wants a person to confirm: The page is not of the task.".to_owned();
-    assert_eq!(refused.stop, StopReason::Refusal { explanation });
+    let why = "it wants a person to confirm: The page is not of the task.";
+    let StopReason::Refusal { explanation } = refused.stop else { panic!("a refusal") };
+    assert!(explanation.starts_with(why) && explanation.contains("safety_checks"), "{explanation}");
 }
 
 #[tokio::test]

@@ -141,7 +141,12 @@ impl Arriving for Answer {
         }
         let stop = match self.incomplete.as_deref() {
             _ if self.checks == SafetyChecks::Refuse && !read.pending.is_empty() => StopReason::Refusal {
-                explanation: format!("it wants a person to confirm: {}", read.pending.join(" ")),
+                explanation: format!(
+                    "it wants a person to confirm: {} (Its answer is dropped: single checks cannot be confirmed here. Write to it \
+                     which other way to go; or set safety_checks = \"acknowledge\" for the provider in config.toml, restart the \
+                     owner and continue.)",
+                    read.pending.join(" ")
+                ),
             },
             Some("max_output_tokens") => StopReason::MaxTokens,
             Some("content_filter") => {

@@ -79,6 +79,9 @@ fn a_check_that_a_person_is_to_confirm_makes_a_refusal_only_where_that_was_asked
         "pending_safety_checks": [{"id": "s", "code": "malicious_instructions", "message": "Look out."}]});
     let events = [done(0, call), completed(json!([]))];
     assert_eq!(played(&events, SafetyChecks::Acknowledge).stop, StopReason::ToolUse);
-    let explanation = "it wants a person to confirm: Look out.".to_owned();
-    assert_eq!(played(&events, SafetyChecks::Refuse).stop, StopReason::Refusal { explanation });
+    let why = "it wants a person to confirm: Look out.";
+    let StopReason::Refusal { explanation } = played(&events, SafetyChecks::Refuse).stop else {
+        panic!("a refusal")
+    };
+    assert!(explanation.starts_with(why) && explanation.contains("safety_checks"), "{explanation}");
 }
