@@ -110,6 +110,11 @@ impl Budget {
         Self { used, last, began: self.seconds, calls: 0, share, price, others, ..self.clone() }
     }
 
+    /// The same for a model that may write so much in one answer.
+    pub(crate) fn with_answers_of(self, max_output_tokens: u32) -> Self {
+        Self { max_output_tokens: max_output_tokens.into(), ..self }
+    }
+
     pub(crate) fn used(&self) -> Usage {
         self.used
     }
@@ -134,6 +139,13 @@ impl Budget {
     pub(crate) fn relayed(&mut self, usage: Usage) {
         let last = self.last;
         self.called(usage);
+        self.last = last;
+    }
+
+    /// Counts what a model call used that brought no answer: it is no call of the conversation, and tells nothing of its size.
+    pub(crate) fn lost(&mut self, usage: Usage) {
+        let last = self.last;
+        self.spend(usage);
         self.last = last;
     }
 

@@ -58,6 +58,9 @@ pub use subagent::{SubagentFacts, balance};
 /// Reminders to go on or to finish before a person is asked.
 const MAX_NUDGES: u32 = 3;
 
+/// Tokens that a model may write in one answer, where its window is large enough.
+const MAX_OUTPUT_TOKENS: u32 = 16_000;
+
 const NUDGE: &str = "Note from Nightshift: your turn ended without a tool call, and nobody reads along. If the work is \
                      done, verified and committed, call finish. If you need an answer from the person, call ask. \
                      Otherwise go on.";
@@ -101,7 +104,7 @@ impl Default for AgentSettings {
             max_image_bytes: 4 * 1024 * 1024,
             context_tokens: 180_000,
             compact_tokens: 140_000,
-            max_output_tokens: 16_000,
+            max_output_tokens: MAX_OUTPUT_TOKENS,
             price: None,
             occupation: Occupation::Works,
             criteria: 0,
@@ -110,13 +113,15 @@ impl Default for AgentSettings {
 }
 
 impl AgentSettings {
-    /// Settings for a model whose window has this many tokens: nine tenths of it may be sent, and from seven tenths on
-    /// the older part is summed up. An answer may have a fifth of it.
+    /// Settings for a model whose window has this many tokens: nine tenths of it may be sent, less where the answer
+    /// needs more room beside that, and from seven tenths on the older part is summed up. An answer may have a fifth of it.
     pub fn in_window(self, tokens: u64) -> Self {
+        let max_output_tokens = MAX_OUTPUT_TOKENS.min(u32::try_from(tokens / 5).unwrap_or(u32::MAX));
         Self {
-            context_tokens: tokens / 10 * 9,
+            // Servers count what may be answered as a part of the window.
+            context_tokens: (tokens / 10 * 9).min(tokens.saturating_sub(max_output_tokens.into())),
             compact_tokens: tokens / 10 * 7,
-            max_output_tokens: self.max_output_tokens.min(u32::try_from(tokens / 5).unwrap_or(u32::MAX)),
+            max_output_tokens,
             ..self
         }
     }
@@ -450,6 +455,7 @@ impl AgentMachine {
             }
             AgentEvent::Planned { plan } => self.record.set_plan(plan),
             AgentEvent::Spent { usage } => self.budget.relayed(usage),
+            AgentEvent::Lost { usage } => self.budget.lost(usage),
             AgentEvent::Told { text } => self.notes.push(text),
             AgentEvent::SubagentBegan { name } => self.running.push(name),
             AgentEvent::SubagentEnded { name, report } => {

@@ -120,6 +120,7 @@ fn events(number: u32, at: OffsetDateTime) -> Result<Vec<EventBody>, InvalidId> 
         issue: None,
     };
     let mut bodies = vec![EventBody::RunSubmitted {
+        context_tokens: None,
         task,
         branch: format!("nightshift/work-{number:010}"),
         attempt: None,

@@ -432,6 +432,9 @@ pub(crate) fn event(event: &Event) -> Option<String> {
             let reason = reason.trim_end_matches('.');
             Some(format!("· model: {reason}; next try in {:.1} s", *wait_ms as f64 / 1000.0))
         }
+        EventBody::TurnLost { usage, .. } => {
+            Some(format!("· model: no answer; {} of the call are paid", money(usage.cost_microdollars)))
+        }
         EventBody::TurnFinished { message, .. } => said(message),
         EventBody::StepIntended { step, call: wanted, .. } => Some(subagents::begun(*step, &call(wanted))),
         EventBody::StepFinished { step, outcome: ToolOutcome::Failed, content, .. } => {

@@ -134,6 +134,9 @@ pub enum Progress {
         /// The tool, by our name.
         name: String,
     },
+    /// What the turn has used so far, lost tries and its price in it, as far as the provider has told: where no answer comes
+    /// of it, that is paid all the same.
+    Used(Usage),
     /// The try failed and is repeated from its beginning: whatever was told of it so far is void.
     Retrying {
         /// Why, in one sentence.

@@ -47,7 +47,7 @@ pub struct Probe {
 pub async fn probe(model: &dyn Model, name: &str) -> Result<Probe, TurnError> {
     let pieces = AtomicU32::new(0);
     let count = |progress: Progress| {
-        if !matches!(progress, Progress::Retrying { .. }) {
+        if !matches!(progress, Progress::Retrying { .. } | Progress::Used(_)) {
             pieces.fetch_add(1, Ordering::Relaxed);
         }
     };

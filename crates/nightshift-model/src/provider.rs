@@ -127,7 +127,13 @@ impl Provider {
         let sent = self.http.post(url).headers(self.dialect.headers(request)).body(body);
         let mut response = self.send(sent).await?;
         let mut answer = self.dialect.answer(request);
-        match self.stream(&mut response, answer.as_mut(), progress).await {
+        let before = *lost;
+        let used = |usage: Usage| {
+            let mut all = before;
+            all += usage;
+            progress(Progress::Used(self.priced(all, &request.model, &request.model)));
+        };
+        match self.stream(&mut response, answer.as_mut(), progress, &used).await {
             Ok(()) => {
                 // An error of a lost connection is of no interest any more: the answer is whole.
                 let _ = timeout(LINGER, response.chunk()).await;
@@ -140,13 +146,15 @@ impl Provider {
         }
     }
 
-    /// Feeds the answer until it is whole.
+    /// Feeds the answer until it is whole, and tells what it used whenever that is known better.
     async fn stream(
         &self,
         response: &mut Response,
         answer: &mut dyn Arriving,
         progress: &(dyn Fn(Progress) + Send + Sync),
+        used: &(dyn Fn(Usage) + Send + Sync),
     ) -> Result<(), Failure> {
+        let mut told = Usage::default();
         let too_large = || Failure::Final(InvalidAnswer::TooLarge { limit: MAX_ANSWER_BYTES }.into());
         let mut events = EventReader::new(MAX_ANSWER_BYTES);
         let (mut received, mut values) = (0_usize, 0_usize);
@@ -164,7 +172,12 @@ impl Provider {
                         return Err(Failure::Final(InvalidAnswer::TooManyValues { limit }.into()));
                     }
                 }
-                match answer.take(&event) {
+                let taken = answer.take(&event);
+                if answer.usage() != told {
+                    told = answer.usage();
+                    used(told);
+                }
+                match taken {
                     Ok(Taken::Quiet) => {}
                     Ok(Taken::Progress(news)) => progress(news),
                     Ok(Taken::Whole) => return Ok(()),
@@ -281,6 +294,9 @@ impl Model for Provider {
             let attempt = self.attempt(request, body.clone(), progress, &mut lost);
             let failure = match timeout_at(began + policy.total, attempt).await {
                 Ok(Ok(Whole { message, stop, usage, model })) => {
+                    // A server that does not count is not free: no limit would hold.
+                    let usage =
+                        if usage == Usage::default() { relay::estimated(&body, &message) } else { usage };
                     let usage = self.priced(usage, &model, &request.model);
                     let lost = self.priced(lost, &model, &request.model);
                     let model = if model.is_empty() { request.model.clone() } else { model };

@@ -23,7 +23,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use crate::Price;
 use count::Counter;
 use hide::Hider;
-pub(crate) use weigh::weigh;
+pub(crate) use weigh::{estimated, weigh};
 
 /// The longest request that is carried, in bytes: what Anthropic takes.
 pub const LONGEST_RELAYED: usize = 32 * 1024 * 1024;

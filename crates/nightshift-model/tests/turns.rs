@@ -237,8 +237,17 @@ async fn an_answer_cut_at_any_event_is_asked_for_again_and_is_the_same() {
 async fn an_answer_that_is_always_cut_ends_the_turn() {
     let (model, client) =
         scripted(json!({"turns": [{"say": "Hello.", "fault": {"cutAfterEvents": 4, "times": 99}}]})).await;
-    let error = turn(&client, &request()).await.0.unwrap_err();
+    let (ended, told) = turn(&client, &request()).await;
+    let error = ended.unwrap_err();
     assert!(matches!(error, TurnError::Cut { tries: 3 }), "{error:?}");
+    let used: Vec<u64> = told
+        .iter()
+        .filter_map(|told| match told {
+            Progress::Used(usage) => Some(usage.input_tokens + usage.cache_write_tokens),
+            _ => None,
+        })
+        .collect();
+    assert!(used.len() == 3 && used[0] > 0 && used[2] == 3 * used[0], "all tries are told: {used:?}");
     assert_eq!(model.requests().len(), 3);
 }
 
@@ -283,7 +292,12 @@ async fn a_dropped_turn_closes_its_connection() {
     };
     tokio::select! {
         turn = client.turn(&request, &Pictures, &told) => panic!("{turn:?}"),
-        progress = receiver.recv() => assert_eq!(progress, Some(Progress::Text("Hello.".to_owned()))),
+        () = async {
+            // What is read is told before the first word: who lets go of the turn pays it.
+            let used = receiver.recv().await;
+            assert!(matches!(used, Some(Progress::Used(usage)) if usage.input_tokens > 0 && usage.cost_microdollars > 0), "{used:?}");
+            assert_eq!(receiver.recv().await, Some(Progress::Text("Hello.".to_owned())));
+        } => {}
     }
     canned.gone.recv().await.unwrap();
 }

@@ -45,6 +45,9 @@ pub enum EventBody {
         /// Which attempt it is, where there are several.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         attempt: Option<Attempt>,
+        /// Tokens of its model's window that it may use; absent in histories of older versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        context_tokens: Option<u64>,
     },
     /// The run went from one state to another.
     StateChanged {
@@ -122,6 +125,15 @@ pub enum EventBody {
         reason: String,
         /// How long is waited before the next try, in milliseconds.
         wait_ms: u64,
+    },
+    /// A call brought no answer: it was let go of, or given up. What it used is paid all the same.
+    TurnLost {
+        /// Which call.
+        turn: u32,
+        /// What it used, as far as the provider had told.
+        usage: Usage,
+        /// The model.
+        model: String,
     },
     /// The model answered.
     TurnFinished {
@@ -587,6 +599,7 @@ impl EventBody {
             Self::ConversationStarted { .. } => "conversationStarted",
             Self::TurnRequested { .. } => "turnRequested",
             Self::TurnRetried { .. } => "turnRetried",
+            Self::TurnLost { .. } => "turnLost",
             Self::TurnFinished { .. } => "turnFinished",
             Self::CompactionRequested { .. } => "compactionRequested",
             Self::Compacted { .. } => "compacted",

@@ -43,6 +43,9 @@ pub struct SubagentStart {
     /// What a token that it writes may cost at most, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_price: Option<u64>,
+    /// Tokens of its model's window that it may use, where that is another model than the task's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_tokens: Option<u64>,
     /// The tools it has.
     pub tools: Vec<String>,
     /// Whether the agent which started it goes on meanwhile.

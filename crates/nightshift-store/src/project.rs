@@ -35,7 +35,7 @@ pub enum Misplaced {
 /// The run after `event`, given the run before it (`None` before its first event).
 pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, Misplaced> {
     let mut run = match (before, &event.body) {
-        (None, EventBody::RunSubmitted { task, branch, attempt }) => RunSummary {
+        (None, EventBody::RunSubmitted { task, branch, attempt, .. }) => RunSummary {
             run: event.run.clone(),
             task: task.clone(),
             attempt: *attempt,
@@ -107,7 +107,9 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
         EventBody::SubagentFinished { number, outcome, .. } => {
             with_subagent(&mut run, *number, |subagent| subagent.outcome = Some(outcome.clone()));
         }
-        EventBody::TurnFinished { usage, .. } | EventBody::Compacted { usage, .. } => run.usage += *usage,
+        EventBody::TurnFinished { usage, .. }
+        | EventBody::TurnLost { usage, .. }
+        | EventBody::Compacted { usage, .. } => run.usage += *usage,
         EventBody::EngineCalledModel { call, .. } => run.usage += call.usage,
         EventBody::LimitsRaised { limits } => run.task.limits = *limits,
         EventBody::StepFinished { step, content, .. } => {

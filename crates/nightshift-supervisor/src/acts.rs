@@ -37,6 +37,9 @@ pub(crate) mod room;
 mod self_review;
 mod start;
 mod subagents;
+mod unanswered;
+
+use unanswered::Unanswered;
 
 pub(crate) use checkpoints::{Rename, cost};
 pub(crate) use engine::EngineWish;
@@ -476,8 +479,15 @@ impl Acts {
     /// Has the older part of the conversation summed up. Tools the model may call in its answer are not run.
     pub(crate) async fn compact(&self, turn: u32, request: TurnRequest) -> Result<Vec<EventBody>, Trouble> {
         let images = StoredImages(self.shared.store.clone());
-        match self.shared.model.turn(&request, &images, &|progress| self.tell_retry(turn, progress)).await {
+        let call = Unanswered::new(turn, request.model.clone(), self.aside.clone());
+        let progress = |progress: Progress| match progress {
+            Progress::Used(usage) => call.has_used(usage),
+            progress => self.tell_retry(turn, progress),
+        };
+        let answered = self.shared.model.turn(&request, &images, &progress).await;
+        match answered {
             Ok(answer) => {
+                call.answered();
                 let mut usage = answer.usage;
                 usage.cost_microdollars += answer.lost.cost_microdollars;
                 let summary = words_of(&answer.message);
@@ -502,6 +512,7 @@ impl Acts {
     }
 
     pub(crate) async fn ask_model(&self, turn: u32, request: TurnRequest) -> Result<Vec<EventBody>, Trouble> {
+        let call = Unanswered::new(turn, request.model.clone(), self.aside.clone());
         let progress = |progress: Progress| match progress {
             // What is live is the agent's: words of several at once would be nobody's.
             Progress::Text(_) if subagent_of(turn).is_some() => {}
@@ -510,11 +521,14 @@ impl Acts {
                     self.shared.live.send(Live { run: self.run.clone(), body: LiveBody::ModelText { text } });
             }
             Progress::Retrying { .. } => self.tell_retry(turn, progress),
+            Progress::Used(usage) => call.has_used(usage),
             Progress::Thinking(_) | Progress::ToolCallStarted { .. } => {}
         };
         let images = StoredImages(self.shared.store.clone());
-        match self.shared.model.turn(&request, &images, &progress).await {
+        let answered = self.shared.model.turn(&request, &images, &progress).await;
+        match answered {
             Ok(answer) => {
+                call.answered();
                 let mut usage = answer.usage;
                 // What cut tries used is paid too, but it is no part of the conversation.
                 usage.cost_microdollars += answer.lost.cost_microdollars;

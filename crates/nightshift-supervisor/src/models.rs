@@ -12,6 +12,12 @@ use crate::shared::Shared;
 
 /// How long all providers together may take to list their models.
 const LIST_WITHIN: Duration = Duration::from_secs(30);
+/// How long a provider may take to say whether it has a model.
+const CHECK_WITHIN: Duration = Duration::from_secs(20);
+/// Tokens of a model's window that are used, where a person sets no number: more are dearer than they are of use.
+const USUAL_WINDOW: u64 = 200_000;
+/// The fewest with which an agent can work.
+const SMALLEST_WINDOW: u64 = 16_000;
 /// How long the trial may take; a model on this machine may have to be loaded first.
 const TRIAL_WITHIN: Duration = Duration::from_secs(180);
 
@@ -28,6 +34,23 @@ pub(crate) async fn list(shared: &Shared) -> Result<ModelList, UserError> {
             .collect(),
         default_model: shared.settings.default_model.clone(),
     })
+}
+
+/// Asks a model's provider whether key and model are good.
+pub(crate) async fn check(shared: &Shared, model: &str) -> Result<ModelFacts, UserError> {
+    match tokio::time::timeout(CHECK_WITHIN, shared.model.check(model)).await {
+        Ok(checked) => checked.map_err(|error| error.user_error()),
+        Err(_) => Err(UserError::new(
+            ErrorCode::ModelUnavailable,
+            format!("the model's provider did not answer within {} s", CHECK_WITHIN.as_secs()),
+            "Look at the network, or try again later.",
+        )),
+    }
+}
+
+/// Tokens of a model's window that a conversation may use: what a person set, or the usual number, but no more than the model has.
+pub(crate) fn window(of_model: Option<u64>, set: Option<u64>) -> u64 {
+    set.unwrap_or(USUAL_WINDOW).min(of_model.unwrap_or(u64::MAX)).max(SMALLEST_WINDOW)
 }
 
 fn summary(facts: ModelFacts) -> ModelSummary {
@@ -142,6 +165,15 @@ mod tests {
             CheckOutcome::Bad { .. } => "bad",
         };
         checks(tried, Duration::from_millis(1_240), has_price).iter().map(kind).collect()
+    }
+
+    #[test]
+    fn a_conversation_uses_no_more_of_a_window_than_the_model_has() {
+        let used =
+            [(None, None), (Some(32_768), None), (Some(1_000_000), None), (Some(1_000_000), Some(400_000))]
+                .map(|(of_model, set)| window(of_model, set));
+        assert_eq!(used, [200_000, 32_768, 200_000, 400_000]);
+        assert_eq!([window(Some(32_768), Some(400_000)), window(Some(0), None)], [32_768, 16_000]);
     }
 
     #[test]

@@ -426,6 +426,10 @@ impl RunProgress {
                     usage: *usage,
                 });
             }
+            EventBody::TurnLost { usage, .. } => {
+                self.usage += *usage;
+                self.tell(AgentEvent::Lost { usage: *usage });
+            }
             EventBody::Compacted { turn, summary, usage, .. } => {
                 self.usage += *usage;
                 self.tell(AgentEvent::Compacted { turn: *turn, summary: summary.clone(), usage: *usage });

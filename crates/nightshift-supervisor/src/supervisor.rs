@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::sync::Arc;
-use std::time::Duration;
 
 use nightshift_agent::{AgentSettings, CallPrice};
 use nightshift_forge::github::{Remote, RemoteState};
 use nightshift_forge::{
     BaseBranch, BranchName, Checkout, MergeError, PullRequestError, Repository, TransitionRefused, inspect,
 };
-use nightshift_model::{ModelFacts, Price, Rates};
+use nightshift_model::{Price, Rates};
 use nightshift_protocol::{
     Attempt, CommitId, DecideApproval, DoctorReport, EngineList, ErrorCode, Event, EventBody, Live, Merge,
     MergeReply, MessageDelivery, ModelList, OffsetDateTime, Prune, PruneReport, PullRequestId, QueueReason,
@@ -50,9 +49,6 @@ const WISHES: usize = 16;
 
 /// The longest description of a task, in characters.
 const LONGEST_DESCRIPTION: usize = 50_000;
-
-/// How long the provider may take to say whether it knows the key and the model.
-const MODEL_CHECK_WITHIN: Duration = Duration::from_secs(20);
 
 /// Runs the night.
 #[derive(Clone)]
@@ -260,7 +256,7 @@ impl Supervisor {
             return Err(uncommitted(&checkout));
         }
         // What is wrong here is told before a service is asked.
-        self.check_model(&model).await?;
+        let facts = models::check(&self.shared, &model).await?;
         let note = self.check_money(request.limits, limits, &model)?;
         let repository = self.shared.forge.repository(&checkout.source);
         repository.import(&checkout).await.map_err(|error| trouble::importing(&error))?;
@@ -281,18 +277,30 @@ impl Supervisor {
             issue: request.issue,
             created_at: now,
         };
-        let reply = self.begin(task, request.attempts, now).await?;
+        let window = models::window(facts.max_input_tokens, self.shared.settings.context_tokens);
+        let reply = self.begin(task, request.attempts, window, now).await?;
         Ok(SubmitReply { notes: note.into_iter().collect(), ..reply })
     }
 
     /// Begins the runs of a task: all of them, or none.
-    async fn begin(&self, task: Task, count: u32, now: OffsetDateTime) -> Result<SubmitReply, UserError> {
+    async fn begin(
+        &self,
+        task: Task,
+        count: u32,
+        window: u64,
+        now: OffsetDateTime,
+    ) -> Result<SubmitReply, UserError> {
         let mut begun = Vec::new();
         for number in 1..=count {
             let run = RunId::new(self.shared.entropy.as_ref());
             let branch = BranchName::for_run(&task.title(), &run).to_string();
             let attempt = (count > 1).then_some(Attempt { number, of: count });
-            let submitted = EventBody::RunSubmitted { task: task.clone(), branch: branch.clone(), attempt };
+            let submitted = EventBody::RunSubmitted {
+                task: task.clone(),
+                branch: branch.clone(),
+                attempt,
+                context_tokens: Some(window),
+            };
             let queued = RunState::Queued { reason: QueueReason::Submitted };
             begun.push((run, branch, [submitted, EventBody::StateChanged { state: queued }]));
         }
@@ -311,17 +319,6 @@ impl Supervisor {
             return Err(attempts::not_so_many(0));
         };
         Ok(SubmitReply { task: task.id, run, branch, attempts, notes: Vec::new() })
-    }
-
-    async fn check_model(&self, model: &str) -> Result<ModelFacts, UserError> {
-        match tokio::time::timeout(MODEL_CHECK_WITHIN, self.shared.model.check(model)).await {
-            Ok(checked) => checked.map_err(|error| error.user_error()),
-            Err(_) => Err(UserError::new(
-                ErrorCode::ModelUnavailable,
-                format!("the model's provider did not answer within {} s", MODEL_CHECK_WITHIN.as_secs()),
-                "Look at the network, or try again later.",
-            )),
-        }
     }
 
     /// Writes to a run.
@@ -554,14 +551,17 @@ impl Supervisor {
         Ok(wishes)
     }
 
-    /// What an agent has to know: what a call of its task's model costs at most.
+    /// What an agent has to know: what a call of its task's model costs at most, and how much its window holds. Histories of
+    /// older versions do not tell that: the setting counts.
     fn agent_settings(&self, first: &Event) -> AgentSettings {
-        let price = match &first.body {
-            EventBody::RunSubmitted { task, .. } => self.shared.model.price(&task.model),
-            _ => None,
+        let (price, window) = match &first.body {
+            EventBody::RunSubmitted { task, context_tokens, .. } => {
+                (self.shared.model.price(&task.model), *context_tokens)
+            }
+            _ => (None, None),
         };
         let settings = AgentSettings { price: price.map(dearest), ..AgentSettings::default() };
-        match self.shared.settings.context_tokens {
+        match window.or(self.shared.settings.context_tokens) {
             Some(window) => settings.in_window(window),
             None => settings,
         }

@@ -102,6 +102,21 @@ async fn a_provider_that_stays_down_pauses_the_run_and_continuing_makes_the_same
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_call_used_that_was_given_up_counts_on_the_task() {
+    let mut turns = vec![with_fault(1, &json!({"cutAfterEvents": 2, "times": 4}))];
+    turns.push(json!({"calls": [screenshot(), shell("rm trace")]}));
+    let night = Night::begin(script(turns, "2.1")).await;
+    let run = night.submit("Work").await;
+    night.until_paused(&run).await;
+    let given_up = night.owner.api.run(run.as_str()).await.unwrap().summary.usage;
+    assert!(given_up.cost_microdollars > 0, "{given_up:?}");
+    night.owner.api.continue_run(run.as_str()).await.unwrap();
+    let events = night.until_in_review(&run).await;
+    assert_exactly_once(&events);
+    assert_eq!(names(&events).iter().filter(|name| **name == "turnLost").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_conversation_the_provider_finds_too_long_is_summed_up_and_the_run_goes_on() {
     let print =
         |turn: u32| json!({"calls": [shell(&format!("head -c 15000 /dev/zero | tr '\\0' {turn}; echo"))]});

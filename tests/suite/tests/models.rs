@@ -41,6 +41,11 @@ async fn a_task_becomes_a_pull_request_by_every_api() {
         let events = delivered(model, &[]).await;
         let noted = events.iter().filter(|body| matches!(body, EventBody::EvidenceNoted { .. })).count();
         assert_eq!(noted, 2, "{model}");
+        let window = |body: &EventBody| match body {
+            EventBody::RunSubmitted { context_tokens, .. } => *context_tokens,
+            _ => None,
+        };
+        assert_eq!(events.iter().find_map(window), Some(200_000), "{model}");
     }
 }
 

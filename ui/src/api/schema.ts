@@ -1871,6 +1871,11 @@ export type components = {
             readonly attempt?: components["schemas"]["Attempt"] | null;
             /** @description The branch its work will be on. */
             readonly branch: string;
+            /**
+             * Format: int64
+             * @description Tokens of its model's window that it may use; absent in histories of older versions.
+             */
+            readonly contextTokens?: number | null;
             /** @description What it attempts. */
             readonly task: components["schemas"]["Task"];
             /** @enum {string} */
@@ -1957,6 +1962,18 @@ export type components = {
              * @description How long is waited before the next try, in milliseconds.
              */
             readonly waitMs: number;
+        } | {
+            /** @description The model. */
+            readonly model: string;
+            /**
+             * Format: int32
+             * @description Which call.
+             */
+            readonly turn: number;
+            /** @enum {string} */
+            readonly type: "turnLost";
+            /** @description What it used, as far as the provider had told. */
+            readonly usage: components["schemas"]["Usage"];
         } | {
             /** @description The answer, an assistant's message. */
             readonly message: components["schemas"]["Message"];
@@ -4015,6 +4032,11 @@ export type components = {
             readonly agent: string;
             /** @description Whether the agent which started it goes on meanwhile. */
             readonly background: boolean;
+            /**
+             * Format: int64
+             * @description Tokens of its model's window that it may use, where that is another model than the task's.
+             */
+            readonly contextTokens?: number | null;
             /** @description The file that defines it; `None` for the one that is built in. */
             readonly definition?: string | null;
             /**

@@ -278,6 +278,10 @@ export function tell(story: Story, event: RunEvent): Told {
     case 'compacted':
       spend(event.usage);
       break;
+    case 'turnLost':
+      spend(event.usage);
+      note(`Model call ${event.turn} brought no answer; what it used is paid`);
+      break;
     case 'turnFinished': {
       spend(event.usage);
       story.turns.push({ seq, at, turn: event.turn, usage: event.usage, model: event.model });

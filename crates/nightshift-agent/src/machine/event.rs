@@ -63,6 +63,11 @@ pub enum AgentEvent {
         /// The exit status, where a command ended.
         exit_code: Option<i32>,
     },
+    /// A model call brought no answer, and what it used is paid all the same.
+    Lost {
+        /// What it used.
+        usage: Usage,
+    },
     /// A person wrote. It answers the question, if one is open; else it is read at the next boundary.
     PersonSaid {
         /// The words.

@@ -26,20 +26,25 @@ pub struct SubagentFacts {
     pub share: Share,
     /// What a call of its model may cost at most, where that is known.
     pub price: Option<CallPrice>,
+    /// Tokens of its model's window; `None` where it is that of the agent which starts it.
+    pub window: Option<u64>,
 }
 
 impl AgentMachine {
     /// A subagent that this machine starts. What it uses counts on the same limits as soon as [`balance`] is called.
     #[must_use]
     pub fn subagent(&self, facts: SubagentFacts) -> Self {
-        let SubagentFacts { number, grant, max_turns, share, price } = facts;
+        let SubagentFacts { number, grant, max_turns, share, price, window } = facts;
         let occupation = if grant.has(Granted::Edit) { Occupation::Works } else { Occupation::Looks };
-        let mut subagent = Self::new(AgentSettings { criteria: 0, occupation, price, ..self.settings });
+        let settings = AgentSettings { criteria: 0, occupation, price, ..self.settings };
+        let settings = window.map_or(settings, |window| settings.in_window(window));
+        let mut subagent = Self::new(settings);
         let first = number.saturating_mul(TURNS_OF_SUBAGENT).saturating_add(1);
         let until = first.saturating_add(max_turns.min(TURNS_OF_SUBAGENT - 1));
         subagent.tools = subagent_definitions(self.settings.screen, grant).into();
         subagent.part = Part::Subagent { first, until, grant };
-        subagent.budget = self.budget.for_subagent(share, price, self.spending());
+        let budget = self.budget.for_subagent(share, price, self.spending());
+        subagent.budget = budget.with_answers_of(settings.max_output_tokens);
         subagent
     }
 

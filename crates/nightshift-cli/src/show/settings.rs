@@ -28,7 +28,10 @@ const SETTINGS: [Setting; 16] = [
     Setting {
         name: "context_tokens",
         shown: |now| {
-            now.context_tokens.map_or_else(|| "as the provider tells".to_owned(), |tokens| tokens.to_string())
+            now.context_tokens.map_or_else(
+                || "200000, or the model's own where that is smaller".to_owned(),
+                |tokens| tokens.to_string(),
+            )
         },
         set: |now, words, _| perhaps(&mut now.context_tokens, words),
     },

@@ -1,7 +1,7 @@
 //! What a request of a foreign client asks for, and what it may cost at worst.
 
 use bytes::Bytes;
-use nightshift_protocol::{Usage, json_values};
+use nightshift_protocol::{Message, Usage, json_values};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
@@ -175,6 +175,16 @@ fn call(api: RelayApi, method: &Method, path: &str) -> Option<Call> {
         (RelayApi::OpenAi, &Method::GET) => is_model(path).then_some(Call::Free),
         _ => None,
     }
+}
+
+/// What a turn has used whose provider does not count, by the texts of request and answer.
+pub(crate) fn estimated(request: &[u8], answer: &Message) -> Usage {
+    let request = serde_json::from_slice(request).unwrap_or(Value::Null);
+    let written = match answer {
+        Message::Assistant { verbatim, .. } => tokens_in(verbatim),
+        Message::User { .. } => 0,
+    };
+    Usage { input_tokens: tokens_in(&request), output_tokens: written, ..Usage::default() }
 }
 
 /// Tokens of all texts in a request, estimated.
@@ -384,6 +394,17 @@ mod tests {
         let weight = weighed(RelayApi::OpenAi, Method::POST, "/chat/completions", body).unwrap();
         let sent: Value = serde_json::from_slice(&weight.body()).unwrap();
         assert_eq!(sent["stream_options"], json!({"include_usage": true}));
+    }
+
+    #[test]
+    fn a_turn_that_nobody_counts_is_estimated_by_its_texts() {
+        let picture = format!("data:image/png;base64,{}", "A".repeat(300_000));
+        let parts = json!([{"type": "text", "text": "x".repeat(3_000)}, {"type": "image_url", "image_url": {"url": picture}}]);
+        let request = json!({"messages": [{"role": "user", "content": parts}]}).to_string();
+        let verbatim = json!({"role": "assistant", "content": "y".repeat(300)});
+        let used = estimated(request.as_bytes(), &Message::Assistant { blocks: Vec::new(), verbatim });
+        assert!((1_000 + PICTURE..1_100 + PICTURE).contains(&used.input_tokens), "{}", used.input_tokens);
+        assert!((100..130).contains(&used.output_tokens), "{}", used.output_tokens);
     }
 
     #[test]

@@ -46,6 +46,16 @@ fn a_run_that_is_the_only_attempt_or_older_is_none_of_several() {
 }
 
 #[test]
+fn histories_of_an_older_version_tell_no_window() {
+    let submitted = read(&without("runSubmitted", &["contextTokens"]));
+    assert!(matches!(submitted, EventBody::RunSubmitted { context_tokens: None, .. }));
+    let mut example = without("subagentStarted", &[]);
+    assert!(example["subagent"].as_object_mut().unwrap().remove("contextTokens").is_some());
+    let EventBody::SubagentStarted { subagent, .. } = read(&example) else { unreachable!() };
+    assert_eq!(subagent.context_tokens, None);
+}
+
+#[test]
 fn a_delivery_of_an_older_version_has_no_tallies() {
     let mut example = without("deliveryChecked", &[]);
     for field in ["checks", "critic"] {

@@ -169,8 +169,8 @@ async fn the_issues_of_a_repository_are_those_that_its_runs_were_asked_for_by_ov
         comment,
     };
     let of = |task, repository: &str, issue| match submitted(task, repository) {
-        EventBody::RunSubmitted { task, branch, attempt } => {
-            EventBody::RunSubmitted { task: Task { issue, ..task }, branch, attempt }
+        EventBody::RunSubmitted { task, branch, attempt, context_tokens } => {
+            EventBody::RunSubmitted { task: Task { issue, ..task }, branch, attempt, context_tokens }
         }
         other => other,
     };

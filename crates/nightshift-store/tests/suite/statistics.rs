@@ -48,7 +48,9 @@ fn failed() -> RunState {
 
 /// Writes a run event by event, each append at its time.
 async fn write(store: &Store, number: u32, sketch: &Sketch) {
-    let EventBody::RunSubmitted { mut task, branch, attempt } = submitted(number, sketch.repository) else {
+    let EventBody::RunSubmitted { mut task, branch, attempt, context_tokens } =
+        submitted(number, sketch.repository)
+    else {
         unreachable!("support makes no other")
     };
     (task.model, task.created_at) = (sketch.model.to_owned(), sketch.created_at);
@@ -56,8 +58,10 @@ async fn write(store: &Store, number: u32, sketch: &Sketch) {
     let finished = serde_json::json!({"type": "turnFinished", "turn": 1, "stop": {"type": "endTurn"},
         "usage": usage, "model": "m", "message": {"type": "assistant", "verbatim": "", "blocks": []}});
     let mut now = at(1);
-    let mut events =
-        vec![(now, EventBody::RunSubmitted { task, branch, attempt }), (now, changed(RunState::Working))];
+    let mut events = vec![
+        (now, EventBody::RunSubmitted { task, branch, attempt, context_tokens }),
+        (now, changed(RunState::Working)),
+    ];
     now += Duration::milliseconds(sketch.worked_ms.into());
     events.push((now, serde_json::from_value(finished).unwrap()));
     if let Some(reworked_percent) = sketch.reworked {

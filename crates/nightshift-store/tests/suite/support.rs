@@ -27,7 +27,12 @@ pub(crate) fn submitted(task: u32, repository: &str) -> EventBody {
         criteria: Vec::new(),
         created_at: at(0),
     };
-    EventBody::RunSubmitted { task, branch: "nightshift/add-dark-mode-0000000000".to_owned(), attempt: None }
+    EventBody::RunSubmitted {
+        task,
+        branch: "nightshift/add-dark-mode-0000000000".to_owned(),
+        attempt: None,
+        context_tokens: None,
+    }
 }
 
 pub(crate) fn said(text: impl Into<String>) -> EventBody {

@@ -13,6 +13,7 @@ use nightshift_protocol::{
 
 use super::{Acts, Trouble, Work};
 use crate::delivery;
+use crate::models;
 use crate::progress::Ended;
 use crate::progress::subagents::{Subagent, cut_off, recorded, report_words};
 use crate::repository;
@@ -163,6 +164,7 @@ impl Acts {
                 server.chars().filter(|character| !character.is_control()).take(80).collect();
             notes.push(format!("its definition names the server {server}, which does not run here."));
         }
+        let context_tokens = if model == task.model { None } else { Some(self.window_of(&model).await) };
         let most = definition.max_turns.unwrap_or(DEFAULT_TURNS);
         let start = SubagentStart {
             number,
@@ -175,6 +177,7 @@ impl Acts {
             model,
             input_price: price.map(|price| price.input),
             output_price: price.map(|price| price.output),
+            context_tokens,
             tools: recorded(grant).into_iter().chain(mcp_tools).collect(),
             background,
             max_turns: request.max_turns.map_or(most, |asked| asked.min(most)),
@@ -220,6 +223,12 @@ impl Acts {
                 (of_task.to_owned(), price(of_task))
             }
         }
+    }
+
+    /// Tokens of a model's window that may be used. A provider that does not tell them is no reason not to begin.
+    async fn window_of(&self, model: &str) -> u64 {
+        let told = models::check(&self.shared, model).await.ok().and_then(|facts| facts.max_input_tokens);
+        models::window(told, self.shared.settings.context_tokens)
     }
 
     /// Ends what a subagent left running, brings its commits onto the run's branch where they fit, and notes its report. All of it

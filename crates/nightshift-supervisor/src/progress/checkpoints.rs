@@ -170,6 +170,7 @@ impl RunProgress {
             | EventBody::ConversationStarted { .. }
             | EventBody::TurnRequested { .. }
             | EventBody::TurnRetried { .. }
+            | EventBody::TurnLost { .. }
             | EventBody::TurnFinished { .. }
             | EventBody::CompactionRequested { .. }
             | EventBody::Compacted { .. }

@@ -219,6 +219,11 @@ impl RunProgress {
                     subagent.open_turn = Some(*turn);
                 }
             }
+            // One that is over was absorbed: what comes late is the agent's.
+            EventBody::TurnLost { turn, .. } if self.subagents.of_turn(*turn).is_none() => return false,
+            EventBody::TurnLost { turn, usage, .. } => {
+                self.called(*turn, *usage, AgentEvent::Lost { usage: *usage });
+            }
             EventBody::TurnFinished { turn, .. } | EventBody::Compacted { turn, .. }
                 if subagent_of(*turn).is_none() =>
             {
@@ -283,6 +288,7 @@ impl RunProgress {
                 seconds: start.max_minutes.map(|minutes| u64::from(minutes) * SECONDS_A_MINUTE),
             },
             price,
+            window: start.context_tokens,
         };
         let mut agent = self.agent.subagent(facts);
         agent.share_mcp(&self.agent, &start.tools);

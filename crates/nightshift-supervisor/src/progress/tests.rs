@@ -92,7 +92,12 @@ pub(super) fn begun() -> Vec<EventBody> {
     };
     let words = Message::User { content: vec![UserPart::Text { text: "Greet".to_owned() }] };
     vec![
-        EventBody::RunSubmitted { task: task(), branch: "nightshift/greet-0".to_owned(), attempt: None },
+        EventBody::RunSubmitted {
+            task: task(),
+            branch: "nightshift/greet-0".to_owned(),
+            attempt: None,
+            context_tokens: None,
+        },
         state(RunState::Queued { reason: QueueReason::Submitted }),
         state(RunState::Preparing { phase: PreparingPhase::Sandbox }),
         EventBody::SandboxRequested { sandbox: sandbox() },

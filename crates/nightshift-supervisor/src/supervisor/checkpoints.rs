@@ -139,14 +139,15 @@ impl Supervisor {
         let facts = checkpoints.copy(checkpoint, &own).await.map_err(|error| {
             trouble::disk_or(ErrorCode::SandboxFailed, "taking a checkpoint for a fork", &error)
         })?;
-        let Some(EventBody::RunSubmitted { task, branch: before, attempt }) =
+        let Some(EventBody::RunSubmitted { task, branch: before, attempt, context_tokens }) =
             road.first().map(|event| &event.body)
         else {
             return Err(missing(checkpoint.as_str()));
         };
         let branch = BranchName::for_run(&task.title(), &run).to_string();
-        let (task, attempt) = (task.clone(), *attempt);
-        let mut bodies = vec![EventBody::RunSubmitted { task, branch: branch.clone(), attempt }];
+        let (task, attempt, context_tokens) = (task.clone(), *attempt, *context_tokens);
+        let submitted = EventBody::RunSubmitted { task, branch: branch.clone(), attempt, context_tokens };
+        let mut bodies = vec![submitted];
         bodies.extend(road.iter().filter_map(|event| carried(&event.body)));
         let (from, checkpoint) = (from.clone(), checkpoint.clone());
         let renamed = before.clone();
@@ -243,6 +244,7 @@ fn carried(body: &EventBody) -> Option<EventBody> {
         | EventBody::McpServersStarted { .. }
         | EventBody::ConversationStarted { .. }
         | EventBody::TurnRequested { .. }
+        | EventBody::TurnLost { .. }
         | EventBody::StepIntended { .. }
         | EventBody::StepFinished { .. }
         | EventBody::PlanChanged { .. }

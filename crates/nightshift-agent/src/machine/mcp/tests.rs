@@ -99,6 +99,7 @@ fn a_critic_has_none_and_a_subagent_those_that_it_is_given() {
         max_turns: 5,
         share: crate::Share::default(),
         price: None,
+        window: None,
     };
     let mut subagent = parent.subagent(facts);
     assert_eq!(offered(&subagent), Vec::<String>::new());

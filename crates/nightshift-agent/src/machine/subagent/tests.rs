@@ -66,7 +66,14 @@ fn parent(limits: Limits) -> AgentMachine {
 }
 
 fn facts(number: u32) -> SubagentFacts {
-    SubagentFacts { number, grant: Grant::ALL, max_turns: 20, share: Share::default(), price: Some(PRICE) }
+    SubagentFacts {
+        number,
+        grant: Grant::ALL,
+        max_turns: 20,
+        share: Share::default(),
+        price: Some(PRICE),
+        window: None,
+    }
 }
 
 fn child(of: &AgentMachine, facts: SubagentFacts) -> AgentMachine {
@@ -158,6 +165,25 @@ fn one_that_is_stopped_ends_in_the_midst_of_a_step() {
         exit_code: None,
     });
     assert!(matches!(only(&child), Effect::GiveUp { .. }));
+}
+
+#[test]
+fn a_subagent_of_another_model_keeps_within_that_model_s_window() {
+    let parent = parent(Limits::default());
+    let smaller = parent.subagent(SubagentFacts { window: Some(32_768), ..facts(1) });
+    let AgentSettings { context_tokens, compact_tokens, max_output_tokens, .. } = smaller.settings;
+    assert!(context_tokens + u64::from(max_output_tokens) <= 32_768, "{context_tokens} {max_output_tokens}");
+    assert!(compact_tokens < context_tokens);
+    let same = parent.subagent(facts(2)).settings;
+    assert_eq!(same.context_tokens, parent.settings.context_tokens);
+}
+
+#[test]
+fn what_a_call_used_that_was_let_go_of_counts_on_the_limits_and_is_no_call() {
+    let mut parent = parent(Limits { turns: 1, tokens: 50_000, ..Limits::default() });
+    parent.handle(AgentEvent::Lost { usage: tokens(100) });
+    assert_eq!(only(&parent), Effect::AskModel { turn: 1 });
+    assert_eq!(parent.used(), tokens(100));
 }
 
 #[test]

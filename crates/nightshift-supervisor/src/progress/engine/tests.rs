@@ -13,7 +13,12 @@ fn given() -> RunProgress {
     let mut task = task();
     task.engine = Some("claude-code".to_owned());
     task.limits = Limits::default();
-    let first = EventBody::RunSubmitted { task, branch: "nightshift/add-it".to_owned(), attempt: None };
+    let first = EventBody::RunSubmitted {
+        task,
+        branch: "nightshift/add-it".to_owned(),
+        attempt: None,
+        context_tokens: None,
+    };
     let mut progress =
         RunProgress::begin(&event(1, first), nightshift_agent::AgentSettings::default()).unwrap();
     let content = vec![UserPart::Text { text: "Add it.".to_owned() }];

@@ -11,6 +11,7 @@ use super::*;
 
 fn start(number: u32, background: bool) -> SubagentStart {
     SubagentStart {
+        context_tokens: None,
         number,
         name: format!("general-{number}"),
         agent: "general".to_owned(),
