@@ -20,8 +20,8 @@ mod host;
 #[cfg(feature = "host")]
 pub use host::{
     AttachError, Channel, ChannelError, CloseReason, Command, Completed, ConnectError, Connections,
-    FileError, FileMode, ForgetError, GuestStream, HostileTree, IdentityError, Input, Job, JobEvent,
-    KillError, OpenError, OutputMode, StartJobError, TreeError, TreeLimits,
+    FileError, FileMode, Followed, ForgetError, GuestStream, HostileTree, IdentityError, Input, Job,
+    JobEvent, KillError, OpenError, OutputMode, StartJobError, TreeError, TreeLimits,
 };
 pub use wire::service::{
     FileKind, FileStat, GuestUser, Identity, InvalidJobId, JobExit, JobId, JobState, JobStatus, PROXY_PORT,

@@ -1,7 +1,8 @@
 //! What a request carries, read so that a mistake in it is answered like every other error.
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
@@ -38,11 +39,7 @@ impl<S: Send + Sync, T: DeserializeOwned> axum::extract::OptionalFromRequest<S> 
 
 fn body(why: &JsonRejection) -> Refusal {
     if why.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return Refusal(UserError::new(
-            ErrorCode::TooLarge,
-            "the request's body is too large",
-            "Put long material into a file of the repository and name it.",
-        ));
+        return too_large("Put long material into a file of the repository and name it.");
     }
     let hint = match why {
         JsonRejection::MissingJsonContentType(_) => {
@@ -51,6 +48,38 @@ fn body(why: &JsonRejection) -> Refusal {
         _ => return unfit(why.body_text()),
     };
     Refusal(UserError::new(ErrorCode::InvalidRequest, why.body_text(), hint))
+}
+
+fn too_large(hint: &str) -> Refusal {
+    Refusal(UserError::new(ErrorCode::TooLarge, "the request's body is too large", hint))
+}
+
+/// The body of a request as it is.
+pub(crate) struct Content(pub(crate) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Content {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let read = Bytes::from_request(request, state).await;
+        read.map(Self).map_err(|why: BytesRejection| match why.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => too_large("Send at most 1 MiB at a time."),
+            _ => unfit(why.body_text()),
+        })
+    }
+}
+
+/// What the path of a request names.
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let read = axum::extract::Path::<T>::from_request_parts(parts, state).await;
+        read.map(|axum::extract::Path(named)| Self(named))
+            .map_err(|why: PathRejection| unfit(why.body_text()))
+    }
 }
 
 fn unfit(why: String) -> Refusal {

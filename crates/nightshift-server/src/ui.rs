@@ -16,10 +16,13 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
     worker-src 'self' blob:; media-src 'self' blob:; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'";
 
-/// Serves the built UI in `folder`; every path that is no file of it is the UI's own, and gets its page.
+/// Serves the built UI in `folder`; every path that is no file of it is the UI's own, and gets its page. A page of another
+/// version asks for assets that are not there: the page in their place would be kept for as long as they are.
 pub(crate) fn files(folder: &Path) -> Router {
     let page = ServeFile::new(folder.join("index.html"));
-    Router::new().fallback_service(ServeDir::new(folder).precompressed_gzip().fallback(page))
+    Router::new()
+        .nest_service("/assets", ServeDir::new(folder.join("assets")).precompressed_gzip())
+        .fallback_service(ServeDir::new(folder).precompressed_gzip().fallback(page))
 }
 
 /// Says that there is no UI, for a checkout that has not built it.
@@ -37,12 +40,13 @@ pub(crate) fn not_built() -> Router {
 pub(crate) async fn label(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let mut response = next.run(request).await;
+    // Vite names files in there by their content.
+    let kept = path.starts_with("/assets/") && !response.status().is_client_error();
+    let cache = if kept { "public, max-age=31536000, immutable" } else { "no-cache" };
     let headers = response.headers_mut();
     let mut unless_set = |name: HeaderName, value: &'static str| {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     };
-    // Vite names files in there by their content.
-    let cache = if path.starts_with("/assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
     unless_set(header::CACHE_CONTROL, if path.starts_with("/api/") { "no-store" } else { cache });
     unless_set(header::CONTENT_SECURITY_POLICY, POLICY);
     unless_set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");

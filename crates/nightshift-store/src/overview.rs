@@ -33,7 +33,14 @@ impl Store {
             };
             *place = count.cast_unsigned();
         }
-        let waits_for_you = counts.waiting + counts.paused + counts.in_review;
+        // Whoever paused a run knows that it rests.
+        let rests: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM runs WHERE state = 'paused' AND json ->> '$.state.reason.type' = 'person'",
+        )
+        .fetch_one(self.inner.database.readers())
+        .await?;
+        let paused = counts.paused.saturating_sub(rests.cast_unsigned());
+        let waits_for_you = counts.waiting + paused + counts.in_review;
         Ok(Overview { position: position.cast_unsigned(), counts, waits_for_you })
     }
 

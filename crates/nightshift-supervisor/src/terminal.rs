@@ -14,15 +14,15 @@
 mod plain;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use nightshift_channel::{
-    Channel, Command, GuestUser, Input, Job, JobEvent, JobStatus, Signal, StartJobError,
+    Channel, Command, Followed, GuestUser, Input, Job, JobEvent, JobStatus, Signal, StartJobError,
 };
 use nightshift_protocol::{ErrorCode, RunId, TerminalSize, UserError};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::supervisor::Supervisor;
 use crate::tools::job_id;
@@ -34,8 +34,14 @@ const KEPT: usize = 256 * 1024;
 /// Pieces of output a viewer may be behind before it has to begin anew with what is kept.
 const PIECES: usize = 256;
 
-/// Keys and sizes that wait for the guest.
+/// Keys that wait for the guest, in pieces as they were typed.
 const ASKS: usize = 64;
+
+/// What of one terminal waits for the guest at most before its person is read no further, in bytes.
+const MOST_TYPED: usize = 256 * 1024;
+
+/// How long the guest may take to start a shell.
+const START_WITHIN: Duration = Duration::from_secs(20);
 
 /// Shells of one run at once.
 const MOST: usize = 8;
@@ -59,22 +65,21 @@ const START: &str = r#"exec script --quiet --return --flush --command 'tty >"$NI
 /// The shells that run, by run and session.
 #[derive(Default)]
 pub(crate) struct Terminals {
-    shells: Mutex<HashMap<(RunId, String), Arc<Shell>>>,
-    plain: plain::Count,
+    shells: Mutex<HashMap<Session, Arc<Shell>>>,
+    /// Those without a terminal, and those that are being started.
+    others: plain::Count,
     /// Held while one is started: of two windows that want the same session, one starts it and the other finds it.
-    starting: tokio::sync::Mutex<()>,
+    starting: Mutex<HashMap<Session, Weak<tokio::sync::Mutex<()>>>>,
 }
+
+/// A run, and the name of a shell in its sandbox.
+type Session = (RunId, String);
 
 /// A shell as its viewers see it.
 struct Shell {
-    asks: mpsc::Sender<Ask>,
+    keys: mpsc::Sender<Bytes>,
+    size: watch::Sender<TerminalSize>,
     printed: Mutex<Printed>,
-}
-
-/// What a person wants of a shell.
-enum Ask {
-    Keys(Bytes),
-    Size(TerminalSize),
 }
 
 /// What a shell printed, and whether it goes on.
@@ -88,6 +93,8 @@ struct Printed {
 pub struct Terminal {
     session: String,
     behind: Behind,
+    /// What was typed and the guest does not take yet.
+    typed: BytesMut,
 }
 
 /// What is behind a terminal.
@@ -129,15 +136,16 @@ impl Supervisor {
             None => self.new_session(),
         };
         let key = (run.clone(), session.clone());
-        let _starting = self.shared().terminals.starting.lock().await;
+        let starting = self.shared().terminals.starting(&key);
+        let _starting = starting.lock().await;
         if let Some(shell) = self.shared().terminals.find(&key) {
             let terminal = Terminal::at(session, shell);
-            terminal.resize(size).await;
+            terminal.resize(size);
             return Ok(terminal);
         }
-        self.shared().terminals.admit(run)?;
+        let _counted = self.shared().terminals.admit(run)?;
         let screen = self.screen(run).await?;
-        let shell = start(&screen, &session, size).await?;
+        let shell = in_time(start(&screen, &session, size)).await?;
         self.shared().terminals.keep(key.clone(), Arc::clone(&shell.0));
         let terminal = Terminal::at(session, Arc::clone(&shell.0));
         let shared = Arc::clone(self.shared());
@@ -170,19 +178,31 @@ fn known_form(session: String) -> Result<String, UserError> {
 }
 
 impl Terminals {
-    fn shells(&self) -> MutexGuard<'_, HashMap<(RunId, String), Arc<Shell>>> {
+    fn shells(&self) -> MutexGuard<'_, HashMap<Session, Arc<Shell>>> {
         self.shells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find(&self, key: &(RunId, String)) -> Option<Arc<Shell>> {
+    /// What whoever opens this session holds. A guest that does not answer keeps nobody waiting but those who want the same.
+    fn starting(&self, key: &Session) -> Arc<tokio::sync::Mutex<()>> {
+        let mut starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        starting.retain(|_, lock| lock.strong_count() > 0);
+        if let Some(lock) = starting.get(key).and_then(Weak::upgrade) {
+            return lock;
+        }
+        let lock = Arc::default();
+        starting.insert(key.clone(), Arc::downgrade(&lock));
+        lock
+    }
+
+    fn find(&self, key: &Session) -> Option<Arc<Shell>> {
         self.shells().get(key).cloned()
     }
 
-    /// Refuses one shell too many.
-    fn admit(&self, run: &RunId) -> Result<(), UserError> {
-        let open = self.shells().keys().filter(|(of, _)| of == run).count() + self.plain.of(run);
-        if open < MOST {
-            return Ok(());
+    /// Counts a shell that is to be started, until what is returned is dropped; refuses one too many.
+    fn admit(&self, run: &RunId) -> Result<Arc<()>, UserError> {
+        let shells = self.shells();
+        if shells.keys().filter(|(of, _)| of == run).count() + self.others.of(run) < MOST {
+            return Ok(self.others.add(run));
         }
         Err(UserError::new(
             ErrorCode::Conflict,
@@ -191,12 +211,27 @@ impl Terminals {
         ))
     }
 
-    fn keep(&self, key: (RunId, String), shell: Arc<Shell>) {
+    fn keep(&self, key: Session, shell: Arc<Shell>) {
         self.shells().insert(key, shell);
     }
 
-    fn remove(&self, key: &(RunId, String)) {
+    fn remove(&self, key: &Session) {
         self.shells().remove(key);
+    }
+}
+
+/// Waits for a shell to start, and not for ever.
+async fn in_time<T>(start: impl Future<Output = Result<T, StartJobError>>) -> Result<T, UserError> {
+    let failed = |why: String| {
+        UserError::new(
+            ErrorCode::SandboxFailed,
+            format!("no shell could be started in the sandbox: {why}"),
+            "Try again in a moment.",
+        )
+    };
+    match tokio::time::timeout(START_WITHIN, start).await {
+        Ok(started) => started.map_err(|error| failed(error.to_string())),
+        Err(_) => Err(failed(format!("it did not answer for {} s", START_WITHIN.as_secs()))),
     }
 }
 
@@ -204,7 +239,7 @@ async fn start(
     screen: &RunScreen,
     session: &str,
     size: TerminalSize,
-) -> Result<(Arc<Shell>, Keeper), UserError> {
+) -> Result<(Arc<Shell>, Keeper), StartJobError> {
     let size = size.usable();
     let command = Command::shell(job_id(&format!("terminal-{session}")), START)
         .user(GuestUser::Agent)
@@ -214,29 +249,18 @@ async fn start(
         .variable("ROWS", size.rows.to_string())
         .variable("COLS", size.columns.to_string())
         .input(Input::Stream);
-    let job = screen.channel().start(command).await.map_err(|error| not_started(&error))?;
-    let (asks, asked) = mpsc::channel(ASKS);
-    let live = broadcast::channel(PIECES).0;
-    let printed = Mutex::new(Printed { kept: Scrollback::default(), ended: None, live });
-    let shell = Arc::new(Shell { asks, printed });
+    let job = screen.channel().start(command).await?;
+    let (shell, keys) = Shell::new(size);
     let keeper = Keeper {
         shell: Arc::clone(&shell),
         job,
-        asked,
+        keys,
         channel: screen.channel().clone(),
         session: session.to_owned(),
         sizes: 0,
         _screen: screen.clone(),
     };
     Ok((shell, keeper))
-}
-
-fn not_started(error: &StartJobError) -> UserError {
-    UserError::new(
-        ErrorCode::SandboxFailed,
-        format!("no shell could be started in the sandbox: {error}"),
-        "Try again in a moment.",
-    )
 }
 
 /// The exit status of what ended by itself.
@@ -256,7 +280,7 @@ fn tty_file(session: &str) -> String {
 struct Keeper {
     shell: Arc<Shell>,
     job: Job,
-    asked: mpsc::Receiver<Ask>,
+    keys: mpsc::Receiver<Bytes>,
     channel: Channel,
     session: String,
     sizes: u32,
@@ -267,22 +291,24 @@ impl Keeper {
     async fn serve(mut self) {
         let mut look = tokio::time::interval(LOOK_EVERY);
         let mut looked_at = tokio::time::Instant::now();
+        let mut size = self.shell.size.subscribe();
+        let mut typed = Bytes::new();
         let code = loop {
             tokio::select! {
-                event = self.job.next() => match event {
-                    Some(JobEvent::Output { bytes, .. }) => self.shell.print(bytes),
-                    Some(JobEvent::Exited(exit)) => break code_of(exit.status),
+                followed = self.job.follow(&mut typed) => match followed {
+                    Some(Followed::Did(JobEvent::Output { bytes, .. })) => self.shell.print(bytes),
+                    Some(Followed::Did(JobEvent::Exited(exit))) => break code_of(exit.status),
+                    Some(Followed::Sent) => {}
                     None => break None,
                 },
-                ask = self.asked.recv() => match ask {
-                    Some(Ask::Keys(keys)) => {
-                        if self.job.send_input(&keys).await.is_err() {
-                            break None;
-                        }
-                    }
-                    Some(Ask::Size(size)) => self.resize(size),
+                keys = self.keys.recv(), if typed.is_empty() => match keys {
+                    Some(keys) => typed = keys,
                     None => break None,
                 },
+                Ok(()) = size.changed() => {
+                    let size = *size.borrow_and_update();
+                    self.resize(size);
+                }
                 _ = look.tick() => {
                     if self.shell.is_looked_at() {
                         looked_at = tokio::time::Instant::now();
@@ -317,6 +343,14 @@ impl Keeper {
 }
 
 impl Shell {
+    /// A shell with a terminal of this size, and the keys that come for it.
+    fn new(size: TerminalSize) -> (Arc<Self>, mpsc::Receiver<Bytes>) {
+        let (keys, typed) = mpsc::channel(ASKS);
+        let live = broadcast::channel(PIECES).0;
+        let printed = Mutex::new(Printed { kept: Scrollback::default(), ended: None, live });
+        (Arc::new(Self { keys, size: watch::channel(size).0, printed }), typed)
+    }
+
     fn printed(&self) -> MutexGuard<'_, Printed> {
         self.printed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -350,7 +384,7 @@ impl Terminal {
     fn at(session: String, shell: Arc<Shell>) -> Self {
         let (first, live) = shell.look();
         let look = Look { shell, live, first: Some(first).filter(|first| !first.is_empty()) };
-        Self { session, behind: Behind::Shell(look) }
+        Self { session, behind: Behind::Shell(look), typed: BytesMut::new() }
     }
 
     /// The session: with it the same shell is opened again, if it has a terminal.
@@ -358,23 +392,42 @@ impl Terminal {
         &self.session
     }
 
-    /// What it shows next. It may be given up and asked again; nothing is lost.
+    /// What it shows next; meanwhile the guest is given what was typed. It may be given up and asked again; nothing is lost.
     pub async fn next(&mut self) -> TerminalEvent {
         match &mut self.behind {
-            Behind::Shell(look) => look.next().await,
-            Behind::Plain(shell) => shell.next().await,
+            Behind::Shell(look) => {
+                let keys = look.shell.keys.clone();
+                while !self.typed.is_empty() {
+                    tokio::select! {
+                        event = look.next() => return event,
+                        room = keys.reserve() => match room {
+                            Ok(room) => room.send(self.typed.split().freeze()),
+                            // A shell that has ended says so itself.
+                            Err(_) => self.typed.clear(),
+                        },
+                    }
+                }
+                look.next().await
+            }
+            Behind::Plain(shell) => shell.next(&mut self.typed).await,
         }
     }
 
-    /// Sends what was typed. It waits where the guest does not read.
-    pub async fn keys(&mut self, bytes: Bytes) {
-        match &mut self.behind {
-            // A shell that has ended says so itself.
-            Behind::Shell(look) => {
-                let _ended = look.shell.asks.send(Ask::Keys(bytes)).await;
+    /// Takes what was typed; [`Terminal::next`] gives the guest what it does not take at once.
+    pub fn keys(&mut self, bytes: Bytes) {
+        match &self.behind {
+            Behind::Shell(look) if self.typed.is_empty() => {
+                if let Err(mpsc::error::TrySendError::Full(bytes)) = look.shell.keys.try_send(bytes) {
+                    self.typed.extend_from_slice(&bytes);
+                }
             }
-            Behind::Plain(shell) => shell.input(&bytes).await,
+            Behind::Shell(_) | Behind::Plain(_) => self.typed.extend_from_slice(&bytes),
         }
+    }
+
+    /// Whether so much that was typed waits for the guest that no more is to be taken.
+    pub fn is_full(&self) -> bool {
+        self.typed.len() >= MOST_TYPED
     }
 
     /// Says that nothing more will be typed: a shell without a terminal ends when it has done what it read.
@@ -385,9 +438,9 @@ impl Terminal {
     }
 
     /// Says how large the terminal is.
-    pub async fn resize(&self, size: TerminalSize) {
+    pub fn resize(&self, size: TerminalSize) {
         if let Behind::Shell(look) = &self.behind {
-            let _ended = look.shell.asks.send(Ask::Size(size)).await;
+            look.shell.size.send_replace(size);
         }
     }
 }

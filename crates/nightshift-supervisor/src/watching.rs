@@ -24,6 +24,9 @@ const ATTACH_WITHIN: Duration = Duration::from_secs(30);
 /// How long the guest's clipboard may take.
 const CLIPBOARD_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long the guest may take to answer at all: it may stand still.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
+
 /// The longest text of the guest's clipboard that is taken, in bytes.
 const LONGEST_CLIPBOARD: usize = 100_000;
 
@@ -151,9 +154,17 @@ impl RunScreen {
             .user(GuestUser::Agent)
             .input(Input::Bytes(input.as_bytes().to_vec()))
             .time_limit(CLIPBOARD_WITHIN);
-        let started = self.desk.channel.start(command).await.map_err(|error| failed(error.to_string()))?;
-        let ended = started.collect(LONGEST_CLIPBOARD).await.map_err(|error| failed(error.to_string()))?;
-        let _forgotten = self.desk.channel.forget(&job).await;
+        let done = async {
+            let started =
+                self.desk.channel.start(command).await.map_err(|error| failed(error.to_string()))?;
+            let ended =
+                started.collect(LONGEST_CLIPBOARD).await.map_err(|error| failed(error.to_string()))?;
+            let _forgotten = self.desk.channel.forget(&job).await;
+            Ok(ended)
+        };
+        let ended = tokio::time::timeout(ANSWERED_WITHIN, done).await.unwrap_or_else(|_| {
+            Err(failed(format!("it did not answer for {} s", ANSWERED_WITHIN.as_secs())))
+        })?;
         if ended.exit.status != JobStatus::Code(0) {
             return Err(failed(String::from_utf8_lossy(&ended.stderr).trim().to_owned()));
         }

@@ -462,3 +462,40 @@ async fn one_composed_character_leaves_the_clipboard_alone_and_a_held_shift_chan
     // Shift, the letter without it, and Shift again.
     viewer.until_picture(|viewer| viewer.colour(3 * 12 + 2, 12 + 2) == KEY).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_does_not_answer_holds_up_neither_who_watches_nor_who_hands_back() {
+    let (served, run) = waiting().await;
+    let (mut viewer, home) = typist(&served, &run).await;
+    std::fs::write(home.join("bin/xclip"), "#!/bin/bash\nexec sleep 100\n").unwrap();
+    let mut other = Viewer::open(&served, &run).await;
+    let is = |holder: LeaseHolder| move |said: &ScreenMessage| *said == ScreenMessage::Lease { holder };
+    other.until_said(is(LeaseHolder::Somebody)).await;
+
+    let began = std::time::Instant::now();
+    viewer.say(&ViewerMessage::GetClipboard).await;
+    viewer.say(&pointer(9, 99)).await;
+    viewer.say(&ViewerMessage::TakeOver).await;
+    viewer.until_said(is(LeaseHolder::You)).await;
+    viewer.say(&ViewerMessage::HandBack { note: String::new() }).await;
+    viewer.until_said(is(LeaseHolder::Agent)).await;
+
+    viewer.say(&ViewerMessage::TakeOver).await;
+    viewer.until_said(is(LeaseHolder::You)).await;
+    viewer.say(&ViewerMessage::GetClipboard).await;
+    for number in 0..300 {
+        let (code, key) = ("KeyA".to_owned(), "a".to_owned());
+        viewer.say(&ViewerMessage::Key { code, key, down: number % 2 == 0 }).await;
+    }
+    let stuck = viewer.until_said(|said| matches!(said, ScreenMessage::Refused { .. })).await;
+    assert!(matches!(stuck, ScreenMessage::Refused { error } if error.code == ErrorCode::SandboxFailed));
+
+    other.until_said(is(LeaseHolder::Agent)).await;
+    viewer.say(&ViewerMessage::TakeOver).await;
+    viewer.until_said(is(LeaseHolder::You)).await;
+    viewer.say(&ViewerMessage::GetClipboard).await;
+    drop(viewer);
+    other.until_said(is(LeaseHolder::Somebody)).await;
+    other.until_said(is(LeaseHolder::Agent)).await;
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+}

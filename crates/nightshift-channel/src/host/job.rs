@@ -160,6 +160,15 @@ pub enum JobEvent {
     Exited(JobExit),
 }
 
+/// What came of following a job while it is sent input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Followed {
+    /// It did this; the rest of the input is still to be sent.
+    Did(JobEvent),
+    /// All of the input is on its way.
+    Sent,
+}
+
 /// A job that has ended, with the beginning of its output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completed {
@@ -248,6 +257,18 @@ impl Job {
         self.stream.send(bytes).await
     }
 
+    /// Sends it input and returns what it does meanwhile, whichever is first: of two that both wait until the other reads,
+    /// one has to. What was sent is taken off `input`. `None` as in [`Job::next`].
+    pub async fn follow(&mut self, input: &mut Bytes) -> Option<Followed> {
+        if !input.is_empty() {
+            match self.stream.send_or_receive(input).await.ok()? {
+                None => return Some(Followed::Sent),
+                Some(piece) => return self.take_in(piece).await.ok().map(Followed::Did),
+            }
+        }
+        self.next().await.map(Followed::Did)
+    }
+
     /// Ends its input.
     pub fn end_input(&mut self) {
         self.stream.end();
@@ -281,7 +302,11 @@ impl Job {
         if self.exited {
             return Ok(None);
         }
-        let Some((lane, bytes)) = self.stream.receive().await? else { return Err(ChannelError::Cut) };
+        let piece = self.stream.receive().await?.ok_or(ChannelError::Cut)?;
+        self.take_in(piece).await.map(Some)
+    }
+
+    async fn take_in(&mut self, (lane, bytes): (Lane, Bytes)) -> Result<JobEvent, ChannelError> {
         let source = match lane {
             Lane::Bytes => Source::Merged,
             Lane::Stdout => Source::Stdout,
@@ -289,10 +314,10 @@ impl Job {
             Lane::MessagePart | Lane::Message => {
                 let exit = self.stream.message_from(lane, bytes).await?;
                 self.exited = true;
-                return Ok(Some(JobEvent::Exited(exit)));
+                return Ok(JobEvent::Exited(exit));
             }
         };
         self.offset += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        Ok(Some(JobEvent::Output { source, bytes }))
+        Ok(JobEvent::Output { source, bytes })
     }
 }

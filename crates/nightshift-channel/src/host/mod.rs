@@ -15,7 +15,7 @@ pub use error::{
     OpenError, StartJobError, TreeError,
 };
 pub use file::FileMode;
-pub use job::{Command, Completed, Input, Job, JobEvent, OutputMode};
+pub use job::{Command, Completed, Followed, Input, Job, JobEvent, OutputMode};
 pub use link::Channel;
 pub use stream::GuestStream;
 pub use tree::TreeLimits;

@@ -105,6 +105,26 @@ impl Stream {
         Ok(())
     }
 
+    /// Sends bytes and takes them off; returns `None` when the last of them is on its way, and a piece that comes before.
+    pub(super) async fn send_or_receive(
+        &mut self,
+        bytes: &mut Bytes,
+    ) -> Result<Option<(Lane, Bytes)>, ChannelError> {
+        poll_fn(|context| {
+            while !bytes.is_empty() {
+                let length = bytes.len().min(MAX_PAYLOAD_BYTES);
+                let piece = bytes.slice(..length);
+                if self.poll_send(context, Lane::Bytes, &piece)?.is_pending() {
+                    let came = ready!(self.poll_receive(context))?.ok_or(ChannelError::Cut)?;
+                    return Poll::Ready(Ok(Some(came)));
+                }
+                bytes.advance(length);
+            }
+            Poll::Ready(Ok(None))
+        })
+        .await
+    }
+
     /// Says that nothing more will be sent.
     pub(super) fn end(&mut self) {
         // On a closed channel there is nobody to tell.

@@ -35,12 +35,18 @@ struct Held {
 }
 
 const SHIFTS: [&str; 2] = ["ShiftLeft", "ShiftRight"];
+/// Characters are sent as what they mean, so these would only swap the case of letters, or make arrows of numbers: for
+/// whoever has the guest next as well.
+const LOCKS: [&str; 3] = ["CapsLock", "NumLock", "ScrollLock"];
 const COMMANDS: [&str; 5] = ["ControlLeft", "ControlRight", "AltLeft", "MetaLeft", "MetaRight"];
 
 impl PersonKeyboard {
     /// A key went down: its place (`KeyboardEvent.code`) and its meaning (`KeyboardEvent.key`).
     pub fn down(&mut self, code: &str, meaning: &str) -> Vec<KeyAction> {
         if self.held.iter().any(|held| held.code == code) || self.held.len() >= MOST_HELD {
+            return Vec::new();
+        }
+        if LOCKS.contains(&code) || LOCKS.contains(&meaning) {
             return Vec::new();
         }
         let mut characters = meaning.chars();
@@ -169,6 +175,17 @@ mod tests {
         assert_eq!(keyboard.down("KeyA", "a"), []);
         assert_eq!(keyboard.up("KeyB"), []);
         assert_eq!(keyboard.down("Nonsense", "Nonsense"), []);
+    }
+
+    #[test]
+    fn a_lock_of_the_person_s_keyboard_stays_there_and_letters_come_as_they_are_meant() {
+        let mut keyboard = PersonKeyboard::default();
+        for (code, meaning) in [("CapsLock", "CapsLock"), ("NumLock", "NumLock"), ("ControlLeft", "CapsLock")]
+        {
+            assert_eq!((keyboard.down(code, meaning), keyboard.up(code)), (vec![], vec![]), "{code}");
+        }
+        let a = key("KeyA");
+        assert_eq!(keyboard.down("KeyA", "A"), [Down(Key::SHIFT), Down(a), Up(a), Up(Key::SHIFT)]);
     }
 
     fn strokes() -> impl Strategy<Value = (String, String, bool)> {

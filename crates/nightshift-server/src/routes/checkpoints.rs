@@ -1,11 +1,11 @@
 //! Checkpoints of a run.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use nightshift_protocol::{CheckpointSummary, ForkReply, ForkRun, RewindRun, RunSummary};
 
 use super::{Answer, Shared};
-use crate::extract::Body;
+use crate::extract::{Body, Path};
 
 /// Lists a run's checkpoints, the oldest first.
 #[utoipa::path(

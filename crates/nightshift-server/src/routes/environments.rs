@@ -1,13 +1,13 @@
 //! Environments of repositories.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use nightshift_protocol::{
     EnvironmentLog, EnvironmentSummary, ListEnvironments, PlannedEnvironment, ReadLog, SetUpEnvironment,
 };
 
 use super::{Answer, Shared};
-use crate::extract::{Body, Parameters};
+use crate::extract::{Body, Parameters, Path};
 
 /// Says how a repository would be set up, and does nothing.
 #[utoipa::path(

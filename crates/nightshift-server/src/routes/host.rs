@@ -1,7 +1,7 @@
 //! The owner itself: whether it is well, what this machine can do, stored files.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use nightshift_protocol::{
@@ -9,7 +9,7 @@ use nightshift_protocol::{
 };
 
 use super::{Answer, Shared};
-use crate::extract::Body;
+use crate::extract::{Body, Path};
 use crate::reply::Refusal;
 
 /// Says that the owner is there, and its version.

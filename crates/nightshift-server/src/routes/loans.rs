@@ -1,8 +1,7 @@
 //! Sandboxes that no run has, lent to programs that want a desktop to work in.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use nightshift_protocol::{
     BorrowSandbox, CommandAnswer, RunCommand, SandboxFile, SandboxLoan, ScreenAction, ScreenAnswer,
@@ -10,7 +9,7 @@ use nightshift_protocol::{
 
 use super::host::inert;
 use super::{Answer, Shared};
-use crate::extract::{Body, Parameters};
+use crate::extract::{Body, Content, Parameters, Path};
 use crate::reply::Refusal;
 
 /// Lists the sandboxes that are lent.
@@ -109,7 +108,7 @@ pub(super) async fn write_lent_file(
     State(api): Shared,
     Path(sandbox): Path<String>,
     Parameters(file): Parameters<SandboxFile>,
-    content: Bytes,
+    Content(content): Content,
 ) -> Answer<SandboxLoan> {
     api.write_lent_file(&sandbox, &file.path, &content).await?;
     Ok(Json(api.renew_sandbox(&sandbox)?))

@@ -4,6 +4,7 @@ mod agents;
 mod checkpoints;
 mod environments;
 mod everything;
+mod hold;
 mod host;
 mod loans;
 mod models;

@@ -1,7 +1,7 @@
 //! Pull requests and their reviews.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use nightshift_protocol::{
     Approve, AskForChanges, AskPullRequests, AskStatistics, AttemptList, ChangedFiles, Merge, MergeReply,
@@ -12,7 +12,7 @@ use utoipa::IntoParams;
 
 use super::host::inert;
 use super::{Answer, Shared};
-use crate::extract::{Body, Parameters};
+use crate::extract::{Body, Parameters, Path};
 use crate::reply::Refusal;
 
 /// The pull request of a run.

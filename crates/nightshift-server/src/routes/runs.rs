@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::response::sse::{KeepAlive, Sse};
 use futures_util::{Stream, StreamExt};
@@ -17,7 +17,7 @@ use utoipa::IntoParams;
 
 use super::host::inert;
 use super::{Answer, Shared};
-use crate::extract::{Body, Parameters};
+use crate::extract::{Body, Parameters, Path};
 use crate::reply::Refusal;
 
 /// Events of one answer at most.

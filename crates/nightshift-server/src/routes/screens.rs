@@ -3,19 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use nightshift_api::live::{LiveView, thumbnail};
-use nightshift_api::{Api, IDLE, Lease, RunScreen};
+use nightshift_api::{Api, RunScreen};
 use nightshift_protocol::{ErrorCode, LeaseHolder, RunId, ScreenMessage, UserError, ViewerMessage};
 use serde::Deserialize;
 use tokio::time::Instant;
 use utoipa::IntoParams;
 
 use super::Shared;
-use crate::extract::Parameters;
+use super::hold::{Hold, Stuck};
+use crate::extract::{Parameters, Path};
 use crate::reply::Refusal;
 
 /// The longest message a viewer may send, in bytes: a text for the clipboard.
@@ -93,15 +94,9 @@ struct Viewer {
     run: RunId,
     socket: WebSocket,
     heard: Instant,
-    lease: Option<Held>,
+    lease: Option<Hold>,
     /// Why nothing is shown, as the viewer was told.
     dark: Option<String>,
-}
-
-/// The person at this viewer has mouse and keyboard.
-struct Held {
-    lease: Lease,
-    used: Instant,
 }
 
 /// The viewer is gone, or has broken the rules.
@@ -199,8 +194,12 @@ impl Viewer {
                     }
                     presses = trace.presses;
                 }
+                told = told_of(&mut self.lease) => match told {
+                    Some(told) => self.say(&told).await?,
+                    None => self.drop_lease().await,
+                },
                 _ = holder.tick() => {
-                    if self.lease.as_ref().is_some_and(|held| held.used.elapsed() > IDLE) {
+                    if self.lease.as_ref().is_some_and(Hold::is_idle) {
                         self.drop_lease().await;
                     }
                     let now = self.holder(screen);
@@ -228,30 +227,25 @@ impl Viewer {
             ViewerMessage::TakeOver if self.lease.is_some() => return self.tell_holder(screen).await,
             ViewerMessage::TakeOver => match self.api.take_over(self.run.as_str()).await {
                 Ok(lease) => {
-                    self.lease = Some(Held { lease, used: Instant::now() });
+                    self.lease = Some(Hold::new(lease));
                     return self.tell_holder(screen).await;
                 }
                 Err(error) => Err(error),
             },
             ViewerMessage::HandBack { note } => match self.lease.take() {
                 Some(held) => {
-                    let handed = held.lease.hand_back(&note).await;
+                    let handed = held.hand_back(&note).await;
                     self.tell_holder(screen).await?;
                     handed
                 }
                 None => Ok(()),
             },
-            ViewerMessage::GetClipboard => match &self.lease {
-                Some(held) => match held.lease.clipboard().await {
-                    Ok(text) => return self.say(&ScreenMessage::Clipboard { text }).await,
-                    Err(error) => Err(error),
-                },
-                None => Err(not_yours()),
-            },
-            input => match &mut self.lease {
-                Some(held) => {
-                    held.used = Instant::now();
-                    held.lease.input(&input).await
+            input => match self.lease.as_mut().map(|held| held.take(input)) {
+                Some(Ok(())) => return Ok(()),
+                Some(Err(Stuck)) => {
+                    self.drop_lease().await;
+                    self.tell_holder(screen).await?;
+                    Err(stuck())
                 }
                 None => Err(not_yours()),
             },
@@ -264,7 +258,7 @@ impl Viewer {
 
     async fn drop_lease(&mut self) {
         if let Some(held) = self.lease.take()
-            && let Err(error) = held.lease.hand_back("").await
+            && let Err(error) = held.hand_back("").await
         {
             tracing::warn!(run = %self.run, %error, "mouse and keyboard were not handed back");
         }
@@ -314,6 +308,22 @@ impl Viewer {
             Ok(Err(_)) | Err(_) => Err(Gone),
         }
     }
+}
+
+/// What the person at a viewer is to be told of what they did; never, while mouse and keyboard are not theirs.
+async fn told_of(lease: &mut Option<Hold>) -> Option<ScreenMessage> {
+    match lease {
+        Some(held) => held.tells().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn stuck() -> UserError {
+    UserError::new(
+        ErrorCode::SandboxFailed,
+        "the sandbox does not take what you do, so mouse and keyboard were handed back",
+        "See whether it stands still for the disk (nightshift doctor); take over again when it goes on.",
+    )
 }
 
 fn not_yours() -> UserError {

@@ -1,11 +1,11 @@
 //! What a person sets of the owner, and keys. A key goes in and never comes out.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use nightshift_protocol::{ChangeSettings, KeepKey, KeySummary, Restarting, Settings};
 
 use super::{Answer, Shared};
-use crate::extract::Body;
+use crate::extract::{Body, Path};
 
 /// Reads the settings, and tells which keys there are.
 #[utoipa::path(

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{Path, State};
 use axum::response::Response;
 use nightshift_api::{Terminal, TerminalEvent};
 use nightshift_protocol::{ErrorCode, TerminalMessage, TerminalRequest, TerminalSize, UserError};
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use utoipa::IntoParams;
 
 use super::Shared;
-use crate::extract::Parameters;
+use crate::extract::{Parameters, Path};
 use crate::reply::Refusal;
 
 /// The longest message of a terminal, in bytes: a text that is pasted.
@@ -97,14 +97,15 @@ impl Person {
                     TerminalEvent::Missed => self.say(&TerminalMessage::Missed).await?,
                     TerminalEvent::Ended(code) => return self.say(&TerminalMessage::Ended { code }).await,
                 },
-                message = self.socket.recv() => {
+                // A guest that does not read is told no more than it can hold, and its person is no less there.
+                message = self.socket.recv(), if !terminal.is_full() => {
                     self.heard = Instant::now();
                     match message {
-                        Some(Ok(Message::Binary(keys))) => terminal.keys(keys).await,
+                        Some(Ok(Message::Binary(keys))) => terminal.keys(keys),
                         Some(Ok(Message::Text(text))) => {
                             match serde_json::from_str(&text).map_err(|_| Gone)? {
                                 TerminalRequest::Resize { columns, rows } => {
-                                    terminal.resize(TerminalSize { columns, rows }).await;
+                                    terminal.resize(TerminalSize { columns, rows });
                                 }
                                 TerminalRequest::End => terminal.end_input(),
                             }
@@ -114,6 +115,9 @@ impl Person {
                     }
                 }
                 _ = ping.tick() => {
+                    if terminal.is_full() {
+                        self.heard = Instant::now();
+                    }
                     if self.heard.elapsed() > SILENCE {
                         return Err(Gone);
                     }

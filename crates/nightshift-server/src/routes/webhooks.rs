@@ -1,11 +1,11 @@
 //! What a remote forge tells by itself.
 
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use nightshift_api::Webhook;
 
 use super::Shared;
+use crate::extract::Content;
 use crate::reply::Refusal;
 
 /// Takes a webhook of GitHub. It carries no token but a signature, and leads to nothing but a look at the site.
@@ -17,7 +17,7 @@ use crate::reply::Refusal;
 pub(super) async fn github(
     State(api): Shared,
     headers: HeaderMap,
-    body: Bytes,
+    Content(body): Content,
 ) -> Result<StatusCode, Refusal> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let webhook = Webhook {

@@ -215,7 +215,7 @@ async fn every_state_is_counted_in_its_own_place() {
         failed: 1,
     };
     assert_eq!(overview.counts, expected);
-    assert_eq!((overview.waits_for_you, overview.position), (2 + 3 + 1, 34));
+    assert_eq!((overview.waits_for_you, overview.position), (2 + 2 + 1, 34), "a person paused one");
     assert_eq!(store.count_in_review().await.unwrap(), 1);
 }
 

@@ -5,10 +5,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use nightshift_channel::{Command, GuestUser, Input, Job, JobEvent, OutputMode, Signal};
+use bytes::{Bytes, BytesMut};
+use nightshift_channel::{Command, Followed, GuestUser, Input, Job, JobEvent, OutputMode, Signal};
 use nightshift_protocol::{RunId, UserError};
 
-use super::{Behind, Terminal, TerminalEvent, code_of, not_started};
+use super::{Behind, Terminal, TerminalEvent, code_of, in_time};
 use crate::supervisor::Supervisor;
 use crate::tools::job_id;
 use crate::watching::RunScreen;
@@ -16,7 +17,7 @@ use crate::watching::RunScreen;
 /// Starts a login shell in the repository's folder.
 const START: &str = r#"cd "$HOME"/work/*/ 2>/dev/null; exec "${SHELL:-/bin/bash}" -l"#;
 
-/// The shells that are open, each as long as somebody holds the other end.
+/// Shells that are open, each as long as somebody holds the other end.
 #[derive(Default)]
 pub(super) struct Count(Mutex<Vec<(RunId, Weak<()>)>>);
 
@@ -28,7 +29,7 @@ impl Count {
         open.iter().filter(|(of, _)| of == run).count()
     }
 
-    fn add(&self, run: &RunId) -> Arc<()> {
+    pub(super) fn add(&self, run: &RunId) -> Arc<()> {
         let held = Arc::new(());
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         open.push((run.clone(), Arc::downgrade(&held)));
@@ -39,6 +40,10 @@ impl Count {
 /// One such shell. Dropped, it is ended.
 pub(super) struct PlainShell {
     job: Job,
+    /// What is being sent.
+    sending: Bytes,
+    /// Whether nothing more will be typed.
+    last: bool,
     ended: bool,
     screen: RunScreen,
     _counted: Arc<()>,
@@ -48,8 +53,7 @@ impl Supervisor {
     /// Opens a shell without a terminal in a run's sandbox.
     pub async fn plain_shell(&self, run: &RunId) -> Result<Terminal, UserError> {
         let terminals = &self.shared().terminals;
-        let _starting = terminals.starting.lock().await;
-        terminals.admit(run)?;
+        let counted = terminals.admit(run)?;
         let screen = self.screen(run).await?;
         let session = self.new_session();
         let command = Command::shell(job_id(&format!("shell-{session}")), START)
@@ -57,31 +61,39 @@ impl Supervisor {
             .variable("TERM", "dumb")
             .output(OutputMode::Merged)
             .input(Input::Stream);
-        let job = screen.channel().start(command).await.map_err(|error| not_started(&error))?;
-        let shell = PlainShell { job, ended: false, screen, _counted: terminals.plain.add(run) };
-        Ok(Terminal { session, behind: Behind::Plain(shell) })
+        let job = in_time(screen.channel().start(command)).await?;
+        let shell =
+            PlainShell { job, sending: Bytes::new(), last: false, ended: false, screen, _counted: counted };
+        Ok(Terminal { session, behind: Behind::Plain(shell), typed: BytesMut::new() })
     }
 }
 
 impl PlainShell {
-    pub(super) async fn next(&mut self) -> TerminalEvent {
-        match self.job.next().await {
-            Some(JobEvent::Output { bytes, .. }) => TerminalEvent::Output(bytes),
-            Some(JobEvent::Exited(exit)) => {
-                self.ended = true;
-                TerminalEvent::Ended(code_of(exit.status))
+    /// What it does next; `typed` is sent meanwhile.
+    pub(super) async fn next(&mut self, typed: &mut BytesMut) -> TerminalEvent {
+        loop {
+            if self.sending.is_empty() {
+                self.sending = typed.split().freeze();
             }
-            None => TerminalEvent::Ended(None),
+            if self.last && self.sending.is_empty() {
+                self.job.end_input();
+                self.last = false;
+            }
+            match self.job.follow(&mut self.sending).await {
+                Some(Followed::Sent) => {}
+                Some(Followed::Did(JobEvent::Output { bytes, .. })) => return TerminalEvent::Output(bytes),
+                Some(Followed::Did(JobEvent::Exited(exit))) => {
+                    self.ended = true;
+                    return TerminalEvent::Ended(code_of(exit.status));
+                }
+                None => return TerminalEvent::Ended(None),
+            }
         }
     }
 
-    pub(super) async fn input(&mut self, bytes: &[u8]) {
-        // A shell that has ended says so itself.
-        let _ended = self.job.send_input(bytes).await;
-    }
-
+    /// Ends its input once what was typed is sent.
     pub(super) fn end_input(&mut self) {
-        self.job.end_input();
+        self.last = true;
     }
 }
 

@@ -1,15 +1,7 @@
 use super::*;
 
-fn shell() -> (Arc<Shell>, mpsc::Receiver<Ask>) {
-    let (asks, asked) = mpsc::channel(ASKS);
-    let live = broadcast::channel(PIECES).0;
-    (
-        Arc::new(Shell {
-            asks,
-            printed: Mutex::new(Printed { kept: Scrollback::default(), ended: None, live }),
-        }),
-        asked,
-    )
+fn shell() -> (Arc<Shell>, mpsc::Receiver<Bytes>) {
+    Shell::new(TerminalSize::USUAL)
 }
 
 fn output(text: &'static str) -> TerminalEvent {
@@ -60,6 +52,51 @@ async fn a_viewer_that_is_too_slow_begins_anew_with_what_is_kept() {
     assert_eq!(slow.next().await, TerminalEvent::Missed);
     let TerminalEvent::Output(kept) = slow.next().await else { panic!("no output") };
     assert_eq!(kept.len(), 2 * (PIECES + 1));
+}
+
+#[tokio::test]
+async fn what_a_guest_does_not_read_waits_in_its_order_and_hides_nothing_that_it_prints() {
+    let (shell, mut keys) = shell();
+    let mut terminal = Terminal::at("a".to_owned(), Arc::clone(&shell));
+    for number in 0..ASKS + 2 {
+        terminal.keys(Bytes::from(format!("{number} ")));
+    }
+    shell.print(Bytes::from_static(b"still here\n"));
+    assert_eq!(terminal.next().await, output("still here\n"));
+    terminal.keys(Bytes::from(vec![b'x'; MOST_TYPED]));
+    assert!(terminal.is_full(), "its person is read no further");
+    let mut read = Vec::new();
+    while read.len() < MOST_TYPED {
+        let reads = async { read.extend_from_slice(&keys.recv().await.unwrap()) };
+        tokio::select! {
+            event = terminal.next() => panic!("{event:?}"),
+            () = reads => {}
+        }
+    }
+    let in_order: String = (0..ASKS + 2).map(|number| format!("{number} ")).collect();
+    assert!(read.starts_with(in_order.as_bytes()) && !terminal.is_full());
+}
+
+#[test]
+fn a_session_that_is_being_opened_keeps_nobody_waiting_but_those_who_want_the_same() {
+    let terminals = Terminals::default();
+    let key = |session: &str| ("run-0000000001".parse().unwrap(), session.to_owned());
+    let opening = terminals.starting(&key("one"));
+    let held = opening.try_lock().unwrap();
+    assert!(terminals.starting(&key("one")).try_lock().is_err());
+    assert!(terminals.starting(&key("two")).try_lock().is_ok());
+    drop(held);
+    assert!(terminals.starting(&key("one")).try_lock().is_ok());
+}
+
+#[test]
+fn a_shell_that_is_being_started_counts_until_it_has_started_or_failed() {
+    let terminals = Terminals::default();
+    let run: RunId = "run-0000000001".parse().unwrap();
+    let starting: Vec<_> = (0..MOST).map(|_| terminals.admit(&run).unwrap()).collect();
+    assert_eq!(terminals.admit(&run).unwrap_err().code, ErrorCode::Conflict);
+    drop(starting);
+    assert!(terminals.admit(&run).is_ok());
 }
 
 #[test]

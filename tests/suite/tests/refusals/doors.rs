@@ -109,6 +109,25 @@ async fn every_answer_says_what_a_page_made_of_it_may_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_asset_is_kept_for_good_and_one_that_is_not_there_is_not_answered_with_the_page() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("assets")).unwrap();
+    std::fs::write(folder.path().join("index.html"), "the page").unwrap();
+    std::fs::write(folder.path().join("assets/a.js"), "1").unwrap();
+    let served = Served::serving(suite::Night::begin(json!({"turns": []})).await, Some(folder.path())).await;
+    let ask = async |path: &str| {
+        let answer = served.http.get(format!("{}{path}", served.url)).send().await.unwrap();
+        let kept = answer.headers()["cache-control"].to_str().unwrap().to_owned();
+        (answer.status(), kept, answer.text().await.unwrap())
+    };
+    let forever = "public, max-age=31536000, immutable".to_owned();
+    assert_eq!(ask("/assets/a.js").await, (StatusCode::OK, forever, "1".to_owned()));
+    let (status, kept, _) = ask("/assets/of-another-version.js").await;
+    assert_eq!((status, kept.as_str()), (StatusCode::NOT_FOUND, "no-cache"));
+    assert_eq!(ask("/runs/run-1").await, (StatusCode::OK, "no-cache".to_owned(), "the page".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_may_come_from_a_sandbox_runs_nothing_in_a_browser() {
     let served = quiet().await;
     let script = &b"<script>alert(1)</script>"[..];

@@ -276,8 +276,10 @@ async fn a_state_that_is_none_is_named_with_those_there_are() {
 async fn a_path_that_is_odd_in_itself_is_answered_and_leads_nowhere() {
     let served = quiet().await;
     for odd in ["run-%00", "%ff", "..%2f..%2fetc%2fpasswd", "run-_", "%25", &"x".repeat(5_000)] {
-        let (status, _) = served.ask(Method::GET, &format!("/api/v1/runs/{odd}"), None).await;
+        let (status, body) = served.ask(Method::GET, &format!("/api/v1/runs/{odd}"), None).await;
         assert!(status.is_client_error(), "{odd}: {status}");
+        let error: nightshift_protocol::UserError = serde_json::from_slice(&body).unwrap();
+        assert!(!error.message.is_empty() && !error.hint.is_empty(), "{odd}: {error:?}");
     }
     for id in ["x", &"A".repeat(64), "..%2f..%2fnightshift.db"] {
         let path = format!("/api/v1/artifacts/{id}");

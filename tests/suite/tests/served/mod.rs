@@ -25,11 +25,16 @@ impl Served {
 
     /// Serves the API of a night that has begun.
     pub(crate) async fn over(night: Night) -> Self {
+        Self::serving(night, None).await
+    }
+
+    /// Serves it with the web UI in a folder, if one is given.
+    pub(crate) async fn serving(night: Night, ui: Option<&std::path::Path>) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let access = Access { token: TOKEN.to_owned(), port, names: Vec::new() };
         let guard = Guard::new(access, Arc::new(SystemClock));
-        let router = nightshift_server::router(Arc::new(night.owner.api.clone()), guard, None);
+        let router = nightshift_server::router(Arc::new(night.owner.api.clone()), guard, ui);
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         // That one is set already is no error.
         let _already_set = rustls::crypto::ring::default_provider().install_default();
