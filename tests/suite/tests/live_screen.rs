@@ -115,12 +115,9 @@ impl Viewer {
     }
 
     async fn until_picture(&mut self, what: impl Fn(&Self) -> bool) {
-        loop {
+        while self.canvas.is_empty() || !what(self) {
             if let Arrived::Picture = self.next().await {
                 self.acknowledge().await;
-                if what(self) {
-                    return;
-                }
             }
         }
     }
