@@ -33,7 +33,7 @@ const SCARCE_MIB: u64 = 768;
 /// (Documentation/accounting/psi.rst in Linux's source, "some avg10").
 const STALLED_PERCENT: f32 = 20.0;
 /// How often it is looked whether there is room, when nothing says so.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How often it is looked while nobody has room or waits for some: there is a spare clone at most.
 const LOOK_RARELY_EVERY: Duration = Duration::from_secs(6);
 
@@ -285,11 +285,21 @@ impl Rooms {
         }
     }
 
-    /// When it is to be looked again whether something is to give its memory back.
-    pub(crate) fn next_look(&self) -> Duration {
-        let state = self.state();
-        let nobody = state.running.is_empty() && state.waiting.is_empty() && state.lacking.is_empty();
-        if nobody { LOOK_RARELY_EVERY } else { LOOK_EVERY }
+    /// Waits until it is to be looked at memory or disk again: some seconds while nobody has room or waits for some, and then
+    /// no longer than until somebody gets room.
+    pub(crate) async fn rest(&self, usual: Duration) {
+        let mut changed = std::pin::pin!(self.changed.notified());
+        // Before it is looked who is there: nobody gets it unnoticed in between.
+        changed.as_mut().enable();
+        let nobody = {
+            let state = self.state();
+            state.running.is_empty() && state.waiting.is_empty() && state.lacking.is_empty()
+        };
+        if nobody {
+            let _or_not = tokio::time::timeout(LOOK_RARELY_EVERY, changed).await;
+        } else {
+            tokio::time::sleep(usual).await;
+        }
     }
 
     /// What is to give its memory back now, if anything is.

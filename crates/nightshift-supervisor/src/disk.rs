@@ -32,8 +32,6 @@ const DANGER_SECONDS: u64 = 120;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked when the disk is near its reserve: a fast disk takes gigabytes in a second.
 const LOOK_CLOSELY_EVERY: Duration = Duration::from_millis(200);
-/// How often it is looked while there is no sandbox that could write.
-const LOOK_RARELY_EVERY: Duration = Duration::from_secs(3);
 
 /// What sandboxes may take of the host's disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,13 +62,10 @@ impl DiskSettings {
 
     /// When it is to be looked again.
     pub(crate) fn next_look(&self, seen: Option<&DiskUse>) -> Duration {
-        match seen.filter(|seen| !seen.sandboxes.is_empty()) {
-            None => LOOK_RARELY_EVERY,
-            Some(seen) if seen.free_bytes < self.reserve(seen.total_bytes).saturating_mul(2) => {
-                LOOK_CLOSELY_EVERY
-            }
-            Some(_) => LOOK_EVERY,
-        }
+        let near = seen.is_some_and(|seen| {
+            !seen.sandboxes.is_empty() && seen.free_bytes < self.reserve(seen.total_bytes).saturating_mul(2)
+        });
+        if near { LOOK_CLOSELY_EVERY } else { LOOK_EVERY }
     }
 }
 

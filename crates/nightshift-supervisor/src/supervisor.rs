@@ -20,7 +20,7 @@ use nightshift_store::{AppendError, RunFilter, RunStates};
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
 
-use crate::admission::{Holder, Relief};
+use crate::admission::{self, Holder, Relief};
 use crate::delivery;
 use crate::doctor;
 use crate::engine::Engines;
@@ -113,7 +113,7 @@ impl Supervisor {
     /// than one that the kernel kills.
     async fn relieve(self) {
         loop {
-            tokio::time::sleep(self.shared.rooms.next_look()).await;
+            self.shared.rooms.rest(admission::LOOK_EVERY).await;
             if let Some(relief) = self.shared.rooms.relief() {
                 self.give_back(relief).await;
             }

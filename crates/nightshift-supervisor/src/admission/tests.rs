@@ -145,6 +145,26 @@ async fn who_leaves_lets_those_that_wait_know() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn it_is_looked_rarely_while_nobody_has_room_and_at_once_when_somebody_gets_it() {
+    let rooms = Arc::new(Rooms::new(bounds(1), Gauge::Nothing));
+    let usual = Duration::from_secs(1);
+    let rests = async || {
+        let began = tokio::time::Instant::now();
+        rooms.rest(usual).await;
+        began.elapsed().as_secs()
+    };
+    let rarely = LOOK_RARELY_EVERY.as_secs();
+    assert_eq!(rests().await, rarely);
+    let (rested, room) = tokio::join!(rests(), async {
+        tokio::time::sleep(usual).await;
+        rooms.ask(&run(1)).unwrap()
+    });
+    assert_eq!((rested, rests().await), (1, 1), "somebody has room");
+    drop(room);
+    assert_eq!(rests().await, rarely);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_asks_for_a_while_is_refused_at_once_by_busy_sandboxes_and_leaves_no_trace_in_the_line() {
     let rooms = Arc::new(Rooms::new(bounds(1), Gauge::Nothing));
     let first = rooms.ask(&run(1)).ok().unwrap();

@@ -27,7 +27,11 @@ impl Supervisor {
                     self.obey(order).await;
                 }
             }
-            sleep(settings.next_look(seen.as_ref())).await;
+            let next = settings.next_look(seen.as_ref());
+            match seen {
+                Some(seen) if !seen.sandboxes.is_empty() => sleep(next).await,
+                Some(_) | None => self.shared.rooms.rest(next).await,
+            }
         }
     }
 
