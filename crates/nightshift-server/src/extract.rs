@@ -3,9 +3,9 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Query, Request};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
 use nightshift_protocol::{ErrorCode, UserError};
 use serde::de::DeserializeOwned;
 
@@ -25,14 +25,18 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
-/// A request that says of no body what it is has none.
-impl<S: Send + Sync, T: DeserializeOwned> axum::extract::OptionalFromRequest<S> for Body<T> {
+/// An empty body is none, whatever the request says of it.
+impl<S: Send + Sync, T: DeserializeOwned> OptionalFromRequest<S> for Body<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Refusal> {
-        if !request.headers().contains_key(header::CONTENT_TYPE) {
+        let (parts, content) = request.into_parts();
+        let whole = Request::from_parts(parts.clone(), content);
+        let Content(content) = <Content as FromRequest<S>>::from_request(whole, state).await?;
+        if content.is_empty() {
             return Ok(None);
         }
+        let request = Request::from_parts(parts, content.into());
         <Self as FromRequest<S>>::from_request(request, state).await.map(Some)
     }
 }
