@@ -100,8 +100,9 @@ async fn a_review_goes_from_the_first_comment_over_a_second_round_to_the_merge()
     assert_eq!(queue.entries[0].why, "ready; tiny (2 lines in 1 file); nothing speaks against it");
     let merged: MergeReply = done(&served, (Method::POST, &at("merge")), None).await;
     assert_eq!(merged.base, "trunk");
-    for operation in ["merge", "close", "ask", "approve"] {
-        assert_eq!(refused(&served, (Method::POST, &at(operation)), &words).await, CONFLICT, "{operation}");
+    for (operation, body) in [("merge", &json!({})), ("close", &words), ("ask", &words), ("approve", &words)]
+    {
+        assert_eq!(refused(&served, (Method::POST, &at(operation)), body).await, CONFLICT, "{operation}");
     }
     let queue: ReviewQueue = get(&served, "/reviews").await;
     assert_eq!((queue.waiting, queue.entries.len()), (0, 0));
