@@ -1,6 +1,6 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { CircleAlert, CircleCheck, Hand } from 'lucide-react';
-import { type FormEvent, type KeyboardEvent, useEffect, useMemo, useState } from 'react';
+import { type FormEvent, type KeyboardEvent, useEffect, useMemo, useRef, useState } from 'react';
 import { useLocation } from 'wouter';
 import { backend } from '@/backend/backend';
 import { type Problem, problemOf, sentence } from '@/backend/problem';
@@ -22,16 +22,23 @@ import { EMPTY, type Form, keepDraft, readDraft, watchDraft } from './draft';
 /** A draft survives a closed window, and a refusal: what was typed is never lost. */
 function useForm(): [Form, (change: Partial<Form>) => void, () => void] {
   const [form, setForm] = useState<Form>(readDraft);
+  const latest = useRef(form);
   // Two windows have one draft: each would write over what the other has.
-  useEffect(() => watchDraft(setForm), []);
-  // Kept at once: whoever submits is elsewhere before the page would keep it.
-  const keep = (to: (before: Form) => Form) =>
-    setForm((before) => {
-      const next = to(before);
-      keepDraft(next);
-      return next;
-    });
-  return [form, (change) => keep((before) => ({ ...before, ...change })), () => keep(afterSubmission)];
+  useEffect(
+    () =>
+      watchDraft((theirs) => {
+        latest.current = theirs;
+        setForm(theirs);
+      }),
+    [],
+  );
+  // Kept at once: whoever submits is elsewhere before the page is drawn again.
+  const keep = (next: Form) => {
+    latest.current = next;
+    keepDraft(next);
+    setForm(next);
+  };
+  return [form, (change) => keep({ ...latest.current, ...change }), () => keep(afterSubmission(latest.current))];
 }
 
 /** What stays for the next task: where it is, and who works on it. */
