@@ -13,6 +13,7 @@ import { ProblemBox } from '@/components/problem-box';
 import { isFinal, stateWords } from '@/components/state-mark';
 import { Tip } from '@/components/tip';
 import { scrollKeys } from '@/hooks/scroll-keys';
+import { NEAR_END, useFollowsEnd } from '@/hooks/use-follows-end';
 import { useHeldRow } from '@/hooks/use-held-row';
 import { useNews } from '@/hooks/use-news';
 import { lastAt, type Said } from '@/story/story';
@@ -40,9 +41,6 @@ interface Props {
   ref?: Ref<ChatHandle>;
 }
 
-/** The list follows what comes as long as its end is at most this near, in pixels. */
-const NEAR_END = 60;
-
 /** What an entry is thought to take before it is measured, in pixels: a head, and lines of some forty characters. */
 const heightOf = (text: string) => 26 + 20 * Math.ceil(Math.min(text.length, 6_000) / 40);
 
@@ -63,8 +61,7 @@ export function Chat({ run, draft, onDraft, said, caughtUp, words, state, moment
  */
 function Log({ said, caughtUp, words, moment, onMoment }: Pick<Props, 'said' | 'caughtUp' | 'words' | 'moment' | 'onMoment'>) {
   const scroller = useRef<HTMLDivElement>(null);
-  const lastTop = useRef(0);
-  const [follows, setFollows] = useState(true);
+  const { follows, setFollows, scrolled } = useFollowsEnd(scroller, moment !== null);
   const arriving = words !== '' && moment === null;
   const count = said.length + (arriving ? 1 : 0);
   // The same function as long as it is the same run: another one would have every row measured again.
@@ -88,10 +85,6 @@ function Log({ said, caughtUp, words, moment, onMoment }: Pick<Props, 'said' | '
   useEffect(() => {
     if (moment === null && follows) list.scrollToEnd();
   }, [count, words, moment, follows, list]);
-  const looksBack = moment !== null;
-  useEffect(() => {
-    if (!looksBack) setFollows(true);
-  }, [looksBack]);
   const place = moment === null ? -1 : lastAt(said, moment);
   // While the run is being read, rows come before and behind the place, and it is gone to once more when all are there.
   const read = caughtUp ? 'whole' : count;
@@ -101,14 +94,6 @@ function Log({ said, caughtUp, words, moment, onMoment }: Pick<Props, 'said' | '
     setFollows(false);
     list.scrollToIndex(place, { align: 'center' });
   }, [place, list, read]);
-  const scrolled = () => {
-    const element = scroller.current;
-    if (element === null) return;
-    // What grows moves the end away from who reads there; only who scrolls back leaves it.
-    if (element.scrollHeight - element.scrollTop - element.clientHeight < NEAR_END) setFollows(true);
-    else if (element.scrollTop < lastTop.current) setFollows(false);
-    lastTop.current = element.scrollTop;
-  };
   const toNewest = () => {
     // The button goes away with the press: the keys go on in the list.
     scroller.current?.focus({ preventScroll: true });

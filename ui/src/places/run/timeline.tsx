@@ -1,6 +1,7 @@
 import { useVirtualizer } from '@tanstack/react-virtual';
 import clsx from 'clsx';
-import { useEffect, useRef, useState } from 'react';
+import { useEffect, useRef } from 'react';
+import { useFollowsEnd } from '@/hooks/use-follows-end';
 import { useHeldRow } from '@/hooks/use-held-row';
 import { duration, timeOfDay } from '@/text/format';
 import { firstLine } from '@/story/step';
@@ -16,17 +17,13 @@ interface Props {
   onMoment: (seq: number | null) => void;
 }
 
-/** The list follows what comes as long as its end is at most this near, in pixels. */
-const NEAR_END = 60;
-
 /** Rows are only ever added at the end: each is known by its place. */
 const placeOf = (index: number) => index;
 
 /** Everything that happened, one line each; the newest at the bottom, followed while nobody looks back. */
 export function Timeline({ rows, counts, version, moment, onMoment }: Props) {
   const scroller = useRef<HTMLDivElement>(null);
-  const lastTop = useRef(0);
-  const [follows, setFollows] = useState(true);
+  const { follows, scrolled } = useFollowsEnd(scroller, moment !== null);
   const { rangeExtractor, holder } = useHeldRow(rows.length, placeOf);
   const list = useVirtualizer({
     count: rows.length,
@@ -43,18 +40,6 @@ export function Timeline({ rows, counts, version, moment, onMoment }: Props) {
   useEffect(() => {
     if (rows.length > 0 && moment === null && follows) list.scrollToIndex(rows.length - 1, { align: 'end' });
   }, [rows, moment, follows, list, version]);
-  const looksBack = moment !== null;
-  useEffect(() => {
-    if (!looksBack) setFollows(true);
-  }, [looksBack]);
-  const scrolled = () => {
-    const element = scroller.current;
-    if (element === null) return;
-    // What grows moves the end away from who reads there; only who scrolls back leaves it.
-    if (element.scrollHeight - element.scrollTop - element.clientHeight < NEAR_END) setFollows(true);
-    else if (element.scrollTop < lastTop.current) setFollows(false);
-    lastTop.current = element.scrollTop;
-  };
   return (
     <div ref={scroller} role="list" aria-label="Timeline" onScroll={scrolled} className="min-h-0 flex-1 overflow-y-auto">
       <div {...holder} className="relative" style={{ height: list.getTotalSize() }}>
