@@ -4,17 +4,13 @@ use std::error::Error;
 use std::sync::Arc;
 
 use nightshift_protocol::{Event, EventBody, OffsetDateTime, RunId};
-use sqlx::{QueryBuilder, Sqlite, SqlitePool, Transaction};
+use sqlx::SqlitePool;
 use time::UtcOffset;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::broadcast;
 
 use crate::database::is_full;
-use crate::group::Records;
-use crate::heads::{Head, Heads};
-use crate::runs::{Positions, write_run};
-use crate::statistics::{Figures, write_figures};
-use crate::{Misplaced, Store, project};
+use crate::{Misplaced, Store};
 
 /// Rows read at once where no limit is given.
 pub(crate) const PAGE: u32 = 512;
@@ -170,65 +166,6 @@ impl Store {
             events.extend(rows.into_iter().filter_map(Row::readable));
         }
     }
-}
-
-/// Rows of one statement; SQLite takes 32,766 values in one (<https://sqlite.org/limits.html>).
-pub(crate) const ROWS: usize = 1_000;
-
-/// Inserts events and brings the run's row up to them, inside the transaction. [`crate::search::make_findable`] comes at its end.
-///
-/// Every statement is a trip to the connection's thread and back, which costs more than what most of them do: so there
-/// is one that writes, and none that reads where `heads` knows the run.
-pub(crate) async fn insert(
-    transaction: &mut Transaction<'_, Sqlite>,
-    heads: &mut Heads,
-    run: &RunId,
-    at: OffsetDateTime,
-    records: &Records,
-) -> Result<Vec<Event>, AppendError> {
-    let written_at = at.format(&Rfc3339).map_err(AppendError::Time)?;
-    let (last_position, head) = heads.take(transaction, run).await?;
-    let first = head.as_ref().map_or(last_position + 1, |head| head.first);
-    let (last_seq, mut summary) = match head {
-        Some(Head { last_seq, summary, .. }) => (last_seq, Some(summary)),
-        None => (0, None),
-    };
-    let before = summary.as_ref().map(Figures::of);
-    let mut events = Vec::with_capacity(records.len());
-    for (number, (body, _)) in (1..).zip(records) {
-        let event = Event {
-            position: (last_position + number).cast_unsigned(),
-            run: run.clone(),
-            seq: (last_seq + number).cast_unsigned(),
-            at,
-            body: body.clone(),
-        };
-        summary = Some(project(summary, &event)?);
-        events.push(event);
-    }
-    let Some((summary, newest)) = summary.zip(events.last()) else { return Ok(events) };
-    let last = newest.position.cast_signed();
-    for (part, records) in events.chunks(ROWS).zip(records.chunks(ROWS)) {
-        let mut query = QueryBuilder::new("INSERT INTO events (position, run, seq, at, type, json) ");
-        query.push_values(part.iter().zip(records), |mut row, (event, (body, json))| {
-            row.push_bind(event.position.cast_signed())
-                .push_bind(run.as_str())
-                .push_bind(event.seq.cast_signed())
-                .push_bind(&written_at)
-                .push_bind(body.name())
-                .push_bind(json);
-        });
-        if part.last() == Some(newest) {
-            write_run(&mut query, Positions { first, last }, &summary)?;
-            // Most events change none of them.
-            if before != Some(Figures::of(&summary)) {
-                write_figures(&mut query, &summary);
-            }
-        }
-        query.build().execute(&mut **transaction).await?;
-    }
-    heads.put(last, Head { first, last_seq: newest.seq.cast_signed(), summary });
-    Ok(events)
 }
 
 /// Whose events are read.

@@ -16,13 +16,11 @@ use std::thread;
 
 use futures_util::FutureExt;
 use nightshift_protocol::{Event, EventBody, OffsetDateTime, RunId};
-use sqlx::{Sqlite, Transaction};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::AppendError;
+use crate::batch::Batch;
 use crate::database::{Database, Writer};
-use crate::events::insert;
-use crate::heads::Heads;
 use crate::search::make_findable;
 
 /// Events with their JSON.
@@ -192,10 +190,15 @@ impl Appender {
         group: &mut Vec<Waiting>,
     ) -> Result<(), AppendError> {
         let (mut transaction, heads) = writer.begin().await?;
-        let mut all = Vec::with_capacity(group.len());
+        let (mut batch, mut all) = (Batch::default(), Vec::with_capacity(group.len()));
         for Waiting { parts, at, outcome: _ } in group.iter() {
-            all.push(insert_parts(&mut transaction, heads, parts, *at).await?);
+            let mut events = Vec::new();
+            for (run, records) in parts {
+                events.extend(batch.add(&mut transaction, heads, run, *at, records).await?);
+            }
+            all.push(events);
         }
+        batch.write(&mut transaction).await?;
         make_findable(&mut transaction, all.iter().flatten()).await?;
         transaction.commit().await?;
         for (waiting, events) in group.drain(..).zip(all) {
@@ -220,22 +223,13 @@ async fn write_one(
     at: OffsetDateTime,
 ) -> Result<Vec<Event>, AppendError> {
     let (mut transaction, heads) = writer.begin().await?;
-    let events = insert_parts(&mut transaction, heads, parts, at).await?;
+    let (mut batch, mut events) = (Batch::default(), Vec::new());
+    for (run, records) in parts {
+        events.extend(batch.add(&mut transaction, heads, run, at, records).await?);
+    }
+    batch.write(&mut transaction).await?;
     make_findable(&mut transaction, events.iter()).await?;
     transaction.commit().await?;
-    Ok(events)
-}
-
-async fn insert_parts(
-    transaction: &mut Transaction<'_, Sqlite>,
-    heads: &mut Heads,
-    parts: &Parts,
-    at: OffsetDateTime,
-) -> Result<Vec<Event>, AppendError> {
-    let mut events = Vec::new();
-    for (run, records) in parts {
-        events.extend(insert(transaction, heads, run, at, records).await?);
-    }
     Ok(events)
 }
 

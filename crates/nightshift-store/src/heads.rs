@@ -35,20 +35,31 @@ pub(crate) struct Head {
 }
 
 impl Heads {
-    /// The newest position of all runs, and where this run stands, `None` before its first event.
+    /// The newest position of all runs, and where this run stands, if that is known; [`Heads::read`] asks otherwise.
     ///
     /// Who takes it puts it back with [`Heads::put`] after the append.
-    pub(crate) async fn take(
-        &mut self,
+    pub(crate) fn take(&mut self, run: &RunId) -> Option<(i64, Option<Head>)> {
+        let last_position = self.last_position?;
+        Some((last_position, Some(self.runs.remove(run)?)))
+    }
+
+    /// Asks the tables for the newest position of all runs, and where this run stands, `None` before its first event.
+    pub(crate) async fn read(
         transaction: &mut Transaction<'_, Sqlite>,
         run: &RunId,
     ) -> Result<(i64, Option<Head>), AppendError> {
-        if let Some(last_position) = self.last_position
-            && let Some(head) = self.runs.remove(run)
-        {
-            return Ok((last_position, Some(head)));
-        }
-        read(transaction, run).await
+        let (last_position, last_seq, first, json): (i64, i64, Option<i64>, Option<String>) = sqlx::query_as(
+            "SELECT (SELECT coalesce(max(position), 0) FROM events),
+                    (SELECT coalesce(max(seq), 0) FROM events WHERE run = ?1),
+                    (SELECT first_position FROM runs WHERE run = ?1), (SELECT json FROM runs WHERE run = ?1)",
+        )
+        .bind(run.as_str())
+        .fetch_one(&mut **transaction)
+        .await?;
+        let read = |(first, json): (i64, String)| {
+            serde_json::from_str(&json).map(|summary| Head { first, last_seq, summary })
+        };
+        Ok((last_position, first.zip(json).map(read).transpose().map_err(AppendError::Json)?))
     }
 
     /// Remembers where a run stands after an append, and the newest position of all.
@@ -67,24 +78,6 @@ impl Heads {
     pub(crate) fn forget(&mut self) {
         *self = Self::default();
     }
-}
-
-async fn read(
-    transaction: &mut Transaction<'_, Sqlite>,
-    run: &RunId,
-) -> Result<(i64, Option<Head>), AppendError> {
-    let (last_position, last_seq, first, json): (i64, i64, Option<i64>, Option<String>) = sqlx::query_as(
-        "SELECT (SELECT coalesce(max(position), 0) FROM events),
-                (SELECT coalesce(max(seq), 0) FROM events WHERE run = ?1),
-                (SELECT first_position FROM runs WHERE run = ?1), (SELECT json FROM runs WHERE run = ?1)",
-    )
-    .bind(run.as_str())
-    .fetch_one(&mut **transaction)
-    .await?;
-    let read = |(first, json): (i64, String)| {
-        serde_json::from_str(&json).map(|summary| Head { first, last_seq, summary })
-    };
-    Ok((last_position, first.zip(json).map(read).transpose().map_err(AppendError::Json)?))
 }
 
 #[cfg(test)]

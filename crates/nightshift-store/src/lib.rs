@@ -10,6 +10,7 @@
 //! An append that returned is on the disk: it survives the end of the process and the loss of power.
 
 mod artifacts;
+mod batch;
 mod database;
 mod environments;
 mod events;

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite};
 
 use crate::events::{PAGE, Scope, page};
 use crate::search::{SearchWords, make_findable};
-use crate::statistics::write_figures;
+use crate::statistics::{FiguresRow, write_figures};
 use crate::{AppendError, Misplaced, OpenError, ReadError, Store, UnreadableEvent, project};
 
 /// The number of what `project` derives. A store whose rows were made by another number derives them anew when it
@@ -224,8 +224,9 @@ impl Store {
         sqlx::query("DELETE FROM runs; DELETE FROM run_figures").execute(&mut *transaction).await?;
         for (positions, summary) in runs.into_values() {
             let mut query = QueryBuilder::new("");
-            write_run(&mut query, positions, &summary).map_err(RebuildError::Write)?;
-            write_figures(&mut query, &summary);
+            let row = RunRow::of(positions, &summary).map_err(RebuildError::Write)?;
+            write_runs(&mut query, &[row]);
+            write_figures(&mut query, &[FiguresRow::of(&summary)]);
             query.build().execute(&mut *transaction).await?;
         }
         // PRAGMA takes no parameters.
@@ -252,31 +253,52 @@ pub(crate) struct Positions {
     pub(crate) last: i64,
 }
 
-/// Adds the statement that writes a run's row.
-pub(crate) fn write_run(
-    query: &mut QueryBuilder<Sqlite>,
+/// A run's row.
+#[derive(Debug)]
+pub(crate) struct RunRow {
+    run: String,
+    task: String,
+    repository: String,
+    state: &'static str,
+    is_final: bool,
     positions: Positions,
-    summary: &RunSummary,
-) -> Result<(), AppendError> {
-    let json = serde_json::to_string(summary).map_err(AppendError::Json)?;
+    json: String,
+}
+
+impl RunRow {
+    pub(crate) fn of(positions: Positions, summary: &RunSummary) -> Result<Self, AppendError> {
+        Ok(Self {
+            run: summary.run.as_str().to_owned(),
+            task: summary.task.id.as_str().to_owned(),
+            repository: summary.task.repository.clone(),
+            state: summary.state.name(),
+            is_final: summary.state.is_final(),
+            positions,
+            json: serde_json::to_string(summary).map_err(AppendError::Json)?,
+        })
+    }
+}
+
+/// Adds the statement that writes runs' rows, of which there is at least one.
+pub(crate) fn write_runs(query: &mut QueryBuilder<Sqlite>, rows: &[RunRow]) {
     query.push(
-        "; INSERT INTO runs (run, task, repository, state, is_final, first_position, last_position, json) VALUES (",
+        "; INSERT INTO runs (run, task, repository, state, is_final, first_position, last_position, json) ",
     );
-    let mut values = query.separated(", ");
-    values
-        .push_bind(summary.run.as_str().to_owned())
-        .push_bind(summary.task.id.as_str().to_owned())
-        .push_bind(summary.task.repository.clone())
-        .push_bind(summary.state.name())
-        .push_bind(summary.state.is_final())
-        .push_bind(positions.first)
-        .push_bind(positions.last)
-        .push_bind(json);
+    query.push_values(rows, |mut values, row| {
+        values
+            .push_bind(&row.run)
+            .push_bind(&row.task)
+            .push_bind(&row.repository)
+            .push_bind(row.state)
+            .push_bind(row.is_final)
+            .push_bind(row.positions.first)
+            .push_bind(row.positions.last)
+            .push_bind(&row.json);
+    });
     query.push(
-        ") ON CONFLICT (run) DO UPDATE SET state = excluded.state, is_final = excluded.is_final,
+        " ON CONFLICT (run) DO UPDATE SET state = excluded.state, is_final = excluded.is_final,
              last_position = excluded.last_position, json = excluded.json",
     );
-    Ok(())
 }
 
 pub(crate) fn read_summary(run: &str, json: &str) -> Result<RunSummary, ReadError> {
@@ -307,7 +329,7 @@ mod tests {
     use nightshift_protocol::{EventBody, OffsetDateTime, RunState, StatisticsBy};
 
     use super::*;
-    use crate::events::insert;
+    use crate::batch::Batch;
 
     const AT: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
@@ -339,7 +361,10 @@ mod tests {
         for number in 0..10_000 {
             let body = submitted(number);
             let json = serde_json::to_string(&body).unwrap();
-            insert(&mut transaction, heads, &run(number), AT, &vec![(body, json)]).await.unwrap();
+            let (run, records) = (run(number), vec![(body, json)]);
+            let mut batch = Batch::default();
+            batch.add(&mut transaction, heads, &run, AT, &records).await.unwrap();
+            batch.write(&mut transaction).await.unwrap();
         }
         transaction.commit().await.unwrap();
         writer.keep();

@@ -9,7 +9,7 @@ use nightshift_protocol::{
 use sqlx::{QueryBuilder, Sqlite, Transaction};
 use time::format_description::well_known::Rfc3339;
 
-use crate::events::ROWS;
+use crate::batch::ROWS;
 use crate::{ReadError, Store};
 
 /// The most of one event that can be found, in characters: beginnings of outputs, whole descriptions.

@@ -122,30 +122,55 @@ impl Figures {
     }
 }
 
-/// Adds the statement that writes a run's figures.
-pub(crate) fn write_figures(query: &mut QueryBuilder<Sqlite>, summary: &RunSummary) {
-    let RunSummary { run, task, .. } = summary;
-    let Figures { state, reworked_percent, rounds, review_ms, agent_ms, cost } = Figures::of(summary);
-    let (year, week, _) = task.created_at.to_offset(UtcOffset::UTC).to_iso_week_date();
+/// A run's figures with what they are summed up by.
+#[derive(Debug)]
+pub(crate) struct FiguresRow {
+    run: String,
+    repository: String,
+    model: String,
+    week: String,
+    created_ms: i64,
+    figures: Figures,
+}
+
+impl FiguresRow {
+    pub(crate) fn of(summary: &RunSummary) -> Self {
+        let RunSummary { run, task, .. } = summary;
+        let (year, week, _) = task.created_at.to_offset(UtcOffset::UTC).to_iso_week_date();
+        Self {
+            run: run.as_str().to_owned(),
+            repository: task.repository.clone(),
+            model: task.model.clone(),
+            week: format!("{year}-W{week:02}"),
+            created_ms: milliseconds(task.created_at),
+            figures: Figures::of(summary),
+        }
+    }
+}
+
+/// Adds the statement that writes runs' figures, of which there are at least those of one.
+pub(crate) fn write_figures(query: &mut QueryBuilder<Sqlite>, rows: &[FiguresRow]) {
     query.push(
         "; INSERT INTO run_figures (run, repository, model, week, created_ms, state, reworked_percent, rounds, review_ms,
-            agent_ms, cost) VALUES (",
+            agent_ms, cost) ",
     );
-    let mut values = query.separated(", ");
-    values
-        .push_bind(run.as_str().to_owned())
-        .push_bind(task.repository.clone())
-        .push_bind(task.model.clone())
-        .push_bind(format!("{year}-W{week:02}"))
-        .push_bind(milliseconds(task.created_at))
-        .push_bind(state)
-        .push_bind(reworked_percent)
-        .push_bind(rounds)
-        .push_bind(review_ms)
-        .push_bind(agent_ms)
-        .push_bind(cost);
+    query.push_values(rows, |mut values, row| {
+        let Figures { state, reworked_percent, rounds, review_ms, agent_ms, cost } = row.figures;
+        values
+            .push_bind(&row.run)
+            .push_bind(&row.repository)
+            .push_bind(&row.model)
+            .push_bind(&row.week)
+            .push_bind(row.created_ms)
+            .push_bind(state)
+            .push_bind(reworked_percent)
+            .push_bind(rounds)
+            .push_bind(review_ms)
+            .push_bind(agent_ms)
+            .push_bind(cost);
+    });
     query.push(
-        ") ON CONFLICT (run) DO UPDATE SET state = excluded.state, reworked_percent = excluded.reworked_percent,
+        " ON CONFLICT (run) DO UPDATE SET state = excluded.state, reworked_percent = excluded.reworked_percent,
             rounds = excluded.rounds, review_ms = excluded.review_ms, agent_ms = excluded.agent_ms, cost = excluded.cost",
     );
 }
