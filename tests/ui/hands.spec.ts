@@ -187,24 +187,36 @@ test('what is typed once mouse and keyboard are lost reaches neither the sandbox
   await owner.until(run, 'waiting');
   const { page } = app;
   const cut: (() => Promise<void>)[] = [];
-  await page.routeWebSocket(/\/screen$/, (socket) => {
+  let letBack = () => {};
+  const back = new Promise<void>((resolve) => {
+    letBack = resolve;
+  });
+  await page.routeWebSocket(/\/screen$/, async (socket) => {
+    if (cut.length > 0) await back;
     socket.connectToServer();
     cut.push(() => socket.close());
   });
   await app.goto(`/runs/${run}`);
   await page.getByRole('button', { name: /Take over/ }).click();
   await expect(page.getByText('You have mouse and keyboard. The agent waits.')).toBeVisible();
+  const there = await placeOf(page, 206, 156);
   await cut[0]?.();
   const lost = page.getByRole('alert').filter({ hasText: 'Mouse and keyboard are no longer yours.' });
   await expect(lost).toContainText('The connection was cut.');
+  // A click where the sandbox was changes nothing about it, away or back; Tab and Enter press no button.
+  const press = async () => {
+    await page.mouse.click(there.x, there.y);
+    await page.keyboard.type('pn secret');
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    await expect(lost).toBeVisible();
+  };
+  await expect(page.locator('canvas')).toBeHidden();
+  await press();
+  letBack();
+  await expect(page.locator('canvas')).toBeVisible();
   await expect.poll(() => pixel(page, 200, 150)).toEqual(DESKTOP);
-  // A click where the sandbox was changes nothing about it; Tab and Enter press no button.
-  const there = await placeOf(page, 206, 156);
-  await page.mouse.click(there.x, there.y);
-  await page.keyboard.type('pn secret');
-  await page.keyboard.press('Tab');
-  await page.keyboard.press('Enter');
-  await expect(lost).toBeVisible();
+  await press();
   await expect(page).toHaveURL(new RegExp(`/runs/${run}$`));
   await expect(page.getByRole('button', { name: 'Take over again' })).toBeEnabled();
   await page.keyboard.press('F6');

@@ -13,6 +13,8 @@ export default defineConfig({
   timeout: 120_000,
   expect: { timeout: 15_000 },
   forbidOnly: true,
+  // A busy host makes a browser late. A test that needed its second try is named as flaky.
+  retries: 1,
   reporter: [['line'], ['./tap-reporter.ts']],
   use: {
     viewport: { width: 1280, height: 800 },

@@ -1,6 +1,7 @@
 // Every operation the interface uses, as one object: places never know about HTTP.
 
-import * as http from './http';
+import type { paths } from '@/api/schema';
+import { address, answer, client } from './client';
 import type * as T from './types';
 
 /** A run that changed, as the stream of everything tells it. */
@@ -9,77 +10,71 @@ export interface RunChanged {
   run: T.RunSummary;
 }
 
-export interface RunQuery {
-  state?: string;
-  repository?: string;
-  /** Words of a task's description or repository, the last one as a beginning. */
-  text?: string;
-  cursor?: string;
-  limit?: number;
-}
+/** Which runs: `text` is words of a task's description or repository, the last one as a beginning. */
+export type RunQuery = NonNullable<paths['/api/v1/runs']['get']['parameters']['query']>;
 
-const of = (run: string) => `/runs/${encodeURIComponent(run)}`;
-const environment = (id: string) => `/environments/${encodeURIComponent(id)}`;
-const key = (name: string) => `/keys/${encodeURIComponent(name)}`;
-const pull = (run: string) => `/pull-requests/${encodeURIComponent(run)}`;
+const of = (run: string) => ({ params: { path: { run } } });
+const environment = (environment: string) => ({ params: { path: { environment } } });
+const signalled = (signal: AbortSignal | undefined) => ({ signal: signal ?? null });
 
 export const backend = {
-  health: (signal?: AbortSignal) => http.getJson<{ version: string }>('/health', signal),
-  overview: (signal?: AbortSignal) => http.getJson<T.Overview>('/overview', signal),
-  search: (query: string, cursor: string, signal?: AbortSignal) => http.getJson<T.SearchReply>(http.withQuery('/search', { q: query, cursor, limit: 50 }), signal),
-  doctor: () => http.getJson<T.DoctorReport>('/doctor'),
-  prepareTemplate: () => http.send<{ template: string }>('POST', '/template'),
+  health: (signal?: AbortSignal) => answer(client.GET('/api/v1/health', signalled(signal))),
+  signIn: (ticket: string) => answer(client.POST('/api/v1/session', { body: { ticket } })),
+  overview: (signal?: AbortSignal) => answer(client.GET('/api/v1/overview', signalled(signal))),
+  search: (q: string, cursor: string, signal?: AbortSignal) => answer(client.GET('/api/v1/search', { params: { query: { q, cursor, limit: 50 } }, ...signalled(signal) })),
+  doctor: () => answer(client.GET('/api/v1/doctor')),
+  prepareTemplate: () => answer(client.POST('/api/v1/template')),
 
-  settings: (signal?: AbortSignal) => http.getJson<T.Settings>('/settings', signal),
-  changeSettings: (change: T.ChangeSettings) => http.send<T.Settings>('PUT', '/settings', change),
-  undoSettings: () => http.send<T.Settings>('POST', '/settings/undo'),
-  keepKey: (name: string, text: string) => http.send<T.KeySummary>('PUT', key(name), { key: text }),
-  forgetKey: (name: string) => http.send<T.KeySummary>('DELETE', key(name)),
-  restart: () => http.send<T.Restarting>('POST', '/restart'),
-  engines: (signal?: AbortSignal) => http.getJson<T.EngineList>('/engines', signal),
-  models: (signal?: AbortSignal) => http.getJson<T.ModelList>('/models', signal),
+  settings: (signal?: AbortSignal) => answer(client.GET('/api/v1/settings', signalled(signal))),
+  changeSettings: (body: T.ChangeSettings) => answer(client.PUT('/api/v1/settings', { body })),
+  undoSettings: () => answer(client.POST('/api/v1/settings/undo')),
+  keepKey: (name: string, key: string) => answer(client.PUT('/api/v1/keys/{name}', { params: { path: { name } }, body: { key } })),
+  forgetKey: (name: string) => answer(client.DELETE('/api/v1/keys/{name}', { params: { path: { name } } })),
+  restart: () => answer(client.POST('/api/v1/restart')),
+  engines: (signal?: AbortSignal) => answer(client.GET('/api/v1/engines', signalled(signal))),
+  models: (signal?: AbortSignal) => answer(client.GET('/api/v1/models', signalled(signal))),
 
-  environments: (all: boolean, signal?: AbortSignal) => http.getJson<T.EnvironmentSummary[]>(http.withQuery('/environments', { all }), signal),
-  environment: (id: string, signal?: AbortSignal) => http.getJson<T.EnvironmentSummary>(environment(id), signal),
-  environmentLog: (id: string, after: number, signal?: AbortSignal) => http.getJson<T.EnvironmentLog>(http.withQuery(`${environment(id)}/log`, { after }), signal),
-  agents: (repository: string) => http.send<T.AgentsFound>('POST', '/agents/look', { repository }),
-  planEnvironment: (wish: T.SetUpEnvironment) => http.send<T.PlannedEnvironment>('POST', '/environments/plan', wish),
-  setUpEnvironment: (wish: T.SetUpEnvironment) => http.send<T.EnvironmentSummary>('POST', '/environments', wish),
-  retryEnvironment: (id: string) => http.send<T.EnvironmentSummary>('POST', `${environment(id)}/retry`),
-  removeEnvironment: (id: string) => http.send<T.EnvironmentSummary>('DELETE', environment(id)),
+  environments: (all: boolean, signal?: AbortSignal) => answer(client.GET('/api/v1/environments', { params: { query: { all } }, ...signalled(signal) })),
+  environment: (id: string, signal?: AbortSignal) => answer(client.GET('/api/v1/environments/{environment}', { ...environment(id), ...signalled(signal) })),
+  environmentLog: (id: string, after: number, signal?: AbortSignal) => answer(client.GET('/api/v1/environments/{environment}/log', { params: { path: { environment: id }, query: { after } }, ...signalled(signal) })),
+  agents: (repository: string) => answer(client.POST('/api/v1/agents/look', { body: { repository } })),
+  planEnvironment: (body: T.SetUpEnvironment) => answer(client.POST('/api/v1/environments/plan', { body })),
+  setUpEnvironment: (body: T.SetUpEnvironment) => answer(client.POST('/api/v1/environments', { body })),
+  retryEnvironment: (id: string) => answer(client.POST('/api/v1/environments/{environment}/retry', environment(id))),
+  removeEnvironment: (id: string) => answer(client.DELETE('/api/v1/environments/{environment}', environment(id))),
 
-  runs: (query: RunQuery, signal?: AbortSignal) => http.getJson<T.RunList>(http.withQuery('/runs', { ...query }), signal),
-  run: (run: string, signal?: AbortSignal) => http.getJson<T.RunDetail>(of(run), signal),
-  events: (run: string, after: number, signal?: AbortSignal) => http.getJson<T.RunEvent[]>(http.withQuery(`${of(run)}/events`, { after }), signal),
-  example: () => http.send<T.ExampleTask>('POST', '/example'),
-  submit: (task: T.SubmitTask) => http.send<T.SubmitReply>('POST', '/tasks', task),
-  say: (run: string, text: string, delivery: T.MessageDelivery = 'steer') => http.send<T.RunSummary>('POST', `${of(run)}/messages`, { text, delivery }),
-  interrupt: (run: string) => http.send<T.RunSummary>('POST', `${of(run)}/interrupt`),
-  raiseLimits: (run: string, limits: Partial<T.Limits>) => http.send<T.RunSummary>('POST', `${of(run)}/limits`, limits),
-  saveCheckpoint: (run: string) => http.send<T.CheckpointSummary>('POST', `${of(run)}/checkpoints`),
-  decide: (run: string, decided: T.DecideApproval) => http.send<T.RunSummary>('POST', `${of(run)}/approval`, decided),
-  pause: (run: string) => http.send<T.RunSummary>('POST', `${of(run)}/pause`),
-  continueRun: (run: string) => http.send<T.RunSummary>('POST', `${of(run)}/continue`),
-  cancel: (run: string) => http.send<T.RunSummary>('POST', `${of(run)}/cancel`),
-  rewind: (run: string, checkpoint: string) => http.send<T.RunSummary>('POST', `${of(run)}/rewind`, { checkpoint }),
-  fork: (run: string, wish: T.ForkRun) => http.send<T.ForkReply>('POST', `${of(run)}/fork`, wish),
-  tree: (run: string, path: string, signal?: AbortSignal) => http.getJson<T.Tree>(http.withQuery(`${of(run)}/tree`, { path }), signal),
-  blob: (run: string, path: string, signal?: AbortSignal) => http.getBytes(http.withQuery(`${of(run)}/blob`, { path }), signal),
+  runs: (query: RunQuery, signal?: AbortSignal) => answer(client.GET('/api/v1/runs', { params: { query }, ...signalled(signal) })),
+  run: (run: string, signal?: AbortSignal) => answer(client.GET('/api/v1/runs/{run}', { ...of(run), ...signalled(signal) })),
+  events: (run: string, after: number, signal?: AbortSignal) => answer(client.GET('/api/v1/runs/{run}/events', { params: { path: { run }, query: { after } }, ...signalled(signal) })),
+  example: () => answer(client.POST('/api/v1/example')),
+  submit: (body: T.SubmitTask) => answer(client.POST('/api/v1/tasks', { body })),
+  say: (run: string, text: string, delivery: T.MessageDelivery = 'steer') => answer(client.POST('/api/v1/runs/{run}/messages', { ...of(run), body: { text, delivery } })),
+  interrupt: (run: string) => answer(client.POST('/api/v1/runs/{run}/interrupt', of(run))),
+  raiseLimits: (run: string, body: Partial<T.Limits>) => answer(client.POST('/api/v1/runs/{run}/limits', { ...of(run), body })),
+  saveCheckpoint: (run: string) => answer(client.POST('/api/v1/runs/{run}/checkpoints', of(run))),
+  decide: (run: string, body: T.DecideApproval) => answer(client.POST('/api/v1/runs/{run}/approval', { ...of(run), body })),
+  pause: (run: string) => answer(client.POST('/api/v1/runs/{run}/pause', of(run))),
+  continueRun: (run: string) => answer(client.POST('/api/v1/runs/{run}/continue', of(run))),
+  cancel: (run: string) => answer(client.POST('/api/v1/runs/{run}/cancel', of(run))),
+  rewind: (run: string, checkpoint: string) => answer(client.POST('/api/v1/runs/{run}/rewind', { ...of(run), body: { checkpoint } })),
+  fork: (run: string, body: T.ForkRun) => answer(client.POST('/api/v1/runs/{run}/fork', { ...of(run), body })),
+  tree: (run: string, path: string, signal?: AbortSignal) => answer(client.GET('/api/v1/runs/{run}/tree', { params: { path: { run }, query: { path } }, ...signalled(signal) })),
+  blob: (run: string, path: string, signal?: AbortSignal) => answer(client.GET('/api/v1/runs/{run}/blob', { params: { path: { run }, query: { path } }, ...signalled(signal), parseAs: 'arrayBuffer' })),
 
-  reviewQueue: (signal?: AbortSignal) => http.getJson<T.ReviewQueue>('/reviews', signal),
-  statistics: (by: T.StatisticsBy, since: string, signal?: AbortSignal) => http.getJson<T.Statistics>(http.withQuery('/statistics', { by, since }), signal),
-  decidedPullRequests: (limit: number, signal?: AbortSignal) => http.getJson<T.PullRequestSummary[]>(http.withQuery('/pull-requests', { decided: true, limit }), signal),
-  pullRequest: (run: string, signal?: AbortSignal) => http.getJson<T.PullRequestDetail>(pull(run), signal),
-  changedFiles: (run: string, signal?: AbortSignal) => http.getJson<T.ChangedFiles>(`${pull(run)}/files`, signal),
-  diff: (run: string, signal?: AbortSignal) => http.getText(`${pull(run)}/diff`, signal),
-  fileDiff: (run: string, path: string, signal?: AbortSignal) => http.getText(http.withQuery(`${pull(run)}/diff`, { path }), signal),
-  approve: (run: string) => http.send<T.PullRequestDetail>('POST', `${pull(run)}/approve`, {}),
-  askForChanges: (run: string, ask: T.AskForChanges) => http.send<T.PullRequestDetail>('POST', `${pull(run)}/ask`, ask),
-  attempts: (task: string, signal?: AbortSignal) => http.getJson<T.AttemptList>(`/tasks/${encodeURIComponent(task)}/attempts`, signal),
-  closeOthers: (run: string) => http.send<T.OthersClosed>('POST', `${of(run)}/others/close`),
-  merge: (run: string, merge: T.Merge) => http.send<T.MergeReply>('POST', `${pull(run)}/merge`, merge),
-  close: (run: string) => http.send<T.PullRequestSummary>('POST', `${pull(run)}/close`),
+  reviewQueue: (signal?: AbortSignal) => answer(client.GET('/api/v1/reviews', signalled(signal))),
+  statistics: (by: T.StatisticsBy, since: string, signal?: AbortSignal) => answer(client.GET('/api/v1/statistics', { params: { query: { by, since } }, ...signalled(signal) })),
+  decidedPullRequests: (limit: number, signal?: AbortSignal) => answer(client.GET('/api/v1/pull-requests', { params: { query: { decided: true, limit } }, ...signalled(signal) })),
+  pullRequest: (run: string, signal?: AbortSignal) => answer(client.GET('/api/v1/pull-requests/{run}', { ...of(run), ...signalled(signal) })),
+  changedFiles: (run: string, signal?: AbortSignal) => answer(client.GET('/api/v1/pull-requests/{run}/files', { ...of(run), ...signalled(signal) })),
+  diff: (run: string, signal?: AbortSignal) => answer(client.GET('/api/v1/pull-requests/{run}/diff', { ...of(run), ...signalled(signal), parseAs: 'text' })),
+  fileDiff: (run: string, path: string, signal?: AbortSignal) => answer(client.GET('/api/v1/pull-requests/{run}/diff', { params: { path: { run }, query: { path } }, ...signalled(signal), parseAs: 'text' })),
+  approve: (run: string) => answer(client.POST('/api/v1/pull-requests/{run}/approve', { ...of(run), body: {} })),
+  askForChanges: (run: string, body: T.AskForChanges) => answer(client.POST('/api/v1/pull-requests/{run}/ask', { ...of(run), body })),
+  attempts: (task: string, signal?: AbortSignal) => answer(client.GET('/api/v1/tasks/{task}/attempts', { params: { path: { task } }, ...signalled(signal) })),
+  closeOthers: (run: string) => answer(client.POST('/api/v1/runs/{run}/others/close', of(run))),
+  merge: (run: string, body: T.Merge) => answer(client.POST('/api/v1/pull-requests/{run}/merge', { ...of(run), body })),
+  close: (run: string) => answer(client.POST('/api/v1/pull-requests/{run}/close', of(run))),
 
-  artifactAddress: (id: string) => http.address(`/artifacts/${id}`),
-  artifact: (id: string, signal?: AbortSignal) => http.getBytes(`/artifacts/${id}`, signal),
+  artifactAddress: (id: string) => address('/api/v1/artifacts/{id}', { path: { id } }),
+  artifact: (id: string, signal?: AbortSignal) => answer(client.GET('/api/v1/artifacts/{id}', { params: { path: { id } }, ...signalled(signal), parseAs: 'arrayBuffer' })),
 };

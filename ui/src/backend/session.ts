@@ -1,4 +1,4 @@
-import { send } from './http';
+import { backend } from './backend';
 
 /**
  * Takes the ticket out of the address (`#ticket=…`, as `nightshift open` and the desktop window have it) and changes it
@@ -24,5 +24,5 @@ export function ticketIn(text: string): string | null {
 
 /** Opens a session; the answer sets its cookie. */
 export async function signIn(ticket: string): Promise<void> {
-  await send('POST', '/session', { ticket });
+  await backend.signIn(ticket);
 }

@@ -1,5 +1,5 @@
 // What crosses the API, by the names the interface uses. All of it is generated from the owner's own types.
-import type { components, paths } from '@/api/schema';
+import type { components } from '@/api/schema';
 
 type Schemas = components['schemas'];
 
@@ -80,4 +80,3 @@ export type SearchHit = Schemas['SearchHit'];
 export type SearchReply = Schemas['SearchReply'];
 
 export type StateName = RunState['type'];
-export type Paths = paths;

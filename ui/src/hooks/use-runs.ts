@@ -2,7 +2,7 @@ import { type Query, type QueryClient, useInfiniteQuery, useQuery, useQueryClien
 import { useEffect, useSyncExternalStore } from 'react';
 import { backend, type RunChanged, type RunQuery } from '@/backend/backend';
 import { follow, type Link } from '@/backend/follow';
-import { readStream, withQuery } from '@/backend/http';
+import { client as api, readStream } from '@/backend/client';
 import type { Problem } from '@/backend/problem';
 import type { RunList, RunSummary } from '@/backend/types';
 
@@ -127,8 +127,7 @@ export function useEverything(): void {
         // Lists first, then the changes after them; a change that both bring is the same twice.
         position ??= (await backend.overview(signal)).position;
         await readStream(
-          withQuery('/stream', { after: position }),
-          signal,
+          api.GET('/api/v1/stream', { params: { query: { after: position } }, signal, parseAs: 'stream' }),
           () => {
             opened();
             // What the lists hold may be older than the stream's beginning; and after an owner that was gone, everything

@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from 'react';
 import { backend } from '@/backend/backend';
 import { follow, type Link } from '@/backend/follow';
-import { readStream, withQuery } from '@/backend/http';
+import { client, readStream } from '@/backend/client';
 import type { Problem } from '@/backend/problem';
 import type { Live, RunEvent } from '@/backend/types';
 import { emptyStory, type Story, tell } from '@/story/story';
@@ -66,8 +66,7 @@ class RunFollower {
     const both = AbortSignal.any([signal, gap.signal]);
     try {
       await readStream(
-        withQuery(`/runs/${encodeURIComponent(this.run)}/stream`, { after }),
-        both,
+        client.GET('/api/v1/runs/{run}/stream', { params: { path: { run: this.run }, query: { after } }, signal: both, parseAs: 'stream' }),
         () => {
           this.caughtUp = true;
           opened();

@@ -61,14 +61,15 @@ function textRefused(text: string): Refused | null {
  * Takes what is pressed and lets none of it reach anything, until the returned function is called: mouse and keyboard are
  * gone, and whoever still types into the sandbox must not type into the app. F6 leads out, to `leave`.
  */
-export function swallowInput(canvas: HTMLCanvasElement, keyboard: HTMLTextAreaElement, leave: () => void): () => void {
+export function swallowInput(around: HTMLElement, keyboard: HTMLTextAreaElement, leave: () => void): () => void {
   const stop = new AbortController();
   const { signal } = stop;
   const swallow = (event: Event) => {
     event.preventDefault();
     event.stopPropagation();
   };
-  for (const name of ['mousedown', 'mouseup', 'auxclick', 'contextmenu'] as const) canvas.addEventListener(name, (event) => event.preventDefault(), { signal });
+  for (const name of ['mousedown', 'mouseup', 'auxclick', 'contextmenu'] as const) around.addEventListener(name, (event) => event.preventDefault(), { signal });
+  around.addEventListener('mousedown', () => keyboard.focus({ preventScroll: true }), { signal });
   for (const name of ['keyup', 'paste'] as const) keyboard.addEventListener(name, swallow, { signal });
   keyboard.addEventListener('keydown', (event) => {
     swallow(event);

@@ -23,6 +23,7 @@ export function LiveScreen({ run, takes, last, onHeld, ref }: { run: string; tak
   const words = useRef<HTMLInputElement>(null);
   const watching = useRef<HTMLButtonElement>(null);
   const place = useRef<HTMLDivElement>(null);
+  const around = useRef<HTMLDivElement>(null);
   const [note, setNote] = useState('');
   useEffect(() => {
     const element = canvas.current;
@@ -39,7 +40,7 @@ export function LiveScreen({ run, takes, last, onHeld, ref }: { run: string; tak
   }, [mine, viewer]);
   const lost = state.lost !== null;
   useEffect(() => {
-    const [screen, keys] = [canvas.current, keyboard.current];
+    const [screen, keys] = [around.current, keyboard.current];
     if (!lost || screen === null || keys === null) return undefined;
     // What had the focus may have gone with the bar that it was in.
     const { activeElement } = document;
@@ -69,7 +70,7 @@ export function LiveScreen({ run, takes, last, onHeld, ref }: { run: string; tak
   const live = state.status === 'live' && size !== null;
   return (
     <div ref={place} className="flex h-full min-h-0 flex-col">
-      <div className="relative flex min-h-0 flex-1 items-center justify-center p-3">
+      <div ref={around} className="relative flex min-h-0 flex-1 items-center justify-center p-3">
         {/* Beside the picture and not in it: what is hidden, as a screen that is cut, cannot keep the focus. */}
         {held && <textarea ref={keyboard} aria-label={mine ? 'The sandbox’s keyboard; F6 leads out of it' : 'The keyboard, which is no longer the sandbox’s; F6 leads out of it'} autoComplete="off" autoCorrect="off" autoCapitalize="off" spellCheck={false} className="pointer-events-none absolute inset-0 resize-none opacity-0" />}
         <div className={clsx('max-h-full max-w-full overflow-hidden rounded-md ring-1', mine ? 'ring-2 ring-lamp' : 'ring-line', live ? 'relative' : 'invisible absolute')} style={{ aspectRatio: size === null ? '16 / 10' : `${size.width} / ${size.height}`, height: `min(100%, calc((100cqw - 24px) / ${size === null ? 1.6 : size.width / size.height}))` }}>

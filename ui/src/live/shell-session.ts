@@ -2,7 +2,7 @@
 // what it printed lately comes again, so the terminal is cleared before.
 
 import { waitBefore } from '@/backend/follow';
-import { socketAddress, withQuery } from '@/backend/http';
+import { socketAddress } from '@/backend/client';
 
 export type ShellState = 'connecting' | 'open' | 'cut' | 'ended' | 'refused';
 
@@ -82,7 +82,7 @@ export class ShellSession {
     if (this.#closed) return;
     this.#change(this.#attempt === 0 ? 'connecting' : 'cut');
     const query = { ...this.screen.size(), ...(this.#session === null ? {} : { session: this.#session }) };
-    const socket = new WebSocket(socketAddress(withQuery(`/runs/${encodeURIComponent(this.run)}/terminal`, query)));
+    const socket = new WebSocket(socketAddress('/api/v1/runs/{run}/terminal', { path: { run: this.run }, query }));
     socket.binaryType = 'arraybuffer';
     this.#socket = socket;
     socket.onmessage = ({ data }: MessageEvent<ArrayBuffer | string>) => {

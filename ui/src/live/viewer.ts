@@ -1,6 +1,6 @@
 // The connection to one run's screen: draws what comes, in order, and sends what a person does while they have taken over.
 
-import { socketAddress } from '@/backend/http';
+import { socketAddress } from '@/backend/client';
 import { waitBefore } from '@/backend/follow';
 import { readUpdate, type Update } from './update';
 
@@ -167,7 +167,7 @@ export class ScreenViewer {
   }
 
   #connect(): void {
-    const socket = new WebSocket(socketAddress(`/runs/${encodeURIComponent(this.run)}/screen`));
+    const socket = new WebSocket(socketAddress('/api/v1/runs/{run}/screen', { path: { run: this.run } }));
     socket.binaryType = 'arraybuffer';
     this.#socket = socket;
     socket.onopen = () => {

@@ -1,6 +1,6 @@
 import { Monitor } from 'lucide-react';
 import { useEffect, useState } from 'react';
-import { address } from '@/backend/http';
+import { address } from '@/backend/client';
 import type { Image } from '@/backend/types';
 import { ArtifactImage } from '@/components/artifact-image';
 
@@ -19,7 +19,7 @@ export function Thumbnail({ run, still }: { run: string; still: Image | null }) 
       let wait = EVERY_MS;
       if (!document.hidden) {
         try {
-          const answer: Response = await fetch(address(`/runs/${encodeURIComponent(run)}/thumbnail?width=640`), { signal: stop.signal, cache: 'no-store', headers: tag === null ? {} : { 'if-none-match': tag } });
+          const answer: Response = await fetch(address('/api/v1/runs/{run}/thumbnail', { path: { run }, query: { width: 640 } }), { signal: stop.signal, cache: 'no-store', headers: tag === null ? {} : { 'if-none-match': tag } });
           if (answer.status === 200) {
             tag = answer.headers.get('etag');
             const next = URL.createObjectURL(await answer.blob());
