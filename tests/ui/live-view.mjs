@@ -6,11 +6,13 @@
 // machine's; `ownMs` is, of small updates alone, from the moment the owner took the pixels to the moment they were drawn:
 // what neither guest nor QEMU has a part in. noVNC has none.
 
-import { readFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { chromium } from '@playwright/test';
 
 const [window, run, bridge, rounds] = process.argv.slice(2);
 if (rounds === undefined) {
@@ -83,15 +85,93 @@ function watchCanvases() {
   };
 }
 
-/** What was seen in a page, of small changes and of whole screens; those that follow a change of both are left out. */
-async function watched(page) {
-  await page.waitForFunction(() => globalThis.seen.length > 0, undefined, { timeout: 30_000 });
-  await page.evaluate(() => {
-    globalThis.seen.splice(0);
-    globalThis.own.splice(0);
-  });
-  await page.waitForTimeout(WATCHED_MS);
-  const seen = await page.evaluate(() => globalThis.seen);
+/**
+ * The one tab of a browser, spoken to by the debugging protocol itself (https://chromedevtools.github.io/devtools-protocol/):
+ * Playwright has every message of a page's WebSockets told to it, which takes a tenth of two processors while whole screens
+ * come, and that would be measured with them.
+ */
+class Tab {
+  #browser;
+  #profile;
+  #session;
+  #asked = new Map();
+  #loaded = () => undefined;
+  #next = 0;
+
+  static async open() {
+    const tab = new Tab();
+    tab.#profile = await mkdtemp(path.join(tmpdir(), 'nightshift-view-'));
+    const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-extensions', '--disable-background-networking', '--disable-component-update', '--mute-audio'];
+    tab.#browser = spawn(process.env.CHROMIUM ?? '/usr/bin/chromium', [...flags, '--remote-debugging-pipe', '--window-size=1280,800', `--user-data-dir=${tab.#profile}`, 'about:blank'], { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
+    tab.#browser.once('exit', () => tab.#asked.forEach(({ reject }) => reject(new Error('the browser ended'))));
+    tab.#listen(tab.#browser.stdio[4]);
+    const { targetInfos } = await tab.send('Target.getTargets');
+    const { targetId } = targetInfos.find(({ type }) => type === 'page') ?? (await tab.send('Target.createTarget', { url: 'about:blank' }));
+    ({ sessionId: tab.#session } = await tab.send('Target.attachToTarget', { targetId, flatten: true }));
+    await tab.send('Page.enable');
+    await tab.send('Emulation.setDeviceMetricsOverride', { width: 1280, height: 800, deviceScaleFactor: 1, mobile: false });
+    return tab;
+  }
+
+  /** Messages are JSON with a zero byte after each. */
+  async #listen(stream) {
+    stream.setEncoding('utf8');
+    let rest = '';
+    for await (const piece of stream) {
+      const messages = (rest + piece).split('\0');
+      rest = messages.pop();
+      for (const { id, method, result, error } of messages.map((message) => JSON.parse(message))) {
+        if (method === 'Page.loadEventFired') this.#loaded();
+        const asked = this.#asked.get(id);
+        this.#asked.delete(id);
+        if (error !== undefined) asked?.reject(new Error(error.message));
+        else asked?.resolve(result);
+      }
+    }
+  }
+
+  send(method, params = {}) {
+    const id = (this.#next += 1);
+    this.#browser.stdio[3].write(`${JSON.stringify({ id, method, params, sessionId: this.#session })}\0`);
+    return new Promise((resolve, reject) => this.#asked.set(id, { resolve, reject }));
+  }
+
+  async goto(url) {
+    const loaded = new Promise((resolve) => {
+      this.#loaded = resolve;
+    });
+    const { errorText } = await this.send('Page.navigate', { url });
+    if (errorText !== undefined) throw new Error(`${url}: ${errorText}`);
+    await loaded;
+  }
+
+  async evaluate(expression) {
+    const { result, exceptionDetails } = await this.send('Runtime.evaluate', { expression, returnByValue: true });
+    if (exceptionDetails !== undefined) throw new Error(`${expression}: ${exceptionDetails.exception?.description ?? exceptionDetails.text}`);
+    return result.value;
+  }
+
+  /** Waits until an expression is true, at most half a minute. */
+  async until(expression) {
+    for (const end = Date.now() + 30_000; !(await this.evaluate(expression)); await setTimeout(50)) {
+      if (Date.now() > end) throw new Error(`it never became true: ${expression}`);
+    }
+  }
+
+  async close() {
+    const ended = new Promise((resolve) => this.#browser.once('exit', resolve));
+    await this.send('Browser.close');
+    await ended;
+    await rm(this.#profile, { recursive: true, force: true });
+  }
+}
+
+/** What was seen in a tab, of small changes and of whole screens; those that follow a change of both are left out. */
+async function watched(tab) {
+  await tab.until('globalThis.seen.length > 0');
+  await tab.evaluate('void globalThis.seen.splice(0), void globalThis.own.splice(0)');
+  await setTimeout(WATCHED_MS);
+  const seen = await tab.evaluate('globalThis.seen');
   const smallMs = [];
   let [fullShown, fullDrawn, fullSeconds] = [0, 0, 0];
   for (const [index, change] of seen.entries()) {
@@ -107,7 +187,7 @@ async function watched(page) {
       fullSeconds += (change.at - before.at) / 1000;
     }
   }
-  const ownMs = await page.evaluate(() => globalThis.own);
+  const ownMs = await tab.evaluate('globalThis.own');
   return { smallMs, ownMs, fullShown, fullDrawn, fullSeconds };
 }
 
@@ -130,18 +210,15 @@ const server = createServer(async (request, response) => {
 await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
 const novnc = `http://127.0.0.1:${server.address().port}/`;
 
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });
-const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
-await context.addInitScript(watchCanvases);
-
-const page = await context.newPage();
-await page.goto(window);
-await page.getByRole('navigation', { name: 'Places' }).waitFor();
+const tab = await Tab.open();
+await tab.send('Page.addScriptToEvaluateOnNewDocument', { source: `(${watchCanvases})()` });
+await tab.goto(window);
+await tab.until('document.querySelector("nav") !== null');
 /** Who is not watched is not connected, and costs the other nothing. */
 const viewed = async (address) => {
-  await page.goto(address);
-  const seen = await watched(page);
-  await page.goto('about:blank');
+  await tab.goto(address);
+  const seen = await watched(tab);
+  await tab.goto('about:blank');
   return seen;
 };
 const seen = [];
@@ -149,6 +226,6 @@ for (let round = 1; round <= Number(rounds); round += 1) {
   seen.push({ app: await viewed(new URL(`/runs/${run}`, window).href), novnc: await viewed(novnc) });
   process.stderr.write(`round ${round} of ${rounds} is seen\n`);
 }
-await browser.close();
+await tab.close();
 server.close();
 process.stdout.write(`${JSON.stringify({ rounds: seen })}\n`);

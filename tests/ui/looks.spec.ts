@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import axe from 'axe-core';
+import type { Page } from '@playwright/test';
+import { barriers } from './barriers';
 import { expect, letIn, RUNS, test } from './bench';
 
 const places = (home: string): Record<string, string> => ({
@@ -24,6 +25,17 @@ const places = (home: string): Record<string, string> => ({
   welcome: '/welcome',
 });
 
+/** What opens above a place: where, by what, and what is seen then. */
+const ABOVE: Record<string, { path: string; open: (page: Page) => Promise<void>; seen: (page: Page) => ReturnType<Page['locator']> }> = {
+  palette: { path: '/', open: (page) => page.keyboard.press('Control+k'), seen: (page) => page.getByRole('dialog', { name: 'Go to or do' }) },
+  keyboard: { path: '/', open: (page) => page.keyboard.press('?'), seen: (page) => page.getByRole('dialog', { name: 'Keyboard' }) },
+  'cancel-run': { path: `/runs/${RUNS.works}`, open: (page) => page.getByRole('button', { name: 'Cancel' }).first().click(), seen: (page) => page.getByRole('dialog', { name: 'Cancel this run?' }) },
+  'go-on-from': { path: `/runs/${RUNS.works}`, open: (page) => page.getByRole('button', { name: /^From / }).click(), seen: (page) => page.getByRole('dialog', { name: 'Go on from here' }) },
+  'ask-for-changes': { path: `/review/${RUNS.dark}`, open: (page) => page.getByRole('button', { name: 'Ask for changes' }).click(), seen: (page) => page.getByRole('dialog', { name: 'Ask for changes' }) },
+  merge: { path: `/review/${RUNS.dark}`, open: (page) => page.getByRole('button', { name: 'Approve and merge' }).click(), seen: (page) => page.getByRole('dialog').filter({ has: page.getByRole('button', { name: 'Merge', exact: true }) }) },
+  'set-up': { path: '/environments', open: (page) => page.getByRole('button', { name: 'Set up a repository' }).first().click(), seen: (page) => page.getByRole('dialog', { name: 'Set up a repository' }) },
+};
+
 const OUTPUT = join(import.meta.dirname, 'output/pictures');
 
 for (const scheme of ['dark', 'light'] as const) {
@@ -41,12 +53,7 @@ for (const scheme of ['dark', 'light'] as const) {
         await expect(page.getByRole('status', { name: 'Loading' })).toHaveCount(0);
         await page.waitForFunction(() => document.fonts.status === 'loaded' && [...document.images].every((image) => image.complete || image.loading === 'lazy'));
         await page.screenshot({ path: join(OUTPUT, `${name}-${scheme}-${width}.png`) });
-        // Run in the page by the debugging protocol: the page's own policy allows no script of a test.
-        await page.evaluate(axe.source);
-        const violations = await page.evaluate(async () => {
-          const { violations: all } = await (window as unknown as { axe: typeof axe }).axe.run(document, { resultTypes: ['violations'] });
-          return all.filter((each) => each.impact === 'serious' || each.impact === 'critical').map((each) => `${each.id}: ${each.nodes.slice(0, 3).map((node) => `${node.html.slice(0, 160)} ${node.any[0]?.message ?? ''}`).join(' | ')}`);
-        });
+        const violations = await barriers(page);
         found.push(...violations.map((violation) => `${name}: ${violation}`));
       }
       expect(found).toEqual([]);
@@ -54,6 +61,38 @@ for (const scheme of ['dark', 'light'] as const) {
       await context.close();
     });
   }
+}
+
+for (const scheme of ['dark', 'light'] as const) {
+  test(`what opens above a place, and what is seen without a session, is photographed, ${scheme}, and has no serious barrier`, async ({ owner, browser }) => {
+    mkdirSync(OUTPUT, { recursive: true });
+    const options = { viewport: { width: 1280, height: 800 }, colorScheme: scheme, reducedMotion: 'reduce' } as const;
+    const { app, context } = await letIn(owner, browser, options);
+    const { page } = app;
+    const found: string[] = [];
+    for (const [name, { path, open, seen }] of Object.entries(ABOVE)) {
+      await app.goto(path);
+      await page.locator('main h1').filter({ hasText: /\S/ }).first().waitFor();
+      await expect(page.getByRole('status', { name: 'Loading' })).toHaveCount(0);
+      await open(page);
+      await expect(seen(page), name).toBeVisible();
+      await page.screenshot({ path: join(OUTPUT, `above-${name}-${scheme}.png`) });
+      found.push(...(await barriers(page)).map((barrier) => `${name}: ${barrier}`));
+      // It closes by the key that closes everything.
+      await page.keyboard.press('Escape');
+      await expect(seen(page), name).toHaveCount(0);
+    }
+    expect(app.errors).toEqual([]);
+    await context.close();
+    const stranger = await browser.newContext(options);
+    const without = await stranger.newPage();
+    await without.goto(owner.address.url);
+    await expect(without.getByRole('heading', { name: 'This window has no session' })).toBeVisible();
+    await without.screenshot({ path: join(OUTPUT, `sign-in-${scheme}.png`) });
+    found.push(...(await barriers(without)).map((barrier) => `sign-in: ${barrier}`));
+    await stranger.close();
+    expect(found).toEqual([]);
+  });
 }
 
 for (const width of [800, 1024]) {

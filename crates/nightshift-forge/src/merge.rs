@@ -60,6 +60,12 @@ pub enum MergeError {
     /// It is closed.
     #[error("the pull request is closed")]
     Closed,
+    /// Its newest commit is not the one that was reviewed.
+    #[error("the work has changed since it was reviewed: its newest commit is {newest}")]
+    Changed {
+        /// The newest commit.
+        newest: CommitId,
+    },
     /// Both sides changed the same places.
     #[error("the branches conflict in {}", files.join(", "))]
     Conflict {
@@ -107,10 +113,12 @@ enum Tree {
 }
 
 impl Repository {
-    /// Merges an open pull request into its base branch by a merge commit of `who` at `at`. Both branches stay.
+    /// Merges an open pull request into its base branch by a merge commit of `who` at `at`, if its newest commit is the one
+    /// that was `reviewed`; whatever it is without one. Both branches stay.
     pub async fn merge(
         &self,
         id: PullRequestId,
+        reviewed: Option<&CommitId>,
         who: &Identity,
         at: OffsetDateTime,
     ) -> Result<Merged, MergeError> {
@@ -122,6 +130,9 @@ impl Repository {
             PullRequestState::Merged { commit, .. } => {
                 return Err(MergeError::AlreadyMerged { commit: commit.clone() });
             }
+        }
+        if reviewed.is_some_and(|reviewed| *reviewed != pull_request.head) {
+            return Err(MergeError::Changed { newest: pull_request.head });
         }
         let base = self.base_head(&pull_request).await?;
         let commit = match self.find_merge(&base, &pull_request.head).await? {

@@ -98,7 +98,7 @@ pub use reviewing::{
     Statistics, StatisticsBy, StatisticsRow,
 };
 pub use run::{FailureReason, Glance, PauseReason, PreparingPhase, QueueReason, RunState, RunSummary};
-pub use screen::{LeaseHolder, PointerButton, ScreenMessage, ViewerMessage};
+pub use screen::{LeaseHolder, PointerButton, PressedKey, ScreenMessage, ViewerMessage};
 pub use self_review::{CriterionVerdict, SelfReview, SelfReviewOutcome, Verdict};
 pub use settings::{
     ChangeSettings, HostSetting, KeepKey, KeyPlace, KeySummary, Restarting, Settings, SettingsValues,

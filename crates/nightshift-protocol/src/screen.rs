@@ -71,9 +71,23 @@ pub enum ViewerMessage {
     SetClipboard {
         /// The text, at most 100,000 characters.
         text: String,
+        /// The key that pastes it, pressed and released once it is there. If it cannot be put there, the key is not
+        /// pressed: it would paste what the clipboard held before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        press: Option<PressedKey>,
     },
     /// The guest's clipboard is wanted; the answer is `clipboard`.
     GetClipboard,
+}
+
+/// A key of a person's keyboard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PressedKey {
+    /// Its place, `KeyboardEvent.code`.
+    pub code: String,
+    /// What it means on the person's layout, `KeyboardEvent.key`.
+    pub key: String,
 }
 
 /// A button of the mouse.

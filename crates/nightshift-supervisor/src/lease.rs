@@ -10,7 +10,7 @@
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use nightshift_protocol::{ErrorCode, PointerButton, RunId, UserError, ViewerMessage};
+use nightshift_protocol::{ErrorCode, PointerButton, PressedKey, RunId, UserError, ViewerMessage};
 use nightshift_screen::{Button, Gesture, InputError, KeyAction, PersonKeyboard, Point, Scroll};
 
 use crate::run::Wish;
@@ -98,8 +98,15 @@ impl Lease {
                 self.did.keys += 1;
                 self.type_text(text).await
             }
-            ViewerMessage::SetClipboard { text } if text.len() > LONGEST_TEXT * 10 => Err(too_long()),
-            ViewerMessage::SetClipboard { text } => self.screen.set_clipboard(text).await,
+            ViewerMessage::SetClipboard { text, .. } if text.len() > LONGEST_TEXT * 10 => Err(too_long()),
+            ViewerMessage::SetClipboard { text, press } => {
+                self.screen.set_clipboard(text).await?;
+                let Some(PressedKey { code, key }) = press else { return Ok(()) };
+                self.did.keys += 1;
+                let mut actions = self.keyboard.down(code, key);
+                actions.extend(self.keyboard.up(code));
+                self.keys(actions).await
+            }
             ViewerMessage::GetClipboard
             | ViewerMessage::Acknowledge { .. }
             | ViewerMessage::TakeOver

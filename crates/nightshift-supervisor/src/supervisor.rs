@@ -370,21 +370,11 @@ impl Supervisor {
 
     async fn merge_now(&self, run: &RunId, merge: Merge) -> Result<MergeReply, UserError> {
         let (progress, repository, number) = self.pull_request_of(run).await?;
-        if let Some(reviewed) = merge.head {
-            let found = repository.pull_request(number).await;
-            let newest = found.map_err(|error| trouble::pull_request(&error))?.head;
-            if newest != reviewed {
-                return Err(UserError::new(
-                    ErrorCode::Conflict,
-                    format!("the work has changed since it was reviewed: its newest commit is {newest}"),
-                    "Nothing is merged. Look at what has changed, and merge it then.",
-                ));
-            }
-        }
+        let reviewed = merge.head.as_ref();
         if let Some(remote) = self.shared.forge.remote(repository.source()) {
-            return self.merge_remotely(run, &progress, &repository, &remote, number).await;
+            return self.merge_remotely(run, &progress, &repository, &remote, number, reviewed).await;
         }
-        let merged = repository.merge(number, &delivery::merger(), self.shared.clock.now()).await;
+        let merged = repository.merge(number, reviewed, &delivery::merger(), self.shared.clock.now()).await;
         let commit = match merged {
             Ok(merged) => merged.commit,
             // Merged before an owner could write it down: the run learns of it now.
@@ -406,6 +396,7 @@ impl Supervisor {
         repository: &Repository,
         remote: &Remote,
         number: PullRequestId,
+        reviewed: Option<&CommitId>,
     ) -> Result<MergeReply, UserError> {
         let failed = |error| trouble::github(&error);
         let head = progress.delivery.received.as_ref().map(|received| received.head.clone());
@@ -414,6 +405,9 @@ impl Supervisor {
         let commit = match &seen.state {
             RemoteState::Merged { commit } => commit.clone().unwrap_or(head),
             RemoteState::Open | RemoteState::Closed => {
+                if reviewed.is_some_and(|reviewed| *reviewed != head) {
+                    return Err(trouble::merging(&MergeError::Changed { newest: head }));
+                }
                 // A draft cannot be merged, and whoever merges has found it ready.
                 if seen.draft {
                     remote.mark_ready(&seen).await.map_err(failed)?;

@@ -276,6 +276,11 @@ pub(crate) fn merging(error: &MergeError) -> UserError {
                 "`nightshift review list --all` shows where it is.",
             )
         }
+        MergeError::Changed { .. } => UserError::new(
+            ErrorCode::Conflict,
+            error.to_string(),
+            "Nothing is merged. Look at what has changed, and merge it then.",
+        ),
         MergeError::Conflict { .. } => UserError::new(
             ErrorCode::MergeConflict,
             error.to_string(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use nightshift_protocol::{
-    ErrorCode, EventBody, LeaseHolder, OpenSession, PointerButton, RunId, ScreenMessage, Ticket,
+    ErrorCode, EventBody, LeaseHolder, OpenSession, PointerButton, PressedKey, RunId, ScreenMessage, Ticket,
     ViewerMessage,
 };
 use nightshift_screen::live::{Encoding, Update};
@@ -408,6 +408,29 @@ async fn a_person_s_long_text_without_keys_is_pasted_in_one_piece_and_leaves_the
 
     let refused = answer(&mut viewer, text(&"ö".repeat(10_001))).await;
     assert!(matches!(refused, ScreenMessage::Refused { error } if error.code == ErrorCode::TooLarge));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_that_pastes_is_pressed_once_its_text_is_in_the_clipboard_and_not_if_it_is_refused() {
+    let (served, run) = waiting().await;
+    let (mut viewer, home) = typist(&served, &run).await;
+    let paste = |text: &str| ViewerMessage::SetClipboard {
+        text: text.to_owned(),
+        press: Some(PressedKey { code: "KeyV".to_owned(), key: "v".to_owned() }),
+    };
+    let mark = |number: u32| move |viewer: &Viewer| viewer.colour(number * 12 + 2, 12 + 2) == KEY;
+    assert_eq!(answer(&mut viewer, paste("pasted")).await, clipboard("pasted"));
+    viewer.until_picture(mark(1)).await;
+
+    std::fs::write(home.join("bin/xclip"), "#!/bin/bash\nexit 1\n").unwrap();
+    let refused = answer(&mut viewer, paste("a secret of another window")).await;
+    assert!(matches!(refused, ScreenMessage::Refused { .. }), "{refused:?}");
+    // The next key has the next mark: nothing was pressed in between.
+    for down in [true, false] {
+        viewer.say(&ViewerMessage::Key { code: "KeyA".to_owned(), key: "a".to_owned(), down }).await;
+    }
+    viewer.until_picture(mark(2)).await;
+    assert!(!mark(3)(&viewer), "one key was pressed after the paste");
 }
 
 #[tokio::test(flavor = "multi_thread")]

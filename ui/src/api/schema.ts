@@ -3095,6 +3095,13 @@ export type components = {
          * @enum {string}
          */
         readonly PreReviewKind: "forbiddenPath" | "possibleSecret" | "lintFailed" | "sensitive" | "licence" | "testsDeleted" | "testsChanged" | "largeBinary" | "size" | "generated" | "noTests" | "lint";
+        /** @description A key of a person's keyboard. */
+        readonly PressedKey: {
+            /** @description Its place, `KeyboardEvent.code`. */
+            readonly code: string;
+            /** @description What it means on the person's layout, `KeyboardEvent.key`. */
+            readonly key: string;
+        };
         /** @description Why a provider could not be asked for its models. */
         readonly ProviderTrouble: {
             /** @description What is wrong and what to do. */
@@ -4564,6 +4571,7 @@ export type components = {
             /** @enum {string} */
             readonly type: "text";
         } | {
+            readonly press?: components["schemas"]["PressedKey"] | null;
             /** @description The text, at most 100,000 characters. */
             readonly text: string;
             /** @enum {string} */
@@ -4693,6 +4701,7 @@ export type PreparedPicture = components['schemas']['PreparedPicture'];
 export type PreparingPhase = components['schemas']['PreparingPhase'];
 export type PreReviewFinding = components['schemas']['PreReviewFinding'];
 export type PreReviewKind = components['schemas']['PreReviewKind'];
+export type PressedKey = components['schemas']['PressedKey'];
 export type ProviderTrouble = components['schemas']['ProviderTrouble'];
 export type Prune = components['schemas']['Prune'];
 export type PrunedBuild = components['schemas']['PrunedBuild'];

@@ -142,8 +142,9 @@ export function sendInput(canvas: HTMLCanvasElement, keyboard: HTMLTextAreaEleme
     if (text !== '') {
       const refused = pasteRefused(text);
       viewer.refuse(refused);
-      // Pressed without it, the keys would paste what the sandbox's clipboard had before.
-      if (refused !== null || !viewer.input({ type: 'setClipboard', text })) return;
+      // Pressed without it, the key would paste what the sandbox's clipboard had before: it is pressed once it is there.
+      if (refused === null) viewer.input({ type: 'setClipboard', text, press: { code: keys.code, key: keys.key } });
+      return;
     }
     press(keys, true);
     press(keys, false);

@@ -93,8 +93,8 @@ async fn a_merge_joins_both_sides_and_deletes_nothing() {
     let (_, second) = opened(&bench, 2, "b.txt", "b").await;
     assert_eq!(repository.mergeable(&first).await.unwrap(), Mergeable::Clean);
     let before = contents(&bench.person.folder);
-    repository.merge(first.id, &ada(), at(1)).await.unwrap();
-    let merged = repository.merge(second.id, &ada(), at(2)).await.unwrap();
+    repository.merge(first.id, None, &ada(), at(1)).await.unwrap();
+    let merged = repository.merge(second.id, None, &ada(), at(2)).await.unwrap();
 
     let main = "main".parse().unwrap();
     assert_eq!(repository.branch_head(&main).await.unwrap(), Some(merged.commit.clone()));
@@ -124,11 +124,11 @@ async fn a_merge_with_conflicts_names_the_files_and_changes_nothing() {
     let bench = Bench::new().await;
     let (repository, first) = opened(&bench, 1, "README.md", "one of them\n").await;
     let (_, second) = opened(&bench, 2, "README.md", "the other\n").await;
-    repository.merge(first.id, &ada(), at(1)).await.unwrap();
+    repository.merge(first.id, None, &ada(), at(1)).await.unwrap();
     let before = in_bare(&bench, &repository, &["for-each-ref"]);
     let files = vec!["README.md".to_owned()];
     assert_eq!(repository.mergeable(&second).await.unwrap(), Mergeable::Conflict { files: files.clone() });
-    let refused = repository.merge(second.id, &ada(), at(2)).await.unwrap_err();
+    let refused = repository.merge(second.id, None, &ada(), at(2)).await.unwrap_err();
     assert!(matches!(refused, MergeError::Conflict { files: found } if found == files));
     assert_eq!(in_bare(&bench, &repository, &["for-each-ref"]), before);
     assert_eq!(repository.pull_request(second.id).await.unwrap(), second);
@@ -140,23 +140,34 @@ async fn illegal_merges_are_refused_by_name() {
     let (repository, pull_request) = opened(&bench, 1, "a.txt", "a").await;
     let id = pull_request.id;
     assert!(matches!(
-        repository.merge(PullRequestId(7), &ada(), at(1)).await,
+        repository.merge(PullRequestId(7), None, &ada(), at(1)).await,
         Err(MergeError::NotFound(PullRequestId(7)))
     ));
     repository.close(id, at(1)).await.unwrap();
-    assert!(matches!(repository.merge(id, &ada(), at(1)).await, Err(MergeError::Closed)));
+    assert!(matches!(repository.merge(id, None, &ada(), at(1)).await, Err(MergeError::Closed)));
     let closed = repository.close(id, at(1)).await;
     assert!(matches!(closed, Err(PullRequestError::Refused(TransitionRefused::Closed))));
     repository.reopen(id, at(1)).await.unwrap();
-    let merged = repository.merge(id, &ada(), at(2)).await.unwrap();
-    let again = repository.merge(id, &ada(), at(3)).await.unwrap_err();
+    let merged = repository.merge(id, None, &ada(), at(2)).await.unwrap();
+    let again = repository.merge(id, None, &ada(), at(3)).await.unwrap_err();
     assert!(matches!(again, MergeError::AlreadyMerged { commit } if commit == merged.commit));
     assert!(repository.reopen(id, at(3)).await.is_err());
 
     let (_, other) = opened(&bench, 2, "b.txt", "b").await;
     in_bare(&bench, &repository, &["update-ref", "-d", "refs/heads/main"]);
-    let missing = repository.merge(other.id, &ada(), at(4)).await;
+    let missing = repository.merge(other.id, None, &ada(), at(4)).await;
     assert!(matches!(missing, Err(MergeError::BaseMissing { .. })));
+}
+
+#[tokio::test]
+async fn work_that_is_not_what_was_reviewed_is_not_merged() {
+    let bench = Bench::new().await;
+    let (repository, pull_request) = opened(&bench, 1, "a.txt", "a").await;
+    let reviewed = "0".repeat(40).parse().unwrap();
+    let refused = repository.merge(pull_request.id, Some(&reviewed), &ada(), at(1)).await.unwrap_err();
+    assert!(matches!(refused, MergeError::Changed { newest } if newest == pull_request.head));
+    assert_eq!(repository.pull_request(pull_request.id).await.unwrap(), pull_request);
+    repository.merge(pull_request.id, Some(&pull_request.head), &ada(), at(2)).await.unwrap();
 }
 
 #[tokio::test]
@@ -165,12 +176,12 @@ async fn a_merge_cut_off_before_its_record_is_finished_and_not_repeated() {
     let (repository, pull_request) = opened(&bench, 1, "a.txt", "a").await;
     let record = repository.bare_repository().with_extension("pulls").join("1.json");
     let unmerged = fs::read(&record).unwrap();
-    let merged = repository.merge(pull_request.id, &ada(), at(1)).await.unwrap();
+    let merged = repository.merge(pull_request.id, None, &ada(), at(1)).await.unwrap();
     // As if the process had ended between the branch and the record; then somebody merged something else.
     fs::write(&record, unmerged).unwrap();
     let (_, other) = opened(&bench, 2, "b.txt", "b").await;
-    let other = repository.merge(other.id, &ada(), at(2)).await.unwrap();
-    let again = repository.merge(pull_request.id, &ada(), at(3)).await.unwrap();
+    let other = repository.merge(other.id, None, &ada(), at(2)).await.unwrap();
+    let again = repository.merge(pull_request.id, None, &ada(), at(3)).await.unwrap();
     assert_eq!(again.commit, merged.commit);
     let main = "main".parse().unwrap();
     assert_eq!(repository.branch_head(&main).await.unwrap(), Some(other.commit));
@@ -182,11 +193,11 @@ async fn a_branch_that_cannot_be_moved_leaves_the_pull_request_open() {
     let (repository, pull_request) = opened(&bench, 1, "a.txt", "a").await;
     let lock = repository.bare_repository().join("refs/heads/main.lock");
     fs::write(&lock, "").unwrap();
-    let failed = repository.merge(pull_request.id, &ada(), at(1)).await.unwrap_err();
+    let failed = repository.merge(pull_request.id, None, &ada(), at(1)).await.unwrap_err();
     assert!(matches!(failed, MergeError::Git(_)), "{failed}");
     assert_eq!(repository.pull_request(pull_request.id).await.unwrap(), pull_request);
     fs::remove_file(lock).unwrap();
-    repository.merge(pull_request.id, &ada(), at(2)).await.unwrap();
+    repository.merge(pull_request.id, None, &ada(), at(2)).await.unwrap();
 }
 
 #[tokio::test]
@@ -219,7 +230,7 @@ async fn pull_requests_are_listed_newest_first_by_state_and_run() {
     for run in 2..=4 {
         opened(&bench, run, &format!("{run}.txt"), "x").await;
     }
-    repository.merge(PullRequestId(2), &ada(), at(1)).await.unwrap();
+    repository.merge(PullRequestId(2), None, &ada(), at(1)).await.unwrap();
     repository.close(PullRequestId(3), at(1)).await.unwrap();
     let numbers = async |filter: PullRequestFilter| -> Vec<u64> {
         repository.pull_requests(&filter).await.unwrap().iter().map(|found| found.id.0).collect()

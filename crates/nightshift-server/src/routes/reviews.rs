@@ -188,9 +188,9 @@ pub(super) async fn approve(
 pub(super) async fn merge(
     State(api): Shared,
     Path(OfRun { run }): Path<OfRun>,
-    merge: Option<Body<Merge>>,
+    merge: Option<Body<Option<Merge>>>,
 ) -> Answer<MergeReply> {
-    answer(api.merge(&run, merge.map(|Body(merge)| merge).unwrap_or_default())).await
+    answer(api.merge(&run, merge.and_then(|Body(merge)| merge).unwrap_or_default())).await
 }
 
 /// Closes a run's pull request without merging; its branch is kept.

@@ -142,7 +142,7 @@ async fn carry_out(line: Line, store: &Store, forge: &Forge, git: &Git) -> Resul
             let who =
                 Identity { name: "Nightshift".to_owned(), email: "merge@nightshift.invalid".to_owned() };
             let source: Source = source.parse()?;
-            let merged = forge.repository(&source).merge(PullRequestId(number), &who, at).await?;
+            let merged = forge.repository(&source).merge(PullRequestId(number), None, &who, at).await?;
             json!({ "commit": merged.commit })
         }
         Line::Close { source, number, at } => {

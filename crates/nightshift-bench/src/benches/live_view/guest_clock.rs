@@ -24,7 +24,7 @@ use crate::owner::{Owner, Socket};
 use super::host_ms;
 
 /// How often it is asked.
-const EXCHANGES: usize = 60;
+const EXCHANGES: usize = 200;
 
 /// How long the shell and its program may take to come up, and an answer to come.
 const WITHIN: Duration = Duration::from_secs(60);
