@@ -30,7 +30,6 @@ const ABOVE: Record<string, { path: string; open: (page: Page) => Promise<void>;
   palette: { path: '/', open: (page) => page.keyboard.press('Control+k'), seen: (page) => page.getByRole('dialog', { name: 'Go to or do' }) },
   keyboard: { path: '/', open: (page) => page.keyboard.press('?'), seen: (page) => page.getByRole('dialog', { name: 'Keyboard' }) },
   'cancel-run': { path: `/runs/${RUNS.works}`, open: (page) => page.getByRole('button', { name: 'Cancel' }).first().click(), seen: (page) => page.getByRole('dialog', { name: 'Cancel this run?' }) },
-  'go-on-from': { path: `/runs/${RUNS.works}`, open: (page) => page.getByRole('button', { name: /^From / }).click(), seen: (page) => page.getByRole('dialog', { name: 'Go on from here' }) },
   'ask-for-changes': { path: `/review/${RUNS.dark}`, open: (page) => page.getByRole('button', { name: 'Ask for changes' }).click(), seen: (page) => page.getByRole('dialog', { name: 'Ask for changes' }) },
   merge: { path: `/review/${RUNS.dark}`, open: (page) => page.getByRole('button', { name: 'Approve and merge' }).click(), seen: (page) => page.getByRole('dialog').filter({ has: page.getByRole('button', { name: 'Merge', exact: true }) }) },
   'set-up': { path: '/environments', open: (page) => page.getByRole('button', { name: 'Set up a repository' }).first().click(), seen: (page) => page.getByRole('dialog', { name: 'Set up a repository' }) },
@@ -76,6 +75,9 @@ for (const scheme of ['dark', 'light'] as const) {
       await expect(page.getByRole('status', { name: 'Loading' })).toHaveCount(0);
       await open(page);
       await expect(seen(page), name).toBeVisible();
+      // A field that was measured before it was shown is a slit.
+      const fields = seen(page).locator('textarea, input:not([type=radio]):not([type=checkbox])').filter({ visible: true });
+      for (const field of await fields.all()) expect((await field.boundingBox())?.height, name).toBeGreaterThanOrEqual(20);
       await page.screenshot({ path: join(OUTPUT, `above-${name}-${scheme}.png`) });
       found.push(...(await barriers(page)).map((barrier) => `${name}: ${barrier}`));
       // It closes by the key that closes everything.

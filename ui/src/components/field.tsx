@@ -27,15 +27,31 @@ export function TextInput({ className, mono = false, ref, ...rest }: InputHTMLAt
   return <input ref={ref} spellCheck={false} autoComplete="off" className={clsx(BOX, 'h-8', mono && 'font-mono text-small', className)} {...rest} />;
 }
 
+/** Makes a text field as high as its text; as high as its rows where it is not shown, and its text has no height. */
+function fit(element: HTMLTextAreaElement): void {
+  element.style.height = 'auto';
+  if (element.scrollHeight > 0) element.style.height = `${Math.min(element.scrollHeight + 2, 420)}px`;
+}
+
 /** A text field that grows with its text up to a limit. */
 export function TextArea({ className, rows = 2, value, ...rest }: TextareaHTMLAttributes<HTMLTextAreaElement>) {
   const area = useRef<HTMLTextAreaElement>(null);
   useLayoutEffect(() => {
-    const element = area.current;
-    if (element === null) return;
-    element.style.height = 'auto';
-    element.style.height = `${Math.min(element.scrollHeight + 2, 420)}px`;
+    if (area.current !== null) fit(area.current);
   }, [value]);
+  useLayoutEffect(() => {
+    const element = area.current;
+    if (element === null) return undefined;
+    // In a dialog that opens with it, it has no width yet.
+    let width = element.offsetWidth;
+    const observer = new ResizeObserver(() => {
+      if (element.offsetWidth === width) return;
+      width = element.offsetWidth;
+      fit(element);
+    });
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
   return <textarea ref={area} rows={rows} value={value} className={clsx(BOX, 'block resize-none py-1.5 leading-5', className)} {...rest} />;
 }
 
