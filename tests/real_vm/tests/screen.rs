@@ -50,7 +50,8 @@ async fn clicks_double_clicks_and_text_without_a_key_arrive_in_the_browser_as_th
             computer(json!({"action": "zoom", "region": [0, 40, 640, 240]})),
             computer(json!({"action": "zoom", "region": [600, 700, 1400, 900]})),
         ]),
-        {"calls": [shell(FIELD)]},
+        {"calls": [shell(SMALL)]},
+        seeing("width=16 height=16", vec![shell(FIELD)]),
         seeing("the field is open", vec![json!({"tool": "ask", "input": {"question": "Go on?"}})]),
     ]});
     let night = Night::begin(script).await;
@@ -77,6 +78,25 @@ async fn clicks_double_clicks_and_text_without_a_key_arrive_in_the_browser_as_th
     a_person_types(&night, &run).await;
     night.said(&["cancel", &run]).await;
 }
+
+/// Draws 16 by 16 pixels over everything, and says how much the kernel's driver transferred meanwhile: without the image's
+/// module it would be whole screens, and nobody would see but by how slow it is.
+const SMALL: &str = r#"sudo sh -c 'mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null; cd /sys/kernel/tracing &&
+    echo "p:transfer virtio_gpu_cmd_transfer_to_host_2d width=%dx:u32 height=%cx:u32" >kprobe_events && echo 1 >events/kprobes/enable'
+python3 - <<'PYTHON'
+import ctypes
+x = ctypes.CDLL("libX11.so.6")
+x.XOpenDisplay.restype = x.XCreateGC.restype = ctypes.c_void_p
+x.XDefaultRootWindow.restype = ctypes.c_ulong
+display = ctypes.c_void_p(x.XOpenDisplay(b":0"))
+root = ctypes.c_ulong(x.XDefaultRootWindow(display))
+context = ctypes.c_void_p(x.XCreateGC(display, root, ctypes.c_ulong(0), None))
+INCLUDE_INFERIORS = 1
+x.XSetSubwindowMode(display, context, INCLUDE_INFERIORS)
+x.XFillRectangle(display, root, context, 600, 600, 16, 16)
+x.XSync(display, 0)
+PYTHON
+sleep 1; sudo grep -o 'width=.*' /sys/kernel/tracing/trace | sort -u; sudo sh -c 'echo 0 >/sys/kernel/tracing/events/kprobes/enable'"#;
 
 /// Serves a page that is one large field, and opens it.
 const FIELD: &str = "mkdir -p /tmp/site && echo '<title>empty</title><meta charset=utf-8><textarea \
