@@ -1,6 +1,6 @@
 //! The picture as it is now, and what really changes in it when a source says that it changed.
 //!
-//! Sources say more than changes: a desktop whose driver flips whole buffers reports the whole screen for one typed
+//! Sources say more than changes: a desktop whose driver transfers whole screens reports the whole screen for one typed
 //! letter, and QEMU redraws a text cursor thirty times a second whether or not it blinks. So every report is
 //! compared with what was there. What is the same is no change: a screen that is only repainted has settled, and a
 //! live view sends the one tile that differs.
