@@ -68,7 +68,11 @@ impl Terminal {
         }
     }
 
+    /// Reads what else the terminal shows, until its program has ended.
     async fn ends(&mut self) -> ExitStatus {
+        let mut rest = Vec::new();
+        tokio::time::timeout(WITHIN, self.output.read_to_end(&mut rest)).await.unwrap().unwrap();
+        self.seen += &String::from_utf8_lossy(&rest);
         tokio::time::timeout(WITHIN, self.program.wait()).await.unwrap().unwrap()
     }
 
