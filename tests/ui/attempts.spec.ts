@@ -95,6 +95,8 @@ test('an attempt leads to its siblings, by keyboard too', async ({ app, tried })
   await expect(section.getByRole('link', { name: /Attempt 1/ })).toHaveAttribute('aria-current', 'page');
   await section.getByRole('link', { name: /Attempt 2/ }).click();
   await expect(page).toHaveURL(new RegExp(`/review/${second}`));
+  // Its keys are there with it.
+  await expect(section.getByRole('link', { name: /Attempt 2/ })).toHaveAttribute('aria-current', 'page');
   await page.keyboard.press('a');
   await expect(page).toHaveURL(new RegExp(`/attempts/${tried.task}`));
   expect(app.errors).toEqual([]);
