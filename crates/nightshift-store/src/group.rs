@@ -171,7 +171,9 @@ impl Appender {
                 let _asker_gone = outcome.send(Err(error.into()));
                 continue;
             }
-            let written = write_one(&mut writer, &parts, at).await;
+            let written = write_all(&mut writer, std::iter::once((&parts, at)))
+                .await
+                .map(|all| all.into_iter().flatten().collect::<Vec<_>>());
             sound = written.is_ok();
             if let Ok(events) = &written {
                 self.publish(events);
@@ -189,18 +191,7 @@ impl Appender {
         writer: &mut Writer<'_>,
         group: &mut Vec<Waiting>,
     ) -> Result<(), AppendError> {
-        let (mut transaction, heads) = writer.begin().await?;
-        let (mut batch, mut all) = (Batch::default(), Vec::with_capacity(group.len()));
-        for Waiting { parts, at, outcome: _ } in group.iter() {
-            let mut events = Vec::new();
-            for (run, records) in parts {
-                events.extend(batch.add(&mut transaction, heads, run, *at, records).await?);
-            }
-            all.push(events);
-        }
-        batch.write(&mut transaction).await?;
-        make_findable(&mut transaction, all.iter().flatten()).await?;
-        transaction.commit().await?;
+        let all = write_all(writer, group.iter().map(|waiting| (&waiting.parts, waiting.at))).await?;
         for (waiting, events) in group.drain(..).zip(all) {
             self.publish(&events);
             let _asker_gone = waiting.outcome.send(Ok(events));
@@ -217,20 +208,24 @@ impl Appender {
     }
 }
 
-async fn write_one(
+/// Writes appends in one transaction, and returns the events of each.
+async fn write_all<'a>(
     writer: &mut Writer<'_>,
-    parts: &Parts,
-    at: OffsetDateTime,
-) -> Result<Vec<Event>, AppendError> {
+    appends: impl Iterator<Item = (&'a Parts, OffsetDateTime)>,
+) -> Result<Vec<Vec<Event>>, AppendError> {
     let (mut transaction, heads) = writer.begin().await?;
-    let (mut batch, mut events) = (Batch::default(), Vec::new());
-    for (run, records) in parts {
-        events.extend(batch.add(&mut transaction, heads, run, at, records).await?);
+    let (mut batch, mut all) = (Batch::default(), Vec::new());
+    for (parts, at) in appends {
+        let mut events = Vec::new();
+        for (run, records) in parts {
+            events.extend(batch.add(&mut transaction, heads, run, at, records).await?);
+        }
+        all.push(events);
     }
     batch.write(&mut transaction).await?;
-    make_findable(&mut transaction, events.iter()).await?;
+    make_findable(&mut transaction, all.iter().flatten()).await?;
     transaction.commit().await?;
-    Ok(events)
+    Ok(all)
 }
 
 #[cfg(test)]
