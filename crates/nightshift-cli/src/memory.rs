@@ -6,11 +6,18 @@
 
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// How often it is looked at.
 const EVERY: Duration = Duration::from_secs(2);
 
-/// How often it is looked at once it is quiet and what was free is given back.
-const RARELY: Duration = Duration::from_secs(10);
+/// How often it is thought of once it is quiet and what was free is given back.
+const RARELY: Duration = Duration::from_secs(30);
+
+/// Work of the processors without which it is not looked at then, since the last look: the C library walks through all
+/// that is free to count it, which takes some 25 ms after a long history was read, and an owner that does nothing uses
+/// about 1 ms a second.
+const WORK: Duration = Duration::from_millis(100);
 
 /// Free memory that is kept for what comes next, in bytes.
 const KEPT: usize = 4 << 20;
@@ -29,11 +36,21 @@ pub(crate) async fn give_back() {
     let mut looks = Looks::default();
     loop {
         tokio::time::sleep(looks.next()).await;
+        if !looks.is_worth(worked()) {
+            continue;
+        }
         if looks.say(glibc::free()) {
             // It may take milliseconds.
             let _ended = tokio::task::spawn_blocking(glibc::trim).await;
         }
+        looks.looked(worked());
     }
+}
+
+/// How long processors have worked for this process.
+fn worked() -> Duration {
+    // It cannot be negative (clock_gettime(2)).
+    Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
 }
 
 /// What was seen of the free memory.
@@ -47,12 +64,29 @@ struct Looks {
     /// Whether there was a stir since it was last given back when it was quiet. Between two looks much may be taken
     /// and freed again, which `given` does not show.
     stirred: bool,
+    /// How long processors had worked when the last look was over.
+    worked: Duration,
 }
 
 impl Looks {
     /// When to look again.
     fn next(&self) -> Duration {
-        if self.quiet >= QUIET && !self.stirred { RARELY } else { EVERY }
+        if self.is_quiet() { RARELY } else { EVERY }
+    }
+
+    /// Whether nothing has happened for a while and nothing is left to give back.
+    fn is_quiet(&self) -> bool {
+        self.quiet >= QUIET && !self.stirred
+    }
+
+    /// Whether to look at all, when processors have worked for so long since the process began.
+    fn is_worth(&self, worked: Duration) -> bool {
+        !self.is_quiet() || worked.saturating_sub(self.worked) >= WORK
+    }
+
+    /// A look is over, and maybe memory was given back: that is no work after which to look again.
+    fn looked(&mut self, worked: Duration) {
+        self.worked = worked;
     }
 
     /// Whether to give back, with so many bytes free.
@@ -119,7 +153,7 @@ mod glibc {
 #[cfg(test)]
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod tests {
-    use super::{EVERY, KEPT, Looks, QUIET, RARELY, STIR, glibc};
+    use super::{EVERY, KEPT, Looks, QUIET, RARELY, STIR, WORK, glibc, worked};
 
     /// At which looks memory is given back.
     fn given(free: impl IntoIterator<Item = usize>) -> Vec<usize> {
@@ -154,6 +188,28 @@ mod tests {
         assert_eq!(looks.next(), RARELY);
         looks.say(KEPT / 2 + 2 * STIR);
         assert_eq!(looks.next(), EVERY);
+    }
+
+    #[test]
+    fn once_it_is_quiet_it_is_not_looked_at_until_something_was_done() {
+        let mut looks = Looks::default();
+        assert!(looks.is_worth(WORK / 2), "nothing was seen yet");
+        for _ in 0..=QUIET {
+            looks.say(KEPT / 2);
+            looks.looked(WORK);
+        }
+        assert_eq!((looks.is_worth(WORK + WORK / 2), looks.is_worth(2 * WORK)), (false, true));
+        looks.looked(2 * WORK);
+        assert!(!looks.is_worth(2 * WORK + WORK / 2));
+    }
+
+    #[test]
+    fn work_of_the_processors_is_counted() {
+        let (before, began) = (worked(), std::time::Instant::now());
+        while worked() == before {
+            assert!(began.elapsed().as_secs() < 60, "it stands still");
+        }
+        assert!(worked() > before);
     }
 
     #[test]

@@ -35,7 +35,7 @@ const STALLED_PERCENT: f32 = 20.0;
 /// How often it is looked whether there is room, when nothing says so.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How often it is looked while nobody has room or waits for some: there is a spare clone at most.
-const LOOK_RARELY_EVERY: Duration = Duration::from_secs(6);
+const LOOK_RARELY_EVERY: Duration = Duration::from_secs(30);
 
 /// Whose sandbox it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -285,7 +285,7 @@ impl Rooms {
         }
     }
 
-    /// Waits until it is to be looked at memory or disk again: some seconds while nobody has room or waits for some, and then
+    /// Waits until it is to be looked at memory or disk again: a while longer while nobody has room or waits for some, and then
     /// no longer than until somebody gets room.
     pub(crate) async fn rest(&self, usual: Duration) {
         let mut changed = std::pin::pin!(self.changed.notified());
