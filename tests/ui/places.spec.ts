@@ -310,7 +310,9 @@ test('settings are kept, and hold in every window', async ({ app }) => {
 test('hints appear while a task is written, and the draft outlives a reload and a refusal', async ({ app }) => {
   const { page } = app;
   await app.goto('/new');
+  const expected = page.waitForResponse((response) => response.url().endsWith('/tasks/expected'));
   await page.getByLabel('What is to be done?').fill('Rewrite everything around the login');
+  expect((await expected).status()).toBe(204);
   await expect(page.getByText('Think about doing it together')).toBeVisible();
   await page.getByLabel('What is to be done?').fill('Show the number of open notes in the tab title');
   await expect(page.getByText('Better with a little more')).toBeVisible();

@@ -75,6 +75,11 @@ impl Api {
         self.supervisor.submit(request).await
     }
 
+    /// Has a sandbox wait for a task that is being written.
+    pub async fn expect_task(&self) -> Result<(), UserError> {
+        self.supervisor.expect_task().await
+    }
+
     /// Makes the example repository and says what a first task in it would be; nothing is submitted.
     pub async fn example(&self) -> Result<ExampleTask, UserError> {
         self.supervisor.example().await

@@ -1,17 +1,19 @@
 //! Events on their way into the tables.
 //!
-//! Every statement is a trip to the connection's thread and back, which costs more than what most of them do: so there is
-//! one that writes, for all the appends of a transaction, and none that reads where [`Heads`] knows the run.
+//! Every query is a trip to the connection's thread and back, which costs more than what most of them do: so there is one
+//! for a whole transaction, from its beginning to its end, and none that reads where [`Heads`] knows the run.
 
 use std::collections::BTreeMap;
 
 use nightshift_protocol::{Event, OffsetDateTime, RunId};
-use sqlx::{QueryBuilder, Sqlite, Transaction};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{QueryBuilder, Sqlite};
 use time::format_description::well_known::Rfc3339;
 
 use crate::group::Records;
 use crate::heads::{Head, Heads};
 use crate::runs::{Positions, RunRow, write_runs};
+use crate::search::write_findable;
 use crate::statistics::{Figures, FiguresRow, write_figures};
 use crate::{AppendError, project};
 
@@ -24,6 +26,8 @@ pub(crate) struct Batch<'a> {
     events: Vec<EventRow<'a>>,
     runs: BTreeMap<&'a RunId, RunRow>,
     figures: BTreeMap<&'a RunId, FiguresRow>,
+    /// Whether the transaction has begun.
+    begun: bool,
 }
 
 #[derive(Debug)]
@@ -37,11 +41,10 @@ struct EventRow<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Gives events of a run their places, after those that are here already. [`Batch::write`] comes at the transaction's
-    /// end, and [`crate::search::make_findable`] after it.
+    /// Gives events of a run their places, after those that are here already; [`Batch::commit`] writes them.
     pub(crate) async fn add(
         &mut self,
-        transaction: &mut Transaction<'_, Sqlite>,
+        connection: &mut SqliteConnection,
         heads: &mut Heads,
         run: &'a RunId,
         at: OffsetDateTime,
@@ -51,9 +54,9 @@ impl<'a> Batch<'a> {
         let (last_position, head) = match heads.take(run) {
             Some(known) => known,
             None => {
-                // The tables are asked, and must have what was added before.
-                self.write(transaction).await?;
-                Heads::read(transaction, run).await?
+                // The tables are asked, and must have what was added before; nobody else may add to them after it.
+                self.script().build().persistent(false).execute(&mut *connection).await?;
+                Heads::read(connection, run).await?
             }
         };
         let first = head.as_ref().map_or(last_position + 1, |head| head.first);
@@ -94,16 +97,30 @@ impl<'a> Batch<'a> {
         Ok(events)
     }
 
-    /// Writes everything that was added, and is empty afterwards.
-    pub(crate) async fn write(
-        &mut self,
-        transaction: &mut Transaction<'_, Sqlite>,
+    /// Writes everything that was added, makes `events` findable, which is all that was added since the transaction began, and
+    /// ends it.
+    ///
+    /// After an error the connection may be within the transaction, and is to be thrown away.
+    pub(crate) async fn commit<'e>(
+        mut self,
+        connection: &mut SqliteConnection,
+        events: impl Iterator<Item = &'e Event>,
     ) -> Result<(), AppendError> {
-        let events = std::mem::take(&mut self.events);
-        let mut left = events.len();
-        for part in events.chunks(ROWS) {
-            let mut query = QueryBuilder::new("INSERT INTO events (position, run, seq, at, type, json) ");
-            query.push_values(part, |mut row, event| {
+        let mut script = self.script();
+        write_findable(&mut script, events);
+        script.push("; COMMIT");
+        // It differs by how many rows there are of what: it would only drive statements that come again out of the cache.
+        script.build().persistent(false).execute(connection).await?;
+        Ok(())
+    }
+
+    /// What writes everything that was added since the last one, within the transaction. It is not empty.
+    fn script(&mut self) -> QueryBuilder<Sqlite> {
+        let mut script = QueryBuilder::new(if self.begun { "SELECT 1" } else { "BEGIN IMMEDIATE" });
+        self.begun = true;
+        for part in std::mem::take(&mut self.events).chunks(ROWS) {
+            script.push("; INSERT INTO events (position, run, seq, at, type, json) ");
+            script.push_values(part, |mut row, event| {
                 row.push_bind(event.position)
                     .push_bind(event.run.as_str())
                     .push_bind(event.seq)
@@ -111,16 +128,12 @@ impl<'a> Batch<'a> {
                     .push_bind(event.name)
                     .push_bind(event.json);
             });
-            left -= part.len();
-            if left == 0 {
-                let runs: Vec<_> = std::mem::take(&mut self.runs).into_values().collect();
-                let figures: Vec<_> = std::mem::take(&mut self.figures).into_values().collect();
-                runs.chunks(ROWS).for_each(|part| write_runs(&mut query, part));
-                figures.chunks(ROWS).for_each(|part| write_figures(&mut query, part));
-            }
-            query.build().execute(&mut **transaction).await?;
         }
-        Ok(())
+        let runs: Vec<_> = std::mem::take(&mut self.runs).into_values().collect();
+        let figures: Vec<_> = std::mem::take(&mut self.figures).into_values().collect();
+        runs.chunks(ROWS).for_each(|part| write_runs(&mut script, part));
+        figures.chunks(ROWS).for_each(|part| write_figures(&mut script, part));
+        script
     }
 }
 

@@ -174,6 +174,11 @@ impl Writer<'_> {
         Ok((self.connection.begin_with("BEGIN IMMEDIATE").await?, &mut self.heads))
     }
 
+    /// The connection, for one who begins and ends a transaction there in a way of its own, and what is known of the runs.
+    pub(crate) fn parts(&mut self) -> (&mut SqliteConnection, &mut Heads) {
+        (&mut self.connection, &mut self.heads)
+    }
+
     /// Throws the connection away after a failure and goes on with another.
     pub(crate) async fn renew(&mut self) -> Result<(), sqlx::Error> {
         self.heads.forget();

@@ -21,7 +21,6 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use crate::AppendError;
 use crate::batch::Batch;
 use crate::database::{Database, Writer};
-use crate::search::make_findable;
 
 /// Events with their JSON.
 pub(crate) type Records = Vec<(EventBody, String)>;
@@ -213,18 +212,16 @@ async fn write_all<'a>(
     writer: &mut Writer<'_>,
     appends: impl Iterator<Item = (&'a Parts, OffsetDateTime)>,
 ) -> Result<Vec<Vec<Event>>, AppendError> {
-    let (mut transaction, heads) = writer.begin().await?;
+    let (connection, heads) = writer.parts();
     let (mut batch, mut all) = (Batch::default(), Vec::new());
     for (parts, at) in appends {
         let mut events = Vec::new();
         for (run, records) in parts {
-            events.extend(batch.add(&mut transaction, heads, run, at, records).await?);
+            events.extend(batch.add(connection, heads, run, at, records).await?);
         }
         all.push(events);
     }
-    batch.write(&mut transaction).await?;
-    make_findable(&mut transaction, all.iter().flatten()).await?;
-    transaction.commit().await?;
+    batch.commit(connection, all.iter().flatten()).await?;
     Ok(all)
 }
 

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use nightshift_protocol::{RunId, RunSummary};
-use sqlx::{Sqlite, Transaction};
+use sqlx::sqlite::SqliteConnection;
 
 use crate::AppendError;
 
@@ -45,7 +45,7 @@ impl Heads {
 
     /// Asks the tables for the newest position of all runs, and where this run stands, `None` before its first event.
     pub(crate) async fn read(
-        transaction: &mut Transaction<'_, Sqlite>,
+        connection: &mut SqliteConnection,
         run: &RunId,
     ) -> Result<(i64, Option<Head>), AppendError> {
         let (last_position, last_seq, first, json): (i64, i64, Option<i64>, Option<String>) = sqlx::query_as(
@@ -54,7 +54,7 @@ impl Heads {
                     (SELECT first_position FROM runs WHERE run = ?1), (SELECT json FROM runs WHERE run = ?1)",
         )
         .bind(run.as_str())
-        .fetch_one(&mut **transaction)
+        .fetch_one(connection)
         .await?;
         let read = |(first, json): (i64, String)| {
             serde_json::from_str(&json).map(|summary| Head { first, last_seq, summary })

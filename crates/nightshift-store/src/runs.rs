@@ -6,7 +6,7 @@ use nightshift_protocol::{IssueReference, RunId, RunSummary, Task, TaskId};
 use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite};
 
 use crate::events::{PAGE, Scope, page};
-use crate::search::{SearchWords, make_findable};
+use crate::search::{SearchWords, write_findable};
 use crate::statistics::{FiguresRow, write_figures};
 use crate::{AppendError, Misplaced, OpenError, ReadError, Store, UnreadableEvent, project};
 
@@ -219,7 +219,11 @@ impl Store {
                 runs.insert(event.run.clone(), (Positions { first, last: row.position }, summary));
                 findable.push(event);
             }
-            make_findable(&mut transaction, findable.iter()).await?;
+            let mut query = QueryBuilder::new("");
+            write_findable(&mut query, findable.iter());
+            if !query.sql().as_str().is_empty() {
+                query.build().execute(&mut *transaction).await?;
+            }
         }
         sqlx::query("DELETE FROM runs; DELETE FROM run_figures").execute(&mut *transaction).await?;
         for (positions, summary) in runs.into_values() {
@@ -357,16 +361,18 @@ mod tests {
         let store = Store::open(folder.path()).await.unwrap();
         let mut writer = store.inner.database.writer().await.unwrap();
         // One transaction for all: with one each the test would wait for the disk ten thousand times.
-        let (mut transaction, heads) = writer.begin().await.unwrap();
-        for number in 0..10_000 {
+        let (connection, heads) = writer.parts();
+        let first = |number| {
             let body = submitted(number);
             let json = serde_json::to_string(&body).unwrap();
-            let (run, records) = (run(number), vec![(body, json)]);
-            let mut batch = Batch::default();
-            batch.add(&mut transaction, heads, &run, AT, &records).await.unwrap();
-            batch.write(&mut transaction).await.unwrap();
+            (run(number), vec![(body, json)])
+        };
+        let runs: Vec<_> = (0..10_000).map(first).collect();
+        let mut batch = Batch::default();
+        for (run, records) in &runs {
+            batch.add(connection, heads, run, AT, records).await.unwrap();
         }
-        transaction.commit().await.unwrap();
+        batch.commit(connection, std::iter::empty()).await.unwrap();
         writer.keep();
         let working = EventBody::StateChanged { state: RunState::Working };
         store.append(&run(77), AT, &[working]).await.unwrap();

@@ -6,7 +6,7 @@
 use nightshift_protocol::{
     AssistantBlock, Event, EventBody, ExcerptPart, Message, OffsetDateTime, ResultPart, SearchHit,
 };
-use sqlx::{QueryBuilder, Sqlite, Transaction};
+use sqlx::{QueryBuilder, Sqlite};
 use time::format_description::well_known::Rfc3339;
 
 use crate::batch::ROWS;
@@ -148,29 +148,23 @@ fn hit(
     })
 }
 
-/// Makes the events of a transaction findable.
+/// Adds to a transaction's statements what makes its events findable.
 ///
-/// It is done once, for all of them: before every statement that comes after, the index would write what it was told to the
+/// It comes at the end, and once, for all of them: before every statement that comes after, the index would write what it was told to the
 /// disk, so as to be able to undo that statement alone (<https://sqlite.org/vtab.html>, "xSavepoint").
-pub(crate) async fn make_findable<'a>(
-    transaction: &mut Transaction<'_, Sqlite>,
-    events: impl Iterator<Item = &'a Event>,
-) -> Result<(), sqlx::Error> {
+pub(crate) fn write_findable<'a>(query: &mut QueryBuilder<Sqlite>, events: impl Iterator<Item = &'a Event>) {
     let found = |event: &Event| Some((event.position.cast_signed(), searchable(&event.body)?));
     let (tasks, texts): (Vec<_>, Vec<_>) =
         events.partition(|event| matches!(event.body, EventBody::RunSubmitted { .. }));
     for (column, events) in [("task", tasks), ("text", texts)] {
         let rows: Vec<(i64, String)> = events.into_iter().filter_map(found).collect();
         for rows in rows.chunks(ROWS) {
-            let mut query = QueryBuilder::new("INSERT INTO search (rowid, ");
-            query.push(column).push(") ");
+            query.push("; INSERT INTO search (rowid, ").push(column).push(") ");
             query.push_values(rows, |mut row, (position, text)| {
                 row.push_bind(position).push_bind(text);
             });
-            query.build().execute(&mut **transaction).await?;
         }
     }
-    Ok(())
 }
 
 /// What can be found of an event; `None` for those in which nobody says anything.

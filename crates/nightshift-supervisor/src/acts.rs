@@ -26,6 +26,7 @@ use crate::network::{self, Network, NetworkPlan};
 use crate::progress::RunProgress;
 use crate::repository::{self, Placement, TransferError};
 use crate::shared::Shared;
+use crate::spare::Wanted;
 use crate::tools::{Bench, Interrupt, StepTrouble};
 use crate::trouble;
 use crate::watching::Slot;
@@ -213,18 +214,8 @@ impl Acts {
                 let plan = self.open_network(&desk).await;
                 *self.desk.lock().await = Some(desk);
                 // A clone of the template is of no use where tasks start from environments.
-                if self.shared.settings.spare && from_template {
-                    let sandbox = SandboxId::new(self.shared.entropy.as_ref());
-                    let next = CloneRequest { sandbox, template, size };
-                    let (maker, ender) = (Arc::clone(&self.shared.driver), Arc::clone(&self.shared.driver));
-                    let rooms = Arc::clone(&self.shared.rooms);
-                    let keep = async move {
-                        // It would be given back at once.
-                        if rooms.is_short_of_memory() { Ok(()) } else { maker.keep_spare(next).await }
-                    };
-                    self.shared.spares.task_came(keep, async move {
-                        ender.drop_spare().await;
-                    });
+                if from_template {
+                    self.shared.keep_spare(template, Wanted::Soon);
                 }
                 Ok(vec![EventBody::SandboxReady { sandbox, facts }, plan.event()])
             }

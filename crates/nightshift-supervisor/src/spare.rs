@@ -1,17 +1,30 @@
-//! When a spare clone is kept: while tasks come, and for a while after the last one.
+//! When a spare clone is kept: while tasks are written and come, and for a while after the last one.
 
 use std::future::Future;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use nightshift_sandbox::StartError;
+use nightshift_protocol::{SandboxId, UserError};
+use nightshift_sandbox::{CloneRequest, StartError, Template};
 use tokio::task::JoinHandle;
+
+use crate::Supervisor;
+use crate::shared::Shared;
 
 /// How long after a clone was taken the next one is made: by then the sandbox that was asked for shows its desktop, and
 /// the two do not take the processors from each other.
 const AFTER: Duration = Duration::from_secs(3);
 /// How long a spare clone waits. It needs some tens of megabytes, which a host that has gone quiet gets back.
 const KEPT: Duration = Duration::from_secs(30 * 60);
+
+/// When a spare clone is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Somebody writes a task, which needs it as soon as it is submitted.
+    Now,
+    /// A task has got its sandbox, and another may follow.
+    Soon,
+}
 
 /// Sees to it that a clone waits for the next task.
 #[derive(Debug)]
@@ -28,27 +41,67 @@ impl Default for Spares {
 }
 
 impl Spares {
-    /// A task came, and more may follow: makes a spare clone with `keep` soon, and ends it with `drop` after a while
-    /// without a task.
-    pub(crate) fn task_came(
+    /// Makes a spare clone with `make`, and ends it with `end` when none was wanted again for a while.
+    pub(crate) fn keep(
         &self,
-        keep: impl Future<Output = Result<(), StartError>> + Send + 'static,
-        drop: impl Future<Output = ()> + Send + 'static,
+        wanted: Wanted,
+        make: impl Future<Output = Result<(), StartError>> + Send + 'static,
+        end: impl Future<Output = ()> + Send + 'static,
     ) {
-        let (after, kept) = (self.after, self.kept);
+        let kept = self.kept;
+        let after = match wanted {
+            Wanted::Now => Duration::ZERO,
+            Wanted::Soon => self.after,
+        };
         let next = tokio::spawn(async move {
             tokio::time::sleep(after).await;
-            if let Err(error) = keep.await {
+            if let Err(error) = make.await {
                 tracing::info!(%error, "no spare clone is kept");
                 return;
             }
             tokio::time::sleep(kept).await;
-            drop.await;
+            end.await;
         });
         let before = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).replace(next);
         if let Some(before) = before {
             before.abort();
         }
+    }
+}
+
+impl Shared {
+    /// Sees to it that a clone of that template waits for a task, unless a person wants none to.
+    pub(crate) fn keep_spare(&self, template: Template, wanted: Wanted) {
+        if !self.settings.spare {
+            return;
+        }
+        let sandbox = SandboxId::new(self.entropy.as_ref());
+        let request = CloneRequest { sandbox, template, size: self.templates.size() };
+        let (maker, ender) = (Arc::clone(&self.driver), Arc::clone(&self.driver));
+        let rooms = Arc::clone(&self.rooms);
+        let make = async move {
+            // It would be given back at once.
+            if rooms.is_short_of_memory() { Ok(()) } else { maker.keep_spare(request).await }
+        };
+        self.spares.keep(wanted, make, async move {
+            ender.drop_spare().await;
+        });
+    }
+}
+
+impl Supervisor {
+    /// Somebody is writing a task: sees to it that a clone waits for it, so that its sandbox is there when it is submitted.
+    ///
+    /// It returns before the clone is there. Where there is no template yet, or none is to wait, nothing is done.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be looked for the template.
+    pub async fn expect_task(&self) -> Result<(), UserError> {
+        if let Some(template) = self.shared().templates.find().await? {
+            self.shared().keep_spare(template, Wanted::Now);
+        }
+        Ok(())
     }
 }
 
@@ -73,12 +126,21 @@ mod tests {
     }
 
     fn come(spares: &Spares, said: &UnboundedSender<&'static str>, made: Result<(), StartError>) {
+        wanted(spares, Wanted::Soon, said, made);
+    }
+
+    fn wanted(
+        spares: &Spares,
+        wanted: Wanted,
+        said: &UnboundedSender<&'static str>,
+        made: Result<(), StartError>,
+    ) {
         let (maker, ender) = (said.clone(), said.clone());
         let make = async move {
             let _ = maker.send("made");
             made
         };
-        spares.task_came(make, async move {
+        spares.keep(wanted, make, async move {
             let _ = ender.send("ended");
         });
     }
@@ -115,6 +177,15 @@ mod tests {
         // Both would wait for an hour: the first was given up, and the second goes with the owner.
         drop(spares);
         assert_eq!(all(heard, said).await, [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn while_a_task_is_written_its_spare_does_not_wait_for_the_sandbox_of_the_one_before() {
+        let (said, mut heard) = unbounded_channel();
+        let spares = Spares { after: LONG, kept: LONG, keeper: Mutex::default() };
+        come(&spares, &said, Ok(()));
+        wanted(&spares, Wanted::Now, &said, Ok(()));
+        assert_eq!(heard.recv().await, Some("made"));
     }
 
     #[tokio::test]

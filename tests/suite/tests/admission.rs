@@ -57,6 +57,17 @@ async fn suspended(night: &Night, run: &RunId) -> Suspension {
     night.owner.api.run(run.as_str()).await.unwrap().suspension.unwrap()
 }
 
+/// Waits until a clone waits for the next task, or none does.
+async fn until_spare(night: &Night, wanted: bool) {
+    let waited = async {
+        while night.driver.has_spare() != wanted {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let told = tokio::time::timeout(suite::WITHIN, waited).await;
+    told.unwrap_or_else(|_| panic!("a clone waits: {}", !wanted));
+}
+
 async fn answer(night: &Night, run: &RunId) {
     let words = SayToRun { text: "Yes.".to_owned(), delivery: MessageDelivery::default() };
     night.owner.api.say(run.as_str(), words).await.unwrap();
@@ -122,23 +133,34 @@ async fn the_clone_that_waits_for_the_next_task_gives_its_memory_back_before_any
     let night = Night::with_memory(script(), 8_192).await;
     let run = night.submit("Ask me").await;
     night.until_state(&run, "a question", |state| asks(state, "Shall I go on?")).await;
-    let until = async |what: &str, wanted: bool| {
-        let waited = async {
-            while night.driver.has_spare() != wanted {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(suite::WITHIN, waited).await.unwrap_or_else(|_| panic!("{what}"));
-    };
-    until("no spare clone is kept", true).await;
+    until_spare(&night, true).await;
     night.memory_is(500, 0);
-    until("the spare clone stays", false).await;
+    until_spare(&night, false).await;
     assert!(!has(&night.events(&run).await, "checkpointIntended"), "the sandbox was not the first to go");
     suspended(&night, &run).await;
     // As long as memory is scarce none is made for who comes next.
     night.submit("Ask me").await;
     tokio::time::sleep(std::time::Duration::from_secs(4)).await;
     assert!(!night.driver.has_spare());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clone_waits_for_a_task_that_is_being_written() {
+    let night = Night::with_memory(script(), 8_192).await;
+    night.owner.api.expect_task().await.unwrap();
+    assert!(!night.driver.has_spare(), "there is nothing yet that it could be a clone of");
+    let run = night.submit("Ask me").await;
+    night.until_state(&run, "a question", |state| asks(state, "Shall I go on?")).await;
+    until_spare(&night, true).await;
+    night.memory_is(500, 0);
+    until_spare(&night, false).await;
+    suspended(&night, &run).await;
+    night.owner.api.expect_task().await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert!(!night.driver.has_spare(), "it would be given back at once");
+    night.memory_is(8_192, 0);
+    night.owner.api.expect_task().await.unwrap();
+    until_spare(&night, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -48,6 +48,7 @@ export const backend = {
   events: (run: string, after: number, signal?: AbortSignal) => answer(client.GET('/api/v1/runs/{run}/events', { params: { path: { run }, query: { after } }, ...signalled(signal) })),
   example: () => answer(client.POST('/api/v1/example')),
   submit: (body: T.SubmitTask) => answer(client.POST('/api/v1/tasks', { body })),
+  expectTask: () => answer(client.POST('/api/v1/tasks/expected')),
   say: (run: string, text: string, delivery: T.MessageDelivery = 'steer') => answer(client.POST('/api/v1/runs/{run}/messages', { ...of(run), body: { text, delivery } })),
   interrupt: (run: string) => answer(client.POST('/api/v1/runs/{run}/interrupt', of(run))),
   raiseLimits: (run: string, body: Partial<T.Limits>) => answer(client.POST('/api/v1/runs/{run}/limits', { ...of(run), body })),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use nightshift_protocol::{Limits, RunId, SubmitTask};
+use nightshift_sandbox::Driver;
 use nightshift_supervisor::NetworkSettings;
 use nightshift_testing::host_sandbox::{HostDriver, SCREEN};
 use suite::{Owner, small_repository, task};
@@ -114,6 +115,7 @@ impl Bench for Step {
 /// An owner over sandboxes of this host, with a model that answers at once.
 struct Night {
     folder: tempfile::TempDir,
+    driver: Arc<HostDriver>,
     model: InstantModel,
     owner: Owner,
 }
@@ -134,7 +136,7 @@ impl Night {
         // A window in which nothing is summed up.
         let network = NetworkSettings::default();
         let owner = Owner::start(folder.path(), &driver, &model.base_url(), Some(1_000_000), network).await;
-        Ok(Self { folder, model, owner })
+        Ok(Self { folder, driver, model, owner })
     }
 
     async fn submit(&self, number: usize) -> Result<RunId, BenchError> {
@@ -169,6 +171,20 @@ impl Night {
 }
 
 impl Night {
+    /// Ends it when its sandboxes are gone: what they still do would be measured with whatever comes next.
+    async fn end(self) -> Result<(), BenchError> {
+        let gone = async {
+            while !self.driver.list().await.is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let gone = tokio::time::timeout(WITHIN, gone).await;
+        self.owner.supervisor.rest().await;
+        gone.map_err(|_| {
+            BenchError::Unexpected("the sandboxes of runs that were given up do not end".to_owned())
+        })
+    }
+
     /// The owner's own times for turns of a run whose tool does nothing.
     fn own_times(&self, run: usize, turns: std::ops::Range<usize>) -> Vec<Duration> {
         let all = self.model.own_times(run);
@@ -187,7 +203,7 @@ async fn long_run(samples: &mut Samples) -> Result<(), BenchError> {
     night.play(1, LONG_RUN).await?;
     samples.add(RSS, night.model.peak_kib() as f64 / 1_024.0);
     samples.add(REQUEST, night.model.largest_request() as f64 / 1_048_576.0);
-    Ok(())
+    night.end().await
 }
 
 async fn long_transcript(samples: &mut Samples) -> Result<(), BenchError> {
@@ -204,7 +220,7 @@ async fn long_transcript(samples: &mut Samples) -> Result<(), BenchError> {
     samples.add(OWN, percentile(&long, 95));
     let grown = night.model.tokens_between(0, TURNS, TURNS + grow) as f64 / 1_000.0;
     samples.add(GROWTH, (percentile(&long, 50) - percentile(&short, 50)) * 1_000.0 / grown);
-    Ok(())
+    night.end().await
 }
 
 async fn fifty_runs(samples: &mut Samples) -> Result<(), BenchError> {
@@ -226,7 +242,7 @@ async fn fifty_runs_once(samples: &mut Samples) -> Result<(), BenchError> {
     let turns: Vec<usize> = (0..RUNS).map(|run| night.model.own_times(run).len()).collect();
     let (least, most) = (turns.iter().min().copied().unwrap_or(0), turns.iter().max().copied().unwrap_or(0));
     samples.add(SPREAD, most as f64 / least.max(1) as f64);
-    Ok(())
+    night.end().await
 }
 
 /// A percentile in milliseconds, by the nearest rank.

@@ -78,6 +78,7 @@ fn operations() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(everything::search))
         .routes(routes!(everything::changes))
         .routes(routes!(runs::submit_task))
+        .routes(routes!(runs::expect_task))
         .routes(routes!(runs::example))
         .routes(routes!(runs::runs))
         .routes(routes!(runs::run))

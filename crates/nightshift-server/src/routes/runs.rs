@@ -4,6 +4,7 @@ use std::convert::Infallible;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use axum::response::sse::{KeepAlive, Sse};
 use futures_util::{Stream, StreamExt};
@@ -30,6 +31,16 @@ const PAGE: u32 = 1_000;
 )]
 pub(super) async fn submit_task(State(api): Shared, Body(request): Body<SubmitTask>) -> Answer<SubmitReply> {
     Ok(Json(api.submit_task(request).await?))
+}
+
+/// Says that a task is being written: a sandbox is made that waits for it, so that none has to be waited for once it is
+/// submitted. It goes when no task comes within half an hour, or when memory is short.
+#[utoipa::path(
+    post, path = "/tasks/expected", tag = "runs", responses((status = 204, description = "It is seen to")),
+)]
+pub(super) async fn expect_task(State(api): Shared) -> Result<StatusCode, Refusal> {
+    api.expect_task().await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Makes an example repository on this machine, and says what a first task in it would be; nothing is submitted.

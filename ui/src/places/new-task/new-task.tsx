@@ -96,6 +96,12 @@ export function NewTask() {
   const allowed = form.dollars.trim() !== '' && fits(form.dollars) ? Math.round(Number(form.dollars) * 1_000_000) : limits.costMicrodollars;
   const ready = form.what.trim() !== '' && form.repository.trim() !== '' && fits(form.dollars) && fits(form.minutes) && engine.trouble === null;
 
+  // A sandbox is made ready while the task is written. That none is only costs a moment later.
+  const begun = form.what.trim() !== '';
+  useEffect(() => {
+    if (begun) backend.expectTask().catch(() => undefined);
+  }, [begun]);
+
   const submit = async (leaveOut: boolean) => {
     setBusy(true);
     setProblem(null);
