@@ -97,8 +97,8 @@ impl<'a> Batch<'a> {
         Ok(events)
     }
 
-    /// Writes everything that was added, makes `events` findable, which is all that was added since the transaction began, and
-    /// ends it.
+    /// Writes everything that was added, makes `events` findable, which is all that was added since the transaction
+    /// began, and ends it.
     ///
     /// After an error the connection may be within the transaction, and is to be thrown away.
     pub(crate) async fn commit<'e>(

@@ -150,8 +150,8 @@ fn hit(
 
 /// Adds to a transaction's statements what makes its events findable.
 ///
-/// It comes at the end, and once, for all of them: before every statement that comes after, the index would write what it was told to the
-/// disk, so as to be able to undo that statement alone (<https://sqlite.org/vtab.html>, "xSavepoint").
+/// It comes at the end, and once, for all of them: before every statement that comes after, the index would write what
+/// it was told to the disk, so as to be able to undo that statement alone (<https://sqlite.org/vtab.html>, "xSavepoint").
 pub(crate) fn write_findable<'a>(query: &mut QueryBuilder<Sqlite>, events: impl Iterator<Item = &'a Event>) {
     let found = |event: &Event| Some((event.position.cast_signed(), searchable(&event.body)?));
     let (tasks, texts): (Vec<_>, Vec<_>) =

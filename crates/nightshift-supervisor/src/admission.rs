@@ -285,8 +285,8 @@ impl Rooms {
         }
     }
 
-    /// Waits until it is to be looked at memory or disk again: a while longer while nobody has room or waits for some, and then
-    /// no longer than until somebody gets room.
+    /// Waits until it is to be looked at memory or disk again: a while longer while nobody has room or waits for some,
+    /// and then no longer than until somebody gets room.
     pub(crate) async fn rest(&self, usual: Duration) {
         let mut changed = std::pin::pin!(self.changed.notified());
         // Before it is looked who is there: nobody gets it unnoticed in between.
