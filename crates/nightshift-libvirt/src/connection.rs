@@ -143,17 +143,15 @@ impl Connection {
         let destroyed = self.domain(name).and_then(|domain| Ok(domain.destroy()?));
         match destroyed {
             Err(error) if error.is_absence() => Ok(()),
+            // Somebody else ended it meanwhile, which libvirt calls an invalid operation.
+            Err(_) if self.exists(name).is_ok_and(|there| !there) => Ok(()),
             result => result,
         }
     }
 
     /// Whether a machine runs; one that stands still or has crashed counts as running until it is gone.
     pub(crate) fn exists(&self, name: &str) -> Called<bool> {
-        match self.domain(name) {
-            Ok(domain) => Ok(domain.is_active()?),
-            Err(error) if error.is_absence() => Ok(false),
-            Err(error) => Err(error),
-        }
+        runs(self.domain(name))
     }
 
     /// Hands over one end of a connection to a machine's VNC server.
@@ -382,6 +380,14 @@ impl Pool {
     }
 }
 
+/// Whether a machine that was looked for runs. It may end between being found and being asked.
+fn runs(found: Called<Domain>) -> Called<bool> {
+    match found.and_then(|domain| Ok(domain.is_active()?)) {
+        Err(error) if error.is_absence() => Ok(false),
+        result => result,
+    }
+}
+
 /// The empty volume that says that another is whole.
 fn whole_mark(name: &str) -> String {
     format!("{name}.whole")
@@ -392,11 +398,13 @@ fn whole_mark(name: &str) -> String {
 pub(crate) struct Host {
     pub(crate) settings: HostSettings,
     connection: Mutex<Option<Arc<Connection>>>,
+    /// Held while something is forgotten: of two that share a volume, the second must see that the first is gone.
+    pub(crate) forgetting: tokio::sync::Mutex<()>,
 }
 
 impl Host {
     pub(crate) fn new(settings: HostSettings) -> Self {
-        Self { settings, connection: Mutex::default() }
+        Self { settings, connection: Mutex::default(), forgetting: tokio::sync::Mutex::default() }
     }
 
     /// Makes a call over the shared connection, which is opened when there is none or it is dead.

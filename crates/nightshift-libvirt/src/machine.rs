@@ -185,6 +185,7 @@ pub(crate) async fn forget(
     name: &str,
     record: &(impl Volumes + Sync),
 ) -> Result<(), HostError> {
+    let _one_at_a_time = host.forgetting.lock().await;
     let here = |error: io::Error| HostError::Refused {
         host: host.settings.name.clone(),
         what: format!("the record of it here could not be removed: {error}"),

@@ -167,5 +167,5 @@ async fn tasks_are_worked_on_each_on_the_host_with_most_room_and_found_there_by_
     assert_eq!((near.machines(), far.machines()), (Vec::new(), Vec::new()));
     let left: Vec<String> =
         far.files().into_iter().filter_map(|name| Some(name.split_once('.')?.1.to_owned())).collect();
-    assert_eq!(left, ["0.qcow2", "template.memory"]);
+    assert_eq!(left, ["0.qcow2", "template.memory"], "{}", night.log());
 }

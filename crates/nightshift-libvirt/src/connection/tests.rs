@@ -1,7 +1,11 @@
 //! Calls, made on libvirt's mock-up: it has machines and pools in memory, and refuses as a host does.
 
+use nightshift_sandbox::{Acceleration, MachineSize};
+
 use super::*;
-use crate::domain::layer_volume;
+use crate::domain::{DomainPlan, Files, Uuid, layer_volume};
+use crate::machine::forget;
+use crate::records::{Kind, MachineRecord, Records};
 
 fn mock() -> Connection {
     Connection::open("test:///default").unwrap()
@@ -50,6 +54,62 @@ fn a_machine_that_was_ended_exists_no_more() {
     assert!(connection.exists("test").unwrap());
     connection.destroy("test").unwrap();
     assert!(!connection.exists("test").unwrap());
+}
+
+#[test]
+fn a_machine_that_ends_after_it_was_found_exists_no_more() {
+    let connection = mock();
+    let xml =
+        "<domain type='test'><name>passing</name><memory>8192</memory><os><type>hvm</type></os></domain>";
+    connection.start(xml).unwrap();
+    let found = connection.domain("passing");
+    connection.destroy("passing").unwrap();
+    assert!(!runs(found).unwrap());
+}
+
+#[test]
+fn ending_a_machine_that_somebody_else_ended_is_no_error() {
+    let connection = mock();
+    connection.destroy("test").unwrap();
+    // The mock-up still knows it, and says that it does not run.
+    connection.destroy("test").unwrap();
+}
+
+#[tokio::test]
+async fn a_volume_that_two_let_go_of_at_once_goes() {
+    let (host, folder) = (Arc::new(Host::new(settings())), tempfile::tempdir().unwrap());
+    let records = Records::new(folder.path().to_owned());
+    let files = Files { kernel: String::new(), initrd: String::new(), disk: String::new() };
+    let plan = DomainPlan {
+        name: "one".to_owned(),
+        uuid: Uuid(1),
+        acceleration: Acceleration::Tcg,
+        size: MachineSize::default(),
+        screen: (1280, 800),
+        files,
+        kernel_command_line: String::new(),
+        disk_bytes: 1,
+    };
+    let record = MachineRecord {
+        host: "mock".to_owned(),
+        plan,
+        layers: vec!["shared".to_owned()],
+        booted: false,
+        image: "/image".into(),
+        becomes: None,
+    };
+    for name in ["one", "two"] {
+        records.write(Kind::Machines, name, &record).unwrap();
+    }
+    let made = |connection: &Connection| {
+        connection.pool("default-pool")?.create(&plain_volume("shared", 1))
+    };
+    host.call(ANSWER_WITHIN, made).await.unwrap();
+    let gone = |name: &'static str| forget(&host, &records, Kind::Machines, name, &record);
+    let (one, two) = tokio::join!(gone("one"), gone("two"));
+    one.and(two).unwrap();
+    let left = host.call(ANSWER_WITHIN, |connection| connection.pool("default-pool")?.has("shared")).await;
+    assert!(!left.unwrap());
 }
 
 #[test]
