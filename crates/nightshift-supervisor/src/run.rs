@@ -181,6 +181,7 @@ impl Driver {
                 }
                 Action::Rest => {
                     self.room = None;
+                    self.leave_line();
                     // What rests is kept for a moment, and then folded again when somebody asks.
                     match tokio::time::timeout(IDLE, self.requests.recv()).await {
                         Ok(Some(request)) => {
@@ -222,6 +223,7 @@ impl Driver {
             // It uses no memory, so others may have its room.
             self.room = None;
         }
+        self.leave_line();
         if self.room.is_some() && self.progress.may_be_suspended() {
             self.set_use(Use::Idle).await;
         }
@@ -243,6 +245,11 @@ impl Driver {
             let expendable = if rests { Expendable::Rests } else { Expendable::Works };
             self.acts.set_expendable(&sandbox.id, expendable).await;
         }
+    }
+
+    /// Leaves the line of those that wait for room, until it asks again: who waits for a person holds nobody up.
+    fn leave_line(&self) {
+        self.shared.rooms.leave(&self.holder());
     }
 
     fn holder(&self) -> Holder {
@@ -698,7 +705,7 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.shared.rooms.leave(&self.holder());
+        self.leave_line();
     }
 }
 
