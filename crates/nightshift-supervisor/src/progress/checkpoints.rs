@@ -249,6 +249,9 @@ impl RunProgress {
         checkpoints.left.extend(checkpoints.same_as.take());
         checkpoints.left.retain(|left| left != checkpoint);
         checkpoints.same_as = Some(checkpoint.clone());
+        // What it had still to be told then it has to be told again.
+        let mut untold = then.untold.clone();
+        untold.extend(self.untold.drain(..).filter(|text| !then.untold.contains(text)));
         let id = self.sandbox.take().or_else(|| then.sandbox.clone()).map(|sandbox| sandbox.id);
         let state = self.state.clone();
         *self = Self {
@@ -261,7 +264,7 @@ impl RunProgress {
             checkpoints,
             // Who has mouse and keyboard has them still, and learns that the machine is another one.
             taken_over: self.taken_over,
-            untold: std::mem::take(&mut self.untold),
+            untold,
             delivery: self.delivery.after_rewind(),
             engine: then.engine.after_rewind(&self.engine),
             usage: self.usage,
