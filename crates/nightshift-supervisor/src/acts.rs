@@ -314,6 +314,7 @@ impl Acts {
         };
         Ok(Bench {
             run: self.run.clone(),
+            jobs: progress.jobs(),
             step,
             desk,
             store: self.shared.store.clone(),

@@ -26,7 +26,7 @@ pub use approvals::Approvals;
 pub use checkpoints::RunCheckpoints;
 pub(crate) use checkpoints::road_to;
 pub use engine::EngineProgress;
-pub(crate) use forks::Fork;
+pub(crate) use forks::{Fork, Jobs};
 pub use self_review::SelfReviews;
 pub(crate) use subagents::Ended;
 pub use subagents::Subagents;
@@ -95,6 +95,8 @@ pub struct RunProgress {
     worked: time::Duration,
     /// What the agent is to be told as soon as it works.
     untold: Vec<String>,
+    /// Who began its steps.
+    begun: forks::Begun,
 }
 
 /// A run's sandbox.
@@ -368,6 +370,7 @@ impl RunProgress {
             last_at: event.at,
             worked: time::Duration::ZERO,
             untold: Vec::new(),
+            begun: forks::Begun::default(),
         })
     }
 
@@ -380,6 +383,7 @@ impl RunProgress {
         }
         self.count_time(event);
         self.apply_to_checkpoints(event);
+        self.begun.apply(&event.body);
         self.delivery.apply(&event.body);
         if !self.apply_to_subagents(&event.body)
             && !self.apply_to_engine(&event.body)

@@ -6,7 +6,7 @@ use nightshift_agent::subagents::{Definition, DefinitionFile, Grant, Granted, Is
 use std::collections::BTreeMap;
 
 use nightshift_agent::{McpTools, SpawnRequest};
-use nightshift_channel::Signal;
+use nightshift_channel::{JobId, Signal};
 use nightshift_protocol::{
     EventBody, ResultPart, StepId, SubagentStart, SubagentWork, ToolCall, ToolOutcome, WorkingTree,
 };
@@ -237,15 +237,15 @@ impl Acts {
         &self,
         work: Work,
         subagent: Subagent,
+        commands: Vec<JobId>,
         ended: Ended,
         call: Option<String>,
     ) -> Result<Vec<EventBody>, Trouble> {
         let Work { task, branch, sandbox } = work;
         let desk = self.desk(sandbox.as_ref()).await?;
-        for step in subagent.jobs() {
-            let job = crate::tools::job_id(&format!("{}-{step}", self.run));
+        for command in &commands {
             // One that has ended by itself is no trouble.
-            let _ended = desk.channel.kill(&job, Signal::Kill).await;
+            let _ended = desk.channel.kill(command, Signal::Kill).await;
         }
         let Subagent { start, open_step, .. } = subagent;
         let brought = match &start.working_tree {

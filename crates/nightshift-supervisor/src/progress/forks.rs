@@ -3,11 +3,20 @@
 //! ```text
 //!   the other run's road to the checkpoint ─▶ runSubmitted, what is carried of it ─▶ runForked ─▶ queued
 //! ```
+//!
+//! What runs in its sandbox was begun by the other run, and the guest knows it by that one's id: [`Jobs`].
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use nightshift_channel::JobId;
 use nightshift_protocol::{
     CheckpointCause, CheckpointCost, CheckpointId, Event, EventBody, QueueReason, RunId, RunState, SandboxId,
-    Usage,
+    StepId, Usage,
 };
+
+use super::RunProgress;
+use crate::tools::job_id;
 
 /// A run that is going to go on from another's checkpoint.
 #[derive(Debug)]
@@ -37,8 +46,8 @@ impl Fork {
             return None;
         };
         let Self { from, checkpoint, sandbox, own, cost, branch, text } = self;
-        let (task, before, attempt, context_tokens) =
-            (task.clone(), before.clone(), *attempt, *context_tokens);
+        let before = branch_in(road, &checkpoint).unwrap_or(before).to_owned();
+        let (task, attempt, context_tokens) = (task.clone(), *attempt, *context_tokens);
         let mut bodies = vec![EventBody::RunSubmitted { task, branch, attempt, context_tokens }];
         bodies.extend(road.iter().filter_map(|event| carried(&event.body)));
         let cause = CheckpointCause::Asked;
@@ -49,6 +58,61 @@ impl Fork {
         let queued = RunState::Queued { reason: QueueReason::Submitted };
         bodies.push(EventBody::StateChanged { state: queued });
         Some(bodies)
+    }
+}
+
+/// The branch as it is called in a checkpoint that is another fork's own copy: nobody has renamed it there yet.
+fn branch_in<'a>(road: &[&'a Event], checkpoint: &CheckpointId) -> Option<&'a String> {
+    road.iter().find_map(|event| match &event.body {
+        EventBody::RunForked { own, branch, .. } if own == checkpoint => Some(branch),
+        _ => None,
+    })
+}
+
+/// Which runs began the steps of a run's history.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Begun {
+    /// Those that it began itself.
+    here: BTreeSet<StepId>,
+    /// Those that the runs it was forked from began, with the run.
+    elsewhere: Arc<BTreeMap<StepId, RunId>>,
+}
+
+impl Begun {
+    /// Takes in what an event says about them.
+    pub(super) fn apply(&mut self, body: &EventBody) {
+        match body {
+            EventBody::StepIntended { step, .. } => {
+                self.here.insert(*step);
+            }
+            EventBody::RunForked { from, .. } => {
+                let steps = std::mem::take(&mut self.here).into_iter().map(|step| (step, from.clone()));
+                Arc::make_mut(&mut self.elsewhere).extend(steps);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The ids under which the guest knows the commands of a run's steps.
+#[derive(Debug, Clone)]
+pub(crate) struct Jobs {
+    run: RunId,
+    elsewhere: Arc<BTreeMap<StepId, RunId>>,
+}
+
+impl Jobs {
+    /// The id of a step's command: that of the run which began it.
+    pub(crate) fn of(&self, step: StepId) -> JobId {
+        let run = self.elsewhere.get(&step).unwrap_or(&self.run);
+        job_id(&format!("{run}-{step}"))
+    }
+}
+
+impl RunProgress {
+    /// The ids of its commands.
+    pub(crate) fn jobs(&self) -> Jobs {
+        Jobs { run: self.run.clone(), elsewhere: Arc::clone(&self.begun.elsewhere) }
     }
 }
 
@@ -65,6 +129,10 @@ fn carried(body: &EventBody) -> Option<EventBody> {
             let (turn, message, stop, model) = (*turn, message.clone(), stop.clone(), model.clone());
             Some(EventBody::TurnFinished { turn, message, stop, usage, model })
         }
+        EventBody::TurnLost { turn, usage, model } => {
+            let usage = Usage { cost_microdollars: 0, ..*usage };
+            Some(EventBody::TurnLost { turn: *turn, usage, model: model.clone() })
+        }
         EventBody::Compacted { turn, summary, usage, model } => {
             let usage = Usage { cost_microdollars: 0, ..*usage };
             let (turn, summary, model) = (*turn, summary.clone(), model.clone());
@@ -79,7 +147,6 @@ fn carried(body: &EventBody) -> Option<EventBody> {
         | EventBody::McpServersStarted { .. }
         | EventBody::ConversationStarted { .. }
         | EventBody::TurnRequested { .. }
-        | EventBody::TurnLost { .. }
         | EventBody::StepIntended { .. }
         | EventBody::StepFinished { .. }
         | EventBody::PlanChanged { .. }
@@ -100,7 +167,9 @@ fn carried(body: &EventBody) -> Option<EventBody> {
         | EventBody::SubagentTold { .. }
         | EventBody::SubagentStopped { .. }
         | EventBody::SubagentFinished { .. }
-        | EventBody::WorkFinished { .. } => Some(body.clone()),
+        | EventBody::WorkFinished { .. }
+        // It tells which run began the steps so far.
+        | EventBody::RunForked { .. } => Some(body.clone()),
         EventBody::RunSubmitted { .. }
         | EventBody::NetworkOpened { .. }
         | EventBody::ConnectionsRecorded { .. }
@@ -142,7 +211,6 @@ fn carried(body: &EventBody) -> Option<EventBody> {
         | EventBody::RewindIntended { .. }
         | EventBody::Rewound { .. }
         | EventBody::SandboxRestored { .. }
-        | EventBody::RunForked { .. }
         | EventBody::TakenOver { .. }
         | EventBody::OwnerResumed { .. } => None,
     }

@@ -162,7 +162,7 @@ impl Subagent {
     }
 
     /// Everything in the sandbox that it may have left running, by step.
-    pub(crate) fn jobs(&self) -> Vec<StepId> {
+    pub(crate) fn commands(&self) -> Vec<StepId> {
         let open = self.open_step.as_ref().map(|open| open.step);
         self.agent.background_commands().into_iter().chain(open).collect()
     }

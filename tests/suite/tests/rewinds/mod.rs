@@ -1,11 +1,14 @@
-//! Runs that go back to a checkpoint, and back from there.
+//! Runs that go back to a checkpoint, and back from there, and forks.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nightshift_protocol::{
-    CheckpointCause, CheckpointSummary, Event, EventBody, MessageDelivery, RewindRun, RunId, RunState,
-    SayToRun,
+    CheckpointCause, CheckpointSummary, Event, EventBody, ForkRun, MessageDelivery, Reconciled, RewindRun,
+    RunId, RunState, SayToRun,
 };
 use serde_json::{Value, json};
-use suite::{Night, shell};
+use suite::{Night, assert_exactly_once, names, shell};
 
 fn script() -> Value {
     let ask = |question: &str| json!({"calls": [{"tool": "ask", "input": {"question": question}}]});
@@ -34,16 +37,36 @@ async fn go_back(night: &Night, run: &RunId, checkpoint: &CheckpointSummary, dis
     night.owner.api.rewind(run.as_str(), &wish).await.unwrap();
 }
 
-/// What is in the file of the sandbox.
-fn state(night: &Night, events: &[Event]) -> String {
+/// The agent's home folder.
+fn home(night: &Night, events: &[Event]) -> PathBuf {
     let sandbox = events.iter().rev().find_map(|event| match &event.body {
         EventBody::SandboxReady { sandbox, .. } | EventBody::SandboxRestored { sandbox, .. } => {
             Some(sandbox.clone())
         }
         _ => None,
     });
-    let machine = night.driver.machine(&sandbox.unwrap()).unwrap();
-    std::fs::read_to_string(machine.home_folder().join("state")).unwrap().trim().to_owned()
+    night.driver.machine(&sandbox.unwrap()).unwrap().home_folder().to_owned()
+}
+
+/// What is in the file of the sandbox.
+fn state(night: &Night, events: &[Event]) -> String {
+    std::fs::read_to_string(home(night, events).join("state")).unwrap().trim().to_owned()
+}
+
+async fn until_there(path: &Path) {
+    let there = async {
+        while !path.exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = tokio::time::timeout(suite::WITHIN, there).await;
+    waited.unwrap_or_else(|_| panic!("{} is never there", path.display()));
+}
+
+async fn fork(night: &Night, run: &RunId, checkpoint: &CheckpointSummary, text: Option<&str>) -> RunId {
+    let text = text.map(str::to_owned);
+    let wish = ForkRun { checkpoint: checkpoint.checkpoint.to_string(), count: 1, text };
+    night.owner.api.fork(run.as_str(), wish).await.unwrap().runs.remove(0)
 }
 
 /// A run that asks its second question, and the checkpoint of when it asked its first.
@@ -105,4 +128,41 @@ async fn a_run_whose_work_cannot_be_saved_stays_where_it_is_and_says_why() {
     assert_eq!(state(&night, &night.events(&run).await), "two");
     go_back(&night, &run, &first, true).await;
     asked(&night, &run, "First?").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forks_know_the_commands_that_were_begun_before_them_and_begin_none_again() {
+    let background = json!({"tool": "shell", "input": {"command": "echo kept", "background": true}});
+    let waits = shell("echo begun >> ~/begun; until [ -e ~/go ]; do sleep 0.05; done");
+    let ask = |question: &str| json!({"tool": "ask", "input": {"question": question}});
+    let night = Night::with_checkpoints(json!({"turns": [
+        {"calls": [background, waits]},
+        {"calls": [ask("Done?")]},
+        {"calls": [{"tool": "shell_output", "input": {"step": "1.1"}}]},
+        {"expect": [{"lastResultContains": "kept"}], "calls": [ask("And now?")]},
+    ]}))
+    .await;
+    let run = night.submit("Work").await;
+    let both = |events: &[Event]| names(events).iter().filter(|name| **name == "stepIntended").count() == 2;
+    let events = night.until(&run, "the command", both).await;
+    until_there(&home(&night, &events).join("begun")).await;
+    night.owner.api.pause(run.as_str()).await.unwrap();
+    let paused = night.owner.api.save_checkpoint(run.as_str()).await.unwrap();
+
+    // Processes of these sandboxes are not saved: what came of the command is not known, but that it was begun is.
+    let first = fork(&night, &run, &paused, None).await;
+    asked(&night, &first, "Done?").await;
+    let events = night.events(&first).await;
+    let found = |event: &Event| {
+        matches!(&event.body, EventBody::StepFinished { step, reconciled: Some(Reconciled::Found), .. }
+            if step.to_string() == "1.2")
+    };
+    assert!(events.iter().any(found), "{events:#?}");
+    assert_eq!(std::fs::read_to_string(home(&night, &events).join("begun")).unwrap(), "begun\n");
+
+    let saved = night.owner.api.save_checkpoint(first.as_str()).await.unwrap();
+    let second = fork(&night, &first, &saved, Some("Yes.")).await;
+    asked(&night, &second, "And now?").await;
+    assert_exactly_once(&night.events(&second).await);
+    night.assert_no_breach();
 }

@@ -2,7 +2,7 @@ use nightshift_protocol::{Message, PauseReason, ResultPart, UserPart};
 use serde_json::json;
 
 use super::super::tests::{answer, begun_able, events, finished, fold, intended, state};
-use super::super::{Action, Intention, RunProgress, next, road_to};
+use super::super::{Action, Intention, next, road_to};
 use super::*;
 
 const NOTICE: &str =
@@ -39,25 +39,30 @@ fn turn(number: u32) -> [EventBody; 4] {
     ]
 }
 
-/// A fork of `number` of a run whose history is `road` up to checkpoint `number`, which it saves at its end.
-fn forked(number: usize, mut road: Vec<EventBody>, text: Option<&str>) -> Vec<EventBody> {
-    road.push(saved(number));
+/// A fork of run `number`, whose history is `road`, from one of its checkpoints.
+fn forked(
+    number: usize,
+    road: Vec<EventBody>,
+    checkpoint: &CheckpointId,
+    text: Option<&str>,
+) -> Vec<EventBody> {
     let events = events(road);
     let fork = Fork {
         from: format!("run-000000000{number}").parse().unwrap(),
-        checkpoint: id(number),
+        checkpoint: checkpoint.clone(),
         sandbox: format!("sandbox-000000000{number}").parse().unwrap(),
         own: id(10 + number),
         cost: CheckpointCost { changed_bytes: 0, written_bytes: 0, paused_ms: 0, took_ms: 0 },
         branch: format!("nightshift/greet-{number}"),
         text: text.map(str::to_owned),
     };
-    fork.history(&road_to(&events, &id(number)).unwrap()).unwrap()
+    fork.history(&road_to(&events, checkpoint).unwrap()).unwrap()
 }
 
-/// The same, and its sandbox is there.
-fn working(number: usize, road: Vec<EventBody>, text: Option<&str>) -> Vec<EventBody> {
-    let mut bodies = forked(number, road, text);
+/// A fork of run `number` at the end of its `road`, whose sandbox is there.
+fn working(number: usize, mut road: Vec<EventBody>, text: Option<&str>) -> Vec<EventBody> {
+    road.push(saved(number));
+    let mut bodies = forked(number, road, &id(number), text);
     bodies.push(state(RunState::Working));
     let sandbox = fold(bodies.clone()).sandbox.unwrap().id;
     assert_eq!(
@@ -141,4 +146,61 @@ fn what_an_older_owner_told_a_fork_in_its_person_s_words_is_not_told_twice() {
     bodies.push(state(RunState::Paused { reason: PauseReason::Person }));
     bodies.push(state(RunState::Working));
     assert_eq!(last_texts(&fold(bodies)), [said(&words)]);
+}
+
+/// The id under which the guest knows a step's command in a run with this history, which is run 0.
+fn job(bodies: &[EventBody], step: &str) -> String {
+    fold(bodies.to_vec()).jobs().of(step.parse().unwrap()).as_str().to_owned()
+}
+
+#[test]
+fn a_command_is_known_by_the_run_that_began_it_in_forks_of_forks_too() {
+    let road = [begun_able(), turn(1).to_vec()].concat();
+    assert_eq!(job(&road, "1.1"), "run-0000000000-1.1");
+    let fork = [working(1, road, None), turn(2).to_vec()].concat();
+    assert_eq!(["1.1", "2.1"].map(|step| job(&fork, step)), ["run-0000000001-1.1", "run-0000000000-2.1"]);
+    let again = [working(2, fork, None), turn(3).to_vec()].concat();
+    assert_eq!(
+        ["1.1", "2.1", "3.1"].map(|step| job(&again, step)),
+        ["run-0000000001-1.1", "run-0000000002-2.1", "run-0000000000-3.1"]
+    );
+}
+
+#[test]
+fn a_command_that_runs_in_the_sandbox_of_a_fork_is_looked_for_where_the_other_run_began_it() {
+    let mut road = begun_able();
+    road.extend(turn(1).into_iter().take(3));
+    road.push(state(RunState::Paused { reason: PauseReason::Person }));
+    let fork = working(1, road, None);
+    let Action::RunStep { step, intention, .. } = next(&fold(fork.clone())) else { panic!("no step") };
+    assert_eq!((step.to_string(), intention), ("1.1".to_owned(), Intention::Open(None)));
+    assert_eq!(job(&fork, "1.1"), "run-0000000001-1.1");
+}
+
+#[test]
+fn a_fork_that_goes_back_knows_the_commands_of_then() {
+    let mut fork = [working(1, [begun_able(), turn(1).to_vec()].concat(), None), turn(2).to_vec()].concat();
+    fork.push(EventBody::Rewound { checkpoint: id(11) });
+    assert_eq!(["1.1", "2.1"].map(|step| job(&fork, step)), ["run-0000000001-1.1", "run-0000000000-2.1"]);
+}
+
+#[test]
+fn the_branch_has_in_a_fork_s_first_checkpoint_the_name_that_the_other_run_gave_it() {
+    let fork = working(1, [begun_able(), turn(1).to_vec()].concat(), None);
+    let found = |road: Vec<EventBody>, checkpoint: usize| {
+        let progress = fold(forked(2, road, &id(checkpoint), None));
+        progress.checkpoints.branch_in_sandbox().map(str::to_owned)
+    };
+    assert_eq!(found(fork.clone(), 11).as_deref(), Some("nightshift/greet-0"));
+    assert_eq!(found([fork, vec![saved(2)]].concat(), 2).as_deref(), Some("nightshift/greet-1"));
+}
+
+#[test]
+fn what_a_call_cost_that_was_lost_is_paid_by_the_other_run_alone() {
+    let usage = Usage { output_tokens: 7, cost_microdollars: 5, ..Usage::default() };
+    let lost = EventBody::TurnLost { turn: 1, usage, model: "claude-sonnet-5-5".to_owned() };
+    let road = [begun_able(), vec![lost], turn(1).to_vec()].concat();
+    assert_eq!(fold(road.clone()).usage.cost_microdollars, 10);
+    let used = fold(working(1, road, None)).usage;
+    assert_eq!((used.cost_microdollars, used.output_tokens), (0, 17));
 }
