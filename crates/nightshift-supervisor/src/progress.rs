@@ -19,6 +19,7 @@ mod approvals;
 mod checkpoints;
 mod engine;
 mod forks;
+mod losses;
 mod self_review;
 pub(crate) mod subagents;
 
@@ -27,6 +28,7 @@ pub use checkpoints::RunCheckpoints;
 pub(crate) use checkpoints::road_to;
 pub use engine::EngineProgress;
 pub(crate) use forks::{Fork, Jobs};
+pub(crate) use losses::{Refuge, sandbox_ended};
 pub use self_review::SelfReviews;
 pub(crate) use subagents::Ended;
 pub use subagents::Subagents;

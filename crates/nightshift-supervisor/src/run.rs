@@ -660,13 +660,8 @@ impl Driver {
             }
             Trouble::Pause(error) => self.step_to(Trigger::Pause(PauseReason::Trouble { error })).await,
             Trouble::Fail(error) => self.step_to(Trigger::Fail(error)).await,
-            // What was done since the newest checkpoint is done again.
-            Trouble::SandboxLost { reason, .. }
-                if let Some(checkpoint) = self.progress.checkpoints.refuge() =>
-            {
-                self.acts.detach().await;
-                let reason = format!("the sandbox ended: {reason}");
-                self.append(vec![EventBody::RewindIntended { checkpoint, reason }]).await
+            Trouble::SandboxLost { reason, .. } if let Some(refuge) = self.progress.checkpoints.refuge() => {
+                self.go_back_after_loss(refuge, &reason).await
             }
             Trouble::SandboxLost { sandbox, reason } => {
                 let error = UserError::new(

@@ -1,12 +1,14 @@
 //! Runs that go back to a checkpoint, and back from there, and forks.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nightshift_protocol::{
-    CheckpointCause, CheckpointSummary, Event, EventBody, ForkRun, MessageDelivery, Reconciled, RewindRun,
-    RunId, RunState, SayToRun,
+    CheckpointCause, CheckpointSummary, ErrorCode, Event, EventBody, ForkRun, MessageDelivery, PauseReason,
+    Reconciled, RewindRun, RunId, RunState, SayToRun,
 };
+use nightshift_testing::host_sandbox::HostMachine;
 use serde_json::{Value, json};
 use suite::{Night, assert_exactly_once, names, shell};
 
@@ -37,20 +39,20 @@ async fn go_back(night: &Night, run: &RunId, checkpoint: &CheckpointSummary, dis
     night.owner.api.rewind(run.as_str(), &wish).await.unwrap();
 }
 
-/// The agent's home folder.
-fn home(night: &Night, events: &[Event]) -> PathBuf {
+/// The sandbox that is there.
+fn machine(night: &Night, events: &[Event]) -> Arc<HostMachine> {
     let sandbox = events.iter().rev().find_map(|event| match &event.body {
         EventBody::SandboxReady { sandbox, .. } | EventBody::SandboxRestored { sandbox, .. } => {
             Some(sandbox.clone())
         }
         _ => None,
     });
-    night.driver.machine(&sandbox.unwrap()).unwrap().home_folder().to_owned()
+    night.driver.machine(&sandbox.unwrap()).unwrap()
 }
 
 /// What is in the file of the sandbox.
 fn state(night: &Night, events: &[Event]) -> String {
-    std::fs::read_to_string(home(night, events).join("state")).unwrap().trim().to_owned()
+    std::fs::read_to_string(machine(night, events).home_folder().join("state")).unwrap().trim().to_owned()
 }
 
 async fn until_there(path: &Path) {
@@ -145,7 +147,7 @@ async fn forks_know_the_commands_that_were_begun_before_them_and_begin_none_agai
     let run = night.submit("Work").await;
     let both = |events: &[Event]| names(events).iter().filter(|name| **name == "stepIntended").count() == 2;
     let events = night.until(&run, "the command", both).await;
-    until_there(&home(&night, &events).join("begun")).await;
+    until_there(&machine(&night, &events).home_folder().join("begun")).await;
     night.owner.api.pause(run.as_str()).await.unwrap();
     let paused = night.owner.api.save_checkpoint(run.as_str()).await.unwrap();
 
@@ -158,11 +160,53 @@ async fn forks_know_the_commands_that_were_begun_before_them_and_begin_none_agai
             if step.to_string() == "1.2")
     };
     assert!(events.iter().any(found), "{events:#?}");
-    assert_eq!(std::fs::read_to_string(home(&night, &events).join("begun")).unwrap(), "begun\n");
+    let begun = machine(&night, &events).home_folder().join("begun");
+    assert_eq!(std::fs::read_to_string(begun).unwrap(), "begun\n");
 
     let saved = night.owner.api.save_checkpoint(first.as_str()).await.unwrap();
     let second = fork(&night, &first, &saved, Some("Yes.")).await;
     asked(&night, &second, "And now?").await;
     assert_exactly_once(&night.events(&second).await);
+    night.assert_no_breach();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_loses_its_sandbox_twice_after_one_checkpoint_waits_and_its_agent_is_told_of_each_loss() {
+    let ask = json!({"tool": "ask", "input": {"question": "First?"}});
+    let night = Night::with_checkpoints(json!({"turns": [
+        {"calls": [shell("echo one > ~/state")]},
+        {"calls": [ask]},
+        {"calls": [shell("true")]},
+        {"calls": [shell("touch ~/works; sleep 600")]},
+    ]}))
+    .await;
+    let run = night.submit("Work").await;
+    asked(&night, &run, "First?").await;
+    night.owner.api.save_checkpoint(run.as_str()).await.unwrap();
+    let works_and_ends = async || {
+        answer(&night, &run).await;
+        let machine = machine(&night, &night.events(&run).await);
+        until_there(&machine.home_folder().join("works")).await;
+        machine.end();
+    };
+    works_and_ends().await;
+    asked(&night, &run, "First?").await;
+    assert_eq!(state(&night, &night.events(&run).await), "one");
+    works_and_ends().await;
+    let RunState::Paused { reason: PauseReason::Trouble { error } } = night.until_paused(&run).await else {
+        panic!("trouble")
+    };
+    assert_eq!(error.code, ErrorCode::SandboxFailed);
+    assert!(error.message.starts_with("the sandbox ended again after the same checkpoint: "), "{error:?}");
+    let requests = night.model.requests();
+    let notice = "Note from Nightshift: your sandbox ended";
+    assert!(
+        requests.iter().any(|request| request.body.to_string().contains(notice)),
+        "the agent was not told"
+    );
+
+    night.owner.api.continue_run(run.as_str()).await.unwrap();
+    asked(&night, &run, "First?").await;
+    assert_eq!(state(&night, &night.events(&run).await), "one");
     night.assert_no_breach();
 }
