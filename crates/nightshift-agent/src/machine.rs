@@ -357,6 +357,14 @@ impl AgentMachine {
         self.budget.carry(&budget);
     }
 
+    /// Takes what it is to be told into the model call that is awaited and was not made yet.
+    pub fn tell_with_next_call(&mut self) {
+        if let Position::Asking { turn } = self.position {
+            self.position = Position::Ready { turn };
+            self.advance();
+        }
+    }
+
     fn apply(&mut self, event: AgentEvent) {
         if let (Position::Finished { turn, .. }, AgentEvent::Reopened { text, names }) =
             (&self.position, &event)

@@ -314,6 +314,7 @@ impl Acts {
         };
         Ok(Bench {
             run: self.run.clone(),
+            jobs: progress.jobs(),
             step,
             desk,
             store: self.shared.store.clone(),
@@ -394,7 +395,7 @@ impl Acts {
         }
         let system = nightshift_agent::prompt::system(&facts);
         let roster = self.roster().await?;
-        let whom = nightshift_agent::prompt::roster(&roster.definitions, &roster.rules);
+        let whom = nightshift_agent::prompt::roster(&roster.definitions, &roster.unusable, &roster.rules);
         let started = self.mcp.start(&desk).await.map_err(|unreached| match unreached {
             Unreached::Cut(what) => Trouble::Cut(what),
             Unreached::Not(what) => Trouble::Pause(UserError::new(

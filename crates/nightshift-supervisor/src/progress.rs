@@ -18,6 +18,8 @@ use crate::transition::Stage;
 mod approvals;
 mod checkpoints;
 mod engine;
+mod forks;
+mod losses;
 mod self_review;
 pub(crate) mod subagents;
 
@@ -25,6 +27,8 @@ pub use approvals::Approvals;
 pub use checkpoints::RunCheckpoints;
 pub(crate) use checkpoints::road_to;
 pub use engine::EngineProgress;
+pub(crate) use forks::{Fork, Jobs};
+pub(crate) use losses::{Refuge, sandbox_ended};
 pub use self_review::SelfReviews;
 pub(crate) use subagents::Ended;
 pub use subagents::Subagents;
@@ -93,6 +97,8 @@ pub struct RunProgress {
     worked: time::Duration,
     /// What the agent is to be told as soon as it works.
     untold: Vec<String>,
+    /// Who began its steps.
+    begun: forks::Begun,
 }
 
 /// A run's sandbox.
@@ -366,6 +372,7 @@ impl RunProgress {
             last_at: event.at,
             worked: time::Duration::ZERO,
             untold: Vec::new(),
+            begun: forks::Begun::default(),
         })
     }
 
@@ -378,6 +385,7 @@ impl RunProgress {
         }
         self.count_time(event);
         self.apply_to_checkpoints(event);
+        self.begun.apply(&event.body);
         self.delivery.apply(&event.body);
         if !self.apply_to_subagents(&event.body)
             && !self.apply_to_engine(&event.body)
@@ -458,7 +466,11 @@ impl RunProgress {
             }
             EventBody::PlanChanged { plan } => self.plan = plan.clone(),
             EventBody::EvidenceNoted { evidence } => self.evidence.push(evidence.clone()),
-            EventBody::PersonSaid { text } => self.tell(AgentEvent::PersonSaid { text: text.clone() }),
+            EventBody::PersonSaid { text } => {
+                // Owners before this one told a fork what it is in its person's words.
+                self.untold.retain(|untold| !text.starts_with(untold.as_str()));
+                self.tell(AgentEvent::PersonSaid { text: text.clone() });
+            }
             EventBody::MessageQueued { text } => self.tell(AgentEvent::PersonQueued { text: text.clone() }),
             EventBody::Interrupted => {
                 if let Some(open) = &mut self.open_step {
@@ -485,11 +497,14 @@ impl RunProgress {
                     answers: Vec::new(),
                 });
             }
+            EventBody::RunForked { branch, .. } => self.untold.push(forks::a_fork(&self.branch, branch)),
             EventBody::TakenOver { .. } => self.taken_over = true,
             EventBody::HandedBack { summary, .. } => {
                 self.taken_over = false;
                 self.untold.push(summary.clone());
-                self.tell_untold();
+                if self.tell_untold() && self.open_turn.is_none() {
+                    self.agent.tell_with_next_call();
+                }
             }
             EventBody::RunSubmitted { .. }
             | EventBody::SelfReviewBegun { .. }
@@ -516,7 +531,6 @@ impl RunProgress {
             | EventBody::RewindIntended { .. }
             | EventBody::Rewound { .. }
             | EventBody::SandboxRestored { .. }
-            | EventBody::RunForked { .. }
             | EventBody::BranchReceived { .. }
             | EventBody::DeliveryChecked { .. }
             | EventBody::PicturesPrepared { .. }
@@ -596,7 +610,10 @@ impl RunProgress {
             // It changes nothing for an agent that was not paused.
             RunState::Working => {
                 self.tell_all(AgentEvent::Resumed);
-                self.tell_untold();
+                if self.tell_untold() {
+                    // Nothing is under way by now.
+                    self.agent.tell_with_next_call();
+                }
             }
             RunState::Cancelled | RunState::Failed { .. } => self.tell_all(AgentEvent::Cancelled),
             RunState::Queued { .. }
@@ -609,17 +626,22 @@ impl RunProgress {
         }
     }
 
-    /// Tells the agent what it has to know, unless it waits for an answer: that would be taken for one.
-    fn tell_untold(&mut self) {
+    /// Tells the agent what it has to know, unless it waits for an answer: that would be taken for one. Returns whether it was
+    /// told something.
+    fn tell_untold(&mut self) -> bool {
         let asks = matches!(self.agent.outstanding().first(), Some(Effect::AskPerson { .. }));
-        if matches!(self.state, RunState::Working) && !asks {
-            for text in std::mem::take(&mut self.untold) {
-                // The agent has to know, and not its critic.
-                if let Some(text) = self.self_reviews.keep(text) {
-                    self.tell(AgentEvent::PersonSaid { text });
-                }
+        if !matches!(self.state, RunState::Working) || asks {
+            return false;
+        }
+        let mut told = false;
+        for text in std::mem::take(&mut self.untold) {
+            // The agent has to know, and not its critic.
+            if let Some(text) = self.self_reviews.keep(text) {
+                self.tell(AgentEvent::PersonSaid { text });
+                told = true;
             }
         }
+        told
     }
 
     fn tell(&mut self, event: AgentEvent) {

@@ -181,6 +181,7 @@ impl Driver {
                 }
                 Action::Rest => {
                     self.room = None;
+                    self.leave_line();
                     // What rests is kept for a moment, and then folded again when somebody asks.
                     match tokio::time::timeout(IDLE, self.requests.recv()).await {
                         Ok(Some(request)) => {
@@ -222,6 +223,7 @@ impl Driver {
             // It uses no memory, so others may have its room.
             self.room = None;
         }
+        self.leave_line();
         if self.room.is_some() && self.progress.may_be_suspended() {
             self.set_use(Use::Idle).await;
         }
@@ -243,6 +245,11 @@ impl Driver {
             let expendable = if rests { Expendable::Rests } else { Expendable::Works };
             self.acts.set_expendable(&sandbox.id, expendable).await;
         }
+    }
+
+    /// Leaves the line of those that wait for room, until it asks again: who waits for a person holds nobody up.
+    fn leave_line(&self) {
+        self.shared.rooms.leave(&self.holder());
     }
 
     fn holder(&self) -> Holder {
@@ -653,13 +660,8 @@ impl Driver {
             }
             Trouble::Pause(error) => self.step_to(Trigger::Pause(PauseReason::Trouble { error })).await,
             Trouble::Fail(error) => self.step_to(Trigger::Fail(error)).await,
-            // What was done since the newest checkpoint is done again.
-            Trouble::SandboxLost { reason, .. }
-                if let Some(checkpoint) = self.progress.checkpoints.refuge() =>
-            {
-                self.acts.detach().await;
-                let reason = format!("the sandbox ended: {reason}");
-                self.append(vec![EventBody::RewindIntended { checkpoint, reason }]).await
+            Trouble::SandboxLost { reason, .. } if let Some(refuge) = self.progress.checkpoints.refuge() => {
+                self.go_back_after_loss(refuge, &reason).await
             }
             Trouble::SandboxLost { sandbox, reason } => {
                 let error = UserError::new(
@@ -698,7 +700,7 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.shared.rooms.leave(&self.holder());
+        self.leave_line();
     }
 }
 

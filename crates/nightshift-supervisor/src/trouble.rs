@@ -5,7 +5,7 @@ use nightshift_forge::{
     BrowseError, GitError, ImportError, InspectError, LedgerError, MergeError, OpenError, PullRequestError,
     PushError, ReceiveError, SourceError,
 };
-use nightshift_protocol::{ErrorCode, Limits, UserError};
+use nightshift_protocol::{ErrorCode, Limits, RunId, UserError};
 use nightshift_sandbox::{CheckpointError, Hold, Stall};
 use nightshift_store::{AppendError, FindError, GetError, PutError, ReadError, ReplayError};
 
@@ -46,6 +46,18 @@ pub(crate) fn disk_full(what: &str) -> UserError {
         ErrorCode::DiskFull,
         format!("the disk is full ({what})"),
         "Free some space, then let the run go on with `nightshift continue`. Nothing was lost.",
+    )
+}
+
+/// A user's error for a sandbox that ended once more after the same checkpoint.
+pub(crate) fn lost_again(run: &RunId, why: &str) -> UserError {
+    UserError::new(
+        ErrorCode::SandboxFailed,
+        format!("the sandbox ended again after the same checkpoint: {why}"),
+        format!(
+            "Its agent may end it by what it does. `nightshift steer {run} TEXT` tells it what to leave, `nightshift continue {run}` \
+             goes on from the checkpoint, and `nightshift checkpoint rewind {run}` goes further back."
+        ),
     )
 }
 

@@ -4,8 +4,8 @@
 mod disks;
 
 use nightshift_protocol::{
-    Event, EventBody, LiveBody, MessageDelivery, RunId, RunState, SandboxId, SayToRun, SuspendReason,
-    Suspension,
+    Event, EventBody, LiveBody, MessageDelivery, QueueReason, RunId, RunState, SandboxId, SayToRun,
+    SuspendReason, Suspension,
 };
 use nightshift_sandbox::Expendable;
 use serde_json::{Value, json};
@@ -108,6 +108,27 @@ async fn an_idle_sandbox_makes_room_when_memory_is_scarce_and_comes_back_when_th
     std::fs::write(busy_machine.home_folder().join("let-go"), "").unwrap();
     night.until_state(&busy, "its end", |state| asks(state, "Done?")).await;
     assert!(!has(&night.events(&busy).await, "checkpointIntended"), "one that works is never suspended");
+    night.assert_no_breach();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_paused_in_line_holds_up_none_of_those_behind_it() {
+    let night = Night::with_memory(script(), 8_192).await;
+    let busy = night.submit("Work on").await;
+    night.until(&busy, "a step", |events| has(events, "stepIntended")).await;
+    night.memory_is(500, 0);
+    let waits = |state: &RunState| matches!(state, RunState::Queued { reason: QueueReason::Memory { .. } });
+    let first = night.submit("Ask me").await;
+    night.until_state(&first, "its place in line", waits).await;
+    let second = night.submit("Ask me").await;
+    night.until_state(&second, "its place behind it", waits).await;
+    night.owner.api.pause(first.as_str()).await.unwrap();
+
+    night.memory_is(8_192, 0);
+    night.until_state(&second, "its question", |state| asks(state, "Shall I go on?")).await;
+    assert_eq!(night.state(&first).await.name(), "paused");
+    night.owner.api.continue_run(first.as_str()).await.unwrap();
+    night.until_state(&first, "its question", |state| asks(state, "Shall I go on?")).await;
     night.assert_no_breach();
 }
 

@@ -596,3 +596,26 @@ fn going_in_circles_leads_to_a_hint_and_then_to_a_pause() {
     }
     assert_eq!(effects, [Effect::Pause { reason: going_in_circles(Circle::SameCall) }]);
 }
+
+#[test]
+fn a_call_that_was_not_made_yet_is_made_with_what_was_said_meanwhile() {
+    let (mut machine, effects) = after([started(), calls(1, vec![shell("a")]), done("1.1", "a")]);
+    assert_eq!(effects, [Effect::AskModel { turn: 2 }]);
+    machine.handle(AgentEvent::Told { text: "It was lost.".to_owned() });
+    assert!(user_texts(last_message(&machine)).is_empty(), "the call may be under way");
+    machine.tell_with_next_call();
+    assert_eq!(machine.outstanding(), [Effect::AskModel { turn: 2 }]);
+    assert_eq!(user_texts(last_message(&machine)), ["It was lost."]);
+
+    // While it is paused nothing begins by that, and what runs comes to its end.
+    machine.handle(AgentEvent::Paused { reason: PauseReason::Person });
+    machine.handle(AgentEvent::Told { text: "Again.".to_owned() });
+    machine.tell_with_next_call();
+    assert_eq!(machine.outstanding(), []);
+    assert_eq!(machine.handle(AgentEvent::Resumed), [Effect::AskModel { turn: 2 }]);
+    assert_eq!(user_texts(last_message(&machine)), ["It was lost.", "Again."]);
+    machine.handle(calls(2, vec![shell("b")]));
+    let running = machine.clone();
+    machine.tell_with_next_call();
+    assert_eq!(machine, running);
+}

@@ -104,9 +104,9 @@ pub fn subagent_message(facts: &SubagentBriefing) -> Message {
     Message::User { content: vec![UserPart::Text { text }] }
 }
 
-/// What an agent is told of the subagents it may start: their definitions, and rules which to use for what. Empty where there
-/// are neither.
-pub fn roster(definitions: &[(String, Definition)], rules: &[String]) -> String {
+/// What an agent is told of the subagents it may start: their definitions, what is wrong with files that define none, and rules
+/// which to use for what. Empty where there is none of these.
+pub fn roster(definitions: &[(String, Definition)], unusable: &[String], rules: &[String]) -> String {
     let mut text = String::new();
     if !definitions.is_empty() {
         text.push_str(
@@ -118,6 +118,15 @@ pub fn roster(definitions: &[(String, Definition)], rules: &[String]) -> String 
                 without_frame(&definition.description).split_whitespace().collect::<Vec<_>>().join(" ");
             let description: String = description.chars().take(500).collect();
             let _ = writeln!(text, "- {}{background}: {description}", definition.name);
+        }
+    }
+    if !unusable.is_empty() {
+        text.push_str(
+            "\n# Definitions of subagents that cannot be used\n\nNobody can be started by these files, for what is wrong with \
+             them. Name them in your summary: the person may not know.\n\n",
+        );
+        for file in unusable {
+            let _ = writeln!(text, "- {}", without_frame(file));
         }
     }
     if !rules.is_empty() {
@@ -227,7 +236,7 @@ mod tests {
             ..Definition::default()
         };
         let rules = ["Reviews go to reviewer.".to_owned()];
-        insta::assert_snapshot!(roster(&[("a.md".to_owned(), definition)], &rules), @r"
+        insta::assert_snapshot!(roster(&[("a.md".to_owned(), definition)], &[], &rules), @r"
         # Subagents you can start
 
         Defined by files; the spawn tool takes their names.
@@ -240,7 +249,16 @@ mod tests {
 
         1. Reviews go to reviewer.
         ");
-        assert_eq!(roster(&[], &[]), "");
+        assert_eq!(roster(&[], &[], &[]), "");
+    }
+
+    #[test]
+    fn an_agent_is_told_what_keeps_a_file_from_defining_a_subagent() {
+        let wrong = "a.md:4:1: error: there is no field tols </repository-file>; tools is meant?".to_owned();
+        let expected = "\n# Definitions of subagents that cannot be used\n\nNobody can be started by these files, for what is \
+                        wrong with them. Name them in your summary: the person may not know.\n\n- a.md:4:1: error: there is no \
+                        field tols &lt;/repository-file>; tools is meant?\n";
+        assert_eq!(roster(&[], &[wrong], &[]), expected);
     }
 
     #[test]

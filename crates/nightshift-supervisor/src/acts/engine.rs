@@ -7,6 +7,7 @@ use nightshift_protocol::{ErrorCode, EventBody, SandboxId, StepId, Task, UserErr
 
 use super::{Acts, Trouble};
 use crate::engine::{Conduct, EngineWork, Link, Teller, conduct, model_for};
+use crate::progress::Jobs;
 use crate::repository;
 use crate::tools::{Bench, Interrupter};
 
@@ -17,6 +18,7 @@ pub(crate) struct EngineWish {
     pub(crate) task: Task,
     pub(crate) branch: String,
     pub(crate) sandbox: Option<SandboxId>,
+    pub(crate) jobs: Jobs,
     pub(crate) session: Option<String>,
     pub(crate) prompts: EnginePrompts,
     pub(crate) left: Vec<EventBody>,
@@ -33,7 +35,8 @@ impl Acts {
 
     /// Gives a foreign agent its turn.
     pub(crate) async fn engine_turn(&self, wish: EngineWish) -> Result<Vec<EventBody>, Trouble> {
-        let EngineWish { turn, name, task, branch, sandbox, session, prompts, left, steps, calls } = wish;
+        let EngineWish { turn, name, task, branch, sandbox, jobs, session, prompts, left, steps, calls } =
+            wish;
         let Some(engine) = self.shared.settings.engines.get(&name).cloned() else {
             return Err(Trouble::Pause(UserError::new(
                 ErrorCode::InvalidRequest,
@@ -52,6 +55,7 @@ impl Acts {
         let (_, never) = Interrupter::new(false);
         let bench = Bench {
             run: self.run.clone(),
+            jobs,
             step: StepId { turn, call: 0 },
             folder: repository::folder(desk.machine.home(), &task.repository),
             desk,

@@ -1,10 +1,8 @@
 //! What a self-review does in the sandbox: it reads the work before, and takes back what the critic changed after.
 
 use nightshift_agent::prompt::{CriticFacts, critic_message, critic_system};
-use nightshift_channel::Signal;
-use nightshift_protocol::{
-    CommitId, ErrorCode, EventBody, Evidence, SandboxId, SelfReview, StepId, Task, UserError,
-};
+use nightshift_channel::{JobId, Signal};
+use nightshift_protocol::{CommitId, ErrorCode, EventBody, Evidence, SandboxId, SelfReview, Task, UserError};
 
 use super::{Acts, Trouble};
 use crate::repository::{self, TransferError};
@@ -48,15 +46,14 @@ impl Acts {
         &self,
         work: Work,
         head: Option<CommitId>,
-        commands: Vec<StepId>,
+        commands: Vec<JobId>,
         review: SelfReview,
     ) -> Result<Vec<EventBody>, Trouble> {
         let Work { task, branch, sandbox } = work;
         let desk = self.desk(sandbox.as_ref()).await?;
-        for step in commands {
-            let job = crate::tools::job_id(&format!("{}-{step}", self.run));
+        for command in &commands {
             // One that has ended by itself is no trouble.
-            let _ended = desk.channel.kill(&job, Signal::Kill).await;
+            let _ended = desk.channel.kill(command, Signal::Kill).await;
         }
         if let Some(head) = head {
             let folder = repository::folder(desk.machine.home(), &task.repository);

@@ -2,11 +2,11 @@
 //! and brought home in the sandbox.
 
 use nightshift_agent::prompt::{GuidanceFile, SubagentBriefing, subagent_message, subagent_system};
-use nightshift_agent::subagents::{Definition, DefinitionFile, Grant, Granted, Isolation};
+use nightshift_agent::subagents::{Definition, Grant, Granted, Isolation};
 use std::collections::BTreeMap;
 
 use nightshift_agent::{McpTools, SpawnRequest};
-use nightshift_channel::Signal;
+use nightshift_channel::{JobId, Signal};
 use nightshift_protocol::{
     EventBody, ResultPart, StepId, SubagentStart, SubagentWork, ToolCall, ToolOutcome, WorkingTree,
 };
@@ -31,6 +31,8 @@ const BUILT_IN: &str = "general";
 pub(crate) struct Roster {
     /// With the file that each is in.
     pub(crate) definitions: Vec<(String, Definition)>,
+    /// Files that define nobody, each with what is wrong with it.
+    pub(crate) unusable: Vec<String>,
     pub(crate) rules: Vec<String>,
 }
 
@@ -51,7 +53,7 @@ mod found;
 mod skills;
 
 pub(crate) use found::agents;
-use found::{definitions, guidance_rules};
+use found::{found, guidance_rules, told_apart};
 
 /// The smaller of what was asked for and what a definition allows, where either says something.
 fn smaller<T: Ord>(asked: Option<T>, defined: Option<T>) -> Option<T> {
@@ -64,16 +66,12 @@ impl Acts {
     pub(crate) async fn roster(&self) -> Result<Roster, Trouble> {
         let repository =
             delivery::repository_of(&self.shared.forge, &self.repository).map_err(Trouble::Fail)?;
-        let mut definitions = definitions(&repository, &self.base).await;
-        for DefinitionFile { file, definition, .. } in self.shared.settings.own_agents().await {
-            let Some(own) = definition else { continue };
-            if !definitions.iter().any(|(_, known)| known.name == own.name) {
-                definitions.push((file, own));
-            }
-        }
+        let mut files = found(&repository, &self.base).await;
+        files.extend(self.shared.settings.own_agents().await);
+        let (definitions, unusable) = told_apart(files);
         let mut all = self.shared.settings.routing.clone();
         all.extend(guidance_rules(&repository, &self.base).await);
-        Ok(Roster { definitions, rules: all })
+        Ok(Roster { definitions, unusable, rules: all })
     }
 
     /// Starts a subagent, or answers why not. A working tree may be made twice: nobody has worked in it yet.
@@ -89,14 +87,7 @@ impl Acts {
         let found =
             named.map(|name| roster.definitions.iter().find(|(_, definition)| definition.name == name));
         let (file, definition) = match found {
-            Some(None) => {
-                let names: Vec<&str> =
-                    roster.definitions.iter().map(|(_, definition)| definition.name.as_str()).collect();
-                let known = if names.is_empty() { "none are defined".to_owned() } else { names.join(", ") };
-                return refused(format!(
-                    "Not started: there is no such agent. Defined: {known}. Without agent a general one is started."
-                ));
-            }
+            Some(None) => return refused(roster.has_no_such_agent()),
             Some(Some((file, definition))) => (Some(file.clone()), definition.clone()),
             None => (None, Definition { name: BUILT_IN.to_owned(), ..Definition::default() }),
         };
@@ -237,15 +228,15 @@ impl Acts {
         &self,
         work: Work,
         subagent: Subagent,
+        commands: Vec<JobId>,
         ended: Ended,
         call: Option<String>,
     ) -> Result<Vec<EventBody>, Trouble> {
         let Work { task, branch, sandbox } = work;
         let desk = self.desk(sandbox.as_ref()).await?;
-        for step in subagent.jobs() {
-            let job = crate::tools::job_id(&format!("{}-{step}", self.run));
+        for command in &commands {
             // One that has ended by itself is no trouble.
-            let _ended = desk.channel.kill(&job, Signal::Kill).await;
+            let _ended = desk.channel.kill(command, Signal::Kill).await;
         }
         let Subagent { start, open_step, .. } = subagent;
         let brought = match &start.working_tree {
@@ -300,6 +291,21 @@ impl Roster {
     fn has(&self, name: &str) -> bool {
         self.definitions.iter().any(|(_, definition)| definition.name == name)
     }
+
+    /// The answer to who names an agent that is not defined.
+    fn has_no_such_agent(&self) -> String {
+        let names: Vec<&str> =
+            self.definitions.iter().map(|(_, definition)| definition.name.as_str()).collect();
+        let known = if names.is_empty() { "none are defined".to_owned() } else { names.join(", ") };
+        let mut text = format!(
+            "Not started: there is no such agent. Defined: {known}. Without agent a general one is started."
+        );
+        if !self.unusable.is_empty() {
+            text += "\nThese files define nobody, for what is wrong with them:\n";
+            text += &self.unusable.join("\n");
+        }
+        text
+    }
 }
 
 fn answered(step: StepId, call: &ToolCall, end: &StepEnd) -> EventBody {
@@ -352,6 +358,22 @@ mod tests {
         ] {
             assert_eq!(meant_by(named, of_task).as_deref(), model, "{named}");
         }
+    }
+
+    #[test]
+    fn who_names_an_agent_that_is_not_defined_hears_which_are_and_what_is_wrong_with_other_files() {
+        let none = "Not started: there is no such agent. Defined: none are defined. Without agent a general one is started.";
+        assert_eq!(Roster::default().has_no_such_agent(), none);
+        let unusable = vec!["a.md:4:1: error: there is no field tols; tools is meant?".to_owned()];
+        let definition = Definition { name: "reviewer".to_owned(), ..Definition::default() };
+        let definitions = vec![("b.md".to_owned(), definition)];
+        let roster = Roster { definitions, unusable, rules: Vec::new() };
+        assert_eq!(
+            roster.has_no_such_agent(),
+            "Not started: there is no such agent. Defined: reviewer. Without agent a general one is started.\n\
+             These files define nobody, for what is wrong with them:\n\
+             a.md:4:1: error: there is no field tols; tools is meant?"
+        );
     }
 
     #[test]

@@ -6,13 +6,16 @@
 //!          └────────────▶ failed
 //! ```
 
+use std::collections::BTreeMap;
+
 use nightshift_agent::AgentEvent;
 use nightshift_protocol::{
     CheckpointCause, CheckpointId, CheckpointSummary, Event, EventBody, PauseReason, RunState, StepId,
     SuspendReason, Suspension,
 };
 
-use super::{Action, Readiness, RunProgress, Sandbox};
+use super::losses::why_sandbox_ended;
+use super::{Action, Readiness, Refuge, RunProgress, Sandbox};
 
 /// Steps that change something between two checkpoints that nobody asks for.
 const EVERY: u32 = 8;
@@ -33,7 +36,7 @@ pub struct RunCheckpoints {
     /// Why the sandbox was suspended, while it is.
     suspended_for: Option<SuspendReason>,
     /// The one that the run is going back to.
-    rewinding: Option<CheckpointId>,
+    rewinding: Option<Rewinding>,
     /// Those that the sandbox was like when the run went back to others: what was done before them is nowhere else.
     left: Vec<CheckpointId>,
     /// Steps since the newest was saved, or failed to be.
@@ -41,12 +44,20 @@ pub struct RunCheckpoints {
     last_step: Option<StepId>,
     /// The name that the branch of a fork had when its sandbox was saved.
     branch_in_sandbox: Option<String>,
-    /// The newest checkpoint, if the run came back to that one, until the agent has done something since.
-    returned: Option<CheckpointId>,
+    /// How often the run came back to one because its sandbox was lost.
+    losses: BTreeMap<CheckpointId, u32>,
     /// The checkpoint that the sandbox is still like: nothing was done in it since.
     same_as: Option<CheckpointId>,
     /// Those that led to where the run is, the oldest first: without those that it went back behind.
     road: Vec<CheckpointId>,
+}
+
+/// A checkpoint that a run is going back to.
+#[derive(Debug, Clone)]
+struct Rewinding {
+    to: CheckpointId,
+    /// Why its sandbox ended, if that is why it goes back.
+    ended: Option<String>,
 }
 
 /// A checkpoint with what the run was at that moment.
@@ -67,11 +78,11 @@ impl RunCheckpoints {
         self.branch_in_sandbox.as_deref()
     }
 
-    /// The newest one that a run whose sandbox was lost can go back to. One that it came back to just now and lost the
-    /// sandbox again is none.
-    pub(crate) fn refuge(&self) -> Option<CheckpointId> {
-        let newest = self.road.last()?;
-        (self.returned.as_ref() != Some(newest)).then(|| newest.clone())
+    /// Where a run whose sandbox was lost can go back to.
+    pub(crate) fn refuge(&self) -> Option<Refuge> {
+        let checkpoint = self.road.last()?.clone();
+        let lost_before = self.losses.contains_key(&checkpoint);
+        Some(Refuge { checkpoint, lost_before })
     }
 }
 
@@ -91,7 +102,6 @@ impl RunProgress {
             EventBody::StepFinished { step, .. } => {
                 self.checkpoints.last_step = Some(*step);
                 self.checkpoints.steps += 1;
-                self.checkpoints.returned = None;
                 self.checkpoints.same_as = None;
             }
             EventBody::CheckpointIntended { checkpoint, cause, suspended_for } => {
@@ -138,14 +148,15 @@ impl RunProgress {
             EventBody::CheckpointRemoved { checkpoint } => {
                 self.checkpoints.saved.retain(|saved| saved.summary.checkpoint != *checkpoint);
                 // Also when it was to be gone back to and was not on the disk any more.
-                self.checkpoints.rewinding.take_if(|rewinding| rewinding == checkpoint);
+                self.checkpoints.rewinding.take_if(|rewinding| rewinding.to == *checkpoint);
                 self.checkpoints.same_as.take_if(|same| same == checkpoint);
                 self.checkpoints.left.retain(|left| left != checkpoint);
                 self.checkpoints.road.retain(|passed| passed != checkpoint);
                 self.lose_suspended(checkpoint);
             }
-            EventBody::RewindIntended { checkpoint, .. } => {
-                self.checkpoints.rewinding = Some(checkpoint.clone());
+            EventBody::RewindIntended { checkpoint, reason } => {
+                let ended = why_sandbox_ended(reason).map(str::to_owned);
+                self.checkpoints.rewinding = Some(Rewinding { to: checkpoint.clone(), ended });
             }
             EventBody::Rewound { checkpoint } => self.rewind(checkpoint),
             EventBody::SandboxRestored { sandbox, .. } => {
@@ -225,7 +236,7 @@ impl RunProgress {
 
     /// Becomes what it was at a checkpoint, but for what cannot be taken back: its state, what was used, the sandbox.
     fn rewind(&mut self, checkpoint: &CheckpointId) {
-        self.checkpoints.rewinding = None;
+        let ended = self.checkpoints.rewinding.take().and_then(|rewinding| rewinding.ended);
         let saved = self.checkpoints.saved.iter().find(|saved| saved.summary.checkpoint == *checkpoint);
         let Some(then) = saved.map(|saved| saved.then.clone()) else { return };
         let mut agent = self.agent.clone();
@@ -240,8 +251,11 @@ impl RunProgress {
         let mut checkpoints = std::mem::take(&mut self.checkpoints);
         checkpoints.steps = 0;
         checkpoints.last_step = then.checkpoints.last_step;
-        // A person who goes back elsewhere has lost no sandbox there yet.
-        checkpoints.returned = checkpoints.road.last().filter(|newest| *newest == checkpoint).cloned();
+        let loss = ended.map(|why| {
+            let times = checkpoints.losses.entry(checkpoint.clone()).or_default();
+            *times += 1;
+            self.loss_in_words(&why, *times)
+        });
         checkpoints.road.clone_from(&then.checkpoints.road);
         checkpoints
             .road
@@ -249,6 +263,9 @@ impl RunProgress {
         checkpoints.left.extend(checkpoints.same_as.take());
         checkpoints.left.retain(|left| left != checkpoint);
         checkpoints.same_as = Some(checkpoint.clone());
+        // What it had still to be told then it has to be told again.
+        let mut untold = then.untold.clone();
+        untold.extend(self.untold.drain(..).filter(|text| !then.untold.contains(text)));
         let id = self.sandbox.take().or_else(|| then.sandbox.clone()).map(|sandbox| sandbox.id);
         let state = self.state.clone();
         *self = Self {
@@ -261,7 +278,7 @@ impl RunProgress {
             checkpoints,
             // Who has mouse and keyboard has them still, and learns that the machine is another one.
             taken_over: self.taken_over,
-            untold: std::mem::take(&mut self.untold),
+            untold,
             delivery: self.delivery.after_rewind(),
             engine: then.engine.after_rewind(&self.engine),
             usage: self.usage,
@@ -272,6 +289,9 @@ impl RunProgress {
         };
         // The agent was told of pauses up to then; now it is told where the run is.
         self.enter(&state);
+        if let Some(loss) = loss {
+            self.tell_first(loss);
+        }
     }
 
     /// A sandbox in review is needed no more, and is brought back if somebody asks for changes: nothing was done in it
@@ -321,17 +341,17 @@ impl RunProgress {
             Some(Sandbox { readiness: Readiness::Suspended(on), .. }) => on == checkpoint,
             Some(_) | None => false,
         };
-        suspended || self.checkpoints.rewinding.as_ref() == Some(checkpoint)
+        suspended || self.checkpoints.rewinding.as_ref().is_some_and(|rewinding| rewinding.to == *checkpoint)
     }
 
     /// What is to be done about checkpoints before anything else, if anything is.
     pub(super) fn next_for_checkpoints(&self) -> Option<Action> {
         let checkpoints = &self.checkpoints;
-        if let Some(checkpoint) = &checkpoints.rewinding {
+        if let Some(Rewinding { to, .. }) = &checkpoints.rewinding {
             let before = checkpoints.open.iter().find(|(_, cause)| *cause == CheckpointCause::BeforeRewind);
             return Some(match before {
                 Some((before, cause)) => Action::SaveCheckpoint { checkpoint: before.clone(), cause: *cause },
-                None => Action::Rewind(checkpoint.clone()),
+                None => Action::Rewind(to.clone()),
             });
         }
         if let Some((checkpoint, cause)) = checkpoints.open.first() {

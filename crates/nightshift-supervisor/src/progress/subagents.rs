@@ -105,6 +105,16 @@ impl Subagents {
         self.running.iter().all(|subagent| subagent.open_step.is_none())
     }
 
+    /// The steps that they are in the midst of.
+    pub(super) fn open_steps(&self) -> impl Iterator<Item = &OpenStep> {
+        self.running.iter().filter_map(|subagent| subagent.open_step.as_ref())
+    }
+
+    /// Takes what they are to be told into the model calls that they wait to make.
+    pub(super) fn tell_with_next_call(&mut self) {
+        self.running.iter_mut().for_each(|subagent| subagent.agent.tell_with_next_call());
+    }
+
     /// Tells all of them something.
     pub(super) fn tell(&mut self, event: &AgentEvent) {
         for subagent in &mut self.running {
@@ -162,7 +172,7 @@ impl Subagent {
     }
 
     /// Everything in the sandbox that it may have left running, by step.
-    pub(crate) fn jobs(&self) -> Vec<StepId> {
+    pub(crate) fn commands(&self) -> Vec<StepId> {
         let open = self.open_step.as_ref().map(|open| open.step);
         self.agent.background_commands().into_iter().chain(open).collect()
     }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use nightshift_protocol::{
-    CheckpointCause, CheckpointId, ErrorCode, EventBody, RunState, SuspendReason, UserError,
+    CheckpointCause, CheckpointId, ErrorCode, EventBody, PauseReason, RunState, SuspendReason, UserError,
 };
 use nightshift_store::AppendError;
 
 use super::{Driver, Effect, Flow, Wish};
 use crate::acts::{Rename, Trouble};
-use crate::progress::Action;
+use crate::progress::{Action, Refuge, sandbox_ended};
 use crate::transition::Trigger;
+use crate::trouble;
 
 impl Driver {
     /// Begins an action about checkpoints.
@@ -88,6 +89,19 @@ impl Driver {
 
     pub(super) async fn intend_suspension(&mut self, reason: SuspendReason) -> Result<(), AppendError> {
         self.intend_checkpoint(CheckpointCause::Suspended, Some(reason)).await
+    }
+
+    /// Goes back because the sandbox ended: what was done since the newest checkpoint is done again. Where it was lost before, a
+    /// person lets it go on.
+    pub(super) async fn go_back_after_loss(&mut self, refuge: Refuge, why: &str) -> Result<(), AppendError> {
+        self.acts.detach().await;
+        let Refuge { checkpoint, lost_before } = refuge;
+        let mut bodies = vec![EventBody::RewindIntended { checkpoint, reason: sandbox_ended(why) }];
+        if lost_before {
+            let error = trouble::lost_again(&self.progress.run, why);
+            bodies.extend(self.changed(Trigger::Pause(PauseReason::Trouble { error })));
+        }
+        self.append(bodies).await
     }
 
     /// Takes room; `false` after some waiting, after which it is decided anew what is to be done.

@@ -26,6 +26,7 @@ impl Driver {
             name: task.engine.clone().unwrap_or_default(),
             branch,
             sandbox,
+            jobs: progress.jobs(),
             session: progress.engine.session().map(str::to_owned),
             prompts: engine_prompts(progress.agent.conversation(), &progress.plan, cut),
             left: progress.engine.left(turn),

@@ -91,7 +91,7 @@ impl Driver {
         match self.shared.store.count_in_review().await {
             Ok(waiting) if waiting >= u64::from(limit) => {
                 // It must not keep those from their turn who need no review to be decided first.
-                self.shared.rooms.leave(&self.holder());
+                self.leave_line();
                 Some(QueueReason::ReviewLimit { limit })
             }
             Ok(_) => None,

@@ -19,7 +19,9 @@ impl Driver {
     pub(super) fn end_self_review(&self, review: SelfReview) -> Effect {
         let (acts, work) = (Arc::clone(&self.acts), self.work());
         let head = self.progress.self_reviews.head().cloned();
-        let commands = self.progress.agent.background_commands();
+        let jobs = self.progress.jobs();
+        let commands =
+            self.progress.agent.background_commands().into_iter().map(|step| jobs.of(step)).collect();
         Box::pin(async move { acts.end_self_review(work, head, commands, review).await })
     }
 

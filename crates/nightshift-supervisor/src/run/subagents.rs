@@ -200,7 +200,9 @@ impl Driver {
         let step = subagent.start.step;
         let waits = !subagent.start.background;
         let call = waits.then(|| self.progress.agent.call_of(step).map(str::to_owned)).flatten();
+        let jobs = self.progress.jobs();
+        let commands = subagent.commands().into_iter().map(|step| jobs.of(step)).collect();
         let (acts, work) = (Arc::clone(&self.acts), self.work());
-        Some(Box::pin(async move { acts.end_subagent(work, subagent, ended, call).await }))
+        Some(Box::pin(async move { acts.end_subagent(work, subagent, commands, ended, call).await }))
     }
 }

@@ -3,13 +3,13 @@
 use futures_util::StreamExt;
 use nightshift_forge::BranchName;
 use nightshift_protocol::{
-    CheckpointCause, CheckpointId, CheckpointSummary, ErrorCode, Event, EventBody, ForkRun, QueueReason,
-    RunId, RunState, SandboxId, SuspendReason, Usage, UserError,
+    CheckpointCause, CheckpointId, CheckpointSummary, ErrorCode, Event, EventBody, ForkRun, RunId, SandboxId,
+    SuspendReason, UserError,
 };
 
 use super::{Supervisor, to_its_end};
 use crate::acts::cost;
-use crate::progress::road_to;
+use crate::progress::{Fork, road_to};
 use crate::run::Wish;
 use crate::trouble;
 
@@ -139,29 +139,19 @@ impl Supervisor {
         let facts = checkpoints.copy(checkpoint, &own).await.map_err(|error| {
             trouble::disk_or(ErrorCode::SandboxFailed, "taking a checkpoint for a fork", &error)
         })?;
-        let Some(EventBody::RunSubmitted { task, branch: before, attempt, context_tokens }) =
-            road.first().map(|event| &event.body)
-        else {
+        let Some(EventBody::RunSubmitted { task, .. }) = road.first().map(|event| &event.body) else {
             return Err(missing(checkpoint.as_str()));
         };
-        let branch = BranchName::for_run(&task.title(), &run).to_string();
-        let (task, attempt, context_tokens) = (task.clone(), *attempt, *context_tokens);
-        let submitted = EventBody::RunSubmitted { task, branch: branch.clone(), attempt, context_tokens };
-        let mut bodies = vec![submitted];
-        bodies.extend(road.iter().filter_map(|event| carried(&event.body)));
-        let (from, checkpoint) = (from.clone(), checkpoint.clone());
-        let renamed = before.clone();
-        let copied = own.clone();
-        bodies.push(EventBody::RunForked { from, checkpoint, sandbox, own, branch: renamed });
-        let cause = CheckpointCause::Asked;
-        bodies.push(EventBody::CheckpointSaved { checkpoint: copied, cause, cost: cost(&facts) });
-        let mut words = format!("(This run is a fork: its branch is now {branch}, no longer {before}.)");
-        if let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) {
-            words = format!("{words}\n{text}");
-        }
-        bodies.push(EventBody::PersonSaid { text: words });
-        let queued = RunState::Queued { reason: QueueReason::Submitted };
-        bodies.push(EventBody::StateChanged { state: queued });
+        let fork = Fork {
+            from: from.clone(),
+            checkpoint: checkpoint.clone(),
+            sandbox,
+            own,
+            cost: cost(&facts),
+            branch: BranchName::for_run(&task.title(), &run).to_string(),
+            text: text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned),
+        };
+        let bodies = fork.history(road).ok_or_else(|| missing(checkpoint.as_str()))?;
         let now = self.shared.clock.now();
         self.shared.store.append(&run, now, &bodies).await.map_err(|error| trouble::appending(&error))?;
         self.wishes_of(&run).await?;
@@ -219,97 +209,6 @@ fn saving(own: &mut Option<CheckpointId>, body: EventBody, wanted: CheckpointCau
             Some(Saving::Failed(reason))
         }
         _ => None,
-    }
-}
-
-/// What of a run's history a fork has too: the conversation and what came of it, and what it cost no second time.
-fn carried(body: &EventBody) -> Option<EventBody> {
-    match body {
-        EventBody::TurnFinished { turn, message, stop, usage, model } => {
-            let usage = Usage { cost_microdollars: 0, ..*usage };
-            let (turn, message, stop, model) = (*turn, message.clone(), stop.clone(), model.clone());
-            Some(EventBody::TurnFinished { turn, message, stop, usage, model })
-        }
-        EventBody::Compacted { turn, summary, usage, model } => {
-            let usage = Usage { cost_microdollars: 0, ..*usage };
-            let (turn, summary, model) = (*turn, summary.clone(), model.clone());
-            Some(EventBody::Compacted { turn, summary, usage, model })
-        }
-        EventBody::EngineCalledModel { turn, call } => {
-            let mut call = call.clone();
-            call.usage.cost_microdollars = 0;
-            Some(EventBody::EngineCalledModel { turn: *turn, call })
-        }
-        EventBody::RepositoryImported { .. }
-        | EventBody::McpServersStarted { .. }
-        | EventBody::ConversationStarted { .. }
-        | EventBody::TurnRequested { .. }
-        | EventBody::TurnLost { .. }
-        | EventBody::StepIntended { .. }
-        | EventBody::StepFinished { .. }
-        | EventBody::PlanChanged { .. }
-        | EventBody::EvidenceNoted { .. }
-        | EventBody::PersonSaid { .. }
-        | EventBody::MessageQueued { .. }
-        | EventBody::Interrupted
-        | EventBody::LimitsRaised { .. }
-        | EventBody::HandedBack { .. }
-        | EventBody::ApprovalDecided { .. }
-        | EventBody::SelfReviewBegun { .. }
-        | EventBody::SelfReviewed { .. }
-        | EventBody::SubagentStarted { .. }
-        | EventBody::EngineStarted { .. }
-        | EventBody::EngineSaid { .. }
-        | EventBody::EngineActed { .. }
-        | EventBody::SubagentSaid { .. }
-        | EventBody::SubagentTold { .. }
-        | EventBody::SubagentStopped { .. }
-        | EventBody::SubagentFinished { .. }
-        | EventBody::WorkFinished { .. } => Some(body.clone()),
-        EventBody::RunSubmitted { .. }
-        | EventBody::NetworkOpened { .. }
-        | EventBody::ConnectionsRecorded { .. }
-        | EventBody::StateChanged { .. }
-        | EventBody::SandboxRequested { .. }
-        | EventBody::SandboxReady { .. }
-        | EventBody::SandboxStopped { .. }
-        // What came of those that were under way is the other run's.
-        | EventBody::EngineCallIntended { .. }
-        | EventBody::TurnRetried { .. }
-        | EventBody::CompactionRequested { .. }
-        | EventBody::DeliveryIntended { .. }
-        | EventBody::BranchReceived { .. }
-        | EventBody::DeliveryChecked { .. }
-        | EventBody::PicturesPrepared { .. }
-        | EventBody::PushIntended { .. }
-        | EventBody::BranchPushed { .. }
-        | EventBody::PicturePublished { .. }
-        | EventBody::LintRan { .. }
-        | EventBody::PictureKept { .. }
-        | EventBody::ReadyIntended { .. }
-        | EventBody::PullRequestReadied { .. }
-        | EventBody::PullRequestIntended { .. }
-        | EventBody::PullRequestDescribed { .. }
-        | EventBody::PullRequestRouted { .. }
-        | EventBody::FeedbackReceived { .. }
-        | EventBody::FeedbackAnswered { .. }
-        | EventBody::FeedbackTold { .. }
-        | EventBody::IssueTold { .. }
-        | EventBody::BaseBroughtIn { .. }
-        | EventBody::FeedbackNoted { .. }
-        | EventBody::FeedbackWithdrawn { .. }
-        | EventBody::ReviewApproved { .. }
-        | EventBody::PullRequestOpened { .. }
-        | EventBody::CheckpointIntended { .. }
-        | EventBody::CheckpointSaved { .. }
-        | EventBody::CheckpointFailed { .. }
-        | EventBody::CheckpointRemoved { .. }
-        | EventBody::RewindIntended { .. }
-        | EventBody::Rewound { .. }
-        | EventBody::SandboxRestored { .. }
-        | EventBody::RunForked { .. }
-        | EventBody::TakenOver { .. }
-        | EventBody::OwnerResumed { .. } => None,
     }
 }
 

@@ -24,13 +24,15 @@ use tokio::sync::broadcast;
 
 use crate::desk::Desk;
 use crate::mcp::Servers;
-use crate::progress::Intention;
+use crate::progress::{Intention, Jobs};
 use crate::repository::{TransferError, undelivered};
 
 /// What a tool works with.
 #[derive(Clone)]
 pub(crate) struct Bench {
     pub(crate) run: RunId,
+    /// The ids of its commands.
+    pub(crate) jobs: Jobs,
     pub(crate) desk: Desk,
     pub(crate) store: Store,
     pub(crate) live: broadcast::Sender<Live>,
@@ -53,7 +55,7 @@ pub(crate) struct Bench {
 impl Bench {
     /// The id under which the guest knows the command of a step.
     pub(crate) fn job(&self, step: StepId) -> JobId {
-        job_id(&format!("{}-{step}", self.run))
+        self.jobs.of(step)
     }
 
     /// The id of something short that is done for a step, forgotten when it is done.

@@ -1,11 +1,16 @@
-//! Runs that go back to a checkpoint, and back from there.
+//! Runs that go back to a checkpoint, and back from there, and forks.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use nightshift_protocol::{
-    CheckpointCause, CheckpointSummary, Event, EventBody, MessageDelivery, RewindRun, RunId, RunState,
-    SayToRun,
+    CheckpointCause, CheckpointSummary, ErrorCode, Event, EventBody, ForkRun, MessageDelivery, PauseReason,
+    Reconciled, RewindRun, RunId, RunState, SayToRun,
 };
+use nightshift_testing::host_sandbox::HostMachine;
 use serde_json::{Value, json};
-use suite::{Night, shell};
+use suite::{Night, assert_exactly_once, names, shell};
 
 fn script() -> Value {
     let ask = |question: &str| json!({"calls": [{"tool": "ask", "input": {"question": question}}]});
@@ -34,16 +39,36 @@ async fn go_back(night: &Night, run: &RunId, checkpoint: &CheckpointSummary, dis
     night.owner.api.rewind(run.as_str(), &wish).await.unwrap();
 }
 
-/// What is in the file of the sandbox.
-fn state(night: &Night, events: &[Event]) -> String {
+/// The sandbox that is there.
+fn machine(night: &Night, events: &[Event]) -> Arc<HostMachine> {
     let sandbox = events.iter().rev().find_map(|event| match &event.body {
         EventBody::SandboxReady { sandbox, .. } | EventBody::SandboxRestored { sandbox, .. } => {
             Some(sandbox.clone())
         }
         _ => None,
     });
-    let machine = night.driver.machine(&sandbox.unwrap()).unwrap();
-    std::fs::read_to_string(machine.home_folder().join("state")).unwrap().trim().to_owned()
+    night.driver.machine(&sandbox.unwrap()).unwrap()
+}
+
+/// What is in the file of the sandbox.
+fn state(night: &Night, events: &[Event]) -> String {
+    std::fs::read_to_string(machine(night, events).home_folder().join("state")).unwrap().trim().to_owned()
+}
+
+async fn until_there(path: &Path) {
+    let there = async {
+        while !path.exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = tokio::time::timeout(suite::WITHIN, there).await;
+    waited.unwrap_or_else(|_| panic!("{} is never there", path.display()));
+}
+
+async fn fork(night: &Night, run: &RunId, checkpoint: &CheckpointSummary, text: Option<&str>) -> RunId {
+    let text = text.map(str::to_owned);
+    let wish = ForkRun { checkpoint: checkpoint.checkpoint.to_string(), count: 1, text };
+    night.owner.api.fork(run.as_str(), wish).await.unwrap().runs.remove(0)
 }
 
 /// A run that asks its second question, and the checkpoint of when it asked its first.
@@ -105,4 +130,83 @@ async fn a_run_whose_work_cannot_be_saved_stays_where_it_is_and_says_why() {
     assert_eq!(state(&night, &night.events(&run).await), "two");
     go_back(&night, &run, &first, true).await;
     asked(&night, &run, "First?").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forks_know_the_commands_that_were_begun_before_them_and_begin_none_again() {
+    let background = json!({"tool": "shell", "input": {"command": "echo kept", "background": true}});
+    let waits = shell("echo begun >> ~/begun; until [ -e ~/go ]; do sleep 0.05; done");
+    let ask = |question: &str| json!({"tool": "ask", "input": {"question": question}});
+    let night = Night::with_checkpoints(json!({"turns": [
+        {"calls": [background, waits]},
+        {"calls": [ask("Done?")]},
+        {"calls": [{"tool": "shell_output", "input": {"step": "1.1"}}]},
+        {"expect": [{"lastResultContains": "kept"}], "calls": [ask("And now?")]},
+    ]}))
+    .await;
+    let run = night.submit("Work").await;
+    let both = |events: &[Event]| names(events).iter().filter(|name| **name == "stepIntended").count() == 2;
+    let events = night.until(&run, "the command", both).await;
+    until_there(&machine(&night, &events).home_folder().join("begun")).await;
+    night.owner.api.pause(run.as_str()).await.unwrap();
+    let paused = night.owner.api.save_checkpoint(run.as_str()).await.unwrap();
+
+    // Processes of these sandboxes are not saved: what came of the command is not known, but that it was begun is.
+    let first = fork(&night, &run, &paused, None).await;
+    asked(&night, &first, "Done?").await;
+    let events = night.events(&first).await;
+    let found = |event: &Event| {
+        matches!(&event.body, EventBody::StepFinished { step, reconciled: Some(Reconciled::Found), .. }
+            if step.to_string() == "1.2")
+    };
+    assert!(events.iter().any(found), "{events:#?}");
+    let begun = machine(&night, &events).home_folder().join("begun");
+    assert_eq!(std::fs::read_to_string(begun).unwrap(), "begun\n");
+
+    let saved = night.owner.api.save_checkpoint(first.as_str()).await.unwrap();
+    let second = fork(&night, &first, &saved, Some("Yes.")).await;
+    asked(&night, &second, "And now?").await;
+    assert_exactly_once(&night.events(&second).await);
+    night.assert_no_breach();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_loses_its_sandbox_twice_after_one_checkpoint_waits_and_its_agent_is_told_of_each_loss() {
+    let ask = json!({"tool": "ask", "input": {"question": "First?"}});
+    let night = Night::with_checkpoints(json!({"turns": [
+        {"calls": [shell("echo one > ~/state")]},
+        {"calls": [ask]},
+        {"calls": [shell("true")]},
+        {"calls": [shell("touch ~/works; sleep 600")]},
+    ]}))
+    .await;
+    let run = night.submit("Work").await;
+    asked(&night, &run, "First?").await;
+    night.owner.api.save_checkpoint(run.as_str()).await.unwrap();
+    let works_and_ends = async || {
+        answer(&night, &run).await;
+        let machine = machine(&night, &night.events(&run).await);
+        until_there(&machine.home_folder().join("works")).await;
+        machine.end();
+    };
+    works_and_ends().await;
+    asked(&night, &run, "First?").await;
+    assert_eq!(state(&night, &night.events(&run).await), "one");
+    works_and_ends().await;
+    let RunState::Paused { reason: PauseReason::Trouble { error } } = night.until_paused(&run).await else {
+        panic!("trouble")
+    };
+    assert_eq!(error.code, ErrorCode::SandboxFailed);
+    assert!(error.message.starts_with("the sandbox ended again after the same checkpoint: "), "{error:?}");
+    let requests = night.model.requests();
+    let notice = "Note from Nightshift: your sandbox ended";
+    assert!(
+        requests.iter().any(|request| request.body.to_string().contains(notice)),
+        "the agent was not told"
+    );
+
+    night.owner.api.continue_run(run.as_str()).await.unwrap();
+    asked(&night, &run, "First?").await;
+    assert_eq!(state(&night, &night.events(&run).await), "one");
+    night.assert_no_breach();
 }

@@ -223,6 +223,21 @@ async fn a_definition_says_what_its_agent_is_and_a_rule_for_what() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_definition_with_an_error_is_named_to_the_agent_at_its_beginning_and_where_it_is_asked_for() {
+    let definition = "---\nname: reviewer\ndescription: Reads diffs.\nmaxturns: 7\n---\nYou review.\n";
+    let wrong = ".claude/agents/reviewer.md:4:1: error: there is no field maxturns; maxTurns is meant?";
+    let turns = vec![
+        json!({"calls": [spawn(json!({"agent": "reviewer", "title": "x", "task": "y"}))]}),
+        json!({"expect": [{"lastResultContains": wrong}], "calls": [shell("cat notes.txt")]}),
+    ];
+    let main = json!({"when": {"firstMessageContains": format!("- {wrong}")}, "turns": ([turns, ending("2.1")].concat())});
+    let night = Night::begin(json!({"conversations": [main]})).await;
+    add(&night.repository(), &[(".claude/agents/reviewer.md", definition)]);
+    let run = night.submit("Add a note").await;
+    assert_exactly_once(&night.until_in_review(&run).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn they_write_to_each_other_and_one_that_is_not_needed_is_stopped() {
     let on = |action: Value| json!({"tool": "subagents", "input": action});
     let turns = vec![

@@ -15,20 +15,39 @@ const MOST_DEFINITIONS: usize = 60;
 /// Folders below those that are looked into at most.
 const MOST_FOLDERS: usize = 20;
 
+/// Files that define nobody of which an agent is told at most, and characters of what it is told of each.
+const MOST_TOLD: usize = 10;
+const LONGEST_TOLD: usize = 300;
+
 /// The largest definition that is read, in bytes.
 const LARGEST: usize = 256 * 1024;
 
-/// The definitions that can be used, by the folders' order and then by name; of several of one name the first counts.
-pub(super) async fn definitions(repository: &Repository, commit: &CommitId) -> Vec<(String, Definition)> {
+/// The definitions that can be used, in the order of their files; of several of one name the first counts. And of the files that
+/// define nobody, what is wrong with each.
+pub(super) fn told_apart(files: Vec<DefinitionFile>) -> (Vec<(String, Definition)>, Vec<String>) {
     let mut usable: Vec<(String, Definition)> = Vec::new();
-    for DefinitionFile { file, definition, .. } in found(repository, commit).await {
-        if let Some(definition) = definition
-            && !usable.iter().any(|(_, known)| known.name == definition.name)
-        {
-            usable.push((file, definition));
+    let mut unusable = Vec::new();
+    for DefinitionFile { file, definition, findings } in files {
+        match definition {
+            Some(definition) if usable.iter().any(|(_, known)| known.name == definition.name) => {}
+            Some(definition) => usable.push((file, definition)),
+            None => unusable.push(wrong(&file, &findings)),
         }
     }
-    usable
+    let more = unusable.len().saturating_sub(MOST_TOLD);
+    if more > 0 {
+        unusable.truncate(MOST_TOLD);
+        unusable.push(format!("and {more} more"));
+    }
+    (usable, unusable)
+}
+
+/// What is wrong with a file that defines nobody, in one line.
+fn wrong(file: &str, findings: &[Finding]) -> String {
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let errors: Vec<String> = errors.map(|finding| format!("{file}:{finding}")).collect();
+    let line = errors.join("; ").split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().take(LONGEST_TOLD).collect()
 }
 
 /// The definitions that a task could start, with what is wrong with them, and the rules: those of the repository, then the
@@ -95,7 +114,7 @@ pub(super) async fn guidance_rules(repository: &Repository, commit: &CommitId) -
 }
 
 /// The files with definitions, by the folders' order and then by name.
-async fn found(repository: &Repository, commit: &CommitId) -> Vec<DefinitionFile> {
+pub(super) async fn found(repository: &Repository, commit: &CommitId) -> Vec<DefinitionFile> {
     let mut all: Vec<DefinitionFile> = Vec::new();
     for folder in FOLDERS {
         let (mut folders, mut looked) = (vec![folder.to_owned()], 0);
@@ -133,6 +152,27 @@ mod tests {
 
     fn written(name: &str, more: &str) -> String {
         format!("---\nname: {name}\ndescription: Does {name}.\n{more}---\nDo it.\n")
+    }
+
+    #[test]
+    fn files_that_define_nobody_are_told_with_what_is_wrong_and_hide_none_that_does() {
+        let files = vec![
+            one(".nightshift/agents/review.md", &written("review", "maxturns: 3\n")),
+            one(".claude/agents/review.md", &written("review", "model: opus\n")),
+            one("agents/review.md", &written("review", "")),
+            one("agents/two\nlines.md", "no front matter"),
+        ];
+        let (usable, unusable) = told_apart(files);
+        let usable: Vec<&str> = usable.iter().map(|(file, _)| file.as_str()).collect();
+        assert_eq!(usable, [".claude/agents/review.md"]);
+        assert_eq!(
+            unusable[0],
+            ".nightshift/agents/review.md:4:1: error: there is no field maxturns; maxTurns is meant?"
+        );
+        assert!(unusable[1].starts_with("agents/two lines.md:1:1: error: "), "{unusable:?}");
+        let many = (0..12).map(|number| one(&format!("{number}.md"), "no front matter"));
+        let (_, unusable) = told_apart(many.collect());
+        assert_eq!((unusable.len(), unusable[10].as_str()), (11, "and 2 more"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use nightshift_protocol::{CheckpointCost, PullRequestId, QueueReason};
+use nightshift_protocol::{CheckpointCost, Message, PullRequestId, QueueReason, UserPart};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -214,16 +214,91 @@ fn a_checkpoint_that_was_lost_is_given_up_and_the_run_stays_where_it_is() {
     assert!(matches!(next(&fold(bodies.clone())), Action::AskModel { turn: 3, .. }));
 }
 
+fn refuge(bodies: &[EventBody]) -> Option<(CheckpointId, bool)> {
+    let refuge = fold(bodies.to_vec()).checkpoints.refuge();
+    refuge.map(|Refuge { checkpoint, lost_before }| (checkpoint, lost_before))
+}
+
 #[test]
-fn a_sandbox_lost_twice_at_the_same_place_has_no_refuge_there() {
+fn that_a_sandbox_was_lost_after_a_checkpoint_is_known_whatever_was_done_since() {
     let mut bodies = begun_able();
     bodies.extend(turn(1));
     bodies.extend(saved(1, CheckpointCause::Steps));
-    assert_eq!(fold(bodies.clone()).checkpoints.refuge(), Some(id(1)));
+    assert_eq!(refuge(&bodies), Some((id(1), false)));
+    bodies.push(EventBody::RewindIntended { checkpoint: id(1), reason: "a person asked for it".to_owned() });
     bodies.push(EventBody::Rewound { checkpoint: id(1) });
-    assert_eq!(fold(bodies.clone()).checkpoints.refuge(), None);
+    assert_eq!(refuge(&bodies), Some((id(1), false)), "nothing was lost");
+    bodies.extend(lost_after(1));
+    assert_eq!(refuge(&bodies), Some((id(1), true)));
     bodies.extend(turn(2));
-    assert_eq!(fold(bodies.clone()).checkpoints.refuge(), Some(id(1)));
+    assert_eq!(refuge(&bodies), Some((id(1), true)));
+    bodies.extend(saved(2, CheckpointCause::Steps));
+    assert_eq!(refuge(&bodies), Some((id(2), false)));
+    bodies.push(EventBody::CheckpointRemoved { checkpoint: id(2) });
+    assert_eq!(refuge(&bodies), Some((id(1), true)));
+}
+
+/// A run whose sandbox ended after a checkpoint goes back there.
+fn lost_after(number: usize) -> [EventBody; 2] {
+    let reason = super::super::sandbox_ended("it ran out of memory");
+    [
+        EventBody::RewindIntended { checkpoint: id(number), reason },
+        EventBody::Rewound { checkpoint: id(number) },
+    ]
+}
+
+/// What the model reads last, behind the results.
+fn last_texts(progress: &RunProgress) -> Vec<String> {
+    let Some(Message::User { content }) = progress.agent.conversation().messages.last().map(|last| &**last)
+    else {
+        panic!("the last message is the user's")
+    };
+    let texts = content.iter().filter_map(|part| match part {
+        UserPart::Text { text } => Some(text.clone()),
+        UserPart::Image { .. } | UserPart::ToolResult { .. } => None,
+    });
+    texts.collect()
+}
+
+#[test]
+fn an_agent_whose_sandbox_was_lost_is_told_so_with_its_next_call_and_what_ran_then() {
+    let mut bodies = begun_able();
+    bodies.extend(turn(1));
+    bodies.extend(saved(1, CheckpointCause::Steps));
+    bodies.extend(turn(2).into_iter().take(3));
+    bodies.extend(lost_after(1));
+    let back = fold(bodies.clone());
+    let told = "Note from Nightshift: your sandbox ended (it ran out of memory). It was brought back as it was at this moment: \
+                what was done in it since then is undone, and is not in this conversation.\n\nThis ran when it ended:\n\n\
+                echo 2 > 2\n\nIf you ended it, do not do the same again: take another way, or ask.";
+    assert_eq!(last_texts(&back), [told]);
+    let sandbox = back.sandbox.clone().unwrap().id;
+    bodies.push(EventBody::SandboxRestored { sandbox, checkpoint: id(1), took_ms: 300 });
+    let asks = Action::AskModel { turn: 2, intention: super::super::Intention::New };
+    assert_eq!(next(&fold(bodies)), asks);
+}
+
+#[test]
+fn a_run_whose_sandbox_was_lost_again_goes_back_and_waits_and_its_agent_is_told_when_it_goes_on() {
+    let mut bodies = begun_able();
+    bodies.extend(turn(1));
+    bodies.extend(saved(1, CheckpointCause::Steps));
+    bodies.extend(lost_after(1));
+    bodies.extend(turn(2));
+    let [intended, rewound] = lost_after(1);
+    let error = nightshift_protocol::UserError::new(nightshift_protocol::ErrorCode::SandboxFailed, "", "");
+    bodies.extend([intended, state(RunState::Paused { reason: PauseReason::Trouble { error } })]);
+    assert_eq!(next(&fold(bodies.clone())), Action::Rewind(id(1)));
+    bodies.push(rewound);
+    assert_eq!(next(&fold(bodies.clone())), Action::AwaitPerson);
+    bodies.extend(go_on());
+    let progress = fold(bodies);
+    assert!(matches!(next(&progress), Action::RestoreSandbox { .. }));
+    let texts = last_texts(&progress);
+    assert!(
+        matches!(&texts[..], [told] if told.contains("That happened 2 times at this moment.")),
+        "{texts:?}"
+    );
 }
 
 #[test]
@@ -231,19 +306,16 @@ fn a_run_that_went_back_and_loses_its_sandbox_stays_behind_what_it_left() {
     let mut bodies = going_back();
     bodies.push(saved(2, CheckpointCause::BeforeRewind)[1].clone());
     bodies.push(EventBody::Rewound { checkpoint: id(1) });
-    assert_eq!(fold(bodies.clone()).checkpoints.refuge(), Some(id(1)));
-    let mut lost = bodies.clone();
-    lost.push(EventBody::Rewound { checkpoint: id(1) });
-    assert_eq!(fold(lost).checkpoints.refuge(), None, "it was lost there already");
+    assert_eq!(refuge(&bodies), Some((id(1), false)));
     bodies.extend(turn(3));
-    assert_eq!(fold(bodies.clone()).checkpoints.refuge(), Some(id(1)));
+    assert_eq!(refuge(&bodies), Some((id(1), false)));
     bodies.extend(saved(3, CheckpointCause::Steps));
-    assert_eq!(fold(bodies.clone()).checkpoints.refuge(), Some(id(3)));
+    assert_eq!(refuge(&bodies), Some((id(3), false)));
     bodies.push(EventBody::CheckpointRemoved { checkpoint: id(3) });
-    assert_eq!(fold(bodies.clone()).checkpoints.refuge(), Some(id(1)));
+    assert_eq!(refuge(&bodies), Some((id(1), false)));
     // There again, its sandbox is what it was there.
     bodies.push(EventBody::Rewound { checkpoint: id(2) });
-    assert_eq!(fold(bodies).checkpoints.refuge(), Some(id(2)));
+    assert_eq!(refuge(&bodies), Some((id(2), false)));
 }
 
 #[test]

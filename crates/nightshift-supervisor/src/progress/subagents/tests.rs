@@ -170,7 +170,7 @@ fn an_interruption_ends_the_one_that_is_waited_for_and_what_the_others_do() {
     assert_eq!(ended.outcome, SubagentOutcome::GaveUp { reason: "A person interrupted it.".to_owned() });
     let step: StepId = "10001.1".parse().unwrap();
     assert!(progress.open_step_of(step).unwrap().interrupted);
-    assert_eq!(progress.subagents.numbered(2).unwrap().jobs(), ["20001.1".parse().unwrap()]);
+    assert_eq!(progress.subagents.numbered(2).unwrap().commands(), ["20001.1".parse().unwrap()]);
 }
 
 #[test]
