@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use nightshift_protocol::{Image, Message, StopReason, ToolDefinition, Usage};
 
-use crate::{Price, RelayAnswer, RelayApi, RelayError, RelayRequest, TurnError, Weight};
+use crate::{Price, Pricing, RelayAnswer, RelayApi, RelayError, RelayRequest, TurnError, Weight};
 
 /// A provider of models.
 #[async_trait]
@@ -77,6 +77,12 @@ pub trait Model: Send + Sync {
     ) -> Result<RelayAnswer, RelayError> {
         let _not_sent = (request, weight);
         Err(RelayError::UnknownProvider { provider: provider.to_owned() })
+    }
+
+    /// What is known of what a provider's model costs, which a foreign client of it calls.
+    fn pricing(&self, provider: &str, model: &str) -> Pricing {
+        let _not_known = (provider, model);
+        Pricing::Unknown
     }
 
     /// The same usage with what it costs, where the model's price is known.

@@ -18,6 +18,17 @@ pub struct Price {
     pub long: Option<LongPrompt>,
 }
 
+/// What is known of what a model's answers cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pricing {
+    /// Their price.
+    Known,
+    /// Nothing, and the owner's key pays for them.
+    Unknown,
+    /// Nothing, and its provider is shown no key: there is nobody here whom it could bill.
+    Keyless,
+}
+
 /// Rates that hold for the whole of a turn whose prompt is long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LongPrompt {

@@ -7,6 +7,7 @@
 //!                         └────────┘ the model refuses a form of the request: the next simpler one, remembered
 //! ```
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -28,7 +29,7 @@ use crate::server_sent_events::EventReader;
 use crate::settings::http_client;
 use crate::{
     ChatSettings, ImageSource, InvalidAnswer, InvalidSettings, Key, Model, ModelFacts, ModelList, Price,
-    Progress, ProviderSettings, RelayAnswer, RelayApi, RelayError, RelayRequest, SafetyChecks, Turn,
+    Pricing, Progress, ProviderSettings, RelayAnswer, RelayApi, RelayError, RelayRequest, SafetyChecks, Turn,
     TurnError, TurnRequest, Weight, anthropic, chat, relay, responses,
 };
 
@@ -48,6 +49,8 @@ pub struct Provider {
     http: Client,
     fragments: Mutex<Fragments>,
     dialect: Box<dyn Dialect>,
+    /// Prices that a person names, by the provider's names of its models.
+    prices: BTreeMap<String, Price>,
 }
 
 impl fmt::Debug for Provider {
@@ -92,7 +95,14 @@ impl Provider {
     fn new(settings: ProviderSettings, dialect: Box<dyn Dialect>) -> Result<Self, InvalidSettings> {
         let base = settings.base()?;
         let http = http_client(&settings, &base, dialect.key_header(), dialect.fixed_headers())?;
-        Ok(Self { settings, base, http, fragments: Mutex::default(), dialect })
+        let (fragments, prices) = (Mutex::default(), BTreeMap::new());
+        Ok(Self { settings, base, http, fragments, dialect, prices })
+    }
+
+    /// The same with these prices, by the provider's names of its models, in the place of list prices.
+    #[must_use]
+    pub fn with_prices(self, prices: BTreeMap<String, Price>) -> Self {
+        Self { prices, ..self }
     }
 
     fn url(&self, path: &[&str]) -> Url {
@@ -111,7 +121,7 @@ impl Provider {
     }
 
     fn priced(&self, usage: Usage, model: &str, asked: &str) -> Usage {
-        let price = self.dialect.price(model).or_else(|| self.dialect.price(asked));
+        let price = self.price(model).or_else(|| self.price(asked));
         Usage { cost_microdollars: price.map_or(0, |price| price.cost(&usage)), ..usage }
     }
 
@@ -251,7 +261,14 @@ impl Provider {
         let list = self.get(url).await?;
         let models = list.get("data").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let named = models.iter().filter(|facts| facts.get("id").is_some_and(Value::is_string));
-        Ok(named.map(|facts| self.dialect.model_facts(facts, "")).collect())
+        Ok(named.map(|facts| self.facts(facts, "")).collect())
+    }
+
+    /// What the provider says about a model, with its price.
+    fn facts(&self, facts: &Value, asked: &str) -> ModelFacts {
+        let facts = self.dialect.model_facts(facts, asked);
+        let named = self.prices.get(&facts.id).or_else(|| self.prices.get(asked)).copied();
+        ModelFacts { price: named.or(facts.price), ..facts }
     }
 
     /// The error for a name that the provider has not; it asks which ones there are.
@@ -326,7 +343,7 @@ impl Model for Provider {
         let (path, _) = self.dialect.list_path();
         let path: Vec<&str> = path.iter().copied().chain([model]).collect();
         let message = match self.get(self.url(&path)).await {
-            Ok(facts) => return Ok(self.dialect.model_facts(&facts, model)),
+            Ok(facts) => return Ok(self.facts(&facts, model)),
             Err(Failure::NotFound { message }) => message,
             Err(failure) => return Err(self.ended(failure, model).await),
         };
@@ -352,7 +369,7 @@ impl Model for Provider {
     }
 
     fn price(&self, model: &str) -> Option<Price> {
-        self.dialect.price(model)
+        self.prices.get(model).copied().or_else(|| self.dialect.price(model))
     }
 
     fn relay_api(&self, _provider: &str) -> Result<RelayApi, RelayError> {
@@ -388,8 +405,16 @@ impl Model for Provider {
         Ok(RelayAnswer::new(response, key, weight.worst))
     }
 
+    fn pricing(&self, _provider: &str, model: &str) -> Pricing {
+        match (self.price(model), &self.settings.key) {
+            (Some(_), _) => Pricing::Known,
+            (None, Some(_)) => Pricing::Unknown,
+            (None, None) => Pricing::Keyless,
+        }
+    }
+
     fn cost(&self, _provider: &str, model: &str, usage: Usage) -> Usage {
-        relay::priced(usage, self.dialect.price(model))
+        relay::priced(usage, self.price(model))
     }
 }
 
