@@ -376,10 +376,10 @@ impl Model for Provider {
         Ok(self.dialect.relay_api())
     }
 
-    fn weigh(&self, provider: &str, request: &RelayRequest) -> Result<Weight, RelayError> {
+    fn weigh(&self, _provider: &str, request: &RelayRequest) -> Result<Weight, RelayError> {
         let mut weight = relay::weigh(self.dialect.relay_api(), request)?;
-        if let Some(model) = &weight.model {
-            weight.worst = self.cost(provider, model, weight.worst);
+        if let Some(price) = weight.model.as_deref().and_then(|model| self.price(model)) {
+            weight.worst.cost_microdollars = price.worst(&weight.worst, weight.kept);
         }
         Ok(weight)
     }
@@ -402,7 +402,7 @@ impl Model for Provider {
                 if error.is_connect() { RelayError::Unreachable } else { RelayError::Unanswered }
             })?;
         let key = self.settings.key.as_ref().map(Key::bytes).unwrap_or_default();
-        Ok(RelayAnswer::new(response, key, weight.worst))
+        Ok(RelayAnswer::new(response, key, weight.worst, silence))
     }
 
     fn pricing(&self, _provider: &str, model: &str) -> Pricing {
