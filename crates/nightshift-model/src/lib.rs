@@ -27,6 +27,7 @@ mod responses;
 mod retry;
 mod server_sent_events;
 mod settings;
+mod spent;
 mod tools;
 
 pub use chat::{ChatSettings, ModelSettings};

@@ -121,8 +121,8 @@ pub struct Turn {
     pub stop: StopReason,
     /// What this answer used and cost. Input, cache reads and cache writes together are the conversation's size.
     pub usage: Usage,
-    /// What tries of this turn had used when they were cut, as far as the provider had reported it: to be paid, but no
-    /// part of the conversation's size.
+    /// What tries of this turn had used when they were cut, as the provider had reported it or else by an estimate: to be paid,
+    /// but no part of the conversation's size.
     pub lost: Usage,
     /// The model that answered, by the provider's own name.
     pub model: String,
@@ -140,8 +140,8 @@ pub enum Progress {
         /// The tool, by our name.
         name: String,
     },
-    /// What the turn has used so far, lost tries and its price in it, as far as the provider has told: where no answer comes
-    /// of it, that is paid all the same.
+    /// What the turn used, with its price, of which no answer comes: it is given up, or nobody waits for it any more. It is paid
+    /// all the same. Where the provider has not told it, it is estimated.
     Used(Usage),
     /// The try failed and is repeated from its beginning: whatever was told of it so far is void.
     Retrying {

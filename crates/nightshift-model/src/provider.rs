@@ -27,6 +27,7 @@ use crate::fragment::Fragments;
 use crate::json::{MOST_VALUES, parsed};
 use crate::server_sent_events::EventReader;
 use crate::settings::http_client;
+use crate::spent::{Spent, Told};
 use crate::{
     ChatSettings, ImageSource, InvalidAnswer, InvalidSettings, Key, Model, ModelFacts, ModelList, Price,
     Pricing, Progress, ProviderSettings, RelayAnswer, RelayApi, RelayError, RelayRequest, SafetyChecks, Turn,
@@ -125,51 +126,47 @@ impl Provider {
         Usage { cost_microdollars: price.map_or(0, |price| price.cost(&usage)), ..usage }
     }
 
-    /// One try. What it used before it broke is added to `lost`.
+    /// One try. What it uses is noted in `spent`.
     async fn attempt(
         &self,
         request: &TurnRequest,
         body: Bytes,
         progress: &(dyn Fn(Progress) + Send + Sync),
-        lost: &mut Usage,
+        spent: &mut Spent<'_>,
     ) -> Result<Whole, Failure> {
         let url = self.url(self.dialect.turn_path());
+        spent.begin(body.clone(), request.max_output_tokens);
         let sent = self.http.post(url).headers(self.dialect.headers(request)).body(body);
-        let mut response = self.send(sent).await?;
-        let mut answer = self.dialect.answer(request);
-        let before = *lost;
-        let used = |usage: Usage| {
-            let mut all = before;
-            all += usage;
-            progress(Progress::Used(self.priced(all, &request.model, &request.model)));
-        };
-        match self.stream(&mut response, answer.as_mut(), progress, &used).await {
-            Ok(()) => {
-                // An error of a lost connection is of no interest any more: the answer is whole.
-                let _ = timeout(LINGER, response.chunk()).await;
-                Ok(answer.finish())
-            }
+        let mut response = match self.send(sent).await {
+            Ok(response) => response,
             Err(failure) => {
-                *lost += answer.usage();
-                Err(failure)
+                if !failure.may_be_paid() {
+                    spent.nothing();
+                }
+                return Err(failure);
             }
-        }
+        };
+        let mut answer = self.dialect.answer(request);
+        self.stream(&mut response, answer.as_mut(), progress, spent).await?;
+        // An error of a lost connection is of no interest any more: the answer is whole.
+        let _ = timeout(LINGER, response.chunk()).await;
+        Ok(answer.finish())
     }
 
-    /// Feeds the answer until it is whole, and tells what it used whenever that is known better.
+    /// Feeds the answer until it is whole.
     async fn stream(
         &self,
         response: &mut Response,
         answer: &mut dyn Arriving,
         progress: &(dyn Fn(Progress) + Send + Sync),
-        used: &(dyn Fn(Usage) + Send + Sync),
+        spent: &mut Spent<'_>,
     ) -> Result<(), Failure> {
-        let mut told = Usage::default();
         let too_large = || Failure::Final(InvalidAnswer::TooLarge { limit: MAX_ANSWER_BYTES }.into());
         let mut events = EventReader::new(MAX_ANSWER_BYTES);
         let (mut received, mut values) = (0_usize, 0_usize);
         while let Some(bytes) = self.chunk(response).await? {
             received += bytes.len();
+            spent.came(bytes.len());
             if received > MAX_ANSWER_BYTES {
                 return Err(too_large());
             }
@@ -183,10 +180,10 @@ impl Provider {
                     }
                 }
                 let taken = answer.take(&event);
-                if answer.usage() != told {
-                    told = answer.usage();
-                    used(told);
-                }
+                // A fault that the provider reports is no cut: what it has said by then is what it bills.
+                let ends = matches!(taken, Ok(Taken::Whole) | Err(Broken::Reported { .. }));
+                let usage = answer.usage();
+                spent.told(if ends || answer.is_counted() { Told::InAll(usage) } else { Told::SoFar(usage) });
                 match taken {
                     Ok(Taken::Quiet) => {}
                     Ok(Taken::Progress(news)) => progress(news),
@@ -304,24 +301,25 @@ impl Model for Provider {
         let began = Instant::now();
         let mut fragments = self.dialect.fragments(request, &self.fragments, images).await?;
         let mut body = self.dialect.body(request, &fragments)?;
-        let mut lost = Usage::default();
+        let mut spent = Spent::new(progress, self.price(&request.model));
         let mut tries = 0;
         loop {
             tries += 1;
-            let attempt = self.attempt(request, body.clone(), progress, &mut lost);
+            let attempt = self.attempt(request, body.clone(), progress, &mut spent);
             let failure = match timeout_at(began + policy.total, attempt).await {
                 Ok(Ok(Whole { message, stop, usage, model })) => {
                     // A server that does not count is not free: no limit would hold.
                     let usage =
                         if usage == Usage::default() { relay::estimated(&body, &message) } else { usage };
                     let usage = self.priced(usage, &model, &request.model);
-                    let lost = self.priced(lost, &model, &request.model);
+                    let lost = spent.answered();
                     let model = if model.is_empty() { request.model.clone() } else { model };
                     return Ok(Turn { message, stop, usage, lost, model });
                 }
                 Ok(Err(failure)) => failure,
                 Err(_) => return Err(TurnError::TookTooLong { tries, limit: policy.total }),
             };
+            spent.cut();
             match failure {
                 Failure::Setback(setback) => {
                     let wait = policy.wait(tries, began.elapsed(), setback.wish(), self.dice());

@@ -25,7 +25,8 @@ use crate::Price;
 use crate::price::Kept;
 use count::Counter;
 use hide::Hider;
-pub(crate) use weigh::{estimated, weigh};
+pub(crate) use count::streamed;
+pub(crate) use weigh::{estimated, read_by, weigh};
 
 /// The longest request that is carried, in bytes: what Anthropic takes.
 pub const LONGEST_RELAYED: usize = 32 * 1024 * 1024;

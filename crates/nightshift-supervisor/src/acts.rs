@@ -478,10 +478,8 @@ impl Acts {
         let answered = self.shared.model.turn(&request, &images, &progress).await;
         match answered {
             Ok(answer) => {
-                call.answered();
-                let mut usage = answer.usage;
-                usage.cost_microdollars += answer.lost.cost_microdollars;
-                let summary = words_of(&answer.message);
+                call.answered(answer.lost);
+                let (summary, usage) = (words_of(&answer.message), answer.usage);
                 Ok(vec![EventBody::Compacted { turn, summary, usage, model: answer.model }])
             }
             // What cannot be sent cannot be summed up: the run goes on with what is known without the model.
@@ -519,11 +517,9 @@ impl Acts {
         let answered = self.shared.model.turn(&request, &images, &progress).await;
         match answered {
             Ok(answer) => {
-                call.answered();
-                let mut usage = answer.usage;
                 // What cut tries used is paid too, but it is no part of the conversation.
-                usage.cost_microdollars += answer.lost.cost_microdollars;
-                let (message, stop, model) = (answer.message, answer.stop, answer.model);
+                call.answered(answer.lost);
+                let (message, stop, usage, model) = (answer.message, answer.stop, answer.usage, answer.model);
                 Ok(vec![EventBody::TurnFinished { turn, message, stop, usage, model }])
             }
             // The agent decides what to do about it: its conversation can be summed up.

@@ -203,12 +203,16 @@ fn call(api: RelayApi, method: &Method, path: &str) -> Option<Call> {
 
 /// What a turn has used whose provider does not count, by the texts of request and answer.
 pub(crate) fn estimated(request: &[u8], answer: &Message) -> Usage {
-    let request = serde_json::from_slice(request).unwrap_or(Value::Null);
     let written = match answer {
         Message::Assistant { verbatim, .. } => tokens_in(verbatim),
         Message::User { .. } => 0,
     };
-    Usage { input_tokens: tokens_in(&request), output_tokens: written, ..Usage::default() }
+    Usage { input_tokens: read_by(request), output_tokens: written, ..Usage::default() }
+}
+
+/// Tokens that a turn reads, by the texts of its request.
+pub(crate) fn read_by(request: &[u8]) -> u64 {
+    tokens_in(&serde_json::from_slice(request).unwrap_or(Value::Null))
 }
 
 /// Tokens of all texts in a request, estimated.
