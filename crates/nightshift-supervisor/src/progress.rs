@@ -485,6 +485,7 @@ impl RunProgress {
                     answers: Vec::new(),
                 });
             }
+            EventBody::OwnerResumed { .. } => self.tell_in_turn(&AgentEvent::LetGo),
             EventBody::TakenOver { .. } => self.taken_over = true,
             EventBody::HandedBack { summary, .. } => {
                 self.taken_over = false;
@@ -538,8 +539,7 @@ impl RunProgress {
             | EventBody::FeedbackNoted { .. }
             | EventBody::FeedbackWithdrawn { .. }
             | EventBody::ReviewApproved { .. }
-            | EventBody::SandboxStopped { .. }
-            | EventBody::OwnerResumed { .. } => {}
+            | EventBody::SandboxStopped { .. } => {}
         }
     }
 
@@ -595,7 +595,7 @@ impl RunProgress {
             RunState::Paused { reason } => self.tell_all(AgentEvent::Paused { reason: reason.clone() }),
             // It changes nothing for an agent that was not paused.
             RunState::Working => {
-                self.tell_all(AgentEvent::Resumed);
+                self.tell_in_turn(&AgentEvent::Resumed);
                 self.tell_untold();
             }
             RunState::Cancelled | RunState::Failed { .. } => self.tell_all(AgentEvent::Cancelled),
