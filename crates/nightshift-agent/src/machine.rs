@@ -533,8 +533,10 @@ impl AgentMachine {
     fn awaits_turn(&self, turn: u32) -> bool {
         match (&self.position, &self.gate) {
             (Position::Asking { turn: asked } | Position::Compacting { turn: asked }, _) => *asked == turn,
-            (Position::Ready { .. }, Gate::Closing(PauseReason::Trouble { .. } | PauseReason::Person)) => false,
-            (Position::Ready { turn: next }, _) => *next == turn,
+            (
+                Position::Ready { turn: next },
+                Gate::Open | Gate::Closed(_) | Gate::Closing(PauseReason::Limit { .. }),
+            ) => *next == turn,
             (_, _) => false,
         }
     }

@@ -358,7 +358,8 @@ fn without_quieting(command: &str) -> String {
         match after_quieting(redirection) {
             Some(after) => {
                 // What is redirected stands before it: `2>`, `&>`.
-                left.push_str(before.trim_end_matches(|letter: char| letter.is_ascii_digit() || letter == '&'));
+                let names_it = |letter: char| letter.is_ascii_digit() || letter == '&';
+                left.push_str(before.trim_end_matches(names_it));
                 rest = after;
             }
             None => {

@@ -298,10 +298,8 @@ async fn a_dropped_turn_closes_its_connection() {
     }
     // Who lets go of the turn pays it: what the provider says was read, and what its model can have written.
     let used = receiver.recv().await;
-    assert!(
-        matches!(used, Some(Progress::Used(usage)) if usage.input_tokens == 5 && usage.output_tokens > 1 && usage.cost_microdollars > 0),
-        "{used:?}"
-    );
+    let Some(Progress::Used(used)) = used else { panic!("{used:?}") };
+    assert!(used.input_tokens == 5 && used.output_tokens > 1 && used.cost_microdollars > 0, "{used:?}");
     canned.gone.recv().await.unwrap();
 }
 

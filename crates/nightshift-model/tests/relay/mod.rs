@@ -120,7 +120,8 @@ async fn the_worst_of_a_call_is_what_it_costs_to_keep_all_that_it_reads_where_it
     let provider = client("http://127.0.0.1:1".to_owned());
     let worst = |control: serde_json::Value| {
         let text = json!({"type": "text", "text": "word ".repeat(1_000), "cache_control": control});
-        let body = json!({"model": "claude-sonnet-5-5", "max_tokens": 50, "messages": [{"role": "user", "content": [text]}]});
+        let messages = json!([{"role": "user", "content": [text]}]);
+        let body = json!({"model": "claude-sonnet-5-5", "max_tokens": 50, "messages": messages});
         provider.weigh("anthropic", &post("/v1/messages", &body.to_string())).unwrap().worst
     };
     for (control, rate) in [

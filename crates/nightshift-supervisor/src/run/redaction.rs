@@ -169,8 +169,8 @@ fn scrub(value: &mut Value, redactor: &Redactor) -> bool {
 mod tests {
     use nightshift_forge::secrets::Secret;
     use nightshift_protocol::{
-        AssistantBlock, CriterionVerdict, ErrorCode, SelfReview, SelfReviewOutcome, StopReason, ToolCall, Usage,
-        UserError, Verdict,
+        AssistantBlock, CriterionVerdict, ErrorCode, SelfReview, SelfReviewOutcome, StopReason, ToolCall,
+        Usage, UserError, Verdict,
     };
     use serde_json::json;
 
