@@ -22,7 +22,8 @@
 //! machines of a task share its limits: [`balance`] tells each what the others use.
 //!
 //! Beside it stands a gate. While it is closed (by a person, a limit, trouble) what is under way may still end, but
-//! nothing new begins. `cancelled`, `failed` and `finished` are final: every later event is ignored, but that
+//! nothing new begins. A model call that a pause, an interruption or an owner's end broke off goes back to ready: the budget is
+//! asked before every call. `cancelled`, `failed` and `finished` are final: every later event is ignored, but that
 //! `reopened` leads from finished to ready, when others had something to say about the work.
 //!
 //! At most one effect is awaited at a time, and it is a function of the state. [`AgentMachine::handle`] returns it
@@ -44,7 +45,7 @@ use nightshift_protocol::{
     TURNS_OF_SUBAGENT, ToolCall, ToolDefinition, Usage, UserError,
 };
 
-use crate::budget::{Admission, Budget, CallPrice, context_full};
+use crate::budget::{Admission, Budget, CallPrice, Spending, context_full};
 use crate::history::{History, PictureLimits};
 use crate::record::Record;
 use crate::stuck::{Circle, Occupation, Stuck};
@@ -298,7 +299,7 @@ impl AgentMachine {
     /// Takes an event and returns the effect that is awaited now, if it was not awaited before.
     ///
     /// An event that does not fit the state (late, repeated, out of order) changes nothing. `Resumed` returns what
-    /// was awaited before the pause once more; an owner that still carries it out knows it by its turn or step.
+    /// is awaited then, mostly what was before the pause; an owner that still carries it out knows it by its turn or step.
     pub fn handle(&mut self, event: AgentEvent) -> Vec<Effect> {
         let resumes = event == AgentEvent::Resumed && self.gate != Gate::Open;
         let before = if resumes { Vec::new() } else { self.outstanding() };
@@ -351,10 +352,13 @@ impl AgentMachine {
         self.budget.used()
     }
 
-    /// Goes back to `earlier`, a state it was in. What was spent since then stays spent.
+    /// Goes back to `earlier`, a state it was in. What was spent since then stays spent, so the budget is asked anew before the call
+    /// that was next then: with the next event, when those beside it are told of, who are others now.
     pub fn rewind(&mut self, earlier: &Self) {
         let budget = std::mem::replace(self, earlier.clone()).budget;
         self.budget.carry(&budget);
+        self.budget.set_others(Spending::default());
+        self.let_go();
     }
 
     /// Takes what it is to be told into the model call that is awaited and was not made yet.
@@ -432,9 +436,10 @@ impl AgentMachine {
             AgentEvent::Interrupted => match &mut self.position {
                 Position::Running(running) => running.interrupt(),
                 // What is asked again holds what the person wrote meanwhile.
-                Position::Asking { turn } => self.position = Position::Ready { turn: *turn },
+                Position::Asking { .. } => self.let_go(),
                 Position::New
                 | Position::Ready { .. }
+                // A summary is of what was there when it was asked for.
                 | Position::Compacting { .. }
                 | Position::Resting { .. }
                 | Position::Leaving { .. }
@@ -442,7 +447,11 @@ impl AgentMachine {
                 | Position::Failed(_)
                 | Position::Cancelled => {}
             },
-            AgentEvent::Paused { reason } => self.paused(reason),
+            AgentEvent::LetGo => self.let_go(),
+            AgentEvent::Paused { reason } => {
+                self.let_go();
+                self.gate = Gate::Closed(reason);
+            }
             AgentEvent::Resumed => {
                 if self.gate != Gate::Open {
                     self.gate = Gate::Open;
@@ -527,13 +536,23 @@ impl AgentMachine {
         }
     }
 
-    /// Whether call number `turn` may have been made. One that a limit of today would refuse was made before it was
-    /// set: what the log tells has happened.
+    /// Whether call number `turn` may have been made. One that a limit of today would refuse, or has wait, was made before it was
+    /// set, and one that was let go of had begun: what the log tells has happened. One that failed is over.
     fn awaits_turn(&self, turn: u32) -> bool {
         match (&self.position, &self.gate) {
             (Position::Asking { turn: asked } | Position::Compacting { turn: asked }, _) => *asked == turn,
-            (Position::Ready { turn: next }, Gate::Closing(PauseReason::Limit { .. })) => *next == turn,
+            (
+                Position::Ready { turn: next },
+                Gate::Open | Gate::Closed(_) | Gate::Closing(PauseReason::Limit { .. }),
+            ) => *next == turn,
             (_, _) => false,
+        }
+    }
+
+    /// Nobody waits for the model's answer any more: the call is made again, and may be only if the budget allows it then.
+    fn let_go(&mut self) {
+        if let Position::Asking { turn } | Position::Compacting { turn } = self.position {
+            self.position = Position::Ready { turn };
         }
     }
 
@@ -568,18 +587,6 @@ impl AgentMachine {
                 }
             }
         }
-    }
-
-    fn paused(&mut self, reason: PauseReason) {
-        // An owner's log holds a failed model call only as the pause it led to, so both mean the same here.
-        if let (
-            Position::Asking { turn } | Position::Compacting { turn },
-            PauseReason::Trouble { .. } | PauseReason::Limit { .. },
-        ) = (&self.position, &reason)
-        {
-            self.position = Position::Ready { turn: *turn };
-        }
-        self.gate = Gate::Closed(reason);
     }
 
     fn turn_failed(&mut self, turn: u32, trouble: ModelTrouble) -> Position {

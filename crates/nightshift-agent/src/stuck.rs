@@ -10,8 +10,11 @@ use crate::tools::{ASK, COMPUTER, EDIT, EVIDENCE, MCP, SHELL, SHELL_OUTPUT};
 /// How often a call or an error is repeated before it counts as going in circles.
 const REPETITIONS: usize = 3;
 
-/// Steps looked back on: two calls in turn, three times each.
-const WINDOW: usize = 2 * REPETITIONS;
+/// Steps looked back on: three calls in turn, three times each.
+const WINDOW: usize = 3 * REPETITIONS;
+
+/// Pictures looked back on: two screens in turn, three times each.
+const SCREENS: usize = 2 * REPETITIONS;
 
 /// After this many steps in good order a hint is forgotten, so that two harmless circles hours apart do not pause
 /// a run.
@@ -31,6 +34,8 @@ const COMMANDS: usize = 500;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Stuck {
     newest: VecDeque<Seen>,
+    /// What the turn that goes on is made of so far.
+    turn: Turn,
     found: Option<Circle>,
     steps_since_hint: Option<u32>,
     screens: Screens,
@@ -55,6 +60,16 @@ struct Changes {
     hinted: bool,
     /// Commands since the last change: one that is run a second time changes nothing more.
     commands: BTreeSet<u64>,
+}
+
+/// The steps of a turn.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Turn {
+    #[default]
+    Begins,
+    /// Nothing but waiting.
+    Waits,
+    Works,
 }
 
 /// What an agent does for a living.
@@ -84,6 +99,8 @@ pub(crate) enum Circle {
     SameError,
     /// Two calls in turn, each with the same result as before, or two screens in turn.
     Alternating,
+    /// Three calls in turn, each with the same result as before.
+    Threefold,
     /// Actions that leave the screen as it is.
     StillScreen,
     /// Many turns in which no file was changed and nothing new was run.
@@ -97,6 +114,7 @@ impl Circle {
             Self::SameCall => "made the same call with the same result three times in a row",
             Self::SameError => "met the same error three times in a row",
             Self::Alternating => "went back and forth between the same two states three times",
+            Self::Threefold => "went round the same three steps three times",
             Self::StillScreen => {
                 "used mouse and keyboard five times in a row and the screen stayed as it was"
             }
@@ -124,6 +142,7 @@ impl Stuck {
         };
         Self {
             newest: VecDeque::new(),
+            turn: Turn::default(),
             found: None,
             steps_since_hint: None,
             screens: Screens::default(),
@@ -134,8 +153,12 @@ impl Stuck {
     /// Notes a step that was carried out or refused. Steps that only wait are not circles, however often they come.
     pub(crate) fn note(&mut self, call: &ToolCall, outcome: ToolOutcome, content: &[ResultPart]) {
         if only_waits(call) {
+            if self.turn == Turn::Begins {
+                self.turn = Turn::Waits;
+            }
             return;
         }
+        self.turn = Turn::Works;
         let seen = Seen {
             call: digest(&[
                 call.name.as_str(),
@@ -161,7 +184,11 @@ impl Stuck {
     /// Judges the steps of a turn that is over. Within one turn several circles count once, for the model could
     /// not read a hint in between.
     pub(crate) fn verdict(&mut self) -> Verdict {
-        let change = self.changes.turn_over();
+        let change = match std::mem::take(&mut self.turn) {
+            // Who only waits neither changes something nor fails to.
+            Turn::Waits => Verdict::Going,
+            Turn::Begins | Turn::Works => self.changes.turn_over(),
+        };
         let Some(circle) = self.found.take() else { return change };
         if self.steps_since_hint.take().is_some() {
             return Verdict::Pause(circle);
@@ -182,11 +209,17 @@ impl Stuck {
         if same_error(&newest) && last.iter().all(same_error) {
             return Some(Circle::SameError);
         }
-        let all: Vec<&Seen> = self.newest.iter().collect();
-        match all.as_slice() {
-            [a, b, c, d, e, f] if a == c && c == e && b == d && d == f => Some(Circle::Alternating),
-            _ => None,
+        if self.goes_round(2) {
+            return Some(Circle::Alternating);
         }
+        self.goes_round(3).then_some(Circle::Threefold)
+    }
+
+    /// Whether the newest steps are so many that were taken three times, one after the other.
+    fn goes_round(&self, length: usize) -> bool {
+        let Some(first) = self.newest.len().checked_sub(length * REPETITIONS) else { return false };
+        let rounds = self.newest.iter().skip(first);
+        rounds.clone().zip(rounds.skip(length)).all(|(before, after)| before == after)
     }
 }
 
@@ -198,7 +231,7 @@ impl Screens {
             return None;
         }
         self.still_actions = if before == Some(picture) { self.still_actions + 1 } else { 0 };
-        if self.after_actions.len() == WINDOW {
+        if self.after_actions.len() == SCREENS {
             self.after_actions.pop_front();
         }
         self.after_actions.push_back(picture);
@@ -291,7 +324,7 @@ const READERS: [&str; 26] = [
 
 /// Whether a command line looks like one that changes no file: a guess, for a hint.
 fn only_reads(command: &str) -> bool {
-    let in_place = command.contains('>') || command.contains(" -i") || command.contains("-exec");
+    let command = without_quieting(command);
     let reads = |part: &str| {
         let mut words = part.split_whitespace();
         match (words.next(), words.next()) {
@@ -299,10 +332,58 @@ fn only_reads(command: &str) -> bool {
             (Some("git"), Some(verb)) => {
                 matches!(verb, "blame" | "branch" | "diff" | "grep" | "log" | "ls-files" | "show" | "status")
             }
+            (Some("sed" | "awk"), _) => !edits_in_place(part),
             (Some(word), _) => READERS.contains(&word),
         }
     };
-    !in_place && command.split(['&', '|', ';', '\n']).all(reads)
+    let writes = command.contains('>') || command.contains("-exec");
+    !writes && command.split(['&', '|', ';', '\n']).all(reads)
+}
+
+/// Whether an editor of streams writes back what it read: `-i`, also among other letters, and of GNU awk `-i inplace`.
+fn edits_in_place(part: &str) -> bool {
+    let has_letter = |word: &str| {
+        let letters = word.strip_prefix('-').unwrap_or_default();
+        letters.chars().take_while(char::is_ascii_alphabetic).any(|letter| letter == 'i')
+    };
+    part.split_whitespace().any(|word| word.starts_with("--in-place") || has_letter(word))
+}
+
+/// A command line without what sends its output to nowhere, or to where its other output goes: `2>/dev/null`, `2>&1`.
+fn without_quieting(command: &str) -> String {
+    let mut left = String::with_capacity(command.len());
+    let mut rest = command;
+    while let Some(at) = rest.find('>') {
+        let (before, redirection) = rest.split_at(at);
+        match after_quieting(redirection) {
+            Some(after) => {
+                // What is redirected stands before it: `2>`, `&>`.
+                let names_it = |letter: char| letter.is_ascii_digit() || letter == '&';
+                left.push_str(before.trim_end_matches(names_it));
+                rest = after;
+            }
+            None => {
+                left.push_str(before);
+                left.push('>');
+                rest = &redirection[1..];
+            }
+        }
+    }
+    left.push_str(rest);
+    left
+}
+
+/// What follows a redirection that writes no file; `None` for any other.
+fn after_quieting(redirection: &str) -> Option<&str> {
+    let target = redirection.trim_start_matches('>');
+    let after = match target.strip_prefix('&') {
+        Some(descriptor) => {
+            let after = descriptor.trim_start_matches(|letter: char| letter.is_ascii_digit());
+            (after.len() < descriptor.len()).then_some(after)?
+        }
+        None => target.trim_start_matches(' ').strip_prefix("/dev/null")?,
+    };
+    after.chars().next().is_none_or(|next| next.is_whitespace() || ";|&)".contains(next)).then_some(after)
 }
 
 /// Whether a call is a look at something that takes its time.
@@ -389,6 +470,16 @@ mod tests {
     fn two_calls_in_turn_three_times_are_a_circle() {
         let steps = [("edit", "x"), ("test", "fail")].repeat(3);
         assert_eq!(done(&mut worker(), &steps), Verdict::Hint(Circle::Alternating));
+    }
+
+    #[test]
+    fn three_calls_in_turn_three_times_are_a_circle_and_two_rounds_of_them_are_none() {
+        let round = [("edit", "x"), ("test", "fail"), ("log", "same")];
+        assert_eq!(done(&mut worker(), &round.repeat(2)), Verdict::Going);
+        assert_eq!(done(&mut worker(), &round.repeat(3)), Verdict::Hint(Circle::Threefold));
+        let mut otherwise = round.repeat(3);
+        otherwise[5] = ("log", "another");
+        assert_eq!(done(&mut worker(), &otherwise), Verdict::Going);
     }
 
     #[test]
@@ -491,6 +582,26 @@ mod tests {
     }
 
     #[test]
+    fn turns_that_only_wait_are_not_counted_whatever_comes_between_them() {
+        let mut stuck = worker();
+        let output = ToolCall { name: "shell_output".to_owned(), ..shell("") };
+        for turn in 1..=100 {
+            stuck.note(&output, ToolOutcome::Done, &text("still running"));
+            assert_eq!(stuck.verdict(), Verdict::Going, "turn {turn}");
+        }
+        // Those that read count on from where they were.
+        let mut read = |turn: u32| {
+            stuck.note(&shell(&format!("cat part{turn}")), ToolOutcome::Done, &text(&turn.to_string()));
+            let verdict = stuck.verdict();
+            stuck.note(&output, ToolOutcome::Done, &text("still running"));
+            assert_eq!(stuck.verdict(), Verdict::Going, "the wait behind turn {turn}");
+            verdict
+        };
+        assert!((1..30).all(|turn| read(turn) == Verdict::Going));
+        assert_eq!(read(30), Verdict::Hint(Circle::NoChange));
+    }
+
+    #[test]
     fn running_the_same_tests_again_without_a_change_is_no_change_and_a_new_command_is_one() {
         assert_eq!(
             turns(&mut worker(), 31, |_| "npm test".to_owned()),
@@ -501,10 +612,36 @@ mod tests {
 
     #[test]
     fn a_command_that_writes_is_told_from_one_that_reads() {
-        let reads = ["ls -la", "git log -3 | head", "cat a && sed -n 1,5p b", "cd src; rg word"];
-        let writes =
-            ["echo a > b", "sed -i s/a/b/ c", "git commit -m x", "npm install", "find . -exec rm {} +"];
-        assert_eq!(reads.map(only_reads), [true; 4]);
-        assert_eq!(writes.map(only_reads), [false; 5]);
+        for reads in [
+            "ls -la",
+            "git log -3 | head",
+            "cat a && sed -n 1,5p b",
+            "cd src; rg word",
+            "cat a 2>/dev/null",
+            "ls b 2> /dev/null | wc -l",
+            "grep -rin word . >/dev/null 2>&1; echo $?",
+            "cat a &>/dev/null && tail -n 5 b >&2",
+            "echo $(cat a 2>/dev/null)",
+            "sed -n -e s/x/i/p a",
+        ] {
+            assert!(only_reads(reads), "{reads}");
+        }
+        for writes in [
+            "echo a > b",
+            "echo a >> b 2>&1",
+            "cat a 2>errors",
+            "cat a >/dev/null/b",
+            "cat a >&b",
+            "sed -i s/a/b/ c",
+            "sed -Ei.bak s/a/b/ c",
+            "cat a | sed --in-place s/a/b/ c",
+            "awk -i inplace 1 c",
+            "perl -pi -e s/a/b/ c",
+            "git commit -m x",
+            "npm install",
+            "find . -exec rm {} +",
+        ] {
+            assert!(!only_reads(writes), "{writes}");
+        }
     }
 }

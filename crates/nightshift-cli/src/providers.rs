@@ -148,12 +148,14 @@ pub(crate) fn providers(
         settings.proxy.clone_from(&environment.proxy);
         settings.no_proxy.clone_from(&environment.no_proxy);
         let protocol = own.protocol.or(built_in.map(|known| known.protocol)).unwrap_or(Protocol::Chat);
+        let prices = prices(name, protocol, &own)?;
         let made = match protocol {
             Protocol::Messages => Provider::messages(settings),
             Protocol::Responses => Provider::responses(settings, own.safety_checks),
-            Protocol::Chat => Provider::chat(settings, chat_settings(name, &own)?),
+            Protocol::Chat => Provider::chat(settings, chat_settings(&own)),
         };
-        providers.add(name, made.map_err(|error| refuse(name, &error.to_string()))?);
+        let made = made.map_err(|error| refuse(name, &error.to_string()))?;
+        providers.add(name, made.with_prices(prices));
     }
     Ok(providers)
 }
@@ -176,20 +178,31 @@ fn key(variable: &str, text: &str) -> Result<Key, UserError> {
     })
 }
 
-fn chat_settings(name: &str, own: &ProviderConfiguration) -> Result<ChatSettings, UserError> {
-    let settings = |model: &ModelConfiguration| -> Result<ModelSettings, UserError> {
-        Ok(ModelSettings {
-            coordinates: model.coordinates,
-            context_tokens: model.context_tokens,
-            images: model.images,
-            price: price(model).map_err(|why| refuse(name, why))?,
-        })
+fn chat_settings(own: &ProviderConfiguration) -> ChatSettings {
+    let settings = |model: &ModelConfiguration| ModelSettings {
+        coordinates: model.coordinates,
+        context_tokens: model.context_tokens,
+        images: model.images,
     };
-    let models = own.models.iter().map(|(model, said)| Ok((model.clone(), settings(said)?)));
-    Ok(ChatSettings { models: models.collect::<Result<_, UserError>>()? })
+    ChatSettings { models: own.models.iter().map(|(model, said)| (model.clone(), settings(said))).collect() }
 }
 
-fn price(model: &ModelConfiguration) -> Result<Option<Price>, &'static str> {
+/// The prices that are named, whichever API the provider speaks: a new model is in no table.
+fn prices(
+    name: &str,
+    protocol: Protocol,
+    own: &ProviderConfiguration,
+) -> Result<BTreeMap<String, Price>, UserError> {
+    let mut prices = BTreeMap::new();
+    for (model, said) in &own.models {
+        if let Some(price) = price(said, protocol).map_err(|why| refuse(name, why))? {
+            prices.insert(model.clone(), price);
+        }
+    }
+    Ok(prices)
+}
+
+fn price(model: &ModelConfiguration, protocol: Protocol) -> Result<Option<Price>, &'static str> {
     let (input, output) = match (model.input_usd, model.output_usd) {
         (Some(input), Some(output)) => (input, output),
         (None, None) => return Ok(None),
@@ -199,11 +212,16 @@ fn price(model: &ModelConfiguration) -> Result<Option<Price>, &'static str> {
     if ![input, output, cached].iter().all(|usd| (0.0..=10_000.0).contains(usd)) {
         return Err("a price is between 0 and 10000 US dollars for a million tokens");
     }
+    let written = match protocol {
+        // A quarter more than what is read, for every model of the vendor.
+        Protocol::Messages => input * 1.25,
+        Protocol::Responses | Protocol::Chat => input,
+    };
     // In range, so the conversion cannot wrap.
     let thousandths = |usd: f64| (usd * 1000.0).round() as u64;
     let rates = Rates {
         input: thousandths(input),
-        cache_write: thousandths(input),
+        cache_write: thousandths(written),
         cache_read: thousandths(cached),
         output: thousandths(output),
     };
@@ -212,7 +230,7 @@ fn price(model: &ModelConfiguration) -> Result<Option<Price>, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use nightshift_model::Model as _;
+    use nightshift_model::{Model as _, Pricing};
     use nightshift_protocol::OffsetDateTime;
 
     use super::*;
@@ -258,6 +276,21 @@ mod tests {
         let priced = made(&format!("{toml}output_usd = 1.25\n"), &[]).unwrap();
         let rates = priced.price("gpu/qwen3:8b").unwrap().rates;
         assert_eq!((rates.input, rates.cache_read, rates.output), (500, 500, 1_250));
+    }
+
+    #[test]
+    fn a_model_of_a_vendor_that_is_in_no_table_has_the_price_that_is_named() {
+        let toml = "[providers.anthropic.models.\"claude-of-tomorrow\"]\ninput_usd = 2.0\noutput_usd = 10.0\n\
+                    [providers.openai.models.\"gpt-5\"]\ninput_usd = 0.0\noutput_usd = 0.0\n";
+        let keys = [("ANTHROPIC_API_KEY", "key-1"), ("OPENAI_API_KEY", "key-2")];
+        let priced = made(toml, &keys).unwrap();
+        let rates = priced.price("claude-of-tomorrow").unwrap().rates;
+        assert_eq!((rates.input, rates.cache_write, rates.output), (2_000, 2_500, 10_000));
+        let pricing = |provider: &str, model: &str| priced.pricing(provider, model);
+        assert_eq!(pricing("anthropic", "claude-of-tomorrow"), Pricing::Known);
+        assert_eq!(pricing("openai", "gpt-5"), Pricing::Known, "what costs nothing has a price too");
+        assert_eq!(pricing("anthropic", "claude-of-next-year"), Pricing::Unknown);
+        assert_eq!(pricing("ollama", "qwen3:8b"), Pricing::Keyless);
     }
 
     #[test]

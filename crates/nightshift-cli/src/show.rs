@@ -433,7 +433,8 @@ pub(crate) fn event(event: &Event) -> Option<String> {
             Some(format!("· model: {reason}; next try in {:.1} s", *wait_ms as f64 / 1000.0))
         }
         EventBody::TurnLost { usage, .. } => {
-            Some(format!("· model: no answer; {} of the call are paid", money(usage.cost_microdollars)))
+            let paid = money(usage.cost_microdollars);
+            Some(format!("· model: a try brought no answer; {paid} of it are paid"))
         }
         EventBody::TurnFinished { message, .. } => said(message),
         EventBody::StepIntended { step, call: wanted, .. } => Some(subagents::begun(*step, &call(wanted))),

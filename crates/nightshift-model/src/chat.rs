@@ -40,8 +40,6 @@ pub struct ModelSettings {
     pub context_tokens: Option<u64>,
     /// Whether it reads pictures; where this is not said it is tried.
     pub images: Option<bool>,
-    /// What it costs.
-    pub price: Option<Price>,
 }
 
 /// The Chat Completions API.
@@ -170,7 +168,7 @@ impl Dialect for Chat {
     }
 
     fn model_facts(&self, facts: &Value, asked: &str) -> ModelFacts {
-        let told = openai::model_facts(facts, asked, |model| self.price(model));
+        let told = openai::model_facts(facts, asked, |_| None);
         let known = self.model(&told.id);
         ModelFacts {
             max_input_tokens: known.context_tokens.or(told.max_input_tokens),
@@ -179,8 +177,9 @@ impl Dialect for Chat {
         }
     }
 
-    fn price(&self, model: &str) -> Option<Price> {
-        self.model(model).price
+    /// Nobody knows what a server of one's own costs, or a gateway, but who has it.
+    fn price(&self, _model: &str) -> Option<Price> {
+        None
     }
 }
 

@@ -77,6 +77,9 @@ pub(crate) trait Arriving: Send {
     /// What it has used as far as the provider has said.
     fn usage(&self) -> Usage;
 
+    /// Whether that is all, although the answer is not whole yet.
+    fn is_counted(&self) -> bool;
+
     /// The answer, once it is whole.
     fn finish(self: Box<Self>) -> Whole;
 }

@@ -64,6 +64,26 @@ impl Setback {
     }
 }
 
+impl Failure {
+    /// Whether a request that failed before its answer began may be paid all the same: it was sent, and nobody said that it is not
+    /// answered.
+    pub(crate) fn may_be_paid(&self) -> bool {
+        match self {
+            Self::Setback(Setback::Silent(_)) => true,
+            Self::Setback(Setback::Unreachable(error)) => !error.is_connect(),
+            Self::Setback(
+                Setback::RateLimited { .. }
+                | Setback::Overloaded { .. }
+                | Setback::ServerFailed { .. }
+                | Setback::Cut,
+            )
+            | Self::Refused { .. }
+            | Self::NotFound { .. }
+            | Self::Final(_) => false,
+        }
+    }
+}
+
 /// An error answer as it came.
 #[derive(Debug)]
 pub(crate) struct ErrorAnswer<'a> {

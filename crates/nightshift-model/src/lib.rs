@@ -27,13 +27,14 @@ mod responses;
 mod retry;
 mod server_sent_events;
 mod settings;
+mod spent;
 mod tools;
 
 pub use chat::{ChatSettings, ModelSettings};
 pub use error::{InvalidAnswer, TurnError, Unsendable};
 pub use key::{InvalidKey, Key};
 pub use model::{ImageSource, Model, ModelFacts, ModelList, Progress, Turn, TurnRequest};
-pub use price::{LongPrompt, Price, Rates, newest_called};
+pub use price::{LongPrompt, Price, Pricing, Rates, newest_called};
 pub use probe::{Probe, probe};
 pub use provider::Provider;
 pub use providers::Providers;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use nightshift_protocol::{Image, Message, StopReason, ToolDefinition, Usage};
 
-use crate::{Price, RelayAnswer, RelayApi, RelayError, RelayRequest, TurnError, Weight};
+use crate::{Price, Pricing, RelayAnswer, RelayApi, RelayError, RelayRequest, TurnError, Weight};
 
 /// A provider of models.
 #[async_trait]
@@ -79,6 +79,12 @@ pub trait Model: Send + Sync {
         Err(RelayError::UnknownProvider { provider: provider.to_owned() })
     }
 
+    /// What is known of what a provider's model costs, which a foreign client of it calls.
+    fn pricing(&self, provider: &str, model: &str) -> Pricing {
+        let _not_known = (provider, model);
+        Pricing::Unknown
+    }
+
     /// The same usage with what it costs, where the model's price is known.
     fn cost(&self, provider: &str, model: &str, usage: Usage) -> Usage {
         let _not_known = (provider, model);
@@ -115,8 +121,8 @@ pub struct Turn {
     pub stop: StopReason,
     /// What this answer used and cost. Input, cache reads and cache writes together are the conversation's size.
     pub usage: Usage,
-    /// What tries of this turn had used when they were cut, as far as the provider had reported it: to be paid, but no
-    /// part of the conversation's size.
+    /// What tries of this turn had used when they were cut, as the provider had reported it or else by an estimate: to be paid,
+    /// but no part of the conversation's size.
     pub lost: Usage,
     /// The model that answered, by the provider's own name.
     pub model: String,
@@ -134,8 +140,8 @@ pub enum Progress {
         /// The tool, by our name.
         name: String,
     },
-    /// What the turn has used so far, lost tries and its price in it, as far as the provider has told: where no answer comes
-    /// of it, that is paid all the same.
+    /// What the turn used, with its price, of which no answer comes: it is given up, or nobody waits for it any more. It is paid
+    /// all the same. Where the provider has not told it, it is estimated.
     Used(Usage),
     /// The try failed and is repeated from its beginning: whatever was told of it so far is void.
     Retrying {

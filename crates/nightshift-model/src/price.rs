@@ -18,6 +18,26 @@ pub struct Price {
     pub long: Option<LongPrompt>,
 }
 
+/// What is known of what a model's answers cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pricing {
+    /// Their price.
+    Known,
+    /// Nothing, and the owner's key pays for them.
+    Unknown,
+    /// Nothing, and its provider is shown no key: there is nobody here whom it could bill.
+    Keyless,
+}
+
+/// How long a request has its provider keep what it reads, which is dearer than to read it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kept {
+    #[default]
+    Not,
+    Minutes,
+    Hour,
+}
+
 /// Rates that hold for the whole of a turn whose prompt is long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LongPrompt {
@@ -61,6 +81,19 @@ impl Price {
         let nanodollars =
             parts.iter().fold(0_u64, |sum, (tokens, rate)| sum.saturating_add(tokens.saturating_mul(*rate)));
         nanodollars.div_ceil(1000)
+    }
+
+    /// The most that a request can cost with this usage, in millionths of a US dollar: what it reads may all be written to the
+    /// cache, where it asks for that.
+    pub(crate) fn worst(&self, usage: &Usage, kept: Kept) -> u64 {
+        let plain = self.cost(usage);
+        let written = Usage { input_tokens: 0, cache_write_tokens: usage.input_tokens, ..*usage };
+        let for_an_hour = Usage { cache_write_hour_tokens: usage.input_tokens, ..written };
+        match kept {
+            Kept::Not => plain,
+            Kept::Minutes => plain.max(self.cost(&written)),
+            Kept::Hour => plain.max(self.cost(&for_an_hour)),
+        }
     }
 
     /// The most a turn can cost, in millionths of a US dollar: nothing cached, and as much written as is allowed.
@@ -217,6 +250,17 @@ mod tests {
         assert_eq!(opus.cost(&hour), 600_000 * 5 + 400_000 * 8);
         let odd = Usage { cache_write_hour_tokens: 9, ..usage(0, 0, 0, 0) };
         assert_eq!(opus.cost(&odd), 0, "there are no more of them than were written");
+    }
+
+    #[test]
+    fn a_request_that_has_its_provider_keep_what_it_reads_may_cost_what_that_does() {
+        let opus = anthropic("claude-opus-5-5").unwrap();
+        let read = usage(1_000_000, 0, 0, 10);
+        let worst = [Kept::Not, Kept::Minutes, Kept::Hour].map(|kept| opus.worst(&read, kept));
+        assert_eq!(worst, [4_000_200, 5_000_200, 8_000_200]);
+        // Where keeping is no dearer, nothing changes.
+        let cheap = openai("gpt-5").unwrap();
+        assert_eq!(cheap.worst(&read, Kept::Minutes), cheap.cost(&read));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //!                         └────────┘ the model refuses a form of the request: the next simpler one, remembered
 //! ```
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -26,9 +27,10 @@ use crate::fragment::Fragments;
 use crate::json::{MOST_VALUES, parsed};
 use crate::server_sent_events::EventReader;
 use crate::settings::http_client;
+use crate::spent::{Spent, Told};
 use crate::{
     ChatSettings, ImageSource, InvalidAnswer, InvalidSettings, Key, Model, ModelFacts, ModelList, Price,
-    Progress, ProviderSettings, RelayAnswer, RelayApi, RelayError, RelayRequest, SafetyChecks, Turn,
+    Pricing, Progress, ProviderSettings, RelayAnswer, RelayApi, RelayError, RelayRequest, SafetyChecks, Turn,
     TurnError, TurnRequest, Weight, anthropic, chat, relay, responses,
 };
 
@@ -48,6 +50,8 @@ pub struct Provider {
     http: Client,
     fragments: Mutex<Fragments>,
     dialect: Box<dyn Dialect>,
+    /// Prices that a person names, by the provider's names of its models.
+    prices: BTreeMap<String, Price>,
 }
 
 impl fmt::Debug for Provider {
@@ -92,7 +96,14 @@ impl Provider {
     fn new(settings: ProviderSettings, dialect: Box<dyn Dialect>) -> Result<Self, InvalidSettings> {
         let base = settings.base()?;
         let http = http_client(&settings, &base, dialect.key_header(), dialect.fixed_headers())?;
-        Ok(Self { settings, base, http, fragments: Mutex::default(), dialect })
+        let (fragments, prices) = (Mutex::default(), BTreeMap::new());
+        Ok(Self { settings, base, http, fragments, dialect, prices })
+    }
+
+    /// The same with these prices, by the provider's names of its models, in the place of list prices.
+    #[must_use]
+    pub fn with_prices(self, prices: BTreeMap<String, Price>) -> Self {
+        Self { prices, ..self }
     }
 
     fn url(&self, path: &[&str]) -> Url {
@@ -111,55 +122,51 @@ impl Provider {
     }
 
     fn priced(&self, usage: Usage, model: &str, asked: &str) -> Usage {
-        let price = self.dialect.price(model).or_else(|| self.dialect.price(asked));
+        let price = self.price(model).or_else(|| self.price(asked));
         Usage { cost_microdollars: price.map_or(0, |price| price.cost(&usage)), ..usage }
     }
 
-    /// One try. What it used before it broke is added to `lost`.
+    /// One try. What it uses is noted in `spent`.
     async fn attempt(
         &self,
         request: &TurnRequest,
         body: Bytes,
         progress: &(dyn Fn(Progress) + Send + Sync),
-        lost: &mut Usage,
+        spent: &mut Spent<'_>,
     ) -> Result<Whole, Failure> {
         let url = self.url(self.dialect.turn_path());
+        spent.begin(body.clone(), request.max_output_tokens);
         let sent = self.http.post(url).headers(self.dialect.headers(request)).body(body);
-        let mut response = self.send(sent).await?;
-        let mut answer = self.dialect.answer(request);
-        let before = *lost;
-        let used = |usage: Usage| {
-            let mut all = before;
-            all += usage;
-            progress(Progress::Used(self.priced(all, &request.model, &request.model)));
-        };
-        match self.stream(&mut response, answer.as_mut(), progress, &used).await {
-            Ok(()) => {
-                // An error of a lost connection is of no interest any more: the answer is whole.
-                let _ = timeout(LINGER, response.chunk()).await;
-                Ok(answer.finish())
-            }
+        let mut response = match self.send(sent).await {
+            Ok(response) => response,
             Err(failure) => {
-                *lost += answer.usage();
-                Err(failure)
+                if !failure.may_be_paid() {
+                    spent.nothing();
+                }
+                return Err(failure);
             }
-        }
+        };
+        let mut answer = self.dialect.answer(request);
+        self.stream(&mut response, answer.as_mut(), progress, spent).await?;
+        // An error of a lost connection is of no interest any more: the answer is whole.
+        let _ = timeout(LINGER, response.chunk()).await;
+        Ok(answer.finish())
     }
 
-    /// Feeds the answer until it is whole, and tells what it used whenever that is known better.
+    /// Feeds the answer until it is whole.
     async fn stream(
         &self,
         response: &mut Response,
         answer: &mut dyn Arriving,
         progress: &(dyn Fn(Progress) + Send + Sync),
-        used: &(dyn Fn(Usage) + Send + Sync),
+        spent: &mut Spent<'_>,
     ) -> Result<(), Failure> {
-        let mut told = Usage::default();
         let too_large = || Failure::Final(InvalidAnswer::TooLarge { limit: MAX_ANSWER_BYTES }.into());
         let mut events = EventReader::new(MAX_ANSWER_BYTES);
         let (mut received, mut values) = (0_usize, 0_usize);
         while let Some(bytes) = self.chunk(response).await? {
             received += bytes.len();
+            spent.came(bytes.len());
             if received > MAX_ANSWER_BYTES {
                 return Err(too_large());
             }
@@ -173,10 +180,10 @@ impl Provider {
                     }
                 }
                 let taken = answer.take(&event);
-                if answer.usage() != told {
-                    told = answer.usage();
-                    used(told);
-                }
+                // A fault that the provider reports is no cut: what it has said by then is what it bills.
+                let ends = matches!(taken, Ok(Taken::Whole) | Err(Broken::Reported { .. }));
+                let usage = answer.usage();
+                spent.told(if ends || answer.is_counted() { Told::InAll(usage) } else { Told::SoFar(usage) });
                 match taken {
                     Ok(Taken::Quiet) => {}
                     Ok(Taken::Progress(news)) => progress(news),
@@ -251,7 +258,14 @@ impl Provider {
         let list = self.get(url).await?;
         let models = list.get("data").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let named = models.iter().filter(|facts| facts.get("id").is_some_and(Value::is_string));
-        Ok(named.map(|facts| self.dialect.model_facts(facts, "")).collect())
+        Ok(named.map(|facts| self.facts(facts, "")).collect())
+    }
+
+    /// What the provider says about a model, with its price.
+    fn facts(&self, facts: &Value, asked: &str) -> ModelFacts {
+        let facts = self.dialect.model_facts(facts, asked);
+        let named = self.prices.get(&facts.id).or_else(|| self.prices.get(asked)).copied();
+        ModelFacts { price: named.or(facts.price), ..facts }
     }
 
     /// The error for a name that the provider has not; it asks which ones there are.
@@ -287,24 +301,25 @@ impl Model for Provider {
         let began = Instant::now();
         let mut fragments = self.dialect.fragments(request, &self.fragments, images).await?;
         let mut body = self.dialect.body(request, &fragments)?;
-        let mut lost = Usage::default();
+        let mut spent = Spent::new(progress, self.price(&request.model));
         let mut tries = 0;
         loop {
             tries += 1;
-            let attempt = self.attempt(request, body.clone(), progress, &mut lost);
+            let attempt = self.attempt(request, body.clone(), progress, &mut spent);
             let failure = match timeout_at(began + policy.total, attempt).await {
                 Ok(Ok(Whole { message, stop, usage, model })) => {
                     // A server that does not count is not free: no limit would hold.
                     let usage =
                         if usage == Usage::default() { relay::estimated(&body, &message) } else { usage };
                     let usage = self.priced(usage, &model, &request.model);
-                    let lost = self.priced(lost, &model, &request.model);
+                    let lost = spent.answered();
                     let model = if model.is_empty() { request.model.clone() } else { model };
                     return Ok(Turn { message, stop, usage, lost, model });
                 }
                 Ok(Err(failure)) => failure,
                 Err(_) => return Err(TurnError::TookTooLong { tries, limit: policy.total }),
             };
+            spent.cut();
             match failure {
                 Failure::Setback(setback) => {
                     let wait = policy.wait(tries, began.elapsed(), setback.wish(), self.dice());
@@ -326,7 +341,7 @@ impl Model for Provider {
         let (path, _) = self.dialect.list_path();
         let path: Vec<&str> = path.iter().copied().chain([model]).collect();
         let message = match self.get(self.url(&path)).await {
-            Ok(facts) => return Ok(self.dialect.model_facts(&facts, model)),
+            Ok(facts) => return Ok(self.facts(&facts, model)),
             Err(Failure::NotFound { message }) => message,
             Err(failure) => return Err(self.ended(failure, model).await),
         };
@@ -352,17 +367,17 @@ impl Model for Provider {
     }
 
     fn price(&self, model: &str) -> Option<Price> {
-        self.dialect.price(model)
+        self.prices.get(model).copied().or_else(|| self.dialect.price(model))
     }
 
     fn relay_api(&self, _provider: &str) -> Result<RelayApi, RelayError> {
         Ok(self.dialect.relay_api())
     }
 
-    fn weigh(&self, provider: &str, request: &RelayRequest) -> Result<Weight, RelayError> {
+    fn weigh(&self, _provider: &str, request: &RelayRequest) -> Result<Weight, RelayError> {
         let mut weight = relay::weigh(self.dialect.relay_api(), request)?;
-        if let Some(model) = &weight.model {
-            weight.worst = self.cost(provider, model, weight.worst);
+        if let Some(price) = weight.model.as_deref().and_then(|model| self.price(model)) {
+            weight.worst.cost_microdollars = price.worst(&weight.worst, weight.kept);
         }
         Ok(weight)
     }
@@ -385,11 +400,19 @@ impl Model for Provider {
                 if error.is_connect() { RelayError::Unreachable } else { RelayError::Unanswered }
             })?;
         let key = self.settings.key.as_ref().map(Key::bytes).unwrap_or_default();
-        Ok(RelayAnswer::new(response, key, weight.worst))
+        Ok(RelayAnswer::new(response, key, weight.worst, silence))
+    }
+
+    fn pricing(&self, _provider: &str, model: &str) -> Pricing {
+        match (self.price(model), &self.settings.key) {
+            (Some(_), _) => Pricing::Known,
+            (None, Some(_)) => Pricing::Unknown,
+            (None, None) => Pricing::Keyless,
+        }
     }
 
     fn cost(&self, _provider: &str, model: &str, usage: Usage) -> Usage {
-        relay::priced(usage, self.dialect.price(model))
+        relay::priced(usage, self.price(model))
     }
 }
 

@@ -9,8 +9,8 @@ use nightshift_protocol::Usage;
 use tokio::time::timeout;
 
 use crate::{
-    ImageSource, Model, ModelFacts, ModelList, Price, Progress, Provider, RelayAnswer, RelayApi, RelayError,
-    RelayRequest, Turn, TurnError, TurnRequest, Weight,
+    ImageSource, Model, ModelFacts, ModelList, Price, Pricing, Progress, Provider, RelayAnswer, RelayApi,
+    RelayError, RelayRequest, Turn, TurnError, TurnRequest, Weight,
 };
 
 /// How long a provider may take to list its models.
@@ -165,6 +165,10 @@ impl Model for Providers {
         weight: &Weight,
     ) -> Result<RelayAnswer, RelayError> {
         self.relayed(provider)?.relay(provider, request, weight).await
+    }
+
+    fn pricing(&self, provider: &str, model: &str) -> Pricing {
+        self.relayed(provider).map_or(Pricing::Unknown, |known| known.pricing(provider, model))
     }
 
     fn cost(&self, provider: &str, model: &str, usage: Usage) -> Usage {

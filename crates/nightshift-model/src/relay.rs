@@ -19,11 +19,14 @@ use bytes::Bytes;
 use nightshift_protocol::Usage;
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use tokio::time::timeout;
 
 use crate::Price;
+use crate::price::Kept;
 use count::Counter;
 use hide::Hider;
-pub(crate) use weigh::{estimated, weigh};
+pub(crate) use count::streamed;
+pub(crate) use weigh::{estimated, read_by, weigh};
 
 /// The longest request that is carried, in bytes: what Anthropic takes.
 pub const LONGEST_RELAYED: usize = 32 * 1024 * 1024;
@@ -78,6 +81,7 @@ pub struct Weight {
     pub model: Option<String>,
     /// What it may use at worst, by a generous estimate of its tokens.
     pub worst: Usage,
+    pub(crate) kept: Kept,
     /// The body as it is sent.
     body: Bytes,
 }
@@ -135,11 +139,13 @@ pub struct RelayAnswer {
     response: reqwest::Response,
     hider: Hider,
     counter: Counter,
+    /// The longest that the provider may send nothing at all.
+    silence: Duration,
     ended: bool,
 }
 
 impl RelayAnswer {
-    pub(crate) fn new(response: reqwest::Response, key: &[u8], worst: Usage) -> Self {
+    pub(crate) fn new(response: reqwest::Response, key: &[u8], worst: Usage, silence: Duration) -> Self {
         let hider = Hider::new(key);
         let status = response.status().as_u16();
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
@@ -150,25 +156,25 @@ impl RelayAnswer {
             Some((HeaderName::try_from(name).ok()?, value.clone()))
         };
         let headers = GIVEN_BACK.iter().filter_map(|name| shown(name)).collect();
-        Self { status, headers, response, hider, counter, ended: false }
+        Self { status, headers, response, hider, counter, silence, ended: false }
     }
 
     /// The next bytes for the client; `None` at the end.
     ///
     /// # Errors
     ///
-    /// [`RelayError::Unreachable`] when the answer was cut.
+    /// [`RelayError::Unreachable`] when the answer was cut, or the provider sent nothing for too long.
     pub async fn next(&mut self) -> Result<Option<Bytes>, RelayError> {
         while !self.ended {
-            match self.response.chunk().await {
-                Ok(Some(bytes)) => {
+            match timeout(self.silence, self.response.chunk()).await {
+                Ok(Ok(Some(bytes))) => {
                     self.counter.take(&bytes);
                     let shown = self.hider.pass(&bytes);
                     if !shown.is_empty() {
                         return Ok(Some(shown.into()));
                     }
                 }
-                Ok(None) => {
+                Ok(Ok(None)) => {
                     self.ended = true;
                     self.counter.end();
                     let rest = self.hider.rest();
@@ -176,7 +182,7 @@ impl RelayAnswer {
                         return Ok(Some(rest.into()));
                     }
                 }
-                Err(_) => {
+                Ok(Err(_)) | Err(_) => {
                     self.ended = true;
                     return Err(RelayError::Unreachable);
                 }

@@ -4,7 +4,7 @@
 #[expect(dead_code, reason = "the tests of the Messages API use the rest of it")]
 mod wire;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nightshift_model::{
@@ -13,7 +13,7 @@ use nightshift_model::{
 };
 use nightshift_protocol::{
     AssistantBlock, ErrorCode, Image, Message, ResultPart, StopReason, ToolCall, ToolOutcome, ToolResult,
-    UserPart,
+    Usage, UserPart,
 };
 use nightshift_testing::scripted_model::{Script, ScriptedModel};
 use serde_json::{Value, json};
@@ -186,11 +186,45 @@ async fn an_answer_cut_at_any_event_is_asked_for_again_and_is_the_same() {
             for events in 0..5 {
                 let (model, client) = scripted(api, turns(json!({kind: events}))).await;
                 let again = turn(&client, &request()).await.0.unwrap();
+                // Usage comes with the end of an answer: what a cut one used is estimated.
+                let is_cut = kind == "cutAfterEvents";
+                let Usage { input_tokens, output_tokens, cost_microdollars, .. } = again.lost;
+                let is_priced = is_cut && api == Api::Responses;
+                let paid = (input_tokens > 0, cost_microdollars > 0);
+                assert_eq!(paid, (is_cut, is_priced), "{api:?} {kind} {events}");
+                assert!(output_tokens <= 1_000, "{output_tokens}: no more than the request allows");
                 assert_eq!(Turn { lost: whole.lost, ..again }, whole, "{api:?} {kind} {events}");
                 assert_eq!(model.requests().len(), 2);
                 assert_eq!(model.breaches(), Vec::<String>::new());
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn a_turn_that_nobody_waits_for_any_more_tells_what_it_can_have_used() {
+    for api in BOTH {
+        let mut begun = Canned::start(vec![(stream(": begun\n\n"), Then::Hold)]).await;
+        let client = api.client(begun.base_url(), impatient());
+        let told = Mutex::new(Vec::new());
+        let (request, note) = (request(), |progress| told.lock().unwrap().push(progress));
+        tokio::select! {
+            turn = client.turn(&request, &wire::Pictures, &note) => panic!("{turn:?}"),
+            _sent = begun.requests.recv() => {}
+        }
+        let told = told.into_inner().unwrap();
+        let [Progress::Used(used)] = &told[..] else { panic!("{api:?} {told:?}") };
+        assert!(used.input_tokens > 0, "{api:?} {used:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_try_of_which_the_provider_says_that_it_failed_costs_nothing() {
+    for api in BOTH {
+        let (model, client) =
+            scripted(api, json!({"turns": [{"say": "Hello.", "fault": {"status": 529, "times": 2}}]})).await;
+        let answered = turn(&client, &request()).await.0.unwrap();
+        assert_eq!((answered.lost, model.requests().len()), (Usage::default(), 3), "{api:?}");
     }
 }
 

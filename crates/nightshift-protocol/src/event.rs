@@ -126,11 +126,11 @@ pub enum EventBody {
         /// How long is waited before the next try, in milliseconds.
         wait_ms: u64,
     },
-    /// A call brought no answer: it was let go of, or given up. What it used is paid all the same.
+    /// A call, or a try of it, brought no answer: it was cut, let go of, or given up. What it used is paid all the same.
     TurnLost {
         /// Which call.
         turn: u32,
-        /// What it used, as far as the provider had told.
+        /// What it used, as the provider had told or else by an estimate.
         usage: Usage,
         /// The model.
         model: String,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use nightshift_agent::prompt::{GuidanceFile, PromptFacts};
+use nightshift_agent::prompt::PromptFacts;
 use nightshift_forge::{BundleError, Delivery, ReceiveLimits};
 use nightshift_model::{ImageSource, Progress, TurnError, TurnRequest};
 use nightshift_protocol::{
@@ -33,6 +33,7 @@ use crate::watching::Slot;
 
 mod checkpoints;
 mod engine;
+mod guidance;
 mod lint;
 pub(crate) mod room;
 mod self_review;
@@ -46,12 +47,6 @@ pub(crate) use checkpoints::{Rename, cost};
 pub(crate) use engine::EngineWish;
 pub(crate) use self_review::Work;
 pub(crate) use subagents::{Spawn, agents};
-
-/// Files whose text the agent is given as the repository's guidance, in this order.
-const GUIDANCE: [&str; 2] = ["AGENTS.md", "CLAUDE.md"];
-
-/// The most of a guidance file that is given, in bytes.
-const GUIDANCE_BYTES: u64 = 64 * 1024;
 
 /// Tokens of conversation above which a provider that offers to may clear old results.
 const CLEAR_ABOVE_TOKENS: u64 = 100_000;
@@ -409,8 +404,10 @@ impl Acts {
             _ => String::new(),
         };
         if let Message::User { content } = &mut message {
+            // Definitions of agents and descriptions of tools are the repository's.
+            let redactor = &self.shared.settings.delivery.redactor;
             let told = [whom, servers].into_iter().filter(|text| !text.is_empty());
-            content.extend(told.map(|text| UserPart::Text { text }));
+            content.extend(told.map(|text| UserPart::Text { text: redactor.redact(&text).into_owned() }));
         }
         let begun = EventBody::ConversationStarted { system, message };
         Ok(started.into_iter().chain([begun]).collect())
@@ -424,14 +421,7 @@ impl Acts {
         task: &Task,
         branch: &str,
     ) -> Result<PromptFacts, Trouble> {
-        let mut guidance = Vec::new();
-        for path in GUIDANCE {
-            // A repository without such a file, or with a folder or a picture of that name, has no guidance in it.
-            if let Ok(bytes) = desk.channel.read_file(&format!("{folder}/{path}"), GUIDANCE_BYTES).await {
-                let text = String::from_utf8_lossy(&bytes).into_owned();
-                guidance.push(GuidanceFile { path: path.to_owned(), text });
-            }
-        }
+        let guidance = self.guidance(desk, &folder).await;
         let size = desk.screen.size().ok_or_else(|| Trouble::Cut("the screen shows nothing".to_owned()))?;
         Ok(PromptFacts {
             task: task.description.clone(),
@@ -479,10 +469,8 @@ impl Acts {
         let answered = self.shared.model.turn(&request, &images, &progress).await;
         match answered {
             Ok(answer) => {
-                call.answered();
-                let mut usage = answer.usage;
-                usage.cost_microdollars += answer.lost.cost_microdollars;
-                let summary = words_of(&answer.message);
+                call.answered(answer.lost);
+                let (summary, usage) = (words_of(&answer.message), answer.usage);
                 Ok(vec![EventBody::Compacted { turn, summary, usage, model: answer.model }])
             }
             // What cannot be sent cannot be summed up: the run goes on with what is known without the model.
@@ -520,11 +508,9 @@ impl Acts {
         let answered = self.shared.model.turn(&request, &images, &progress).await;
         match answered {
             Ok(answer) => {
-                call.answered();
-                let mut usage = answer.usage;
                 // What cut tries used is paid too, but it is no part of the conversation.
-                usage.cost_microdollars += answer.lost.cost_microdollars;
-                let (message, stop, model) = (answer.message, answer.stop, answer.model);
+                call.answered(answer.lost);
+                let (message, stop, usage, model) = (answer.message, answer.stop, answer.usage, answer.model);
                 Ok(vec![EventBody::TurnFinished { turn, message, stop, usage, model }])
             }
             // The agent decides what to do about it: its conversation can be summed up.

@@ -498,6 +498,7 @@ impl RunProgress {
                 });
             }
             EventBody::RunForked { branch, .. } => self.untold.push(forks::a_fork(&self.branch, branch)),
+            EventBody::OwnerResumed { .. } => self.tell_in_turn(&AgentEvent::LetGo),
             EventBody::TakenOver { .. } => self.taken_over = true,
             EventBody::HandedBack { summary, .. } => {
                 self.taken_over = false;
@@ -552,8 +553,7 @@ impl RunProgress {
             | EventBody::FeedbackNoted { .. }
             | EventBody::FeedbackWithdrawn { .. }
             | EventBody::ReviewApproved { .. }
-            | EventBody::SandboxStopped { .. }
-            | EventBody::OwnerResumed { .. } => {}
+            | EventBody::SandboxStopped { .. } => {}
         }
     }
 
@@ -609,7 +609,7 @@ impl RunProgress {
             RunState::Paused { reason } => self.tell_all(AgentEvent::Paused { reason: reason.clone() }),
             // It changes nothing for an agent that was not paused.
             RunState::Working => {
-                self.tell_all(AgentEvent::Resumed);
+                self.tell_in_turn(&AgentEvent::Resumed);
                 if self.tell_untold() {
                     // Nothing is under way by now.
                     self.agent.tell_with_next_call();

@@ -257,6 +257,10 @@ impl Supervisor {
         }
         // What is wrong here is told before a service is asked.
         let facts = models::check(&self.shared, &model).await?;
+        let unpriced = engine.as_deref().and_then(|name| Engines::of(&self.shared).unpriced(name, &model));
+        if let Some(refused) = unpriced {
+            return Err(refused);
+        }
         let note = self.check_money(request.limits, limits, &model)?;
         let repository = self.shared.forge.repository(&checkout.source);
         repository.import(&checkout).await.map_err(|error| trouble::importing(&error))?;

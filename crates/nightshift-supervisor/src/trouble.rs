@@ -31,6 +31,24 @@ pub(crate) fn no_price(model: &str) -> UserError {
     )
 }
 
+/// Where a person names the price of a model that a foreign agent calls.
+pub(crate) fn where_a_price_is_named(provider: &str, model: &str) -> String {
+    format!(
+        "input_usd and output_usd of [providers.{provider}.models.{model:?}] in config.toml name it (docs/models.md)"
+    )
+}
+
+/// A user's error for an engine whose every call would be refused, because nobody knows what they cost.
+pub(crate) fn no_price_for_engine(engine: &str, provider: &str, model: &str) -> UserError {
+    UserError::new(
+        ErrorCode::InvalidRequest,
+        format!(
+            "the price of {model} is not known, so the engine {engine} may not call it: no limit in money would be held"
+        ),
+        format!("Name another model, or its price: {}.", where_a_price_is_named(provider, model)),
+    )
+}
+
 /// A user's error for more model calls than a task may have.
 pub(crate) fn too_many_turns(turns: u32) -> UserError {
     UserError::new(

@@ -44,6 +44,14 @@ async fn two_states_in_turn() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn three_steps_in_turn() {
+    let calls = one_call_each(18, |turn| shell(["echo one", "echo two", "echo three"][turn % 3]));
+    let (hints, reason) = hint_and_pause(calls).await;
+    assert_eq!(hints, 1);
+    assert!(reason.contains("went round the same three steps three times"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_screen_that_stays_as_it_is() {
     // A wheel moves nothing on this screen, wherever the pointer is not moved to another place.
     let scroll = |notches: usize| {

@@ -1,7 +1,7 @@
 //! What goes wrong on the wire: the run goes on or pauses with the reason, and nothing is done twice.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
-use nightshift_protocol::{ErrorCode, EventBody, PauseReason, RunState};
+use nightshift_protocol::{ErrorCode, EventBody, PauseReason, RunState, Usage};
 use serde_json::{Value, json};
 use suite::{Night, assert_exactly_once, names, screenshot, script, shell};
 
@@ -114,6 +114,27 @@ async fn what_a_call_used_that_was_given_up_counts_on_the_task() {
     let events = night.until_in_review(&run).await;
     assert_exactly_once(&events);
     assert_eq!(names(&events).iter().filter(|name| **name == "turnLost").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_cut_tries_of_a_call_used_counts_with_its_tokens_beside_the_answer() {
+    let mut turns = vec![with_fault(1, &json!({"cutAfterEvents": 2, "times": 2}))];
+    turns.push(json!({"calls": [screenshot(), shell("rm trace")]}));
+    let night = Night::begin(script(turns, "2.1")).await;
+    let run = night.submit("Work").await;
+    let events = night.until_in_review(&run).await;
+    assert_exactly_once(&events);
+    assert_eq!(names(&events).iter().filter(|name| **name == "turnLost").count(), 1);
+    let used = events.iter().filter_map(|event| match &event.body {
+        EventBody::TurnLost { usage, .. } | EventBody::TurnFinished { usage, .. } => Some(*usage),
+        _ => None,
+    });
+    let used: Vec<Usage> = used.collect();
+    let lost = used[0];
+    assert!(lost.input_tokens + lost.cache_write_tokens > 0 && lost.cost_microdollars > 0, "{lost:?}");
+    let mut all = Usage::default();
+    used.iter().for_each(|usage| all += *usage);
+    assert_eq!(night.owner.api.summary(run.as_str()).await.unwrap().usage, all);
 }
 
 #[tokio::test(flavor = "multi_thread")]

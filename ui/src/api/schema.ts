@@ -1992,7 +1992,7 @@ export type components = {
             readonly turn: number;
             /** @enum {string} */
             readonly type: "turnLost";
-            /** @description What it used, as far as the provider had told. */
+            /** @description What it used, as the provider had told or else by an estimate. */
             readonly usage: components["schemas"]["Usage"];
         } | {
             /** @description The answer, an assistant's message. */

@@ -280,7 +280,7 @@ export function tell(story: Story, event: RunEvent): Told {
       break;
     case 'turnLost':
       spend(event.usage);
-      note(`Model call ${event.turn} brought no answer; what it used is paid`);
+      note(`A try of model call ${event.turn} brought no answer; what it used is paid`);
       break;
     case 'turnFinished': {
       spend(event.usage);

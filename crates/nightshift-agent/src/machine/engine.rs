@@ -44,7 +44,7 @@ impl AgentMachine {
         self.budget.relay_refusal(worst, calls, seconds)
     }
 
-    /// Whether a person set a limit on money, so that what has no price may not be called.
+    /// Whether the task's limit on money is another than the usual one, so that a person wished it.
     pub fn is_limited_in_money(&self) -> bool {
         self.budget.is_limited_in_money()
     }

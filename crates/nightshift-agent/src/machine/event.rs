@@ -81,7 +81,10 @@ pub enum AgentEvent {
     /// A person interrupted what is under way. A tool's result still comes; calls behind it in the same answer are not
     /// carried out. A model call is made again, with what the person wrote.
     Interrupted,
-    /// The run was paused, on the machine's wish or another's.
+    /// Nobody waits for a model call any more that may be under way, as after an owner's end. It is made again if the budget allows it
+    /// by then.
+    LetGo,
+    /// The run was paused, on the machine's wish or another's. A model call that was under way is let go of.
     Paused {
         /// Why.
         reason: PauseReason,

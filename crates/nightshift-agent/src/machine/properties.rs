@@ -21,6 +21,7 @@ enum Move {
     Person,
     Pause(bool),
     Resume,
+    LetGo,
     Time(u64),
     Raise(u32),
     Stray(u32, u32),
@@ -38,6 +39,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         2 => Just(Move::Person),
         1 => any::<bool>().prop_map(Move::Pause),
         4 => Just(Move::Resume),
+        1 => Just(Move::LetGo),
         1 => (0_u64..10_000).prop_map(Move::Time),
         1 => (0_u32..40).prop_map(Move::Raise),
         1 => (0_u32..4, 0_u32..4).prop_map(|(turn, call)| Move::Stray(turn, call)),
@@ -191,6 +193,7 @@ fn play_on(mut machine: AgentMachine, moves: &[Move]) -> Vec<AgentEvent> {
                 Some(AgentEvent::Paused { reason: if *by_person { PauseReason::Person } else { trouble } })
             }
             Move::Resume => Some(AgentEvent::Resumed),
+            Move::LetGo => Some(AgentEvent::LetGo),
             Move::Time(seconds) => Some(AgentEvent::TimeUsed { seconds: *seconds }),
             Move::Raise(turns) => {
                 Some(AgentEvent::LimitsRaised { limits: Limits { turns: *turns, ..Limits::default() } })
@@ -323,8 +326,7 @@ proptest! {
             if let AgentEvent::LimitsRaised { limits } = &event {
                 limit = limits.turns;
             }
-            let resumes = event == AgentEvent::Resumed;
-            if let ([Effect::AskModel { turn }], false) = (machine.handle(event).as_slice(), resumes) {
+            if let [Effect::AskModel { turn }] = machine.handle(event).as_slice() {
                 prop_assert!(*turn <= limit);
             }
         }

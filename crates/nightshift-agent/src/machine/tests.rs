@@ -493,6 +493,55 @@ fn what_is_under_way_may_end_during_a_pause_and_nothing_new_begins() {
     assert_eq!(machine.handle(AgentEvent::Resumed), []);
 }
 
+/// A machine whose first call is under way, and that may use as many tokens as two of them do at worst.
+fn asking() -> AgentMachine {
+    let limits = Limits { tokens: 60_000, ..Limits::default() };
+    let mut machine = AgentMachine::new(AgentSettings { limits, ..settings() });
+    assert_eq!(machine.handle(started()), [Effect::AskModel { turn: 1 }]);
+    machine
+}
+
+fn lost(input_tokens: u64) -> AgentEvent {
+    AgentEvent::Lost { usage: Usage { input_tokens, ..Usage::default() } }
+}
+
+fn is_at_its_limit(effects: &[Effect]) -> bool {
+    matches!(effects, [Effect::Pause { reason: PauseReason::Limit { .. } }])
+}
+
+#[test]
+fn a_call_that_a_pause_broke_off_is_made_again_only_if_the_budget_allows_it_by_then() {
+    for spent in [1_000, 50_000] {
+        let mut machine = asking();
+        machine.handle(AgentEvent::Paused { reason: PauseReason::Person });
+        machine.handle(lost(spent));
+        let effects = machine.handle(AgentEvent::Resumed);
+        assert_eq!(is_at_its_limit(&effects), spent == 50_000, "{effects:?}");
+        machine.handle(AgentEvent::LimitsRaised { limits: Limits::default() });
+        assert_eq!(machine.outstanding(), [Effect::AskModel { turn: 1 }]);
+    }
+}
+
+#[test]
+fn who_takes_a_run_up_asks_the_budget_again_and_an_answer_that_the_log_tells_of_has_come() {
+    let mut machine = asking();
+    machine.handle(lost(50_000));
+    assert_eq!(machine.outstanding(), [Effect::AskModel { turn: 1 }], "what is under way is not cut off");
+    assert!(is_at_its_limit(&machine.handle(AgentEvent::LetGo)));
+    machine.handle(calls(1, vec![shell("a")]));
+    assert!(matches!(machine.outstanding().as_slice(), [Effect::RunTool { .. }]));
+}
+
+#[test]
+fn who_goes_back_asks_the_budget_again_with_what_was_spent_since() {
+    let mut machine = asking();
+    let earlier = machine.clone();
+    machine.handle(calls(1, vec![shell("a")]));
+    machine.handle(lost(50_000));
+    machine.rewind(&earlier);
+    assert!(is_at_its_limit(&machine.handle(AgentEvent::OthersSpent { spending: Spending::default() })));
+}
+
 #[test]
 fn trouble_that_may_pass_pauses_and_the_same_turn_is_asked_again() {
     let failed = AgentEvent::TurnFailed { turn: 1, trouble: ModelTrouble::MayPass(trouble()) };

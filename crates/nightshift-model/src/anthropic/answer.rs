@@ -79,6 +79,11 @@ impl Arriving for Answer {
         self.usage
     }
 
+    fn is_counted(&self) -> bool {
+        // The event that says why it stopped has the final figures.
+        self.stop_reason.is_some()
+    }
+
     fn finish(self: Box<Self>) -> Whole {
         let (blocks, verbatim) = self.blocks.into_values().map(finish_block).unzip::<_, _, _, Vec<Value>>();
         Whole {

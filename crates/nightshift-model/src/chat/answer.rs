@@ -178,6 +178,10 @@ impl Arriving for Answer {
         self.usage
     }
 
+    fn is_counted(&self) -> bool {
+        self.finish.is_some() && self.usage != Usage::default()
+    }
+
     fn finish(self: Box<Self>) -> Whole {
         let mut blocks = Vec::new();
         if !self.reasoning.is_empty() {

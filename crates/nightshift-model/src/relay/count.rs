@@ -115,7 +115,7 @@ impl Counter {
         let came = self.bytes / BYTES_A_TOKEN;
         let written = match (self.is_whole, self.streams) {
             (true, _) => came,
-            (false, true) => came.max(took.as_secs().saturating_mul(TOKENS_A_SECOND)),
+            (false, true) => streamed(self.bytes, took),
             // All of it was written before it began to come.
             (false, false) => self.worst.output_tokens,
         };
@@ -146,6 +146,11 @@ impl Counter {
             set(&mut usage.output_tokens, figure("/output_tokens").or_else(|| figure("/completion_tokens")));
         }
     }
+}
+
+/// Tokens that a model can have written of a stream that was cut after so many bytes, so long after its request was sent.
+pub(crate) fn streamed(bytes: u64, took: Duration) -> u64 {
+    (bytes / BYTES_A_TOKEN).max(took.as_secs().saturating_mul(TOKENS_A_SECOND))
 }
 
 /// Whether an event is the one after which nothing more is written, or an answer in one piece. Figures before it are of a beginning:

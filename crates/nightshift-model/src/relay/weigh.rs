@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{RelayApi, RelayError, RelayRequest, Weight};
 use crate::json::MOST_VALUES;
+use crate::price::Kept;
 
 /// Tokens that an answer may have where the request sets no limit.
 const USUAL_ANSWER: u64 = 32_000;
@@ -31,7 +32,7 @@ enum Call {
 /// Finds out what a request asks for. Only the calls that agents need are carried: files, batches and the account are
 /// nothing for a program in a sandbox.
 pub(crate) fn weigh(api: RelayApi, request: &RelayRequest) -> Result<Weight, RelayError> {
-    let free = |body| Weight { model: None, worst: Usage::default(), body };
+    let free = |body| Weight { model: None, worst: Usage::default(), kept: Kept::Not, body };
     match call(api, &request.method, &request.path).ok_or(RelayError::NotCarried)? {
         Call::Free => Ok(free(Bytes::new())),
         Call::Count => {
@@ -67,7 +68,12 @@ pub(crate) fn weigh(api: RelayApi, request: &RelayRequest) -> Result<Weight, Rel
                 output_tokens: output.min(u64::from(u32::MAX)),
                 ..Usage::default()
             };
-            Ok(Weight { model: Some(model), worst, body: body.to_string().into() })
+            let kept = match api {
+                RelayApi::Messages => kept_of(&body),
+                // It is done without being asked for, and some models write it down dearer.
+                RelayApi::OpenAi => Kept::Minutes,
+            };
+            Ok(Weight { model: Some(model), worst, kept, body: body.to_string().into() })
         }
     }
 }
@@ -107,6 +113,24 @@ fn tame(fields: &mut Map<String, Value>) -> Result<(), RelayError> {
     match conversation.filter_map(address_in).next() {
         Some(what) => Err(RelayError::Reaches { what }),
         None => Ok(()),
+    }
+}
+
+/// How long a request of the Messages API asks for anything in it to be kept.
+fn kept_of(value: &Value) -> Kept {
+    match value {
+        Value::Array(items) => items.iter().map(kept_of).max().unwrap_or_default(),
+        Value::Object(fields) => {
+            let asked = match fields.get("cache_control") {
+                None | Some(Value::Null) => Kept::Not,
+                Some(control) => match control.get("ttl").and_then(Value::as_str) {
+                    None | Some("5m") => Kept::Minutes,
+                    Some(_) => Kept::Hour,
+                },
+            };
+            fields.values().map(kept_of).fold(asked, Ord::max)
+        }
+        Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null => Kept::Not,
     }
 }
 
@@ -179,12 +203,16 @@ fn call(api: RelayApi, method: &Method, path: &str) -> Option<Call> {
 
 /// What a turn has used whose provider does not count, by the texts of request and answer.
 pub(crate) fn estimated(request: &[u8], answer: &Message) -> Usage {
-    let request = serde_json::from_slice(request).unwrap_or(Value::Null);
     let written = match answer {
         Message::Assistant { verbatim, .. } => tokens_in(verbatim),
         Message::User { .. } => 0,
     };
-    Usage { input_tokens: tokens_in(&request), output_tokens: written, ..Usage::default() }
+    Usage { input_tokens: read_by(request), output_tokens: written, ..Usage::default() }
+}
+
+/// Tokens that a turn reads, by the texts of its request.
+pub(crate) fn read_by(request: &[u8]) -> u64 {
+    tokens_in(&serde_json::from_slice(request).unwrap_or(Value::Null))
 }
 
 /// Tokens of all texts in a request, estimated.
@@ -386,6 +414,24 @@ mod tests {
             let refused = weighed(RelayApi::Messages, Method::POST, path, &body);
             assert_eq!(refused, Err(RelayError::TooManyValues { limit: MOST_VALUES }), "{path}");
         }
+    }
+
+    #[test]
+    fn what_a_request_has_kept_is_found_wherever_it_asks_for_it() {
+        let kept = |control: Value| {
+            let text = json!({"type": "text", "text": "x", "cache_control": control});
+            let body = json!({"model": "m", "messages": [{"role": "user", "content": [text]}]}).to_string();
+            weighed(RelayApi::Messages, Method::POST, "/v1/messages", &body).unwrap().kept
+        };
+        assert_eq!(kept(Value::Null), Kept::Not);
+        assert_eq!(kept(json!({"type": "ephemeral"})), Kept::Minutes);
+        assert_eq!(kept(json!({"type": "ephemeral", "ttl": "5m"})), Kept::Minutes);
+        assert_eq!(kept(json!({"type": "ephemeral", "ttl": "1h"})), Kept::Hour);
+        let body = r#"{"model":"m","cache_control":{"type":"ephemeral"},"messages":[]}"#;
+        let whole = weighed(RelayApi::Messages, Method::POST, "/v1/messages", body).unwrap();
+        assert_eq!(whole.kept, Kept::Minutes);
+        let other = weighed(RelayApi::OpenAi, Method::POST, "/responses", r#"{"model":"m"}"#).unwrap();
+        assert_eq!(other.kept, Kept::Minutes, "nobody has to ask for it there");
     }
 
     #[test]

@@ -133,6 +133,11 @@ impl Arriving for Answer {
         self.usage
     }
 
+    fn is_counted(&self) -> bool {
+        // The event that counts is the one that makes it whole.
+        false
+    }
+
     fn finish(self: Box<Self>) -> Whole {
         let mut read = Read::default();
         let output: Vec<Value> = self.items.into_values().collect();

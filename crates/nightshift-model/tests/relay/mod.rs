@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use nightshift_model::{Model, Providers, RelayAnswer, RelayApi, RelayError, RelayRequest};
+use nightshift_model::{
+    Model, Provider, Providers, RelayAnswer, RelayApi, RelayError, RelayRequest, RetryPolicy,
+};
 use nightshift_testing::scripted_model::{Script, ScriptedModel};
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::json;
 
-use crate::wire::{Canned, HELLO, Then, client, error, stream};
+use crate::wire::{Canned, HELLO, Then, client, error, impatient, settings, stream};
 
 const BODY: &str = r#"{"model":"claude-sonnet-5-5","max_tokens":50,"stream":true,"messages":[]}"#;
 
@@ -90,6 +92,47 @@ async fn an_answer_that_is_cut_ends_with_an_error_and_is_counted_as_far_as_it_ca
     assert_eq!(last, Err(RelayError::Unreachable));
     assert_eq!(answer.next().await, Ok(None));
     assert_eq!(answer.counted(Duration::ZERO).0.input_tokens, 5);
+}
+
+#[tokio::test]
+async fn a_provider_that_stalls_behind_its_head_is_given_up_as_if_it_had_hung_up() {
+    let begun = &HELLO[..HELLO.find("event: content_block_stop").unwrap()];
+    let mut server = Canned::start(vec![(stream(begun), Then::Hold)]).await;
+    let patience = RetryPolicy { silence: Duration::from_millis(60), ..impatient() };
+    let provider = Provider::messages(settings(server.base_url(), patience)).unwrap();
+    let request = post("/v1/messages", BODY);
+    let weight = provider.weigh("anthropic", &request).unwrap();
+    let mut answer = provider.relay("anthropic", &request, &weight).await.unwrap();
+    let mut last = answer.next().await;
+    while matches!(last, Ok(Some(_))) {
+        last = answer.next().await;
+    }
+    assert_eq!(last, Err(RelayError::Unreachable));
+    assert_eq!(answer.next().await, Ok(None));
+    let used = answer.counted(Duration::from_secs(1)).0;
+    assert_eq!((used.input_tokens, used.output_tokens), (5, 50), "what its model can have written");
+    drop(answer);
+    server.gone.recv().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_worst_of_a_call_is_what_it_costs_to_keep_all_that_it_reads_where_it_asks_for_that() {
+    let provider = client("http://127.0.0.1:1".to_owned());
+    let worst = |control: serde_json::Value| {
+        let text = json!({"type": "text", "text": "word ".repeat(1_000), "cache_control": control});
+        let messages = json!([{"role": "user", "content": [text]}]);
+        let body = json!({"model": "claude-sonnet-5-5", "max_tokens": 50, "messages": messages});
+        provider.weigh("anthropic", &post("/v1/messages", &body.to_string())).unwrap().worst
+    };
+    for (control, rate) in [
+        (json!(null), 2_000),
+        (json!({"type": "ephemeral"}), 2_500),
+        (json!({"type": "ephemeral", "ttl": "1h"}), 4_000),
+    ] {
+        let worst = worst(control);
+        let expected = (worst.input_tokens * rate + 50 * 10_000_u64).div_ceil(1_000);
+        assert_eq!(worst.cost_microdollars, expected, "{rate}");
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Model calls that bring no answer: what they used is paid all the same.
+//! Model calls, and tries of them, that bring no answer: what they used is paid all the same.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -22,14 +22,14 @@ impl Unanswered {
         Self { turn, model, used: Mutex::default(), run }
     }
 
-    /// Notes what it has used so far.
+    /// Notes what it has used that brought no answer.
     pub(super) fn has_used(&self, usage: Usage) {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner) = usage;
     }
 
-    /// It was answered: what it used is told with the answer.
-    pub(super) fn answered(self) {
-        self.has_used(Usage::default());
+    /// It was answered: what the answer used is told with it, and only what tries before it had `lost` by itself.
+    pub(super) fn answered(self, lost: Usage) {
+        self.has_used(lost);
     }
 }
 
@@ -57,10 +57,12 @@ mod tests {
     }
 
     #[test]
-    fn what_a_call_used_that_is_let_go_of_is_told_and_of_an_answered_one_nothing_more() {
+    fn what_a_call_used_that_is_let_go_of_is_told_and_of_an_answered_one_only_what_its_tries_lost() {
+        let lost = |usage| EventBody::TurnLost { turn: 3, usage, model: "m".to_owned() };
         let usage = Usage { input_tokens: 9, output_tokens: 4, cost_microdollars: 70, ..Usage::default() };
-        let lost = EventBody::TurnLost { turn: 3, usage, model: "m".to_owned() };
-        assert_eq!(told(drop), [lost]);
-        assert_eq!(told(Unanswered::answered), []);
+        assert_eq!(told(drop), [lost(usage)]);
+        assert_eq!(told(|call| call.answered(Usage::default())), []);
+        let tries = Usage { input_tokens: 5, ..Usage::default() };
+        assert_eq!(told(|call| call.answered(tries)), [lost(tries)]);
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use nightshift_engine::Engine;
-use nightshift_model::{Model, RelayError};
+use nightshift_model::{Model, Pricing, RelayError};
 use nightshift_protocol::{EngineList, EngineSummary, ErrorCode, OWN_ENGINE, UserError};
 
 use crate::shared::Shared;
+use crate::trouble;
 
 /// The engines of an owner, and what decides whether one can work on a task.
 #[derive(Clone, Copy)]
@@ -54,6 +55,14 @@ impl<'a> Engines<'a> {
             Some(refused) => Err(refused),
             None => Ok(Some(name)),
         }
+    }
+
+    /// Why a task's engine would be refused every call of the task's model, if it would: nobody knows what those cost.
+    pub(crate) fn unpriced(self, name: &str, model: &str) -> Option<UserError> {
+        let engine = self.engines.get(name).filter(|engine| engine.takes_model())?;
+        let (provider, model) = (engine.provider.as_str(), model_for(&engine.provider, model)?);
+        let unknown = self.model.pricing(provider, &model) == Pricing::Unknown;
+        unknown.then(|| trouble::no_price_for_engine(name, provider, &model))
     }
 
     /// All of them, with what stands in the way of those that cannot work now.
@@ -240,6 +249,27 @@ mod tests {
         assert_eq!(hint, "Name one as `nightshift models openai/` lists it, or leave the model out.");
         let (_, message, _) = chosen(Some("codex"), Some("openai/x\",\"a\":\"b")).unwrap_err();
         assert!(message.ends_with("that is no name of a model"), "{message}");
+    }
+
+    #[test]
+    fn a_model_without_a_price_that_an_engine_would_call_is_refused_before_a_run_begins() {
+        let unpriced = |name: &str, model: &str| with(|_| {}, |engines| engines.unpriced(name, model));
+        let refused = unpriced("codex", "gpt-of-tomorrow").unwrap();
+        assert_eq!(
+            refused.message,
+            "the price of gpt-of-tomorrow is not known, so the engine codex may not call it: no limit in money would be held"
+        );
+        assert!(
+            refused.hint.contains("[providers.openai.models.\"gpt-of-tomorrow\"] in config.toml"),
+            "{}",
+            refused.hint
+        );
+        assert_eq!(unpriced("codex", "gpt-6.1-sol"), None);
+        assert_eq!(unpriced("codex", "claude-of-tomorrow"), None, "the engine uses its own model then");
+        let without = |engines: &mut BTreeMap<String, Engine>| {
+            engines.get_mut("codex").unwrap().env_with_model.clear();
+        };
+        assert_eq!(with(without, |engines| engines.unpriced("codex", "gpt-of-tomorrow")), None);
     }
 
     #[test]

@@ -12,12 +12,14 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
+use nightshift_agent::AgentMachine;
 use nightshift_egress::{Origin, OriginBody};
-use nightshift_model::{LONGEST_RELAYED, Model, RelayApi, RelayError, RelayRequest, Weight};
+use nightshift_model::{LONGEST_RELAYED, Model, Pricing, RelayApi, RelayError, RelayRequest, Weight};
 use nightshift_protocol::{EngineModelCall, EngineModelRequest, EventBody, PauseReason, Usage};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::link::{Link, NotReserved, Reserved, Teller, TurnOver};
+use crate::trouble;
 use call::{Call, NotMade, Paid};
 
 mod call;
@@ -115,7 +117,7 @@ impl Gateway {
         };
         let (paid, reserved) = match &weight.model {
             None => (None, None),
-            Some(model) => match self.reserve(&weight).await {
+            Some(model) => match self.reserve(model, &weight).await {
                 Ok(reserved) => match self.intend(model, &weight) {
                     Some(paid) => (Some(paid), Some(reserved)),
                     None => return refuse(StatusCode::FORBIDDEN, &said_of_not_made(&NotMade::TurnOver)),
@@ -149,12 +151,18 @@ impl Gateway {
     }
 
     /// Waits until a call may be made, or says why it may not.
-    async fn reserve(&self, weight: &Weight) -> Result<Reserved, String> {
-        let unpriced = weight.worst.cost_microdollars == 0;
-        if unpriced && self.link.ask(nightshift_agent::AgentMachine::is_limited_in_money) == Some(true) {
-            return Err(
-                "the model's price is not known, so the task's limit in money would not be held".to_owned()
-            );
+    async fn reserve(&self, model: &str, weight: &Weight) -> Result<Reserved, String> {
+        // The program chooses the model, not the person: the usual limit holds as well.
+        let holds = match self.model.pricing(&self.provider, model) {
+            Pricing::Known => true,
+            Pricing::Unknown => false,
+            Pricing::Keyless => self.link.ask(AgentMachine::is_limited_in_money) != Some(true),
+        };
+        if !holds {
+            return Err(format!(
+                "the model's price is not known, so the task's limit in money would not be held; {}",
+                trouble::where_a_price_is_named(&self.provider, &shown(model))
+            ));
         }
         loop {
             match self.link.reserve(weight.worst, &self.over) {

@@ -274,7 +274,7 @@ impl RunProgress {
                 return false;
             }
             EventBody::LimitsRaised { limits } => {
-                self.subagents.tell(&AgentEvent::LimitsRaised { limits: *limits });
+                self.tell_subagents_in_turn(&AgentEvent::LimitsRaised { limits: *limits });
                 return false;
             }
             _ => return false,
@@ -363,6 +363,19 @@ impl RunProgress {
             } else {
                 AgentEvent::Stopped { reason: "A person interrupted it.".to_owned() }
             });
+        }
+    }
+
+    /// Tells the agent and its subagents, one after another: what one begins thereby, those behind it have to leave room for.
+    pub(super) fn tell_in_turn(&mut self, event: &AgentEvent) {
+        self.tell_subagents_in_turn(event);
+        self.tell(event.clone());
+    }
+
+    fn tell_subagents_in_turn(&mut self, event: &AgentEvent) {
+        for place in 0..self.subagents.running.len() {
+            self.subagents.running[place].tell(event.clone());
+            self.balance();
         }
     }
 

@@ -179,6 +179,19 @@ fn a_model_call_without_an_answer_is_made_again() {
 }
 
 #[test]
+fn a_model_call_that_an_owner_s_end_broke_off_is_made_again_only_within_the_limits() {
+    let lowered = EventBody::LimitsRaised { limits: Limits { turns: 0, ..Limits::default() } };
+    let asked = vec![EventBody::TurnRequested { turn: 1 }, lowered];
+    let again = Action::AskModel { turn: 1, intention: Intention::Open(None) };
+    assert_eq!(next_after(asked.clone()), again, "it is under way");
+    let resumed = EventBody::OwnerResumed { found: "it runs".to_owned() };
+    let taken_up = [asked, vec![resumed]].concat();
+    assert!(matches!(next_after(taken_up.clone()), Action::Pause(PauseReason::Limit { .. })));
+    let raised = EventBody::LimitsRaised { limits: Limits::default() };
+    assert_eq!(next_after([taken_up, vec![raised]].concat()), again);
+}
+
+#[test]
 fn a_step_that_was_begun_is_looked_at_and_one_that_was_not_is_begun() {
     let calls = answer(1, &[("c1", "shell", json!({"command": "make"}))]);
     let asked = vec![EventBody::TurnRequested { turn: 1 }, calls];

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 
 use nightshift_forge::secrets::Redactor;
 use nightshift_protocol::{
-    EventBody, EvidenceSource, FeedbackItem, McpServer, McpServerState, Message, ResultPart, SubagentWork,
-    UserPart,
+    EventBody, EvidenceSource, FailureReason, FeedbackItem, McpServer, McpServerState, Message, PauseReason,
+    ResultPart, RunState, SubagentWork, UserPart,
 };
 use serde_json::Value;
 
@@ -96,6 +96,16 @@ pub(super) fn redacted(mut body: EventBody, redactor: &Redactor) -> EventBody {
             clean(command);
             clean(output_tail);
         }
+        // Programs of the sandbox, git and providers have their words in errors.
+        EventBody::StateChanged {
+            state:
+                RunState::Paused { reason: PauseReason::Trouble { error } }
+                | RunState::Failed { reason: FailureReason { error } },
+        } => {
+            clean(&mut error.message);
+            clean(&mut error.hint);
+        }
+        EventBody::TurnRetried { reason, .. } => clean(reason),
         EventBody::PictureKept { why, .. } => clean(why),
         EventBody::PullRequestReadied { why_not: Some(why) } => clean(why),
         EventBody::WorkFinished { title, summary, not_verified } => {
@@ -103,7 +113,10 @@ pub(super) fn redacted(mut body: EventBody, redactor: &Redactor) -> EventBody {
             clean(summary);
             clean(not_verified);
         }
-        EventBody::TurnFinished { .. }
+        // What is the repository's of it lost all that looks like a secret when it was read; the rest is a person's.
+        EventBody::ConversationStarted { .. }
+        | EventBody::StateChanged { state: RunState::Waiting { .. } }
+        | EventBody::TurnFinished { .. }
         | EventBody::Compacted { .. }
         | EventBody::StepIntended { .. }
         | EventBody::PlanChanged { .. }
@@ -156,7 +169,8 @@ fn scrub(value: &mut Value, redactor: &Redactor) -> bool {
 mod tests {
     use nightshift_forge::secrets::Secret;
     use nightshift_protocol::{
-        AssistantBlock, CriterionVerdict, SelfReview, SelfReviewOutcome, StopReason, ToolCall, Usage, Verdict,
+        AssistantBlock, CriterionVerdict, ErrorCode, SelfReview, SelfReviewOutcome, StopReason, ToolCall,
+        Usage, UserError, Verdict,
     };
     use serde_json::json;
 
@@ -286,6 +300,36 @@ mod tests {
         for event in [finished, said, told].map(|event| event as fn(&str) -> EventBody) {
             assert_eq!(redacted(event(KNOWN), &redactor()), event("[redacted: DEPLOY_TOKEN]"));
         }
+    }
+
+    #[test]
+    fn a_conversation_begins_without_tokens_and_with_a_person_s_words_as_they_are() {
+        let begun = |word: &str| {
+            let text = format!("# Task\n\nUse {word}.\npassword = \"a8F3kQ9zL2mN7xW4\"\n");
+            EventBody::ConversationStarted {
+                system: format!("You work with {word}."),
+                message: Message::User { content: vec![UserPart::Text { text }] },
+            }
+        };
+        assert_eq!(redacted(begun(KNOWN), &redactor()), begun("[redacted: DEPLOY_TOKEN]"));
+    }
+
+    #[test]
+    fn what_failed_and_what_is_asked_is_told_without_secrets() {
+        fn error(words: &str) -> UserError {
+            UserError::new(ErrorCode::ModelUnavailable, format!("it said: {words}"), format!("Mend {words}"))
+        }
+        let paused = |words: &str| RunState::Paused { reason: PauseReason::Trouble { error: error(words) } };
+        let failed = |words: &str| RunState::Failed { reason: FailureReason { error: error(words) } };
+        let waiting = |words: &str| RunState::Waiting { question: format!("Is it {words}?"), approval: None };
+        for state in [paused, failed, waiting].map(|state| state as fn(&str) -> RunState) {
+            let changed = |words: &str| EventBody::StateChanged { state: state(words) };
+            assert_eq!(redacted(changed(KNOWN), &redactor()), changed("[redacted: DEPLOY_TOKEN]"));
+        }
+        let likely = |word: &str| EventBody::StateChanged { state: paused(&format!("password = {word}")) };
+        assert_eq!(redacted(likely("a8F3kQ9zL2mN7xW4"), &redactor()), likely("[redacted: secret]"));
+        let retried = |words: &str| EventBody::TurnRetried { turn: 1, reason: words.to_owned(), wait_ms: 5 };
+        assert_eq!(redacted(retried(KNOWN), &redactor()), retried("[redacted: DEPLOY_TOKEN]"));
     }
 
     #[test]

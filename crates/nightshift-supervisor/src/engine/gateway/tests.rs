@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use http_body_util::StreamBody;
-use nightshift_agent::{AgentMachine, AgentSettings};
+use nightshift_agent::AgentSettings;
 use nightshift_model::{Key, Provider, ProviderSettings, Providers};
 use nightshift_protocol::{Clock, Entropy, Limits, OffsetDateTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -94,9 +94,13 @@ async fn world(answer: String, limits: Limits) -> World {
 }
 
 async fn world_at(url: String, limits: Limits) -> World {
+    world_with(url, limits, Some(Key::new(KEY).unwrap())).await
+}
+
+async fn world_with(url: String, limits: Limits, key: Option<Key>) -> World {
     let sent = Arc::default();
     let mut models = Providers::default();
-    let settings = ProviderSettings::new(url, Some(Key::new(KEY).unwrap()), Arc::new(Still), Arc::new(Still));
+    let settings = ProviderSettings::new(url, key, Arc::new(Still), Arc::new(Still));
     models.add("anthropic", Provider::messages(settings).unwrap());
     let (sender, mut asides) = mpsc::unbounded_channel::<Aside>();
     let link = Link::default();
@@ -382,15 +386,35 @@ async fn where_nobody_writes_any_more_no_call_is_made() {
     assert!(sent.lock().unwrap().is_empty());
 }
 
+fn of_no_price() -> String {
+    BODY.replace("claude-haiku-5-5", "claude-of-tomorrow")
+}
+
 #[tokio::test]
-async fn where_money_is_limited_a_model_without_a_price_is_not_called() {
-    let limited = Limits { cost_microdollars: 5_000_000, ..Limits::default() };
-    let odd = BODY.replace("claude-haiku-5-5", "claude-of-tomorrow");
-    let world = world(streamed(), limited).await;
-    let (status, said) = world.ask(request("/anthropic/v1/messages", odd)).await;
-    assert_eq!((status, said.contains("price is not known")), (403, true), "{said}");
-    assert!(world.sent.lock().unwrap().is_empty());
-    assert_eq!(world.ask(request("/anthropic/v1/messages", BODY)).await.0, 200);
+async fn a_model_without_a_price_is_not_called_for_the_owner_s_money_whatever_its_limit_is() {
+    let usual = Limits::default();
+    // What a person names may be what is usual.
+    let named = Limits { cost_microdollars: usual.cost_microdollars, ..usual };
+    let other = Limits { cost_microdollars: 5_000_000, ..usual };
+    for limits in [usual, named, other] {
+        let world = world(streamed(), limits).await;
+        let (status, said) = world.ask(request("/anthropic/v1/messages", of_no_price())).await;
+        assert_eq!((status, said.contains("price is not known")), (403, true), "{said}");
+        assert!(said.contains(r#"[providers.anthropic.models.\"claude-of-tomorrow\"]"#), "{said}");
+        assert!(world.sent.lock().unwrap().is_empty());
+        assert_eq!(world.ask(request("/anthropic/v1/messages", BODY)).await.0, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_provider_without_a_key_bills_nobody_and_its_models_are_called_unless_a_person_limits_money() {
+    for (cost_microdollars, status) in [(Limits::default().cost_microdollars, 200), (5_000_000, 403)] {
+        let (url, sent) = provider(streamed()).await;
+        let limits = Limits { cost_microdollars, ..Limits::default() };
+        let world = world_with(url, limits, None).await;
+        let (answered, said) = world.ask(request("/anthropic/v1/messages", of_no_price())).await;
+        assert_eq!((answered, sent.lock().unwrap().len()), (status, usize::from(status == 200)), "{said}");
+    }
 }
 
 #[tokio::test]
