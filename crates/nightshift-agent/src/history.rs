@@ -19,7 +19,8 @@ const PIXELS_OF_TOKEN: u64 = 700;
 /// The messages, and where in them the pictures are that are still shown.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct History {
-    messages: Vec<Arc<Message>>,
+    /// Shared with what is sent: for each message to be shared by itself would be work that grows with their number.
+    messages: Arc<Vec<Arc<Message>>>,
     /// The parts of the first message that are the task; behind them stands the summary, once there is one.
     task_parts: usize,
     pictures: VecDeque<Picture>,
@@ -45,11 +46,23 @@ struct Picture {
 
 impl History {
     pub(crate) fn new(limits: PictureLimits) -> Self {
-        Self { messages: Vec::new(), task_parts: 0, pictures: VecDeque::new(), limits }
+        Self { messages: Arc::default(), task_parts: 0, pictures: VecDeque::new(), limits }
     }
 
-    pub(crate) fn messages(&self) -> &[Arc<Message>] {
+    pub(crate) fn messages(&self) -> &Arc<Vec<Arc<Message>>> {
         &self.messages
+    }
+
+    fn changing(&mut self) -> &mut Vec<Arc<Message>> {
+        Arc::make_mut(&mut self.messages)
+    }
+
+    /// The newest message, to be changed, if it is the user's or not as is asked for. One that does not change keeps its
+    /// allocation, by which a client knows it.
+    fn newest(&mut self, of_user: bool) -> Option<&mut Message> {
+        let newest = self.messages.last()?;
+        let is_asked_for = matches!(**newest, Message::User { .. }) == of_user;
+        is_asked_for.then(|| self.changing().last_mut().map(Arc::make_mut)).flatten()
     }
 
     /// Adds the first message.
@@ -58,16 +71,16 @@ impl History {
             Message::User { content } => content.len(),
             Message::Assistant { .. } => 0,
         };
-        self.messages.push(Arc::new(message));
+        self.changing().push(Arc::new(message));
     }
 
     /// Adds words for the model: to the newest message where that is the user's, since roles alternate.
     pub(crate) fn say(&mut self, text: String) {
         let part = UserPart::Text { text };
-        if let Some(Message::User { content }) = self.messages.last_mut().map(Arc::make_mut) {
+        if let Some(Message::User { content }) = self.newest(true) {
             content.push(part);
         } else {
-            self.messages.push(Arc::new(Message::User { content: vec![part] }));
+            self.changing().push(Arc::new(Message::User { content: vec![part] }));
         }
     }
 
@@ -77,15 +90,13 @@ impl History {
         if blocks.is_empty() && content_items(verbatim.clone()).is_empty() {
             return;
         }
-        if let Some(Message::Assistant { blocks: begun, verbatim: begun_verbatim }) =
-            self.messages.last_mut().map(Arc::make_mut)
-        {
+        if let Some(Message::Assistant { blocks: begun, verbatim: begun_verbatim }) = self.newest(false) {
             begun.extend(blocks);
             let mut items = content_items(begun_verbatim.take());
             items.extend(content_items(verbatim));
             *begun_verbatim = Value::Array(items);
         } else {
-            self.messages.push(Arc::new(Message::Assistant { blocks, verbatim }));
+            self.changing().push(Arc::new(Message::Assistant { blocks, verbatim }));
         }
     }
 
@@ -99,7 +110,7 @@ impl History {
             self.pictures.extend(pictures.map(|bytes| Picture { message, part, step, bytes }));
             content.push(UserPart::ToolResult { result: answered.into_result() });
         }
-        self.messages.push(Arc::new(Message::User { content }));
+        self.changing().push(Arc::new(Message::User { content }));
     }
 
     /// Replaces old pictures by a line of text, when there are more than may be shown.
@@ -121,8 +132,9 @@ impl History {
             kept -= 1;
         }
         let surplus = self.pictures.len() - kept;
+        let messages = Arc::make_mut(&mut self.messages);
         for Picture { message, part, step, .. } in self.pictures.drain(..surplus) {
-            let Some(Message::User { content }) = self.messages.get_mut(message).map(Arc::make_mut) else {
+            let Some(Message::User { content }) = messages.get_mut(message).map(Arc::make_mut) else {
                 continue;
             };
             let Some(UserPart::ToolResult { result }) = content.get_mut(part) else { continue };
@@ -177,13 +189,14 @@ impl History {
 
     /// Replaces the older part by a summary, which stands behind the task.
     pub(crate) fn replace_older(&mut self, end: usize, summary: String) {
-        let newest = self.messages.split_off(end);
-        self.messages.truncate(1);
-        if let Some(Message::User { content }) = self.messages.last_mut().map(Arc::make_mut) {
-            content.truncate(self.task_parts);
+        let newest = self.changing().split_off(end);
+        let task_parts = self.task_parts;
+        self.changing().truncate(1);
+        if let Some(Message::User { content }) = self.newest(true) {
+            content.truncate(task_parts);
             content.push(UserPart::Text { text: summary });
         }
-        self.messages.extend(newest);
+        self.changing().extend(newest);
         self.pictures.retain_mut(|picture| {
             let stays = picture.message >= end;
             // Behind the first message now stands what was at `end`.
@@ -195,7 +208,7 @@ impl History {
     /// Shortens the texts of the newest results to `characters` each; whether any was longer.
     pub(crate) fn shorten_newest(&mut self, characters: usize) -> bool {
         let mut shortened = false;
-        let Some(Message::User { content }) = self.messages.last_mut().map(Arc::make_mut) else {
+        let Some(Message::User { content }) = self.newest(true) else {
             return false;
         };
         for part in content {
@@ -356,13 +369,36 @@ mod tests {
         }
         let before = history.messages.clone();
         history.drop_old_pictures();
-        let kept: Vec<bool> =
-            before.iter().zip(&history.messages).map(|(before, after)| Arc::ptr_eq(before, after)).collect();
+        let kept: Vec<bool> = before
+            .iter()
+            .zip(history.messages.iter())
+            .map(|(before, after)| Arc::ptr_eq(before, after))
+            .collect();
         assert_eq!(kept, [true, true, false, true, true]);
         let text = |text: &str| ResultPart::Text { text: text.to_owned() };
         let content = vec![text("(screenshot of step 1.1, no longer shown)"), text("[step 1.1]")];
         let result = ToolResult { call: "1.1".to_owned(), outcome: ToolOutcome::Done, content };
         assert_eq!(*history.messages[2], Message::User { content: vec![UserPart::ToolResult { result }] });
+    }
+
+    #[test]
+    fn what_comes_behind_a_message_leaves_it_in_its_allocation() {
+        let mut history = History::new(pictures(4));
+        history.begin(Message::User { content: vec![words("go")] });
+        let mut known = Vec::new();
+        for turn in 1..=3 {
+            // A client remembers them by weak references.
+            known.extend(history.messages[known.len()..].iter().map(Arc::downgrade));
+            history.answer(spoken("look"), json!([1]));
+            known.extend(history.messages[known.len()..].iter().map(Arc::downgrade));
+            match turn {
+                1 => history.results(vec![screenshot(StepId { turn, call: 1 })]),
+                _ => history.say("And this.".to_owned()),
+            }
+        }
+        let addresses = known.iter().map(std::sync::Weak::as_ptr);
+        assert!(addresses.eq(history.messages.iter().take(known.len()).map(Arc::as_ptr)));
+        assert_eq!((known.len(), history.messages.len()), (6, 7));
     }
 
     #[test]

@@ -135,7 +135,7 @@ pub struct Conversation<'a> {
     pub system: &'a str,
     /// The messages. They only grow at the end, except where old pictures are dropped; a message that changes while
     /// its allocation is shared gets a new one, so a client that keeps a clone may know a message by its address.
-    pub messages: &'a [Arc<Message>],
+    pub messages: &'a Arc<Vec<Arc<Message>>>,
     /// The tools, the same in every turn.
     pub tools: &'a Arc<[ToolDefinition]>,
 }

@@ -8,7 +8,7 @@ mod refusal;
 mod trained;
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,7 +21,7 @@ use self::message::MessagesForm;
 use self::names::{CONTEXT_MANAGEMENT_BETA, Forms};
 use crate::dialect::{Arriving, Dialect};
 use crate::failure::{ErrorAnswer, Failure};
-use crate::fragment::{Fragment, Fragments, fragments};
+use crate::fragment::{Conversations, Translated, translated};
 use crate::offers::Offers;
 use crate::settings::KeyHeader;
 use crate::{ImageSource, ModelFacts, Price, RelayApi, TurnRequest, Unsendable, price};
@@ -66,19 +66,19 @@ impl Dialect for Messages {
         (&["v1", "models"], &[("limit", "1000")])
     }
 
-    async fn fragments(
+    async fn translated(
         &self,
         request: &TurnRequest,
-        remembered: &Mutex<Fragments>,
+        remembered: &Mutex<Conversations>,
         images: &dyn ImageSource,
-    ) -> Result<Vec<Fragment>, Unsendable> {
-        let fragments = fragments(&MessagesForm, request, remembered, images).await?;
-        body::check_images(&fragments)?;
-        Ok(fragments)
+    ) -> Result<Arc<Translated>, Unsendable> {
+        let conversation = translated(&MessagesForm, request, remembered, images).await?;
+        body::check_images(&conversation)?;
+        Ok(conversation)
     }
 
-    fn body(&self, request: &TurnRequest, fragments: &[Fragment]) -> Result<Bytes, Unsendable> {
-        body::body(request, self.forms(&request.model), &self.offers, fragments)
+    fn body(&self, request: &TurnRequest, conversation: &Translated) -> Result<Bytes, Unsendable> {
+        body::body(request, self.forms(&request.model), &self.offers, conversation)
     }
 
     fn headers(&self, request: &TurnRequest) -> HeaderMap {

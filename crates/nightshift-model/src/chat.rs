@@ -5,7 +5,7 @@ mod answer;
 mod message;
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use self::answer::Answer;
 use self::message::{ChatForm, Shown};
 use crate::dialect::{Arriving, Dialect};
 use crate::failure::{ErrorAnswer, Failure};
-use crate::fragment::{Fragment, Fragments, assemble, fragments, json_of};
+use crate::fragment::{Conversations, Translated, assemble, json_of, translated};
 use crate::offers::{Offers, with_tools};
 use crate::openai::{self, MAX_REQUEST_BYTES, tells_of_pictures};
 use crate::settings::KeyHeader;
@@ -49,7 +49,7 @@ pub(crate) struct Chat {
     /// The models that turned out to read no pictures.
     blind: Mutex<HashSet<String>>,
     /// Messages as they are told to those models.
-    without_pictures: Mutex<Fragments>,
+    without_pictures: Mutex<Conversations>,
     offers: Offers<Coordinates>,
 }
 
@@ -107,21 +107,21 @@ impl Dialect for Chat {
         (&["models"], &[])
     }
 
-    async fn fragments(
+    async fn translated(
         &self,
         request: &TurnRequest,
-        remembered: &Mutex<Fragments>,
+        remembered: &Mutex<Conversations>,
         images: &dyn ImageSource,
-    ) -> Result<Vec<Fragment>, Unsendable> {
+    ) -> Result<Arc<Translated>, Unsendable> {
         match self.shown(&request.model) {
-            shown @ Shown::Pictures => fragments(&ChatForm(shown), request, remembered, images).await,
+            shown @ Shown::Pictures => translated(&ChatForm(shown), request, remembered, images).await,
             shown @ Shown::Words => {
-                fragments(&ChatForm(shown), request, &self.without_pictures, images).await
+                translated(&ChatForm(shown), request, &self.without_pictures, images).await
             }
         }
     }
 
-    fn body(&self, request: &TurnRequest, fragments: &[Fragment]) -> Result<Bytes, Unsendable> {
+    fn body(&self, request: &TurnRequest, conversation: &Translated) -> Result<Bytes, Unsendable> {
         let coordinates = self.coordinates(&request.model);
         let head = json!({
             "model": request.model,
@@ -138,7 +138,7 @@ impl Dialect for Chat {
         };
         let system = json_of(&json!({"role": "system", "content": request.system}));
         let first = (!request.system.trim().is_empty()).then_some(system.as_str());
-        assemble(&head, "messages", first, fragments, &[], "", MAX_REQUEST_BYTES)
+        assemble(&head, "messages", first, conversation, Vec::new(), "", MAX_REQUEST_BYTES)
     }
 
     fn headers(&self, _request: &TurnRequest) -> HeaderMap {

@@ -1,6 +1,6 @@
 //! What differs between the APIs of providers. Pure, but for the pictures a request needs.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use crate::failure::{ErrorAnswer, Failure};
-use crate::fragment::{Fragment, Fragments};
+use crate::fragment::{Conversations, Translated};
 use crate::server_sent_events::ServerSentEvent;
 use crate::settings::KeyHeader;
 use crate::{ImageSource, InvalidAnswer, ModelFacts, Price, Progress, RelayApi, TurnRequest, Unsendable};
@@ -33,15 +33,15 @@ pub(crate) trait Dialect: Send + Sync + std::fmt::Debug {
     fn list_path(&self) -> (&'static [&'static str], &'static [(&'static str, &'static str)]);
 
     /// Translates what is new in a conversation.
-    async fn fragments(
+    async fn translated(
         &self,
         request: &TurnRequest,
-        remembered: &Mutex<Fragments>,
+        remembered: &Mutex<Conversations>,
         images: &dyn ImageSource,
-    ) -> Result<Vec<Fragment>, Unsendable>;
+    ) -> Result<Arc<Translated>, Unsendable>;
 
     /// Puts a request together in the best form that the model is not known to refuse.
-    fn body(&self, request: &TurnRequest, fragments: &[Fragment]) -> Result<Bytes, Unsendable>;
+    fn body(&self, request: &TurnRequest, conversation: &Translated) -> Result<Bytes, Unsendable>;
 
     /// Headers that follow from that form.
     fn headers(&self, request: &TurnRequest) -> HeaderMap;

@@ -1,10 +1,13 @@
-//! One message of a conversation as JSON for a provider, made once and remembered.
+//! Conversations as JSON for a provider, of which each message is translated once.
 //!
-//! A conversation is sent whole with every turn and only grows at its end, so a message is translated when it is
-//! first seen and found again by its `Arc`. What differs from turn to turn, such as the cache mark on the newest
-//! messages, is put in at a place that the fragment remembers.
+//! A conversation is sent whole with every turn and grows at its end, so it is kept as it was sent, and a message is known
+//! again by its `Arc`. With many small messages what is done for each in every turn is what a turn costs: those that were
+//! sent before are neither looked at nor counted again, only their addresses are compared. What differs from turn to turn,
+//! such as the cache mark on the newest messages, is put in at a place that is remembered with them.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use async_trait::async_trait;
@@ -17,7 +20,7 @@ use serde::Serialize;
 use crate::{ImageSource, TurnRequest, Unsendable};
 
 /// A message as JSON: one item of the list that the provider reads, or several with commas between them.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Fragment {
     pub(crate) json: Bytes,
     /// Where a cache mark may be put in: behind the last field of the last block. `None` where none fits.
@@ -60,64 +63,148 @@ impl Pictures {
     }
 }
 
-/// After so many new bytes it is looked which fragments nobody needs any more; a picture has hundreds of kilobytes.
+/// A conversation as JSON: its messages one behind the other, with commas between them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Translated {
+    json: Vec<u8>,
+    parts: Vec<Part>,
+}
+
+/// A message of it.
+#[derive(Debug, Clone)]
+struct Part {
+    /// It is only asked for its address, and keeps that from being used again: an address means what it meant.
+    message: Weak<Message>,
+    /// Where its JSON begins and ends.
+    place: Range<usize>,
+    mark_at: Option<usize>,
+    pictures: Pictures,
+}
+
+impl Part {
+    fn is_of(&self, message: &Arc<Message>) -> bool {
+        std::ptr::eq(self.message.as_ptr(), Arc::as_ptr(message))
+    }
+}
+
+impl Translated {
+    /// How many of its first messages are the first of these. No message is looked at, only where it is.
+    fn shared_with(&self, messages: &[Arc<Message>]) -> usize {
+        self.parts.iter().zip(messages).take_while(|(part, message)| part.is_of(message)).count()
+    }
+
+    fn push(&mut self, message: &Arc<Message>, fragment: &Fragment) {
+        if !self.parts.is_empty() {
+            self.json.push(b',');
+        }
+        let begin = self.json.len();
+        self.json.extend_from_slice(&fragment.json);
+        self.parts.push(Part {
+            message: Arc::downgrade(message),
+            place: begin..self.json.len(),
+            mark_at: fragment.mark_at,
+            pictures: fragment.pictures.clone(),
+        });
+    }
+
+    /// Takes off all but its first messages.
+    fn split_off(&mut self, first: usize) -> Rest {
+        let before = first.checked_sub(1).and_then(|last| self.parts.get(last)).cloned();
+        let begin = before.as_ref().map_or(0, |part| part.place.end);
+        let rest =
+            Rest { before, parts: self.parts.split_off(first), json: self.json.split_off(begin), begin };
+        // What is taken off was much, where pictures were.
+        self.json.shrink_to(2 * begin);
+        rest
+    }
+
+    /// The pictures of each message.
+    pub(crate) fn pictures(&self) -> impl Iterator<Item = &Pictures> {
+        self.parts.iter().map(|part| &part.pictures)
+    }
+
+    /// Where in its JSON a mark may be put in, the newest such place first.
+    pub(crate) fn marks(&self) -> impl Iterator<Item = usize> {
+        self.parts.iter().rev().filter_map(|part| Some(part.place.start + part.mark_at?))
+    }
+
+    /// Whether somebody still has the conversation: all who do have its first message.
+    fn is_had(&self) -> bool {
+        self.parts.first().is_some_and(|part| part.message.strong_count() > 0)
+    }
+}
+
+/// The end of a conversation that goes on in another way now: most of its messages come again, behind one that changed.
+#[derive(Debug)]
+struct Rest {
+    before: Option<Part>,
+    parts: Vec<Part>,
+    json: Vec<u8>,
+    /// Where its JSON began.
+    begin: usize,
+}
+
+impl Rest {
+    /// A message's fragment, if it stood behind the same one.
+    fn find(&self, before: Option<&Arc<Message>>, message: &Arc<Message>) -> Option<Fragment> {
+        let befores = std::iter::once(self.before.as_ref()).chain(self.parts.iter().map(Some));
+        let (_, part) = befores.zip(&self.parts).find(|(before_it, part)| {
+            let follows = match (before_it, before) {
+                (Some(part), Some(before)) => part.is_of(before),
+                (None, None) => true,
+                (Some(_), None) | (None, Some(_)) => false,
+            };
+            follows && part.is_of(message)
+        })?;
+        let json = self.json.get(part.place.start - self.begin..part.place.end - self.begin)?;
+        let (mark_at, pictures) = (part.mark_at, part.pictures.clone());
+        Some(Fragment { json: Bytes::copy_from_slice(json), mark_at, pictures })
+    }
+}
+
+/// After so many new bytes it is looked which conversations nobody has any more; a picture has hundreds of kilobytes.
 const NEW_BYTES: usize = 1 << 20;
 /// A message counts as so many bytes more.
 const OVERHEAD: usize = 1 << 10;
 
-/// Fragments by the identity of their messages.
-///
-/// The key is the address of the message and of the one before it, because results are written in the form of the
-/// calls they answer. A kept `Weak` keeps the address from being used again, so an address in the map means what it
-/// meant when it was put in.
+/// Conversations as they were sent last, by where their first message is.
 #[derive(Debug, Default)]
-pub(crate) struct Fragments {
-    kept: HashMap<(usize, usize), Kept>,
-    /// Bytes that were put in since it was last looked which of them nobody has any more.
+pub(crate) struct Conversations {
+    kept: HashMap<usize, Vec<Arc<Translated>>>,
+    /// Bytes that came in since it was last looked which of them nobody has any more.
     new_bytes: usize,
 }
 
-#[derive(Debug)]
-struct Kept {
-    message: Weak<Message>,
-    /// Only kept for its address.
-    _before: Option<Weak<Message>>,
-    fragment: Fragment,
-}
-
-impl Fragments {
-    pub(crate) fn get(&self, before: Option<&Arc<Message>>, message: &Arc<Message>) -> Option<Fragment> {
-        self.kept.get(&addresses(before, message)).map(|kept| kept.fragment.clone())
+impl Conversations {
+    /// Takes out the conversation that begins most like these messages, and how many of its first messages are theirs.
+    fn take(&mut self, messages: &[Arc<Message>]) -> Option<(Arc<Translated>, usize)> {
+        let Entry::Occupied(mut alike) = self.kept.entry(first_of(messages)?) else { return None };
+        let shared = alike.get().iter().map(|one| one.shared_with(messages));
+        let (best, shared) = shared.enumerate().max_by_key(|(_, shared)| *shared)?;
+        let taken = alike.get_mut().swap_remove(best);
+        if alike.get().is_empty() {
+            alike.remove();
+        }
+        Some((taken, shared))
     }
 
-    pub(crate) fn put(&mut self, before: Option<&Arc<Message>>, message: &Arc<Message>, fragment: Fragment) {
-        self.new_bytes += fragment.json.len() + OVERHEAD;
-        let kept = Kept { message: Arc::downgrade(message), _before: before.map(Arc::downgrade), fragment };
-        self.kept.insert(addresses(before, message), kept);
-    }
-
-    /// Forgets the messages that nobody has any more.
-    pub(crate) fn forget_dropped(&mut self) {
-        self.kept.retain(|_, kept| kept.message.strong_count() > 0);
-        self.new_bytes = 0;
-    }
-
-    /// The fragments of the messages up to the first that is not known.
-    ///
-    /// From time to time it forgets what nobody has: with every turn of each of many runs that would be work that grows
-    /// with the number of runs.
-    fn known(&mut self, messages: &[Arc<Message>]) -> Vec<Fragment> {
+    /// Keeps a conversation of these messages, of which `new_bytes` are new.
+    fn put(&mut self, messages: &[Arc<Message>], translated: Arc<Translated>, new_bytes: usize) {
+        let Some(first) = first_of(messages) else { return };
+        let alike = self.kept.entry(first).or_default();
+        // Somebody else may have asked for the same meanwhile.
+        alike.retain(|one| one.shared_with(messages) < one.parts.len());
+        alike.push(translated);
+        self.new_bytes += new_bytes;
         if self.new_bytes >= NEW_BYTES {
             self.forget_dropped();
         }
-        let mut fragments = Vec::with_capacity(messages.len());
-        let mut before = None;
-        for message in messages {
-            let Some(fragment) = self.get(before, message) else { break };
-            fragments.push(fragment);
-            before = Some(message);
-        }
-        fragments
+    }
+
+    /// Forgets the conversations that nobody has any more.
+    fn forget_dropped(&mut self) {
+        self.kept.retain(|_, alike| alike.iter().any(|one| one.is_had()));
+        self.new_bytes = 0;
     }
 
     #[cfg(test)]
@@ -126,9 +213,8 @@ impl Fragments {
     }
 }
 
-fn addresses(before: Option<&Arc<Message>>, message: &Arc<Message>) -> (usize, usize) {
-    let address = |message: &Arc<Message>| Arc::as_ptr(message).addr();
-    (before.map_or(0, address), address(message))
+fn first_of(messages: &[Arc<Message>]) -> Option<usize> {
+    messages.first().map(|message| Arc::as_ptr(message).addr())
 }
 
 /// Turns messages into an API's form.
@@ -144,74 +230,71 @@ pub(crate) trait Translate: Send + Sync {
     ) -> Result<Fragment, Unsendable>;
 }
 
-/// Translates what is new in a conversation, and gives the fragments of all its messages.
-pub(crate) async fn fragments(
+/// A conversation as JSON, of which only what is new is translated.
+pub(crate) async fn translated(
     translate: &dyn Translate,
     request: &TurnRequest,
-    remembered: &Mutex<Fragments>,
+    remembered: &Mutex<Conversations>,
     images: &dyn ImageSource,
-) -> Result<Vec<Fragment>, Unsendable> {
+) -> Result<Arc<Translated>, Unsendable> {
     let lock = || remembered.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut fragments = lock().known(&request.messages);
-    let mut before = fragments.len().checked_sub(1).and_then(|last| request.messages.get(last));
-    for (index, message) in request.messages.iter().enumerate().skip(fragments.len()) {
-        let known = lock().get(before, message);
-        let fragment = match known {
-            Some(fragment) => fragment,
-            None => {
-                let before_it = before.map(|before: &Arc<Message>| &**before);
-                let fragment = translate.translate(before_it, message, index, images).await?;
-                lock().put(before, message, fragment.clone());
-                fragment
-            }
-        };
-        fragments.push(fragment);
+    let (mut conversation, shared) = lock().take(&request.messages).unwrap_or_default();
+    // It is nobody else's, but while the same conversation is asked for twice.
+    let whole = Arc::make_mut(&mut conversation);
+    let rest = (shared < whole.parts.len()).then(|| whole.split_off(shared));
+    let (mut before, mut new_bytes) = (None, 0);
+    for (index, message) in request.messages.iter().enumerate() {
+        if index >= shared {
+            let known = rest.as_ref().and_then(|rest| rest.find(before, message));
+            let fragment = match known {
+                Some(known) => known,
+                None => {
+                    let before_it = before.map(|before: &Arc<Message>| &**before);
+                    let fragment = translate.translate(before_it, message, index, images).await?;
+                    new_bytes += fragment.json.len() + OVERHEAD;
+                    fragment
+                }
+            };
+            whole.push(message, &fragment);
+        }
         before = Some(message);
     }
-    Ok(fragments)
+    lock().put(&request.messages, Arc::clone(&conversation), new_bytes);
+    Ok(conversation)
 }
 
-/// Puts a body together: the fields of `head`, then the list `field` with `first` and all fragments, those at
-/// `marked` with `mark` put in.
+/// Puts a body together: the fields of `head`, then the list `field` with `first` and the conversation, which has `mark` at
+/// the places `marked`.
 pub(crate) fn assemble(
     head: &str,
     field: &str,
     first: Option<&str>,
-    fragments: &[Fragment],
-    marked: &[usize],
+    conversation: &Translated,
+    mut marked: Vec<usize>,
     mark: &str,
     limit: usize,
 ) -> Result<Bytes, Unsendable> {
+    marked.sort_unstable();
     let open = head.strip_suffix('}').unwrap_or(head);
-    let size = fragments.iter().map(|fragment| fragment.json.len() + 1).sum::<usize>()
-        + head.len()
-        + first.map_or(0, str::len)
-        + 200;
+    let json = &conversation.json;
+    let size =
+        open.len() + field.len() + first.map_or(0, str::len) + json.len() + marked.len() * mark.len() + 8;
     let mut body = Vec::with_capacity(size);
     body.extend_from_slice(open.as_bytes());
     body.extend_from_slice(format!(",\"{field}\":[").as_bytes());
-    let mut is_first = true;
-    let mut separate = |body: &mut Vec<u8>| {
-        if !std::mem::replace(&mut is_first, false) {
+    if let Some(first) = first {
+        body.extend_from_slice(first.as_bytes());
+        if !conversation.parts.is_empty() {
             body.push(b',');
         }
-    };
-    if let Some(first) = first {
-        separate(&mut body);
-        body.extend_from_slice(first.as_bytes());
     }
-    for (index, fragment) in fragments.iter().enumerate() {
-        separate(&mut body);
-        match fragment.mark_at {
-            Some(at) if marked.contains(&index) => {
-                let (front, back) = fragment.json.split_at(at);
-                body.extend_from_slice(front);
-                body.extend_from_slice(mark.as_bytes());
-                body.extend_from_slice(back);
-            }
-            _ => body.extend_from_slice(&fragment.json),
-        }
+    let mut from = 0;
+    for place in marked {
+        body.extend_from_slice(&json[from..place]);
+        body.extend_from_slice(mark.as_bytes());
+        from = place;
     }
+    body.extend_from_slice(&json[from..]);
     body.extend_from_slice(b"]}");
     if body.len() > limit {
         return Err(Unsendable::TooLarge { limit });

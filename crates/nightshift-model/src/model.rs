@@ -104,7 +104,7 @@ pub struct TurnRequest {
     /// The conversation, oldest first; roles alternate, and the first and the last are the user's.
     ///
     /// A message is translated once and remembered by its `Arc`: pass the same `Arc` again, not a copy.
-    pub messages: Vec<Arc<Message>>,
+    pub messages: Arc<Vec<Arc<Message>>>,
     /// The most tokens the model may write, thinking included; at least 1.
     pub max_output_tokens: u32,
     /// Tokens of conversation above which the provider may clear old results, or sum them up, where it offers to. The

@@ -100,7 +100,7 @@ fn request(name: &str) -> TurnRequest {
         model: name.to_owned(),
         system: "This is a test of a connection.".to_owned(),
         tools: [tool].into(),
-        messages: vec![Message::User { content }.into()],
+        messages: vec![Message::User { content }.into()].into(),
         max_output_tokens: MAX_OUTPUT_TOKENS,
         clear_results_above: None,
     }

@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use crate::dialect::{Arriving, Broken, Dialect, Taken, Whole};
 use crate::error::excerpt;
 use crate::failure::{ErrorAnswer, Failure, Setback};
-use crate::fragment::Fragments;
+use crate::fragment::Conversations;
 use crate::json::{MOST_VALUES, parsed};
 use crate::server_sent_events::EventReader;
 use crate::settings::http_client;
@@ -31,7 +31,7 @@ use crate::spent::{Spent, Told};
 use crate::{
     ChatSettings, ImageSource, InvalidAnswer, InvalidSettings, Key, Model, ModelFacts, ModelList, Price,
     Pricing, Progress, ProviderSettings, RelayAnswer, RelayApi, RelayError, RelayRequest, SafetyChecks, Turn,
-    TurnError, TurnRequest, Weight, anthropic, chat, relay, responses,
+    TurnError, TurnRequest, Unsendable, Weight, anthropic, chat, relay, responses,
 };
 
 /// No answer is larger: 128 thousand tokens are about half a megabyte, and events multiply that by at most some twenty.
@@ -48,7 +48,7 @@ pub struct Provider {
     settings: ProviderSettings,
     base: Url,
     http: Client,
-    fragments: Mutex<Fragments>,
+    conversations: Mutex<Conversations>,
     dialect: Box<dyn Dialect>,
     /// Prices that a person names, by the provider's names of its models.
     prices: BTreeMap<String, Price>,
@@ -96,8 +96,8 @@ impl Provider {
     fn new(settings: ProviderSettings, dialect: Box<dyn Dialect>) -> Result<Self, InvalidSettings> {
         let base = settings.base()?;
         let http = http_client(&settings, &base, dialect.key_header(), dialect.fixed_headers())?;
-        let (fragments, prices) = (Mutex::default(), BTreeMap::new());
-        Ok(Self { settings, base, http, fragments, dialect, prices })
+        let (conversations, prices) = (Mutex::default(), BTreeMap::new());
+        Ok(Self { settings, base, http, conversations, dialect, prices })
     }
 
     /// The same with these prices, by the provider's names of its models, in the place of list prices.
@@ -124,6 +124,12 @@ impl Provider {
     fn priced(&self, usage: Usage, model: &str, asked: &str) -> Usage {
         let price = self.price(model).or_else(|| self.price(asked));
         Usage { cost_microdollars: price.map_or(0, |price| price.cost(&usage)), ..usage }
+    }
+
+    /// What is sent, in the best form that the model is not known to refuse.
+    async fn body(&self, request: &TurnRequest, images: &dyn ImageSource) -> Result<Bytes, Unsendable> {
+        let conversation = self.dialect.translated(request, &self.conversations, images).await?;
+        self.dialect.body(request, &conversation)
     }
 
     /// One try. What it uses is noted in `spent`.
@@ -299,8 +305,7 @@ impl Model for Provider {
     ) -> Result<Turn, TurnError> {
         let policy = &self.settings.retry;
         let began = Instant::now();
-        let mut fragments = self.dialect.fragments(request, &self.fragments, images).await?;
-        let mut body = self.dialect.body(request, &fragments)?;
+        let mut body = self.body(request, images).await?;
         let mut spent = Spent::new(progress, self.price(&request.model));
         let mut tries = 0;
         loop {
@@ -328,8 +333,7 @@ impl Model for Provider {
                     sleep(wait).await;
                 }
                 Failure::Refused { message, .. } if self.dialect.step_down(request, &message) => {
-                    fragments = self.dialect.fragments(request, &self.fragments, images).await?;
-                    body = self.dialect.body(request, &fragments)?;
+                    body = self.body(request, images).await?;
                     tries -= 1;
                 }
                 failure => return Err(self.ended(failure, &request.model).await),

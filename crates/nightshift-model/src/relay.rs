@@ -24,8 +24,8 @@ use tokio::time::timeout;
 use crate::Price;
 use crate::price::Kept;
 use count::Counter;
-use hide::Hider;
 pub(crate) use count::streamed;
+use hide::Hider;
 pub(crate) use weigh::{estimated, read_by, weigh};
 
 /// The longest request that is carried, in bytes: what Anthropic takes.

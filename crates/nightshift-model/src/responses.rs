@@ -6,7 +6,7 @@ mod answer;
 mod item;
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use self::answer::Answer;
 use self::item::Items;
 use crate::dialect::{Arriving, Dialect};
 use crate::failure::{ErrorAnswer, Failure};
-use crate::fragment::{Fragment, Fragments, assemble, fragments, json_of};
+use crate::fragment::{Conversations, Translated, assemble, json_of, translated};
 use crate::offers::{Offers, with_tools};
 use crate::openai::MAX_REQUEST_BYTES;
 use crate::settings::KeyHeader;
@@ -130,17 +130,17 @@ impl Dialect for Responses {
         (&["models"], &[])
     }
 
-    async fn fragments(
+    async fn translated(
         &self,
         request: &TurnRequest,
-        remembered: &Mutex<Fragments>,
+        remembered: &Mutex<Conversations>,
         images: &dyn ImageSource,
-    ) -> Result<Vec<Fragment>, Unsendable> {
-        fragments(&Items, request, remembered, images).await
+    ) -> Result<Arc<Translated>, Unsendable> {
+        translated(&Items, request, remembered, images).await
     }
 
-    fn body(&self, request: &TurnRequest, fragments: &[Fragment]) -> Result<Bytes, Unsendable> {
-        assemble(&self.head(request), "input", None, fragments, &[], "", MAX_REQUEST_BYTES)
+    fn body(&self, request: &TurnRequest, conversation: &Translated) -> Result<Bytes, Unsendable> {
+        assemble(&self.head(request), "input", None, conversation, Vec::new(), "", MAX_REQUEST_BYTES)
     }
 
     fn headers(&self, _request: &TurnRequest) -> HeaderMap {

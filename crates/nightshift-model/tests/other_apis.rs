@@ -116,8 +116,8 @@ async fn a_strict_server_takes_a_whole_conversation_with_reasoning_batches_and_p
             expected.push(json!({"action": "screenshot"}));
         }
         assert_eq!(inputs, expected);
-        request.messages.push(Arc::new(first.message));
-        request.messages.push(results(&batch, |call| match call.name.as_str() {
+        Arc::make_mut(&mut request.messages).push(Arc::new(first.message));
+        Arc::make_mut(&mut request.messages).push(results(&batch, |call| match call.name.as_str() {
             "computer" => vec![text("[step 1.2]"), picture()],
             _ => vec![text("README.md"), text("")],
         }));
@@ -127,8 +127,8 @@ async fn a_strict_server_takes_a_whole_conversation_with_reasoning_batches_and_p
             Err(error) => panic!("{api:?}: {error:?} {:?}", model.breaches()),
         };
         let asked = calls(&second);
-        request.messages.push(Arc::new(second.message));
-        request.messages.push(results(&asked, |_| vec![text("built")]));
+        Arc::make_mut(&mut request.messages).push(Arc::new(second.message));
+        Arc::make_mut(&mut request.messages).push(results(&asked, |_| vec![text("built")]));
         let third = turn(&client, &request).await.0.unwrap();
         assert_eq!((words(&third).as_str(), third.stop), ("Done.", StopReason::EndTurn));
         assert!(third.usage.input_tokens + third.usage.cache_read_tokens > 0, "{:?}", third.usage);
@@ -258,7 +258,7 @@ async fn bad_json_a_full_window_a_refusal_and_a_cut_call_have_each_its_name() {
 
         let (_model, client) =
             scripted(api, json!({"maxInputTokens": 100, "turns": [{"say": "Hello."}]})).await;
-        let long = TurnRequest { messages: vec![says(&"word ".repeat(200))], ..request() };
+        let long = TurnRequest { messages: vec![says(&"word ".repeat(200))].into(), ..request() };
         let error = turn(&client, &long).await.0.unwrap_err();
         assert!(matches!(error, TurnError::ContextExceeded { .. }), "{api:?} {error:?}");
 
@@ -284,8 +284,8 @@ async fn a_malformed_call_goes_back_in_a_form_the_server_takes() {
         let mut request = request();
         let first = turn(&client, &request).await.0.unwrap();
         let made = calls(&first);
-        request.messages.push(Arc::new(first.message));
-        request.messages.push(results(&made, |_| vec![text("That is no JSON.")]));
+        Arc::make_mut(&mut request.messages).push(Arc::new(first.message));
+        Arc::make_mut(&mut request.messages).push(results(&made, |_| vec![text("That is no JSON.")]));
         assert_eq!(words(&turn(&client, &request).await.0.unwrap()), "Sorry.", "{api:?}");
         assert_eq!(model.breaches(), Vec::<String>::new());
     }
@@ -300,7 +300,7 @@ async fn a_server_that_reads_no_pictures_is_told_in_words_and_remembered() {
         ResultPart::Text { .. } => panic!("a picture is a picture"),
     };
     let seen = Arc::new(Message::User { content: vec![UserPart::Image { image }] });
-    let request = TurnRequest { messages: vec![seen], ..request() };
+    let request = TurnRequest { messages: vec![seen].into(), ..request() };
     for _ in 0..2 {
         assert_eq!(words(&turn(&client, &request).await.0.unwrap()), "Hello.");
     }

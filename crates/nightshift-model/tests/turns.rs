@@ -107,8 +107,8 @@ async fn a_strict_provider_takes_a_whole_conversation_with_batches_pictures_and_
         ["shell", "computer", "computer"]
     );
     assert_eq!(batch[2].input, json!({"action": "left_click", "coordinate": [3, 4]}));
-    request.messages.push(Arc::new(first.message));
-    request.messages.push(Arc::new(Message::User {
+    Arc::make_mut(&mut request.messages).push(Arc::new(first.message));
+    Arc::make_mut(&mut request.messages).push(Arc::new(Message::User {
         content: vec![
             UserPart::Text { text: "Hurry up.".to_owned() },
             result(&batch[0], ToolOutcome::Done, vec![text("README.md"), text("")]),
@@ -122,8 +122,8 @@ async fn a_strict_provider_takes_a_whole_conversation_with_batches_pictures_and_
     }));
     let second = turn(&client, &request).await.0.unwrap();
     let built = result(&calls(&second)[0], ToolOutcome::Done, vec![text("built")]);
-    request.messages.push(Arc::new(second.message));
-    request.messages.push(Arc::new(Message::User { content: vec![built] }));
+    Arc::make_mut(&mut request.messages).push(Arc::new(second.message));
+    Arc::make_mut(&mut request.messages).push(Arc::new(Message::User { content: vec![built] }));
     let third = turn(&client, &request).await.0.unwrap();
 
     assert_eq!((words(&third).as_str(), third.stop), ("Done.", StopReason::EndTurn));
@@ -386,7 +386,7 @@ async fn a_known_model_tells_its_facts() {
 #[tokio::test]
 async fn a_conversation_beyond_the_window_is_told_from_a_bad_request() {
     let (model, client) = scripted(json!({"maxInputTokens": 100, "turns": [{"say": "Hello."}]})).await;
-    let long = TurnRequest { messages: vec![says(&"word ".repeat(200))], ..request() };
+    let long = TurnRequest { messages: vec![says(&"word ".repeat(200))].into(), ..request() };
     let error = turn(&client, &long).await.0.unwrap_err();
     let TurnError::ContextExceeded { message } = error else { panic!("{error:?}") };
     assert!(message.contains("> 100 maximum"), "{message}");
@@ -417,8 +417,9 @@ async fn a_malformed_call_goes_back_in_a_form_the_provider_takes() {
     let first = turn(&client, &request).await.0.unwrap();
     let content = vec![ResultPart::Text { text: "That is no JSON.".to_owned() }];
     let result = ToolResult { call: calls(&first)[0].id.clone(), outcome: ToolOutcome::Failed, content };
-    request.messages.push(Arc::new(first.message));
-    request.messages.push(Arc::new(Message::User { content: vec![UserPart::ToolResult { result }] }));
+    Arc::make_mut(&mut request.messages).push(Arc::new(first.message));
+    Arc::make_mut(&mut request.messages)
+        .push(Arc::new(Message::User { content: vec![UserPart::ToolResult { result }] }));
     assert_eq!(words(&turn(&client, &request).await.0.unwrap()), "Sorry.");
     assert_eq!(model.breaches(), Vec::<String>::new());
 }

@@ -444,7 +444,7 @@ impl Acts {
             model: progress.model(turn).to_owned(),
             system: conversation.system.to_owned(),
             tools: Arc::clone(conversation.tools),
-            messages: conversation.messages.to_vec(),
+            messages: Arc::clone(conversation.messages),
             max_output_tokens: machine.max_output_tokens(),
             clear_results_above: Some(CLEAR_ABOVE_TOKENS),
         }

@@ -33,10 +33,10 @@ const INSTRUCTION: &str = "Note from Nightshift: this conversation comes near th
 
 impl AgentMachine {
     /// What the model is to be sent while `Compact` is awaited: the older part with the wish for a summary.
-    pub fn summary_request(&self) -> Vec<Arc<Message>> {
+    pub fn summary_request(&self) -> Arc<Vec<Arc<Message>>> {
         match self.older_part() {
-            Some(end) => self.history.older_with(end, INSTRUCTION),
-            None => self.history.messages().to_vec(),
+            Some(end) => Arc::new(self.history.older_with(end, INSTRUCTION)),
+            None => Arc::clone(self.history.messages()),
         }
     }
 

@@ -221,6 +221,7 @@ mod tests {
     }
 
     fn prompts(messages: &[Arc<Message>], cut: bool) -> EnginePrompts {
+        let messages = &Arc::new(messages.to_vec());
         let conversation = Conversation { system: "The rules.", messages, tools: &Vec::new().into() };
         let steps = vec![PlanStep { title: "Test it".to_owned(), state: PlanStepState::Active }];
         engine_prompts(conversation, &Plan { steps }, cut)

@@ -101,9 +101,7 @@ async fn a_volume_that_two_let_go_of_at_once_goes() {
     for name in ["one", "two"] {
         records.write(Kind::Machines, name, &record).unwrap();
     }
-    let made = |connection: &Connection| {
-        connection.pool("default-pool")?.create(&plain_volume("shared", 1))
-    };
+    let made = |connection: &Connection| connection.pool("default-pool")?.create(&plain_volume("shared", 1));
     host.call(ANSWER_WITHIN, made).await.unwrap();
     let gone = |name: &'static str| forget(&host, &records, Kind::Machines, name, &record);
     let (one, two) = tokio::join!(gone("one"), gone("two"));

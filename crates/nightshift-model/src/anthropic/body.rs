@@ -1,11 +1,11 @@
-//! The body of a request, put together from remembered fragments.
+//! The body of a request, put together from a conversation that is remembered as JSON.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::names::{CONTEXT_MANAGEMENT, Forms, thinks_adaptively};
 use super::trained::wire_tools;
-use crate::fragment::{Fragment, assemble, json_of};
+use crate::fragment::{Translated, assemble, json_of};
 use crate::offers::{Offers, with_tools};
 use crate::{TurnRequest, Unsendable};
 
@@ -68,14 +68,14 @@ fn head(request: &TurnRequest, forms: Forms, offers: &Offers<Forms>) -> String {
 }
 
 /// Checks what the provider would refuse.
-pub(crate) fn check_images(fragments: &[Fragment]) -> Result<(), Unsendable> {
-    let pictures = || fragments.iter().map(|fragment| &fragment.pictures);
-    let images = pictures().map(|pictures| pictures.count).sum();
+pub(crate) fn check_images(conversation: &Translated) -> Result<(), Unsendable> {
+    let images = conversation.pictures().map(|pictures| pictures.count).sum();
     if images > MAX_IMAGES {
         return Err(Unsendable::TooManyImages { images, limit: MAX_IMAGES });
     }
     let limit = if images > MANY_IMAGES { MAX_EDGE_OF_MANY } else { MAX_EDGE };
-    let longest = pictures().filter_map(|pictures| pictures.longest.as_ref()).max_by_key(|(_, edge)| *edge);
+    let longest = conversation.pictures().filter_map(|pictures| pictures.longest.as_ref());
+    let longest = longest.max_by_key(|(_, edge)| *edge);
     match longest {
         Some((artifact, edge)) if *edge > limit => {
             Err(Unsendable::ImageTooLarge { artifact: artifact.clone(), edge: *edge, images, limit })
@@ -89,16 +89,12 @@ pub(crate) fn body(
     request: &TurnRequest,
     forms: Forms,
     offers: &Offers<Forms>,
-    fragments: &[Fragment],
+    conversation: &Translated,
 ) -> Result<Bytes, Unsendable> {
     let head = head(request, forms, offers);
-    assemble(&head, "messages", None, fragments, &marked(fragments), CACHE_MARK, MAX_REQUEST_BYTES)
-}
-
-/// The places of the messages that get a cache mark: the two newest of the user.
-fn marked(fragments: &[Fragment]) -> Vec<usize> {
-    let markable = fragments.iter().enumerate().rev().filter(|(_, fragment)| fragment.mark_at.is_some());
-    markable.take(2).map(|(index, _)| index).collect()
+    // The two newest messages of the user get one.
+    let marked = conversation.marks().take(2).collect();
+    assemble(&head, "messages", None, conversation, marked, CACHE_MARK, MAX_REQUEST_BYTES)
 }
 
 #[cfg(test)]

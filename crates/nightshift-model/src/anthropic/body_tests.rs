@@ -8,7 +8,7 @@ use super::super::message::MessagesForm;
 use super::super::names::Form;
 use super::*;
 use crate::ImageSource;
-use crate::fragment::{Fragments, fragments};
+use crate::fragment::{Conversations, Translated, translated};
 use crate::offers::Offers;
 
 /// Counts how often it was read.
@@ -60,7 +60,7 @@ fn request(messages: Vec<Arc<Message>>) -> TurnRequest {
         model: "claude-sonnet-5-5".to_owned(),
         system: "Work.".to_owned(),
         tools: [shell, computer()].into(),
-        messages,
+        messages: messages.into(),
         max_output_tokens: 1000,
         clear_results_above: None,
     }
@@ -68,17 +68,17 @@ fn request(messages: Vec<Arc<Message>>) -> TurnRequest {
 
 async fn made(
     request: &TurnRequest,
-    remembered: &Mutex<Fragments>,
+    remembered: &Mutex<Conversations>,
     source: &Source,
-) -> Result<Vec<Fragment>, Unsendable> {
-    let made = fragments(&MessagesForm, request, remembered, source).await?;
+) -> Result<Arc<Translated>, Unsendable> {
+    let made = translated(&MessagesForm, request, remembered, source).await?;
     check_images(&made)?;
     Ok(made)
 }
 
 async fn wire_of(request: &TurnRequest, forms: Forms) -> Value {
-    let fragments = made(request, &Mutex::default(), &Source::default()).await.unwrap();
-    serde_json::from_slice(&body(request, forms, &Offers::default(), &fragments).unwrap()).unwrap()
+    let made = made(request, &Mutex::default(), &Source::default()).await.unwrap();
+    serde_json::from_slice(&body(request, forms, &Offers::default(), &made).unwrap()).unwrap()
 }
 
 fn trained() -> Forms {
@@ -143,11 +143,55 @@ async fn the_two_newest_messages_of_the_user_are_marked() {
 async fn only_what_is_new_is_translated_again() {
     let (remembered, source) = (Mutex::default(), Source::default());
     let mut conversation = request(vec![pictures(3, 10)]);
-    let first = made(&conversation, &remembered, &source).await.unwrap();
-    conversation.messages.extend([answer("Seen."), pictures(2, 10)]);
-    let second = made(&conversation, &remembered, &source).await.unwrap();
-    assert_eq!(source.0.load(Ordering::Relaxed), 5, "each picture is read once");
-    assert_eq!(first[0].json.as_ptr(), second[0].json.as_ptr(), "the same bytes are sent");
+    let sent = async |conversation: &TurnRequest| {
+        let made = made(conversation, &remembered, &source).await.unwrap();
+        let reads = source.0.load(Ordering::Relaxed);
+        let alone = wire_of(conversation, trained()).await;
+        let together = body(conversation, trained(), &Offers::default(), &made).unwrap();
+        assert_eq!(
+            serde_json::from_slice::<Value>(&together).unwrap(),
+            alone,
+            "it is sent as if it were all new"
+        );
+        reads
+    };
+    assert_eq!(sent(&conversation).await, 3);
+    Arc::make_mut(&mut conversation.messages).extend([answer("Seen."), pictures(2, 10)]);
+    assert_eq!(sent(&conversation).await, 5, "each picture is read once");
+    Arc::make_mut(&mut conversation.messages).extend([answer("Seen."), pictures(4, 10)]);
+    assert_eq!(sent(&conversation).await, 9);
+
+    // Another message in the middle: those behind it that follow the same one are known.
+    Arc::make_mut(&mut conversation.messages)[2] = says("(no longer shown)");
+    assert_eq!(sent(&conversation).await, 9);
+    // Its neighbour is written in the form of what stands before it.
+    Arc::make_mut(&mut conversation.messages)[3] = answer("Seen again.");
+    assert_eq!(sent(&conversation).await, 13);
+    // And one that goes back.
+    Arc::make_mut(&mut conversation.messages).truncate(3);
+    assert_eq!(sent(&conversation).await, 13);
+    Arc::make_mut(&mut conversation.messages).push(answer("Another way."));
+    assert_eq!(sent(&conversation).await, 13);
+}
+
+#[tokio::test]
+async fn conversations_that_begin_alike_and_those_asked_for_at_once_are_told_apart() {
+    let (remembered, source) = (Mutex::default(), Source::default());
+    let first = pictures(1, 10);
+    let one = request(vec![Arc::clone(&first), answer("One."), says("1")]);
+    let two = request(vec![first, answer("Two."), says("2")]);
+    for _ in 0..3 {
+        let (one_made, again, two_made) = tokio::join!(
+            made(&one, &remembered, &source),
+            made(&one, &remembered, &source),
+            made(&two, &remembered, &source)
+        );
+        for (request, made) in [(&one, one_made), (&one, again), (&two, two_made)] {
+            let sent = body(request, trained(), &Offers::default(), &made.unwrap()).unwrap();
+            assert_eq!(serde_json::from_slice::<Value>(&sent).unwrap(), wire_of(request, trained()).await);
+        }
+    }
+    assert_eq!(remembered.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -181,8 +225,8 @@ async fn pictures_beyond_the_limits_are_refused_before_anything_is_sent() {
 #[tokio::test]
 async fn a_body_beyond_the_limit_is_refused() {
     let request = request(vec![says(&"a".repeat(MAX_REQUEST_BYTES))]);
-    let fragments = made(&request, &Mutex::default(), &Source::default()).await.unwrap();
-    let refused = body(&request, trained(), &Offers::default(), &fragments).unwrap_err();
+    let made = made(&request, &Mutex::default(), &Source::default()).await.unwrap();
+    let refused = body(&request, trained(), &Offers::default(), &made).unwrap_err();
     assert!(matches!(refused, Unsendable::TooLarge { limit: MAX_REQUEST_BYTES }));
 }
 

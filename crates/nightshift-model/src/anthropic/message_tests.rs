@@ -1,11 +1,8 @@
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::json;
 
 use super::*;
-use crate::fragment::Fragments;
 
 /// Gives each picture the same bytes.
 struct Given(&'static [u8]);
@@ -186,22 +183,4 @@ async fn a_picture_that_is_lost_or_too_heavy_is_refused_by_its_name() {
     let heavy = Given(vec![0; MAX_IMAGE_BYTES / 4 * 3 + 1].leak());
     let heavy = translate(None, &message, 0, &heavy).await.unwrap_err();
     assert!(matches!(&heavy, Unsendable::ImageTooHeavy { bytes, .. } if *bytes == MAX_IMAGE_BYTES + 4));
-}
-
-#[tokio::test]
-async fn a_fragment_is_found_by_its_message_and_the_one_before_and_forgotten_with_it() {
-    let (first, second) = (Arc::new(answer(json!([]))), Arc::new(answer(json!([]))));
-    let mut fragments = Fragments::default();
-    let fragment = translate(None, &first, 0, &Lost).await.unwrap();
-    fragments.put(None, &first, fragment.clone());
-    fragments.put(Some(&first), &second, fragment);
-    assert!(fragments.get(None, &first).is_some() && fragments.get(Some(&first), &second).is_some());
-    assert!(fragments.get(None, &second).is_none(), "it stood behind another message");
-    assert!(
-        fragments.get(Some(&first), &Arc::new(answer(json!([])))).is_none(),
-        "an equal message is another one"
-    );
-    drop(second);
-    fragments.forget_dropped();
-    assert_eq!(fragments.len(), 1);
 }

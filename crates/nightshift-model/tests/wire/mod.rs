@@ -86,7 +86,7 @@ pub(crate) fn request() -> TurnRequest {
         model: "claude-sonnet-5-5".to_owned(),
         system: "Work.".to_owned(),
         tools: [shell, edit, computer, plan].into(),
-        messages: vec![says("Begin.")],
+        messages: vec![says("Begin.")].into(),
         max_output_tokens: 1000,
         clear_results_above: Some(100_000),
     }

@@ -8,7 +8,7 @@ use super::Acts;
 use crate::desk::Desk;
 
 /// Files whose text the agent is given as the repository's guidance, in this order.
-const GUIDANCE: [&str; 2] = ["AGENTS.md", "CLAUDE.md"];
+pub(crate) const GUIDANCE: [&str; 2] = ["AGENTS.md", "CLAUDE.md"];
 
 /// The most of a guidance file that is given, in bytes.
 const GUIDANCE_BYTES: u64 = 64 * 1024;

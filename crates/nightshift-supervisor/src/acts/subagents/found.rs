@@ -4,7 +4,7 @@ use nightshift_agent::subagents::{Definition, DefinitionFile, Finding, Severity,
 use nightshift_forge::Repository;
 use nightshift_protocol::{AgentFinding, AgentFound, AgentOwner, AgentSummary, CommitId, TreeEntryKind};
 
-use crate::acts::GUIDANCE;
+use crate::acts::guidance::GUIDANCE;
 
 /// Folders of a repository in which definitions are, the one that counts first before the other.
 const FOLDERS: [&str; 2] = [".nightshift/agents", ".claude/agents"];
