@@ -79,7 +79,8 @@ async fn a_greedy_sandbox_stands_still_before_the_disk_is_full_and_its_neighbour
     let said = error["message"].as_str().unwrap();
     assert!(said.contains("it wrote ") && said.contains("; the disk of the host has "), "{said}");
     let left = disk.free_mib();
-    assert!((RESERVE_MIB / 3..RESERVE_MIB).contains(&left), "{left} MiB are left: {said}");
+    // Others have written and removed something since.
+    assert!((RESERVE_MIB / 3..RESERVE_MIB + 5).contains(&left), "{left} MiB are left: {said}");
 
     // The neighbour ends what it does, and writes a file of some size beside the one that stands still.
     night.until(&neighbour, "the neighbour's question", is_in("waiting")).await;
