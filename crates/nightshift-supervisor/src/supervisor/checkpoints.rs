@@ -149,7 +149,11 @@ impl Supervisor {
             own,
             cost: cost(&facts),
             branch: BranchName::for_run(&task.title(), &run).to_string(),
-            text: text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned),
+            // As all that a person says is.
+            text: text
+                .map(str::trim)
+                .filter(|text| !text.is_empty())
+                .map(|text| self.shared.settings.delivery.redactor.redact_certain(text).into_owned()),
         };
         let bodies = fork.history(road).ok_or_else(|| missing(checkpoint.as_str()))?;
         let now = self.shared.clock.now();
