@@ -108,6 +108,19 @@ pub(super) fn begun() -> Vec<EventBody> {
     ]
 }
 
+/// What the model reads last, behind the results.
+pub(super) fn last_texts(progress: &RunProgress) -> Vec<String> {
+    let Some(Message::User { content }) = progress.agent.conversation().messages.last().map(|last| &**last)
+    else {
+        panic!("the last message is the user's")
+    };
+    let texts = content.iter().filter_map(|part| match part {
+        UserPart::Text { text } => Some(text.clone()),
+        UserPart::Image { .. } | UserPart::ToolResult { .. } => None,
+    });
+    texts.collect()
+}
+
 /// The same in a sandbox that can be saved.
 pub(super) fn begun_able() -> Vec<EventBody> {
     let mut bodies = begun();

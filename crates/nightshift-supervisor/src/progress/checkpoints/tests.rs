@@ -1,9 +1,9 @@
-use nightshift_protocol::{CheckpointCost, Message, PullRequestId, QueueReason, UserPart};
+use nightshift_protocol::{CheckpointCost, PullRequestId, QueueReason};
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::super::next;
-use super::super::tests::{answer, begun_able, events, finished, fold, intended, state};
+use super::super::tests::{answer, begun_able, events, finished, fold, intended, last_texts, state};
 use super::*;
 
 fn id(number: usize) -> CheckpointId {
@@ -245,19 +245,6 @@ fn lost_after(number: usize) -> [EventBody; 2] {
         EventBody::RewindIntended { checkpoint: id(number), reason },
         EventBody::Rewound { checkpoint: id(number) },
     ]
-}
-
-/// What the model reads last, behind the results.
-fn last_texts(progress: &RunProgress) -> Vec<String> {
-    let Some(Message::User { content }) = progress.agent.conversation().messages.last().map(|last| &**last)
-    else {
-        panic!("the last message is the user's")
-    };
-    let texts = content.iter().filter_map(|part| match part {
-        UserPart::Text { text } => Some(text.clone()),
-        UserPart::Image { .. } | UserPart::ToolResult { .. } => None,
-    });
-    texts.collect()
 }
 
 #[test]

@@ -1,7 +1,7 @@
-use nightshift_protocol::{Message, PauseReason, ResultPart, UserPart};
+use nightshift_protocol::{PauseReason, ResultPart};
 use serde_json::json;
 
-use super::super::tests::{answer, begun_able, events, finished, fold, intended, state};
+use super::super::tests::{answer, begun_able, events, finished, fold, intended, last_texts, state};
 use super::super::{Action, Intention, next, road_to};
 use super::*;
 
@@ -71,19 +71,6 @@ fn working(number: usize, mut road: Vec<EventBody>, text: Option<&str>) -> Vec<E
     );
     bodies.push(EventBody::SandboxRestored { sandbox, checkpoint: id(10 + number), took_ms: 300 });
     bodies
-}
-
-/// What the model reads last.
-fn last_texts(progress: &RunProgress) -> Vec<String> {
-    let Some(Message::User { content }) = progress.agent.conversation().messages.last().map(|last| &**last)
-    else {
-        panic!("the last message is the user's")
-    };
-    let texts = content.iter().filter_map(|part| match part {
-        UserPart::Text { text } => Some(text.clone()),
-        UserPart::Image { .. } | UserPart::ToolResult { .. } => None,
-    });
-    texts.collect()
 }
 
 fn said(text: &str) -> String {
