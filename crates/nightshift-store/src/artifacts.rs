@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use nightshift_protocol::{ArtifactId, InvalidId};
+use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use crate::database::is_full;
-use crate::{ReadError, Store};
+use crate::group::Entry;
+use crate::{AppendError, ReadError, Store};
 
 /// What is known of a stored file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,9 +38,12 @@ pub enum PutError {
     /// The name could not be made.
     #[error("cannot name an artifact")]
     Name(#[from] InvalidId),
-    /// The database failed.
+    /// Whether it is known already could not be read.
+    #[error("cannot look up an artifact")]
+    LookUp(#[from] sqlx::Error),
+    /// What is known of it could not be written.
     #[error("cannot record an artifact")]
-    Database(#[source] sqlx::Error),
+    Record(#[source] AppendError),
 }
 
 impl From<io::Error> for PutError {
@@ -53,9 +57,12 @@ impl From<io::Error> for PutError {
     }
 }
 
-impl From<sqlx::Error> for PutError {
-    fn from(error: sqlx::Error) -> Self {
-        if is_full(&error) { Self::DiskFull(error.into()) } else { Self::Database(error) }
+impl From<AppendError> for PutError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::DiskFull(error) => Self::DiskFull(error.into()),
+            error => Self::Record(error),
+        }
     }
 }
 
@@ -73,6 +80,26 @@ pub enum GetError {
     File(#[source] io::Error),
 }
 
+/// What is known of a stored file, on its way into the table.
+#[derive(Debug)]
+pub(crate) struct ArtifactRow {
+    pub(crate) id: ArtifactId,
+    pub(crate) media_type: String,
+    pub(crate) size: i64,
+}
+
+impl ArtifactRow {
+    /// Writes it, if nothing is known of the file yet.
+    pub(crate) fn write(&self, connection: &Connection) -> Result<(), rusqlite::Error> {
+        connection
+            .prepare_cached(
+                "INSERT INTO artifacts (id, media_type, size) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING",
+            )?
+            .execute(params![self.id.as_str(), self.media_type, self.size])?;
+        Ok(())
+    }
+}
+
 impl Store {
     /// Stores bytes and returns their name. Storing the same bytes again changes nothing.
     pub async fn put(&self, bytes: impl Into<Bytes>, media_type: &str) -> Result<ArtifactId, PutError> {
@@ -83,18 +110,8 @@ impl Store {
         if self.read_facts(&id).await?.is_some() {
             return Ok(id);
         }
-        let mut writer = self.inner.database.writer().await?;
-        let (mut transaction, _) = writer.begin().await?;
-        sqlx::query(
-            "INSERT INTO artifacts (id, media_type, size) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING",
-        )
-        .bind(id.as_str())
-        .bind(media_type)
-        .bind(size)
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        writer.keep();
+        let row = ArtifactRow { id: id.clone(), media_type: media_type.to_owned(), size };
+        self.inner.queue.write(Entry::Artifact(row)).await?;
         Ok(id)
     }
 

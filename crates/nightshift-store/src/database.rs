@@ -17,11 +17,9 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
-use tokio::sync::{Mutex, MutexGuard};
+use sqlx::{ConnectOptions, Connection};
 
 use crate::RebuildError;
-use crate::heads::Heads;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -36,7 +34,7 @@ const READER_CACHE: &str = "-1024";
 const READER_IDLE: Duration = Duration::from_secs(15);
 
 /// How long a connection waits for a lock that another process (a backup, a person's `sqlite3`) holds.
-const BUSY: Duration = Duration::from_secs(10);
+pub(crate) const BUSY: Duration = Duration::from_secs(10);
 
 /// Why a store was not opened.
 #[derive(Debug, thiserror::Error)]
@@ -86,16 +84,9 @@ pub enum CheckError {
     Database(#[from] sqlx::Error),
 }
 
-/// Whether the disk, a quota, or a limit of the database refused to take more.
-pub(crate) fn is_full(error: &sqlx::Error) -> bool {
-    // Result code 13, <https://sqlite.org/rescode.html#full>.
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "13")
-}
-
+/// What the tables are made and read by; [`crate::writer`] writes.
 #[derive(Debug)]
 pub(crate) struct Database {
-    options: SqliteConnectOptions,
-    writer: Mutex<Option<(SqliteConnection, Heads)>>,
     readers: SqlitePool,
 }
 
@@ -118,27 +109,17 @@ impl Database {
         let mut connection = options.connect().await?;
         refuse_newer_schema(&mut connection).await?;
         MIGRATIONS.run(&mut connection).await.map_err(OpenError::Migrate)?;
+        connection.close().await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .idle_timeout(READER_IDLE)
-            .connect_lazy_with(options.clone().pragma("query_only", "on").pragma("cache_size", READER_CACHE));
-        Ok(Self { options, writer: Mutex::new(Some((connection, Heads::default()))), readers })
+            .connect_lazy_with(options.pragma("query_only", "on").pragma("cache_size", READER_CACHE));
+        Ok(Self { readers })
     }
 
     /// The connections for reading; a write through them fails.
     pub(crate) fn readers(&self) -> &SqlitePool {
         &self.readers
-    }
-
-    /// Waits for its turn to write. Holding the result keeps all other writers out.
-    pub(crate) async fn writer(&self) -> Result<Writer<'_>, sqlx::Error> {
-        let mut slot = self.writer.lock().await;
-        let (connection, heads) = match slot.take() {
-            Some(open) => open,
-            None if self.readers.is_closed() => return Err(sqlx::Error::PoolClosed),
-            None => (self.options.connect().await?, Heads::default()),
-        };
-        Ok(Writer { slot, connection, heads, options: &self.options })
     }
 
     pub(crate) async fn check(&self) -> Result<(), CheckError> {
@@ -148,47 +129,7 @@ impl Database {
     }
 
     pub(crate) async fn close(&self) {
-        let mut slot = self.writer.lock().await;
         self.readers.close().await;
-        if let Some((connection, _)) = slot.take()
-            && let Err(error) = connection.close().await
-        {
-            tracing::warn!(%error, "the history was not closed in an orderly way; its log is replayed when it is opened");
-        }
-    }
-}
-
-/// The right to write, held by one at a time.
-///
-/// Dropped without [`Writer::keep`] it throws its connection away: after a full disk SQLite has undone the
-/// transaction by itself while the connection still believes in it, and the next writer must not inherit that.
-pub(crate) struct Writer<'a> {
-    slot: MutexGuard<'a, Option<(SqliteConnection, Heads)>>,
-    connection: SqliteConnection,
-    heads: Heads,
-    options: &'a SqliteConnectOptions,
-}
-
-impl Writer<'_> {
-    pub(crate) async fn begin(&mut self) -> Result<(Transaction<'_, Sqlite>, &mut Heads), sqlx::Error> {
-        Ok((self.connection.begin_with("BEGIN IMMEDIATE").await?, &mut self.heads))
-    }
-
-    /// The connection, for one who begins and ends a transaction there in a way of its own, and what is known of the runs.
-    pub(crate) fn parts(&mut self) -> (&mut SqliteConnection, &mut Heads) {
-        (&mut self.connection, &mut self.heads)
-    }
-
-    /// Throws the connection away after a failure and goes on with another.
-    pub(crate) async fn renew(&mut self) -> Result<(), sqlx::Error> {
-        self.heads.forget();
-        self.connection = self.options.connect().await?;
-        Ok(())
-    }
-
-    /// Gives the connection back for the next writer.
-    pub(crate) fn keep(mut self) {
-        *self.slot = Some((self.connection, self.heads));
     }
 }
 
@@ -213,8 +154,9 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use nightshift_protocol::{EventBody, OffsetDateTime, RunId};
-    use sqlx::Connection;
+    use rusqlite::types::Value;
 
+    use crate::writer::Writer;
     use crate::{AppendError, OpenError, Store};
 
     const AT: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
@@ -236,12 +178,12 @@ mod tests {
         "run-0000000000".parse().unwrap()
     }
 
-    /// Runs a statement on the connection that writes, as nobody outside this module can.
-    async fn execute(store: &Store, statement: &'static str) -> Result<(), sqlx::Error> {
-        let mut writer = store.inner.database.writer().await.unwrap();
-        let outcome = sqlx::query(statement).execute(&mut writer.connection).await;
-        writer.keep();
-        outcome.map(|_| ())
+    /// Runs a statement on the connection that writes, as nobody outside this package can.
+    async fn execute(store: &Store, statement: &'static str) -> Result<(), rusqlite::Error> {
+        let execute = move |writer: &mut Writer| {
+            writer.transaction(|connection, _| connection.execute_batch(statement))
+        };
+        store.inner.queue.work(execute).await.unwrap()
     }
 
     #[tokio::test]
@@ -342,20 +284,20 @@ mod tests {
     async fn every_connection_that_writes_waits_for_the_disk() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
-        let database = &store.inner.database;
-        let second = async {
-            // A writer that is dropped takes its connection with it; the next one is a new connection.
-            drop(database.writer().await.unwrap());
-            database.writer().await.unwrap()
+        let settings = |writer: &mut Writer| {
+            writer.transaction(|connection, _| {
+                let one = |name| connection.pragma_query_value(None, name, |row| row.get::<_, Value>(0));
+                Ok::<_, rusqlite::Error>(["synchronous", "journal_mode", "foreign_keys"].map(one))
+            })
         };
-        let mut writer = second.await;
-        let synchronous: i64 =
-            sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut writer.connection).await.unwrap();
-        let journal: String =
-            sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut writer.connection).await.unwrap();
         // 2 is FULL, <https://sqlite.org/pragma.html#pragma_synchronous>.
-        assert_eq!((synchronous, journal.as_str()), (2, "wal"));
-        assert!(!writer.connection.is_in_transaction());
+        let wanted = [Value::from(2), Value::from("wal".to_owned()), Value::from(1)];
+        for _ in 0..2 {
+            let found = store.inner.queue.work(settings).await.unwrap().unwrap();
+            assert_eq!(found.map(Result::unwrap), wanted);
+            // A transaction that fails takes its connection with it; the next one is on a new connection.
+            execute(&store, "INSERT INTO nowhere VALUES (1)").await.unwrap_err();
+        }
     }
 
     #[tokio::test]

@@ -2,10 +2,38 @@
 //! of them, and each has tens of events.
 
 use nightshift_protocol::{EnvironmentEvent, EnvironmentEventBody, EnvironmentId, OffsetDateTime};
+use rusqlite::{Connection, params};
 use time::UtcOffset;
 use time::format_description::well_known::Rfc3339;
 
+use crate::group::Entry;
 use crate::{AppendError, ReadError, Store};
+
+/// Events of an environment on their way into the table.
+#[derive(Debug)]
+pub(crate) struct EnvironmentRows {
+    environment: EnvironmentId,
+    at: String,
+    /// The events' types with their JSON.
+    records: Vec<(&'static str, String)>,
+}
+
+impl EnvironmentRows {
+    /// Writes them after those that are there already.
+    pub(crate) fn write(&self, connection: &Connection) -> Result<(), rusqlite::Error> {
+        let environment = self.environment.as_str();
+        let last: i64 = connection
+            .prepare_cached("SELECT coalesce(max(seq), 0) FROM environment_events WHERE environment = ?")?
+            .query_row([environment], |row| row.get(0))?;
+        let mut insert = connection.prepare_cached(
+            "INSERT INTO environment_events (environment, seq, at, type, json) VALUES (?, ?, ?, ?, ?)",
+        )?;
+        for (seq, (name, json)) in (last + 1..).zip(&self.records) {
+            insert.execute(params![environment, seq, self.at, name, json])?;
+        }
+        Ok(())
+    }
+}
 
 impl Store {
     /// Appends events to an environment in one transaction, and returns when they are on the disk.
@@ -16,29 +44,10 @@ impl Store {
         bodies: &[EnvironmentEventBody],
     ) -> Result<(), AppendError> {
         let at = at.to_offset(UtcOffset::UTC).format(&Rfc3339).map_err(AppendError::Time)?;
-        let mut writer = self.inner.database.writer().await?;
-        let (mut transaction, _) = writer.begin().await?;
-        let mut seq: i64 =
-            sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM environment_events WHERE environment = ?")
-                .bind(environment.as_str())
-                .fetch_one(&mut *transaction)
-                .await?;
-        for body in bodies {
-            seq += 1;
-            let json = serde_json::to_string(body).map_err(AppendError::Json)?;
-            sqlx::query(
-                "INSERT INTO environment_events (environment, seq, at, type, json) VALUES (?, ?, ?, ?, ?)",
-            )
-            .bind(environment.as_str())
-            .bind(seq)
-            .bind(&at)
-            .bind(body.name())
-            .bind(json)
-            .execute(&mut *transaction)
-            .await?;
-        }
-        transaction.commit().await?;
-        writer.keep();
+        let record = |body: &EnvironmentEventBody| Ok((body.name(), serde_json::to_string(body)?));
+        let records = bodies.iter().map(record).collect::<Result<_, _>>().map_err(AppendError::Json)?;
+        let rows = EnvironmentRows { environment: environment.clone(), at, records };
+        self.inner.queue.write(Entry::Environment(rows)).await?;
         Ok(())
     }
 

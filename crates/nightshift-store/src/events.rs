@@ -4,12 +4,13 @@ use std::error::Error;
 use std::sync::Arc;
 
 use nightshift_protocol::{Event, EventBody, OffsetDateTime, RunId};
+use rusqlite::ErrorCode;
 use sqlx::SqlitePool;
 use time::UtcOffset;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::broadcast;
 
-use crate::database::is_full;
+use crate::group::Entry;
 use crate::{Misplaced, Store};
 
 /// Rows read at once where no limit is given.
@@ -20,7 +21,7 @@ pub(crate) const PAGE: u32 = 512;
 pub enum AppendError {
     /// The disk is full.
     #[error("the disk is full")]
-    DiskFull(#[source] sqlx::Error),
+    DiskFull(#[source] rusqlite::Error),
     /// An event cannot stand where it was to go.
     #[error(transparent)]
     Misplaced(#[from] Misplaced),
@@ -38,12 +39,16 @@ pub enum AppendError {
     Ending,
     /// The database failed.
     #[error("cannot write to the history")]
-    Database(#[source] sqlx::Error),
+    Database(#[source] rusqlite::Error),
 }
 
-impl From<sqlx::Error> for AppendError {
-    fn from(error: sqlx::Error) -> Self {
-        if is_full(&error) { Self::DiskFull(error) } else { Self::Database(error) }
+impl From<rusqlite::Error> for AppendError {
+    fn from(error: rusqlite::Error) -> Self {
+        // The disk, a quota, or a limit of the database: <https://sqlite.org/rescode.html#full>.
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::DiskFull(error),
+            _ => Self::Database(error),
+        }
     }
 }
 
@@ -121,7 +126,11 @@ impl Store {
             }
             parts.push(((*run).clone(), records));
         }
-        if parts.is_empty() { Ok(Vec::new()) } else { self.inner.queue.append(parts, at).await }
+        if parts.is_empty() {
+            Ok(Vec::new())
+        } else {
+            self.inner.queue.write(Entry::Events { at, parts }).await
+        }
     }
 
     /// The events of a run after `after_seq` (0 for all), in order, at most `limit`.
@@ -201,7 +210,7 @@ impl Row {
 }
 
 /// Columns as they are in the table: position, run, seq, at, type, json.
-type Columns = (i64, String, i64, String, String, String);
+pub(crate) type Columns = (i64, String, i64, String, String, String);
 
 /// The next rows after a place, at most `limit`; none at the end only.
 pub(crate) async fn page(
@@ -235,7 +244,7 @@ pub(crate) async fn page(
     Ok(rows.into_iter().map(|columns| row(scope, columns)).collect())
 }
 
-fn row(scope: &Scope, columns: Columns) -> Row {
+pub(crate) fn row(scope: &Scope, columns: Columns) -> Row {
     let (position, run, seq, ..) = &columns;
     let place = match scope {
         Scope::Run(_) => *seq,

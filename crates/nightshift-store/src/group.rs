@@ -1,8 +1,8 @@
-//! Appends that wait for the disk together.
+//! Writes that wait for the disk together.
 //!
 //! One `fsync` costs as much for fifty runs as for one. So one thread writes for all: whatever has come while it wrote goes
-//! into the next transaction, and nobody is told that its events are there before that transaction is on the disk. What
-//! cannot be written together is written one by one and by what the table has, so that each append keeps an outcome of its
+//! into the next transaction, and nobody is told that its part is there before that transaction is on the disk. What
+//! cannot be written together is written one by one and by what the table has, so that each write keeps an outcome of its
 //! own.
 //!
 //! It is a thread because a transaction takes several steps. Between two of them a task waits until it is its turn among all
@@ -10,38 +10,55 @@
 //! idled by turns, for every run waited for the one that wrote.
 
 use std::io;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
-use futures_util::FutureExt;
 use nightshift_protocol::{Event, EventBody, OffsetDateTime, RunId};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::AppendError;
+use crate::artifacts::ArtifactRow;
 use crate::batch::Batch;
-use crate::database::{Database, Writer};
+use crate::environments::EnvironmentRows;
+use crate::writer::Writer;
 
 /// Events with their JSON.
 pub(crate) type Records = Vec<(EventBody, String)>;
 
-/// What is to be appended together: events of one run after another.
-pub(crate) type Parts = Vec<(RunId, Records)>;
+/// What is to be written, all of it or nothing.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    /// Events of one run after another.
+    Events {
+        /// When they happened, in UTC.
+        at: OffsetDateTime,
+        /// The runs with their events.
+        parts: Vec<(RunId, Records)>,
+    },
+    /// Events of an environment.
+    Environment(EnvironmentRows),
+    /// What is known of a stored file.
+    Artifact(ArtifactRow),
+}
 
-/// An append that waits for its turn to be written.
+/// How a write ended: with the events of runs that it added, of which other entries have none.
+type Outcome = Result<Vec<Event>, AppendError>;
+
+/// A write that waits for its turn.
 #[derive(Debug)]
 struct Waiting {
-    parts: Parts,
-    at: OffsetDateTime,
-    outcome: oneshot::Sender<Result<Vec<Event>, AppendError>>,
+    entry: Entry,
+    outcome: oneshot::Sender<Outcome>,
 }
 
 /// What the thread is asked for.
-#[derive(Debug)]
 enum Asked {
-    Append(Waiting),
-    /// To tell when what was asked for before is written.
-    Flush(oneshot::Sender<()>),
+    Write(Waiting),
+    /// To do something with the connection between two groups.
+    Work(Box<dyn FnOnce(&mut Writer) + Send>),
+    /// To end, and to tell when everything that was asked for before is written.
+    Close(oneshot::Sender<()>),
 }
 
 /// The way to the thread that writes. It ends when the last of these is gone and everything is written.
@@ -52,185 +69,180 @@ pub(crate) struct Queue(mpsc::UnboundedSender<Asked>);
 
 impl Queue {
     /// Starts the thread.
-    pub(crate) fn start(
-        database: Arc<Database>,
-        live: broadcast::Sender<Arc<Event>>,
-    ) -> Result<Self, io::Error> {
+    pub(crate) fn start(writer: Writer, live: broadcast::Sender<Arc<Event>>) -> Result<Self, io::Error> {
         let (queue, asked) = mpsc::unbounded_channel();
-        let (starts, started) = std::sync::mpsc::channel();
-        let appender = Appender { database, live };
-        thread::Builder::new().name("history".to_owned()).spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().build();
-            let _opener_gone = starts.send(runtime.as_ref().err().map(io::Error::kind));
-            if let Ok(runtime) = runtime {
-                runtime.block_on(appender.serve(asked));
-            }
-        })?;
-        // The thread does nothing before that.
-        match started.recv().map_err(io::Error::other)? {
-            Some(kind) => Err(kind.into()),
-            None => Ok(Self(queue)),
-        }
+        let scribe = Scribe { writer, live };
+        thread::Builder::new().name("history".to_owned()).spawn(move || scribe.serve(asked))?;
+        Ok(Self(queue))
     }
 
-    /// Appends events, with those of others who wait; all of them or none.
-    pub(crate) async fn append(&self, parts: Parts, at: OffsetDateTime) -> Result<Vec<Event>, AppendError> {
+    /// Writes, with others who wait. It is written also when the caller stops waiting.
+    pub(crate) async fn write(&self, entry: Entry) -> Outcome {
         let (outcome, written) = oneshot::channel();
-        let waiting = Waiting { parts, at, outcome };
-        self.0.send(Asked::Append(waiting)).map_err(|_| AppendError::Ending)?;
+        self.0.send(Asked::Write(Waiting { entry, outcome })).map_err(|_| AppendError::Ending)?;
         written.await.unwrap_or(Err(AppendError::Ending))
     }
 
-    /// Returns when everything that was asked for before is written.
-    pub(crate) async fn flush(&self) {
-        let (done, flushed) = oneshot::channel();
-        if self.0.send(Asked::Flush(done)).is_ok() {
+    /// Does something that is no append with the connection that writes, after what was asked for before.
+    pub(crate) async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Writer) -> T + Send + 'static,
+    ) -> Result<T, AppendError> {
+        let (outcome, done) = oneshot::channel();
+        let work = move |writer: &mut Writer| {
+            // The transaction undoes itself, and its connection goes with it.
+            let done = catch_unwind(AssertUnwindSafe(|| work(writer))).map_err(|_| AppendError::Defect);
+            let _asker_gone = outcome.send(done);
+        };
+        self.0.send(Asked::Work(Box::new(work))).map_err(|_| AppendError::Ending)?;
+        done.await.unwrap_or(Err(AppendError::Ending))
+    }
+
+    /// Ends the thread, and returns when everything that was asked for before is written and the connection is closed.
+    pub(crate) async fn close(&self) {
+        let (closed, closing) = oneshot::channel();
+        if self.0.send(Asked::Close(closed)).is_ok() {
             // A thread that has ended has nothing left to write.
-            let _ended = flushed.await;
+            let _ended = closing.await;
         }
     }
 }
 
 /// What writes.
-struct Appender {
-    database: Arc<Database>,
+struct Scribe {
+    writer: Writer,
     live: broadcast::Sender<Arc<Event>>,
 }
 
-impl Appender {
-    async fn serve(&self, mut asked: mpsc::UnboundedReceiver<Asked>) {
-        while let Some(first) = asked.recv().await {
-            let writer = self.database.writer().await;
-            let (mut group, mut flushes) = (Vec::new(), Vec::new());
-            let mut next = Some(first);
-            while let Some(this) = next {
-                match this {
-                    Asked::Append(waiting) => group.push(waiting),
-                    Asked::Flush(done) => flushes.push(done),
+impl Scribe {
+    fn serve(mut self, mut asked: mpsc::UnboundedReceiver<Asked>) {
+        let mut next = None;
+        while let Some(this) = next.take().or_else(|| asked.blocking_recv()) {
+            match this {
+                Asked::Write(first) => {
+                    let mut group = vec![first];
+                    while next.is_none()
+                        && let Ok(more) = asked.try_recv()
+                    {
+                        match more {
+                            Asked::Write(waiting) => group.push(waiting),
+                            other => next = Some(other),
+                        }
+                    }
+                    self.write(group);
                 }
-                next = asked.try_recv().ok();
+                Asked::Work(work) => work(&mut self.writer),
+                Asked::Close(closed) => {
+                    self.writer.close();
+                    let _asker_gone = closed.send(());
+                    return;
+                }
             }
-            match writer {
-                Ok(writer) if group.is_empty() => writer.keep(),
-                Ok(writer) => self.write_carefully(writer, group).await,
-                Err(error) => self.write_one_by_one(group, Some(error)).await,
+        }
+        self.writer.close();
+    }
+
+    /// Writes a group and tells its members.
+    fn write(&mut self, mut group: Vec<Waiting>) {
+        match self.try_writing(group.iter().map(|waiting| &waiting.entry)) {
+            Ok(all) => {
+                for (waiting, events) in group.into_iter().zip(all) {
+                    self.tell(waiting, Ok(events));
+                }
             }
-            for done in flushes {
-                let _asker_gone = done.send(());
+            Err(error) if group.len() == 1 && !is_worth_another_try(&error) => {
+                if let Some(waiting) = group.pop() {
+                    self.tell(waiting, Err(error));
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, writes = group.len(), "a group is written one by one");
+                for waiting in group {
+                    let alone = self.try_writing(std::iter::once(&waiting.entry));
+                    self.tell(waiting, alone.map(|all| all.into_iter().flatten().collect()));
+                }
             }
         }
     }
 
-    /// Writes a group. A defect that one event meets must not stop all runs.
-    async fn write_carefully(&self, writer: Writer<'_>, mut group: Vec<Waiting>) {
-        // The connection goes with the transaction, and who was told nothing is still in the group.
-        if AssertUnwindSafe(self.write(writer, &mut group)).catch_unwind().await.is_err() {
-            tracing::error!(
-                appends = group.len(),
-                "writing a group of events panicked; they are written one by one"
-            );
-            self.write_one_by_one(group, None).await;
-        }
+    /// Writes entries in one transaction, or nothing of them. A defect that one of them meets must not stop all runs.
+    fn try_writing<'a>(
+        &mut self,
+        entries: impl Iterator<Item = &'a Entry>,
+    ) -> Result<Vec<Vec<Event>>, AppendError> {
+        catch_unwind(AssertUnwindSafe(|| write_all(&mut self.writer, entries))).unwrap_or_else(|_| {
+            tracing::error!("writing to the history panicked");
+            Err(AppendError::Defect)
+        })
     }
 
-    /// Writes what could not be written together, each with a writer of its own; `failed` is why the first has none.
-    async fn write_one_by_one(&self, group: Vec<Waiting>, mut failed: Option<sqlx::Error>) {
-        for waiting in group {
-            let writer = match failed.take() {
-                Some(error) => Err(error),
-                None => self.database.writer().await,
-            };
-            let mut alone = vec![waiting];
-            let error = match writer {
-                Ok(writer) => match AssertUnwindSafe(self.write(writer, &mut alone)).catch_unwind().await {
-                    Ok(()) => continue,
-                    Err(_) => AppendError::Defect,
-                },
-                Err(error) => error.into(),
-            };
-            let _asker_gone = alone.pop().map(|waiting| waiting.outcome.send(Err(error)));
-        }
-    }
-
-    async fn write(&self, mut writer: Writer<'_>, group: &mut Vec<Waiting>) {
-        match self.write_together(&mut writer, group).await {
-            Ok(()) => return writer.keep(),
-            // No second try would end otherwise.
-            Err(error) if group.len() == 1 && !matches!(error, AppendError::Database(_)) => {
-                let _asker_gone = group.pop().map(|waiting| waiting.outcome.send(Err(error)));
-                return;
-            }
-            Err(error) => tracing::debug!(%error, appends = group.len(), "a group is written one by one"),
-        }
-        // Also one that was alone: another program may have written, and what was known of its run be wrong.
-        let mut sound = false;
-        for Waiting { parts, at, outcome } in group.drain(..) {
-            // A connection that failed may believe in a transaction that is gone.
-            if !sound && let Err(error) = writer.renew().await {
-                let _asker_gone = outcome.send(Err(error.into()));
-                continue;
-            }
-            let written = write_all(&mut writer, std::iter::once((&parts, at)))
-                .await
-                .map(|all| all.into_iter().flatten().collect::<Vec<_>>());
-            sound = written.is_ok();
-            if let Ok(events) = &written {
-                self.publish(events);
-            }
-            let _asker_gone = outcome.send(written);
-        }
-        if sound {
-            writer.keep();
-        }
-    }
-
-    /// Writes a group in one transaction and tells its members, or writes nothing of it and tells nobody anything.
-    async fn write_together(
-        &self,
-        writer: &mut Writer<'_>,
-        group: &mut Vec<Waiting>,
-    ) -> Result<(), AppendError> {
-        let all = write_all(writer, group.iter().map(|waiting| (&waiting.parts, waiting.at))).await?;
-        for (waiting, events) in group.drain(..).zip(all) {
-            self.publish(&events);
-            let _asker_gone = waiting.outcome.send(Ok(events));
-        }
-        Ok(())
-    }
-
-    /// Tells subscribers, while the writer is held, so that they see commits in their order.
-    fn publish(&self, events: &[Event]) {
-        for event in events {
+    /// Tells how a write ended, subscribers before the one who asked. Nothing else is written meanwhile, so they see commits in
+    /// their order.
+    fn tell(&self, waiting: Waiting, outcome: Outcome) {
+        for event in outcome.iter().flatten() {
             // An error only says that nobody listens.
             let _ = self.live.send(Arc::new(event.clone()));
         }
+        let _asker_gone = waiting.outcome.send(outcome);
     }
 }
 
-/// Writes appends in one transaction, and returns the events of each.
-async fn write_all<'a>(
-    writer: &mut Writer<'_>,
-    appends: impl Iterator<Item = (&'a Parts, OffsetDateTime)>,
+/// Whether a write that failed alone can succeed on a new connection: another program may have written, and what was known of
+/// its run be wrong.
+fn is_worth_another_try(error: &AppendError) -> bool {
+    matches!(error, AppendError::Database(_))
+}
+
+/// Writes entries in one transaction, and returns the events of each.
+fn write_all<'a>(
+    writer: &mut Writer,
+    entries: impl Iterator<Item = &'a Entry>,
 ) -> Result<Vec<Vec<Event>>, AppendError> {
-    let (connection, heads) = writer.parts();
-    let (mut batch, mut all) = (Batch::default(), Vec::new());
-    for (parts, at) in appends {
-        let mut events = Vec::new();
-        for (run, records) in parts {
-            events.extend(batch.add(connection, heads, run, at, records).await?);
+    writer.transaction(|connection, heads| {
+        let (mut batch, mut all) = (Batch::new(connection, heads), Vec::new());
+        for entry in entries {
+            let mut events = Vec::new();
+            match entry {
+                Entry::Events { at, parts } => {
+                    for (run, records) in parts {
+                        events.extend(batch.add(run, *at, records)?);
+                    }
+                }
+                Entry::Environment(rows) => rows.write(connection)?,
+                Entry::Artifact(row) => row.write(connection)?,
+            }
+            all.push(events);
         }
-        all.push(events);
-    }
-    batch.commit(connection, all.iter().flatten()).await?;
-    Ok(all)
+        batch.finish()?;
+        Ok(all)
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use nightshift_protocol::{ArtifactId, EnvironmentEventBody, EnvironmentId};
+
     use crate::Store;
     use crate::fixtures::{AT, run, submitted};
 
     use super::*;
+
+    /// Keeps the thread from writing until what is returned is dropped.
+    async fn hold(store: &Store) -> std::sync::mpsc::Sender<()> {
+        let (holding, held) = std::sync::mpsc::channel::<()>();
+        let (begins, begun) = oneshot::channel();
+        let store = store.clone();
+        tokio::spawn(async move {
+            let wait = move |_: &mut Writer| {
+                begins.send(()).unwrap();
+                // It is never sent anything, only dropped.
+                held.recv().unwrap_err();
+            };
+            store.inner.queue.work(wait).await.unwrap();
+        });
+        begun.await.unwrap();
+        holding
+    }
 
     /// Lets appends come while another writes, each of a run of its own with what `body` gives, and returns how they
     /// ended, in their order.
@@ -239,7 +251,7 @@ mod tests {
         appends: usize,
         body: impl Fn(usize) -> EventBody,
     ) -> Vec<Result<Vec<Event>, AppendError>> {
-        let writer = store.inner.database.writer().await.unwrap();
+        let holding = hold(store).await;
         let mut waiting = Vec::new();
         for number in 0..appends {
             let (other, body) = (store.clone(), body(number));
@@ -247,7 +259,7 @@ mod tests {
             // One after the other, so that their order is known: the first thing each does is to join the queue.
             tokio::task::yield_now().await;
         }
-        writer.keep();
+        drop(holding);
         let mut outcomes = Vec::new();
         for append in waiting {
             outcomes.push(append.await.unwrap());
@@ -290,7 +302,7 @@ mod tests {
     async fn whatever_was_asked_for_before_the_store_is_closed_is_written() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
-        let writer = store.inner.database.writer().await.unwrap();
+        let holding = hold(&store).await;
         let mut waiting = Vec::new();
         for number in 0..5 {
             let other = store.clone();
@@ -306,7 +318,7 @@ mod tests {
             async move { store.close().await }
         });
         tokio::task::yield_now().await;
-        writer.keep();
+        drop(holding);
         closing.await.unwrap();
         for append in waiting.drain(..4) {
             append.await.unwrap().unwrap();
@@ -338,6 +350,49 @@ mod tests {
         store.append(&run(0), AT, &[submitted(0)]).await.unwrap();
         store.close().await;
         let refused = store.append(&run(0), AT, &[EventBody::Interrupted]).await.unwrap_err();
-        assert!(matches!(refused, AppendError::Database(sqlx::Error::PoolClosed)), "{refused:?}");
+        assert!(matches!(refused, AppendError::Ending), "{refused:?}");
+    }
+
+    #[tokio::test]
+    async fn files_and_environments_are_written_with_the_runs_that_wait_and_keep_outcomes_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        let environment: EnvironmentId = "environment-aaaaaaaaaa".parse().unwrap();
+        let file: ArtifactId = "a".repeat(64).parse().unwrap();
+        let row = ArtifactRow { id: file.clone(), media_type: "text/plain".to_owned(), size: 7 };
+        let holding = hold(&store).await;
+        let (first, second) = (run(0), run(1));
+        let (submitted, misplaced) = ([submitted(0)], [EventBody::Interrupted]);
+        let (appended, refused, begun, recorded, ()) = tokio::join!(
+            store.append(&first, AT, &submitted),
+            store.append(&second, AT, &misplaced),
+            store.append_environment(&environment, AT, &[EnvironmentEventBody::Retried]),
+            store.inner.queue.write(Entry::Artifact(row)),
+            async { drop(holding) },
+        );
+        assert_eq!(appended.unwrap().len(), 1);
+        assert!(matches!(refused, Err(AppendError::Misplaced(_))), "{refused:?}");
+        begun.unwrap();
+        assert_eq!(recorded.unwrap(), []);
+        assert_eq!(store.environments().await.unwrap(), [environment]);
+        assert_eq!(store.artifact(&file).await.unwrap().unwrap().size, 7);
+        assert_eq!(store.events_after(0, 100).await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_defect_ends_neither_the_thread_nor_what_is_written_by_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        store.append(&run(0), AT, &[submitted(0)]).await.unwrap();
+        let defect = |writer: &mut Writer| {
+            writer.transaction(|connection, _| -> Result<(), rusqlite::Error> {
+                connection.execute("DELETE FROM runs", [])?;
+                panic!("a defect");
+            })
+        };
+        let refused = store.inner.queue.work(defect).await.unwrap_err();
+        assert!(matches!(refused, AppendError::Defect), "{refused:?}");
+        assert_eq!(store.append(&run(0), AT, &[EventBody::Interrupted]).await.unwrap()[0].seq, 2);
+        assert!(store.run(&run(0)).await.unwrap().is_some());
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use nightshift_protocol::{RunId, RunSummary};
-use sqlx::sqlite::SqliteConnection;
+use rusqlite::Connection;
 
 use crate::AppendError;
 
@@ -44,18 +44,14 @@ impl Heads {
     }
 
     /// Asks the tables for the newest position of all runs, and where this run stands, `None` before its first event.
-    pub(crate) async fn read(
-        connection: &mut SqliteConnection,
-        run: &RunId,
-    ) -> Result<(i64, Option<Head>), AppendError> {
-        let (last_position, last_seq, first, json): (i64, i64, Option<i64>, Option<String>) = sqlx::query_as(
+    pub(crate) fn read(connection: &Connection, run: &RunId) -> Result<(i64, Option<Head>), AppendError> {
+        let mut select = connection.prepare_cached(
             "SELECT (SELECT coalesce(max(position), 0) FROM events),
                     (SELECT coalesce(max(seq), 0) FROM events WHERE run = ?1),
                     (SELECT first_position FROM runs WHERE run = ?1), (SELECT json FROM runs WHERE run = ?1)",
-        )
-        .bind(run.as_str())
-        .fetch_one(connection)
-        .await?;
+        )?;
+        let (last_position, last_seq, first, json): (i64, i64, Option<i64>, Option<String>) =
+            select.query_row([run.as_str()], |row| row.try_into())?;
         let read = |(first, json): (i64, String)| {
             serde_json::from_str(&json).map(|summary| Head { first, last_seq, summary })
         };
@@ -85,17 +81,17 @@ mod tests {
     use nightshift_protocol::{EventBody, RunState};
 
     use crate::fixtures::{AT, run, submitted};
+    use crate::writer::Writer;
     use crate::{AppendError, Store};
 
     use super::*;
 
     /// The runs that the writer knows, by what it knows of them.
     async fn known(store: &Store) -> Vec<Head> {
-        let mut writer = store.inner.database.writer().await.unwrap();
-        let (transaction, heads) = writer.begin().await.unwrap();
-        let mut known: Vec<Head> = heads.runs.values().cloned().collect();
-        drop(transaction);
-        writer.keep();
+        let heads = |writer: &mut Writer| {
+            writer.transaction(|_, heads| Ok::<_, AppendError>(heads.runs.values().cloned().collect()))
+        };
+        let mut known: Vec<Head> = store.inner.queue.work(heads).await.unwrap().unwrap();
         known.sort_by_key(|head| head.first);
         known
     }

@@ -25,6 +25,7 @@ mod reviewing;
 mod runs;
 mod search;
 mod statistics;
+mod writer;
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -42,6 +43,7 @@ pub use runs::{FindError, RebuildError, RunCursor, RunFilter, RunPage, RunStates
 pub use search::{SearchCursor, SearchPage, SearchWords};
 
 use database::Database;
+use writer::Writer;
 
 /// How many events a subscriber may be behind before it has to read the table again.
 const LIVE_EVENTS: usize = 1024;
@@ -54,7 +56,7 @@ pub struct Store {
 
 #[derive(Debug)]
 struct Inner {
-    database: Arc<Database>,
+    database: Database,
     artifacts: PathBuf,
     live: broadcast::Sender<Arc<Event>>,
     queue: group::Queue,
@@ -73,9 +75,10 @@ impl Store {
                 .create(path)
                 .map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
         }
-        let database = Arc::new(Database::open(&folder.join("nightshift.db")).await?);
+        let file = folder.join("nightshift.db");
+        let database = Database::open(&file).await?;
         let live = broadcast::channel(LIVE_EVENTS).0;
-        let queue = group::Queue::start(Arc::clone(&database), live.clone()).map_err(OpenError::Thread)?;
+        let queue = group::Queue::start(Writer::new(file), live.clone()).map_err(OpenError::Thread)?;
         let store = Self { inner: Arc::new(Inner { database, artifacts, live, queue }) };
         if !store.projection_is_current().await? {
             store.rebuild().await.map_err(OpenError::Rebuild)?;
@@ -90,7 +93,7 @@ impl Store {
 
     /// Closes the database after the appends that were asked for before; whatever is asked of any clone later fails.
     pub async fn close(&self) {
-        self.inner.queue.flush().await;
         self.inner.database.close().await;
+        self.inner.queue.close().await;
     }
 }

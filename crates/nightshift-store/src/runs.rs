@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 
 use nightshift_protocol::{IssueReference, RunId, RunSummary, Task, TaskId};
-use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite};
+use rusqlite::{Connection, params};
+use sqlx::{QueryBuilder, Sqlite};
 
-use crate::events::{PAGE, Scope, page};
-use crate::search::{SearchWords, write_findable};
-use crate::statistics::{FiguresRow, write_figures};
+use crate::events::{Row, Scope, row};
+use crate::heads::Heads;
+use crate::search::{Findable, SearchWords};
+use crate::statistics::FiguresRow;
 use crate::{AppendError, Misplaced, OpenError, ReadError, Store, UnreadableEvent, project};
 
 /// The number of what `project` derives. A store whose rows were made by another number derives them anew when it
@@ -91,7 +93,7 @@ pub enum RebuildError {
     Write(#[source] AppendError),
     /// The database failed.
     #[error("cannot read the history")]
-    Database(#[from] sqlx::Error),
+    Database(#[from] rusqlite::Error),
 }
 
 impl Store {
@@ -197,49 +199,7 @@ impl Store {
 
     /// Derives every run anew from its events; the result is what appending had made of them.
     pub async fn rebuild(&self) -> Result<(), RebuildError> {
-        // Events are read beside the transaction and none can be added while it is held.
-        let mut writer = self.inner.database.writer().await?;
-        let (mut transaction, heads) = writer.begin().await?;
-        heads.forget();
-        let mut runs: HashMap<RunId, (Positions, RunSummary)> = HashMap::new();
-        sqlx::query("INSERT INTO search (search) VALUES ('delete-all')").execute(&mut *transaction).await?;
-        let mut after = 0;
-        loop {
-            let rows = page(self.inner.database.readers(), &Scope::All, after, PAGE).await?;
-            let Some(last) = rows.last() else { break };
-            after = last.place;
-            let mut findable = Vec::with_capacity(rows.len());
-            for row in rows {
-                let event = row.event?;
-                let (first, before) = match runs.remove(&event.run) {
-                    Some((Positions { first, .. }, summary)) => (first, Some(summary)),
-                    None => (row.position, None),
-                };
-                let summary = project(before, &event)?;
-                runs.insert(event.run.clone(), (Positions { first, last: row.position }, summary));
-                findable.push(event);
-            }
-            let mut query = QueryBuilder::new("");
-            write_findable(&mut query, findable.iter());
-            if !query.sql().as_str().is_empty() {
-                query.build().execute(&mut *transaction).await?;
-            }
-        }
-        sqlx::query("DELETE FROM runs; DELETE FROM run_figures").execute(&mut *transaction).await?;
-        for (positions, summary) in runs.into_values() {
-            let mut query = QueryBuilder::new("");
-            let row = RunRow::of(positions, &summary).map_err(RebuildError::Write)?;
-            write_runs(&mut query, &[row]);
-            write_figures(&mut query, &[FiguresRow::of(&summary)]);
-            query.build().execute(&mut *transaction).await?;
-        }
-        // PRAGMA takes no parameters.
-        sqlx::query(AssertSqlSafe(format!("PRAGMA user_version = {PROJECTION}")))
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        writer.keep();
-        Ok(())
+        self.inner.queue.work(|writer| writer.transaction(rebuild)).await.map_err(RebuildError::Write)?
     }
 
     /// Whether the rows were made by this version's `project`.
@@ -248,6 +208,35 @@ impl Store {
             sqlx::query_scalar("PRAGMA user_version").fetch_one(self.inner.database.readers()).await?;
         Ok(made_by == PROJECTION)
     }
+}
+
+fn rebuild(connection: &Connection, heads: &mut Heads) -> Result<(), RebuildError> {
+    heads.forget();
+    let mut runs: HashMap<RunId, (Positions, RunSummary)> = HashMap::new();
+    connection.execute("INSERT INTO search (search) VALUES ('delete-all')", [])?;
+    let mut select =
+        connection.prepare("SELECT position, run, seq, at, type, json FROM events ORDER BY position")?;
+    let mut rows = select.query([])?;
+    while let Some(columns) = rows.next()? {
+        let Row { position, event, .. } = row(&Scope::All, columns.try_into()?);
+        let event = event?;
+        let (first, before) = match runs.remove(&event.run) {
+            Some((Positions { first, .. }, summary)) => (first, Some(summary)),
+            None => (position, None),
+        };
+        let summary = project(before, &event)?;
+        if let Some(findable) = Findable::of(position, &event.body) {
+            findable.write(connection)?;
+        }
+        runs.insert(event.run, (Positions { first, last: position }, summary));
+    }
+    connection.execute_batch("DELETE FROM runs; DELETE FROM run_figures")?;
+    for (positions, summary) in runs.into_values() {
+        RunRow::of(positions, &summary).map_err(RebuildError::Write)?.write(connection)?;
+        FiguresRow::of(&summary).write(connection)?;
+    }
+    connection.pragma_update(None, "user_version", PROJECTION)?;
+    Ok(())
 }
 
 /// The positions of a run's oldest and newest event.
@@ -281,28 +270,28 @@ impl RunRow {
             json: serde_json::to_string(summary).map_err(AppendError::Json)?,
         })
     }
-}
 
-/// Adds the statement that writes runs' rows, of which there is at least one.
-pub(crate) fn write_runs(query: &mut QueryBuilder<Sqlite>, rows: &[RunRow]) {
-    query.push(
-        "; INSERT INTO runs (run, task, repository, state, is_final, first_position, last_position, json) ",
-    );
-    query.push_values(rows, |mut values, row| {
-        values
-            .push_bind(&row.run)
-            .push_bind(&row.task)
-            .push_bind(&row.repository)
-            .push_bind(row.state)
-            .push_bind(row.is_final)
-            .push_bind(row.positions.first)
-            .push_bind(row.positions.last)
-            .push_bind(&row.json);
-    });
-    query.push(
-        " ON CONFLICT (run) DO UPDATE SET state = excluded.state, is_final = excluded.is_final,
-             last_position = excluded.last_position, json = excluded.json",
-    );
+    /// Writes it, in place of the one that is there.
+    pub(crate) fn write(&self, connection: &Connection) -> Result<(), rusqlite::Error> {
+        let mut upsert = connection.prepare_cached(
+            "INSERT INTO runs (run, task, repository, state, is_final, first_position, last_position, json)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+             ON CONFLICT (run) DO UPDATE SET state = excluded.state, is_final = excluded.is_final,
+                 last_position = excluded.last_position, json = excluded.json",
+        )?;
+        let Positions { first, last } = self.positions;
+        upsert.execute(params![
+            self.run,
+            self.task,
+            self.repository,
+            self.state,
+            self.is_final,
+            first,
+            last,
+            self.json
+        ])?;
+        Ok(())
+    }
 }
 
 pub(crate) fn read_summary(run: &str, json: &str) -> Result<RunSummary, ReadError> {
@@ -333,7 +322,6 @@ mod tests {
     use nightshift_protocol::{EventBody, OffsetDateTime, RunState, StatisticsBy};
 
     use super::*;
-    use crate::batch::Batch;
 
     const AT: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
@@ -359,21 +347,10 @@ mod tests {
      {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
-        let mut writer = store.inner.database.writer().await.unwrap();
         // One transaction for all: with one each the test would wait for the disk ten thousand times.
-        let (connection, heads) = writer.parts();
-        let first = |number| {
-            let body = submitted(number);
-            let json = serde_json::to_string(&body).unwrap();
-            (run(number), vec![(body, json)])
-        };
-        let runs: Vec<_> = (0..10_000).map(first).collect();
-        let mut batch = Batch::default();
-        for (run, records) in &runs {
-            batch.add(connection, heads, run, AT, records).await.unwrap();
-        }
-        batch.commit(connection, std::iter::empty()).await.unwrap();
-        writer.keep();
+        let first: Vec<_> = (0..10_000).map(|number| (run(number), [submitted(number)])).collect();
+        let appends: Vec<_> = first.iter().map(|(run, body)| (run, &body[..])).collect();
+        store.append_all(AT, &appends).await.unwrap();
         let working = EventBody::StateChanged { state: RunState::Working };
         store.append(&run(77), AT, &[working]).await.unwrap();
 

@@ -4,12 +4,11 @@
 //! one SQLite gives without looking at every find (<https://sqlite.org/fts5.html>, "sorting by rowid").
 
 use nightshift_protocol::{
-    AssistantBlock, Event, EventBody, ExcerptPart, Message, OffsetDateTime, ResultPart, SearchHit,
+    AssistantBlock, EventBody, ExcerptPart, Message, OffsetDateTime, ResultPart, SearchHit,
 };
-use sqlx::{QueryBuilder, Sqlite};
+use rusqlite::{Connection, params};
 use time::format_description::well_known::Rfc3339;
 
-use crate::batch::ROWS;
 use crate::{ReadError, Store};
 
 /// The most of one event that can be found, in characters: beginnings of outputs, whole descriptions.
@@ -148,22 +147,31 @@ fn hit(
     })
 }
 
-/// Adds to a transaction's statements what makes its events findable.
-///
-/// It comes at the end, and once, for all of them: before every statement that comes after, the index would write what
-/// it was told to the disk, so as to be able to undo that statement alone (<https://sqlite.org/vtab.html>, "xSavepoint").
-pub(crate) fn write_findable<'a>(query: &mut QueryBuilder<Sqlite>, events: impl Iterator<Item = &'a Event>) {
-    let found = |event: &Event| Some((event.position.cast_signed(), searchable(&event.body)?));
-    let (tasks, texts): (Vec<_>, Vec<_>) =
-        events.partition(|event| matches!(event.body, EventBody::RunSubmitted { .. }));
-    for (column, events) in [("task", tasks), ("text", texts)] {
-        let rows: Vec<(i64, String)> = events.into_iter().filter_map(found).collect();
-        for rows in rows.chunks(ROWS) {
-            query.push("; INSERT INTO search (rowid, ").push(column).push(") ");
-            query.push_values(rows, |mut row, (position, text)| {
-                row.push_bind(position).push_bind(text);
-            });
-        }
+/// What is to be found of an event, on its way into the index.
+#[derive(Debug)]
+pub(crate) struct Findable {
+    position: i64,
+    /// Whether it is a task's description.
+    is_task: bool,
+    text: String,
+}
+
+impl Findable {
+    /// What is to be found of the event at this position; `None` for those in which nobody says anything.
+    pub(crate) fn of(position: i64, body: &EventBody) -> Option<Self> {
+        let is_task = matches!(body, EventBody::RunSubmitted { .. });
+        Some(Self { position, is_task, text: searchable(body)? })
+    }
+
+    /// Adds it to the index.
+    pub(crate) fn write(&self, connection: &Connection) -> Result<(), rusqlite::Error> {
+        let insert = if self.is_task {
+            "INSERT INTO search (rowid, task) VALUES (?, ?)"
+        } else {
+            "INSERT INTO search (rowid, text) VALUES (?, ?)"
+        };
+        connection.prepare_cached(insert)?.execute(params![self.position, self.text])?;
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 //! show.
 
 use nightshift_protocol::{OffsetDateTime, RunSummary, Statistics, StatisticsBy, StatisticsRow};
+use rusqlite::{Connection, params};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use time::UtcOffset;
 
@@ -146,33 +147,33 @@ impl FiguresRow {
             figures: Figures::of(summary),
         }
     }
-}
 
-/// Adds the statement that writes runs' figures, of which there are at least those of one.
-pub(crate) fn write_figures(query: &mut QueryBuilder<Sqlite>, rows: &[FiguresRow]) {
-    query.push(
-        "; INSERT INTO run_figures (run, repository, model, week, created_ms, state, reworked_percent, rounds, review_ms,
-            agent_ms, cost) ",
-    );
-    query.push_values(rows, |mut values, row| {
-        let Figures { state, reworked_percent, rounds, review_ms, agent_ms, cost } = row.figures;
-        values
-            .push_bind(&row.run)
-            .push_bind(&row.repository)
-            .push_bind(&row.model)
-            .push_bind(&row.week)
-            .push_bind(row.created_ms)
-            .push_bind(state)
-            .push_bind(reworked_percent)
-            .push_bind(rounds)
-            .push_bind(review_ms)
-            .push_bind(agent_ms)
-            .push_bind(cost);
-    });
-    query.push(
-        " ON CONFLICT (run) DO UPDATE SET state = excluded.state, reworked_percent = excluded.reworked_percent,
-            rounds = excluded.rounds, review_ms = excluded.review_ms, agent_ms = excluded.agent_ms, cost = excluded.cost",
-    );
+    /// Writes it, in place of the one that is there.
+    pub(crate) fn write(&self, connection: &Connection) -> Result<(), rusqlite::Error> {
+        let Figures { state, reworked_percent, rounds, review_ms, agent_ms, cost } = self.figures;
+        let mut upsert = connection.prepare_cached(
+            "INSERT INTO run_figures (run, repository, model, week, created_ms, state, reworked_percent, rounds, review_ms,
+                 agent_ms, cost)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+             ON CONFLICT (run) DO UPDATE SET state = excluded.state, reworked_percent = excluded.reworked_percent,
+                 rounds = excluded.rounds, review_ms = excluded.review_ms, agent_ms = excluded.agent_ms,
+                 cost = excluded.cost",
+        )?;
+        upsert.execute(params![
+            self.run,
+            self.repository,
+            self.model,
+            self.week,
+            self.created_ms,
+            state,
+            reworked_percent,
+            rounds,
+            review_ms,
+            agent_ms,
+            cost
+        ])?;
+        Ok(())
+    }
 }
 
 fn milliseconds(at: OffsetDateTime) -> i64 {

@@ -169,7 +169,7 @@ pub(crate) fn appending(error: &AppendError) -> UserError {
 pub(crate) fn putting(error: &PutError) -> UserError {
     match error {
         PutError::DiskFull(_) => disk_full("keeping an artifact"),
-        PutError::File(_) | PutError::Name(_) | PutError::Database(_) => {
+        PutError::File(_) | PutError::Name(_) | PutError::LookUp(_) | PutError::Record(_) => {
             internal("keeping an artifact", error)
         }
     }

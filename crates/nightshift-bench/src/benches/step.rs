@@ -164,6 +164,10 @@ impl Night {
             let _given_up = self.owner.api.cancel(id.as_str()).await;
         }
         match states {
+            None if self.model.asked_again() > 0 => Err(BenchError::Unexpected(format!(
+                "{} model calls were given up and made again: the runs did not go on together",
+                self.model.asked_again()
+            ))),
             None => Ok(()),
             Some(state) => Err(BenchError::Unexpected(format!("the runs did not come to an end: {state:?}"))),
         }

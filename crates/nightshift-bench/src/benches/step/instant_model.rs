@@ -21,6 +21,10 @@ const LOOKED_EVERY: Duration = Duration::from_millis(10);
 /// repositories to the disk, is no part of a turn.
 const SETTLES: Duration = Duration::from_secs(3);
 
+/// How often one that waits is told that the model is there, as providers do. An owner that hears nothing for a while gives the
+/// request up and makes it again, and its run would begin before the others.
+const PINGED_EVERY: Duration = Duration::from_millis(500);
+
 /// What the model answers.
 pub(crate) struct Turn {
     words: String,
@@ -138,6 +142,10 @@ struct Seen {
     own: Vec<Duration>,
     sizes: Vec<usize>,
     answered: Option<Instant>,
+    /// Whether a request is not answered yet.
+    is_open: bool,
+    /// How often it was asked again before it was answered.
+    asked_again: usize,
 }
 
 impl InstantModel {
@@ -212,6 +220,11 @@ impl InstantModel {
         self.shared.peak_kib.load(Ordering::Relaxed)
     }
 
+    /// How often a run gave a request up and asked again.
+    pub(crate) fn asked_again(&self) -> usize {
+        self.shared.runs().iter().map(|seen| seen.asked_again).sum()
+    }
+
     pub(crate) fn largest_request(&self) -> usize {
         self.shared.runs().iter().flat_map(|seen| seen.sizes.iter().copied()).max().unwrap_or(0)
     }
@@ -245,6 +258,8 @@ impl Shared {
         }
         let seen = &mut runs[number];
         seen.sizes.push(body.len());
+        seen.asked_again += usize::from(seen.is_open);
+        seen.is_open = true;
         if let Some(answered) = seen.answered {
             seen.own.push(at - answered);
         }
@@ -266,7 +281,9 @@ impl Shared {
     }
 
     fn answered(&self, run: usize) {
-        self.runs()[run].answered = Some(Instant::now());
+        let seen = &mut self.runs()[run];
+        seen.answered = Some(Instant::now());
+        seen.is_open = false;
     }
 }
 
@@ -293,21 +310,40 @@ async fn serve(socket: TcpStream, shared: Arc<Shared>) -> std::io::Result<()> {
         socket.read_exact(&mut body).await?;
         let at = Instant::now();
         let turn = if first.starts_with("POST") { shared.arrived(at, &body) } else { None };
-        if let Some((_, 0)) = turn {
-            shared.gather().await;
-        }
         let (kind, text) = match turn {
             Some((_, turn)) => ("text/event-stream", (shared.answer)(turn).events(turn, length / 4)),
             None => ("application/json", model().to_string()),
         };
-        let head =
-            format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n", text.len());
-        socket.write_all((head + &text).as_bytes()).await?;
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\n");
+        if let Some((_, 0)) = turn {
+            socket.write_all((head + "transfer-encoding: chunked\r\n\r\n").as_bytes()).await?;
+            keep_waiting(&mut socket, &shared).await?;
+            socket.write_all((chunk(&text) + &chunk("")).as_bytes()).await?;
+        } else {
+            let length = format!("content-length: {}\r\n\r\n", text.len());
+            socket.write_all((head + &length + &text).as_bytes()).await?;
+        }
         socket.flush().await?;
         if let Some((run, _)) = turn {
             shared.answered(run);
         }
     }
+}
+
+/// Lets a run wait until enough have asked.
+async fn keep_waiting(socket: &mut BufReader<TcpStream>, shared: &Shared) -> std::io::Result<()> {
+    let gathered = shared.gather();
+    tokio::pin!(gathered);
+    while tokio::time::timeout(PINGED_EVERY, &mut gathered).await.is_err() {
+        socket.write_all(chunk("event: ping\ndata: {\"type\":\"ping\"}\n\n").as_bytes()).await?;
+        socket.flush().await?;
+    }
+    Ok(())
+}
+
+/// A piece of a body whose length is not known, of which an empty one is the last (RFC 9112, section 7.1).
+fn chunk(text: &str) -> String {
+    format!("{:x}\r\n{text}\r\n", text.len())
 }
 
 /// The memory this process has in use (proc_pid_status(5)).
@@ -382,7 +418,10 @@ mod tests {
         shared.answered(0);
         shared.arrived(Instant::now(), body.as_bytes());
         assert_eq!(shared.runs()[0].own.len(), 1);
-        assert_eq!(shared.runs()[0].sizes, [body.len(), body.len()]);
+        assert_eq!(shared.runs()[0].asked_again, 0);
+        shared.arrived(Instant::now(), body.as_bytes());
+        assert_eq!(shared.runs()[0].asked_again, 1, "it was not answered before");
+        assert_eq!(shared.runs()[0].sizes, [body.len(); 3]);
     }
 
     #[test]
