@@ -132,7 +132,7 @@ impl AgentSettings {
 #[derive(Debug, Clone, Copy)]
 pub struct Conversation<'a> {
     /// The system prompt.
-    pub system: &'a str,
+    pub system: &'a Arc<str>,
     /// The messages. They only grow at the end, except where old pictures are dropped; a message that changes while
     /// its allocation is shared gets a new one, so a client that keeps a clone may know a message by its address.
     pub messages: &'a Arc<Vec<Arc<Message>>>,
@@ -145,7 +145,7 @@ pub struct Conversation<'a> {
 pub struct AgentMachine {
     tools: Arc<[ToolDefinition]>,
     mcp: McpTools,
-    system: String,
+    system: Arc<str>,
     history: History,
     budget: Budget,
     record: Record,
@@ -275,7 +275,7 @@ impl AgentMachine {
         Self {
             tools: tool_definitions(screen).into(),
             mcp: McpTools::default(),
-            system: String::new(),
+            system: "".into(),
             history: History::new(PictureLimits { images: max_images, bytes: max_image_bytes }),
             budget: Budget::new(limits, max_output_tokens, price),
             record: Record::default(),
@@ -400,7 +400,7 @@ impl AgentMachine {
             }
             AgentEvent::Started { system, message } => {
                 if self.position == Position::New {
-                    self.system = system;
+                    self.system = system.into();
                     self.history.begin(message);
                     self.position = Position::Ready { turn: self.first_turn() };
                 }

@@ -22,7 +22,7 @@ use self::names::{CONTEXT_MANAGEMENT_BETA, Forms};
 use crate::dialect::{Arriving, Dialect};
 use crate::failure::{ErrorAnswer, Failure};
 use crate::fragment::{Conversations, Translated, translated};
-use crate::offers::Offers;
+use crate::heads::Heads;
 use crate::settings::KeyHeader;
 use crate::{ImageSource, ModelFacts, Price, RelayApi, TurnRequest, Unsendable, price};
 
@@ -34,7 +34,7 @@ const VERSION: &str = "2026-10-21";
 pub(crate) struct Messages {
     /// The forms of models that refused one.
     forms: Mutex<HashMap<String, Forms>>,
-    offers: Offers<Forms>,
+    heads: Heads<Forms>,
 }
 
 impl Messages {
@@ -78,7 +78,7 @@ impl Dialect for Messages {
     }
 
     fn body(&self, request: &TurnRequest, conversation: &Translated) -> Result<Bytes, Unsendable> {
-        body::body(request, self.forms(&request.model), &self.offers, conversation)
+        body::body(request, self.forms(&request.model), &self.heads, conversation)
     }
 
     fn headers(&self, request: &TurnRequest) -> HeaderMap {

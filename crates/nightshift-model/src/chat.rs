@@ -18,7 +18,7 @@ use self::message::{ChatForm, Shown};
 use crate::dialect::{Arriving, Dialect};
 use crate::failure::{ErrorAnswer, Failure};
 use crate::fragment::{Conversations, Translated, assemble, json_of, translated};
-use crate::offers::{Offers, with_tools};
+use crate::heads::{Heads, with_tools};
 use crate::openai::{self, MAX_REQUEST_BYTES, tells_of_pictures};
 use crate::settings::KeyHeader;
 use crate::tools::{described, plain};
@@ -50,7 +50,7 @@ pub(crate) struct Chat {
     blind: Mutex<HashSet<String>>,
     /// Messages as they are told to those models.
     without_pictures: Mutex<Conversations>,
-    offers: Offers<Coordinates>,
+    heads: Heads<Coordinates>,
 }
 
 impl Chat {
@@ -59,7 +59,7 @@ impl Chat {
             settings,
             blind: Mutex::default(),
             without_pictures: Mutex::default(),
-            offers: Offers::default(),
+            heads: Heads::default(),
         }
     }
 
@@ -123,19 +123,20 @@ impl Dialect for Chat {
 
     fn body(&self, request: &TurnRequest, conversation: &Translated) -> Result<Bytes, Unsendable> {
         let coordinates = self.coordinates(&request.model);
-        let head = json!({
-            "model": request.model,
-            // The newer name is unknown to Ollama and to older servers.
-            "max_tokens": request.max_output_tokens,
-            "stream": true,
-            "stream_options": {"include_usage": true},
+        let head = self.heads.of(request, coordinates, || {
+            let head = json!({
+                "model": request.model,
+                // The newer name is unknown to Ollama and to older servers.
+                "max_tokens": request.max_output_tokens,
+                "stream": true,
+                "stream_options": {"include_usage": true},
+            });
+            if request.tools.is_empty() {
+                return json_of(&head);
+            }
+            let tools: Vec<Value> = request.tools.iter().map(|tool| wire_tool(tool, coordinates)).collect();
+            with_tools(&head, &tools)
         });
-        let head = if request.tools.is_empty() {
-            json_of(&head)
-        } else {
-            let wire = || request.tools.iter().map(|tool| wire_tool(tool, coordinates)).collect();
-            with_tools(&head, &self.offers.json(&request.tools, coordinates, wire))
-        };
         let system = json_of(&json!({"role": "system", "content": request.system}));
         let first = (!request.system.trim().is_empty()).then_some(system.as_str());
         assemble(&head, "messages", first, conversation, Vec::new(), "", MAX_REQUEST_BYTES)

@@ -98,7 +98,7 @@ fn request(name: &str) -> TurnRequest {
     }
     TurnRequest {
         model: name.to_owned(),
-        system: "This is a test of a connection.".to_owned(),
+        system: "This is a test of a connection.".into(),
         tools: [tool].into(),
         messages: vec![Message::User { content }.into()].into(),
         max_output_tokens: MAX_OUTPUT_TOKENS,

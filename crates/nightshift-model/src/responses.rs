@@ -19,7 +19,7 @@ use self::item::Items;
 use crate::dialect::{Arriving, Dialect};
 use crate::failure::{ErrorAnswer, Failure};
 use crate::fragment::{Conversations, Translated, assemble, json_of, translated};
-use crate::offers::{Offers, with_tools};
+use crate::heads::{Heads, with_tools};
 use crate::openai::MAX_REQUEST_BYTES;
 use crate::settings::KeyHeader;
 use crate::tools::{in_pixels, plain};
@@ -45,7 +45,7 @@ pub(crate) struct Responses {
     /// The models that turned out not to reason.
     without_reasoning: Mutex<HashSet<String>>,
     /// By whether the trained computer tool is among them.
-    offers: Offers<bool>,
+    heads: Heads<Form>,
 }
 
 impl Responses {
@@ -54,12 +54,11 @@ impl Responses {
             checks,
             without_computer: Mutex::default(),
             without_reasoning: Mutex::default(),
-            offers: Offers::default(),
+            heads: Heads::default(),
         }
     }
 
-    fn head(&self, request: &TurnRequest) -> String {
-        let trained = !is_in(&self.without_computer, &request.model);
+    fn head(request: &TurnRequest, form: Form) -> String {
         let mut head = json!({
             "model": request.model,
             "max_output_tokens": request.max_output_tokens,
@@ -68,7 +67,7 @@ impl Responses {
             // The same for the whole conversation, and for all conversations with the same instructions.
             "prompt_cache_key": cache_key(&request.system),
         });
-        if !is_in(&self.without_reasoning, &request.model) {
+        if form.reasons {
             head["include"] = json!(["reasoning.encrypted_content"]);
             head["reasoning"] = json!({"summary": "auto"});
         }
@@ -81,9 +80,16 @@ impl Responses {
         if request.tools.is_empty() {
             return json_of(&head);
         }
-        let wire = || request.tools.iter().map(|tool| wire_tool(tool, trained)).collect();
-        with_tools(&head, &self.offers.json(&request.tools, trained, wire))
+        let tools: Vec<Value> = request.tools.iter().map(|tool| wire_tool(tool, form.has_computer)).collect();
+        with_tools(&head, &tools)
     }
+}
+
+/// What a model is not known to refuse.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Form {
+    has_computer: bool,
+    reasons: bool,
 }
 
 fn is_in(models: &Mutex<HashSet<String>>, model: &str) -> bool {
@@ -140,7 +146,12 @@ impl Dialect for Responses {
     }
 
     fn body(&self, request: &TurnRequest, conversation: &Translated) -> Result<Bytes, Unsendable> {
-        assemble(&self.head(request), "input", None, conversation, Vec::new(), "", MAX_REQUEST_BYTES)
+        let form = Form {
+            has_computer: !is_in(&self.without_computer, &request.model),
+            reasons: !is_in(&self.without_reasoning, &request.model),
+        };
+        let head = self.heads.of(request, form, || Self::head(request, form));
+        assemble(&head, "input", None, conversation, Vec::new(), "", MAX_REQUEST_BYTES)
     }
 
     fn headers(&self, _request: &TurnRequest) -> HeaderMap {

@@ -43,22 +43,30 @@ impl EventReader {
     }
 
     /// Takes the next bytes of the stream.
-    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), EventTooLong> {
-        for byte in bytes {
-            match byte {
-                b'\n' if self.after_return => self.after_return = false,
-                b'\n' | b'\r' => {
-                    self.after_return = *byte == b'\r';
-                    self.end_line();
-                }
-                byte => {
-                    self.after_return = false;
-                    if self.line.len() + self.data.len() >= self.limit {
-                        return Err(EventTooLong);
-                    }
-                    self.line.push(*byte);
-                }
+    pub(crate) fn push(&mut self, mut bytes: &[u8]) -> Result<(), EventTooLong> {
+        if std::mem::take(&mut self.after_return) {
+            match bytes.split_first() {
+                Some((b'\n', rest)) => bytes = rest,
+                Some(_) => {}
+                // Nothing came, so it is still to be seen.
+                None => self.after_return = true,
             }
+        }
+        while !bytes.is_empty() {
+            let end = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(bytes.len());
+            let (part, rest) = bytes.split_at(end);
+            if self.line.len() + self.data.len() + part.len() > self.limit {
+                return Err(EventTooLong);
+            }
+            self.line.extend_from_slice(part);
+            bytes = match rest {
+                [] => rest,
+                [b'\r', b'\n', rest @ ..] | [_, rest @ ..] => {
+                    self.end_line();
+                    rest
+                }
+            };
+            self.after_return = bytes.is_empty() && rest == b"\r";
         }
         Ok(())
     }
@@ -69,8 +77,14 @@ impl EventReader {
     }
 
     fn end_line(&mut self) {
-        let line = std::mem::take(&mut self.line);
-        let line = String::from_utf8_lossy(&line);
+        let mut bytes = std::mem::take(&mut self.line);
+        self.take_line(&String::from_utf8_lossy(&bytes));
+        // The next line has its memory.
+        bytes.clear();
+        self.line = bytes;
+    }
+
+    fn take_line(&mut self, line: &str) {
         if line.is_empty() {
             let event = ServerSentEvent {
                 name: std::mem::take(&mut self.name),
@@ -81,7 +95,7 @@ impl EventReader {
             }
             return;
         }
-        let (field, value) = line.split_once(':').unwrap_or((&line, ""));
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field.trim_start_matches('\u{feff}') {
             "event" => value.clone_into(&mut self.name),

@@ -2,24 +2,46 @@
 
 use std::collections::BTreeMap;
 
-use nightshift_protocol::{Event, OffsetDateTime, RunId};
+use nightshift_protocol::{Event, EventBody, OffsetDateTime, RunId};
 use rusqlite::{Connection, params};
 use time::format_description::well_known::Rfc3339;
 
-use crate::group::Records;
 use crate::heads::{Head, Heads};
 use crate::runs::{Positions, RunRow};
 use crate::search::Findable;
 use crate::statistics::{Figures, FiguresRow};
 use crate::{AppendError, project};
 
+/// An event that is to be written, with what can be made of it before its turn comes.
+#[derive(Debug)]
+pub(crate) struct Record {
+    /// The event; its places are known when it is written.
+    event: Event,
+    json: String,
+    findable: Option<Findable>,
+}
+
+impl Record {
+    /// A record of what happened in a run at a time, which is given in UTC.
+    pub(crate) fn new(run: &RunId, at: OffsetDateTime, body: EventBody) -> Result<Self, AppendError> {
+        let json = serde_json::to_string(&body).map_err(AppendError::Json)?;
+        let findable = Findable::of(&body);
+        Ok(Self { event: Event { position: 0, run: run.clone(), seq: 0, at, body }, json, findable })
+    }
+
+    /// The event as it was written.
+    pub(crate) fn into_event(self) -> Event {
+        self.event
+    }
+}
+
 /// Events of a transaction, with the rows of their runs as they become by them.
 pub(crate) struct Batch<'a> {
     connection: &'a Connection,
     heads: &'a mut Heads,
-    runs: BTreeMap<&'a RunId, RunRow>,
-    figures: BTreeMap<&'a RunId, FiguresRow>,
-    findable: Vec<Findable>,
+    runs: BTreeMap<RunId, RunRow>,
+    figures: BTreeMap<RunId, FiguresRow>,
+    findable: Vec<(i64, &'a Findable)>,
 }
 
 impl<'a> Batch<'a> {
@@ -28,55 +50,44 @@ impl<'a> Batch<'a> {
         Self { connection, heads, runs: BTreeMap::new(), figures: BTreeMap::new(), findable: Vec::new() }
     }
 
-    /// Writes events of a run after those that are there already; [`Batch::finish`] writes what became of the run.
-    pub(crate) fn add(
-        &mut self,
-        run: &'a RunId,
-        at: OffsetDateTime,
-        records: &Records,
-    ) -> Result<Vec<Event>, AppendError> {
-        let written_at = at.format(&Rfc3339).map_err(AppendError::Time)?;
-        let (last_position, head) = match self.heads.take(run) {
+    /// Writes events of a run after those that are there already and gives them their places; [`Batch::finish`] writes what
+    /// became of the run.
+    pub(crate) fn add(&mut self, records: &'a mut [Record]) -> Result<(), AppendError> {
+        let Some(Record { event: Event { run, .. }, .. }) = records.first() else { return Ok(()) };
+        let run = run.clone();
+        let (mut position, head) = match self.heads.take(&run) {
             Some(known) => known,
             None => {
                 // The tables are asked, and must have what was added before.
                 self.write_runs()?;
-                Heads::read(self.connection, run)?
+                Heads::read(self.connection, &run)?
             }
         };
-        let first = head.as_ref().map_or(last_position + 1, |head| head.first);
-        let (last_seq, mut summary) = match head {
+        let first = head.as_ref().map_or(position + 1, |head| head.first);
+        let (mut seq, mut summary) = match head {
             Some(Head { last_seq, summary, .. }) => (last_seq, Some(summary)),
             None => (0, None),
         };
         let before = summary.as_ref().map(Figures::of);
-        let mut events = Vec::with_capacity(records.len());
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO events (position, run, seq, at, type, json) VALUES (?, ?, ?, ?, ?, ?)",
         )?;
-        for (number, (body, json)) in (1..).zip(records) {
-            let (position, seq) = (last_position + number, last_seq + number);
-            let event = Event {
-                position: position.cast_unsigned(),
-                run: run.clone(),
-                seq: seq.cast_unsigned(),
-                at,
-                body: body.clone(),
-            };
-            summary = Some(project(summary, &event)?);
-            insert.execute(params![position, run.as_str(), seq, written_at, body.name(), json])?;
-            self.findable.extend(Findable::of(position, body));
-            events.push(event);
+        for Record { event, json, findable } in records {
+            (position, seq) = (position + 1, seq + 1);
+            (event.position, event.seq) = (position.cast_unsigned(), seq.cast_unsigned());
+            summary = Some(project(summary, event)?);
+            let at = event.at.format(&Rfc3339).map_err(AppendError::Time)?;
+            insert.execute(params![position, run.as_str(), seq, at, event.body.name(), &*json])?;
+            self.findable.extend(findable.as_ref().map(|findable| (position, findable)));
         }
-        let Some((summary, newest)) = summary.zip(events.last()) else { return Ok(events) };
-        let last = newest.position.cast_signed();
-        self.runs.insert(run, RunRow::of(Positions { first, last }, &summary)?);
+        let Some(summary) = summary else { return Ok(()) };
+        self.runs.insert(run.clone(), RunRow::of(Positions { first, last: position }, &summary)?);
         // Most events change none of them.
         if before != Some(Figures::of(&summary)) {
             self.figures.insert(run, FiguresRow::of(&summary));
         }
-        self.heads.put(last, Head { first, last_seq: newest.seq.cast_signed(), summary });
-        Ok(events)
+        self.heads.put(position, Head { first, last_seq: seq, summary });
+        Ok(())
     }
 
     /// Writes what became of the runs, once for each however many of its events were added, and makes the events findable.
@@ -84,8 +95,8 @@ impl<'a> Batch<'a> {
         self.write_runs()?;
         // Last: before a statement that has to be undone alone, as inserting an event is for its trigger, the index would write
         // to the disk what it was told (<https://sqlite.org/vtab.html>, "xSavepoint").
-        for findable in self.findable {
-            findable.write(self.connection)?;
+        for (position, findable) in self.findable {
+            findable.write(position, self.connection)?;
         }
         Ok(())
     }
@@ -103,6 +114,8 @@ impl<'a> Batch<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use nightshift_protocol::EventBody;
 
     use crate::Store;
@@ -126,7 +139,7 @@ mod tests {
         );
 
         let kept = store.events_after(0, 1_000).await.unwrap();
-        assert_eq!(kept, events);
+        assert_eq!(kept.into_iter().map(Arc::new).collect::<Vec<_>>(), events);
         for run in &runs {
             let seqs: Vec<u64> =
                 store.events(run, 0, 10).await.unwrap().iter().map(|event| event.seq).collect();

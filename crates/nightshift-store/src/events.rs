@@ -10,6 +10,7 @@ use time::UtcOffset;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::broadcast;
 
+use crate::batch::Record;
 use crate::group::Entry;
 use crate::{Misplaced, Store};
 
@@ -105,7 +106,7 @@ impl Store {
         run: &RunId,
         at: OffsetDateTime,
         bodies: &[EventBody],
-    ) -> Result<Vec<Event>, AppendError> {
+    ) -> Result<Vec<Arc<Event>>, AppendError> {
         self.append_all(at, &[(run, bodies)]).await
     }
 
@@ -115,22 +116,14 @@ impl Store {
         &self,
         at: OffsetDateTime,
         appends: &[(&RunId, &[EventBody])],
-    ) -> Result<Vec<Event>, AppendError> {
+    ) -> Result<Vec<Arc<Event>>, AppendError> {
         let at = at.to_offset(UtcOffset::UTC);
         let mut parts = Vec::with_capacity(appends.len());
         for (run, bodies) in appends.iter().filter(|(_, bodies)| !bodies.is_empty()) {
-            let mut records = Vec::with_capacity(bodies.len());
-            for body in *bodies {
-                let json = serde_json::to_string(body).map_err(AppendError::Json)?;
-                records.push((body.clone(), json));
-            }
-            parts.push(((*run).clone(), records));
+            let records = bodies.iter().map(|body| Record::new(run, at, body.clone()));
+            parts.push(records.collect::<Result<_, _>>()?);
         }
-        if parts.is_empty() {
-            Ok(Vec::new())
-        } else {
-            self.inner.queue.write(Entry::Events { at, parts }).await
-        }
+        if parts.is_empty() { Ok(Vec::new()) } else { self.inner.queue.write(Entry::Events(parts)).await }
     }
 
     /// The events of a run after `after_seq` (0 for all), in order, at most `limit`.

@@ -14,28 +14,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
-use nightshift_protocol::{Event, EventBody, OffsetDateTime, RunId};
+use nightshift_protocol::Event;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::AppendError;
 use crate::artifacts::ArtifactRow;
-use crate::batch::Batch;
+use crate::batch::{Batch, Record};
 use crate::environments::EnvironmentRows;
 use crate::writer::Writer;
-
-/// Events with their JSON.
-pub(crate) type Records = Vec<(EventBody, String)>;
 
 /// What is to be written, all of it or nothing.
 #[derive(Debug)]
 pub(crate) enum Entry {
     /// Events of one run after another.
-    Events {
-        /// When they happened, in UTC.
-        at: OffsetDateTime,
-        /// The runs with their events.
-        parts: Vec<(RunId, Records)>,
-    },
+    Events(Vec<Vec<Record>>),
     /// Events of an environment.
     Environment(EnvironmentRows),
     /// What is known of a stored file.
@@ -43,7 +35,7 @@ pub(crate) enum Entry {
 }
 
 /// How a write ended: with the events of runs that it added, of which other entries have none.
-type Outcome = Result<Vec<Event>, AppendError>;
+type Outcome = Result<Vec<Arc<Event>>, AppendError>;
 
 /// A write that waits for its turn.
 #[derive(Debug)]
@@ -144,12 +136,8 @@ impl Scribe {
 
     /// Writes a group and tells its members.
     fn write(&mut self, mut group: Vec<Waiting>) {
-        match self.try_writing(group.iter().map(|waiting| &waiting.entry)) {
-            Ok(all) => {
-                for (waiting, events) in group.into_iter().zip(all) {
-                    self.tell(waiting, Ok(events));
-                }
-            }
+        match self.try_writing(&mut group) {
+            Ok(()) => group.into_iter().for_each(|waiting| self.tell(waiting, Ok(()))),
             Err(error) if group.len() == 1 && !is_worth_another_try(&error) => {
                 if let Some(waiting) = group.pop() {
                     self.tell(waiting, Err(error));
@@ -157,20 +145,17 @@ impl Scribe {
             }
             Err(error) => {
                 tracing::debug!(%error, writes = group.len(), "a group is written one by one");
-                for waiting in group {
-                    let alone = self.try_writing(std::iter::once(&waiting.entry));
-                    self.tell(waiting, alone.map(|all| all.into_iter().flatten().collect()));
+                for mut waiting in group {
+                    let outcome = self.try_writing(std::slice::from_mut(&mut waiting));
+                    self.tell(waiting, outcome);
                 }
             }
         }
     }
 
-    /// Writes entries in one transaction, or nothing of them. A defect that one of them meets must not stop all runs.
-    fn try_writing<'a>(
-        &mut self,
-        entries: impl Iterator<Item = &'a Entry>,
-    ) -> Result<Vec<Vec<Event>>, AppendError> {
-        catch_unwind(AssertUnwindSafe(|| write_all(&mut self.writer, entries))).unwrap_or_else(|_| {
+    /// Writes a group in one transaction, or nothing of it. A defect that one of its members meets must not stop all runs.
+    fn try_writing(&mut self, group: &mut [Waiting]) -> Result<(), AppendError> {
+        catch_unwind(AssertUnwindSafe(|| write_all(&mut self.writer, group))).unwrap_or_else(|_| {
             tracing::error!("writing to the history panicked");
             Err(AppendError::Defect)
         })
@@ -178,11 +163,16 @@ impl Scribe {
 
     /// Tells how a write ended, subscribers before the one who asked. Nothing else is written meanwhile, so they see commits in
     /// their order.
-    fn tell(&self, waiting: Waiting, outcome: Outcome) {
-        for event in outcome.iter().flatten() {
+    fn tell(&self, waiting: Waiting, outcome: Result<(), AppendError>) {
+        let events = match waiting.entry {
+            Entry::Events(parts) => parts,
+            Entry::Environment(_) | Entry::Artifact(_) => Vec::new(),
+        };
+        let outcome = outcome.map(|()| {
+            let events = events.into_iter().flatten().map(|record| Arc::new(record.into_event()));
             // An error only says that nobody listens.
-            let _ = self.live.send(Arc::new(event.clone()));
-        }
+            events.inspect(|event| drop(self.live.send(Arc::clone(event)))).collect()
+        });
         let _asker_gone = waiting.outcome.send(outcome);
     }
 }
@@ -193,34 +183,23 @@ fn is_worth_another_try(error: &AppendError) -> bool {
     matches!(error, AppendError::Database(_))
 }
 
-/// Writes entries in one transaction, and returns the events of each.
-fn write_all<'a>(
-    writer: &mut Writer,
-    entries: impl Iterator<Item = &'a Entry>,
-) -> Result<Vec<Vec<Event>>, AppendError> {
+fn write_all(writer: &mut Writer, group: &mut [Waiting]) -> Result<(), AppendError> {
     writer.transaction(|connection, heads| {
-        let (mut batch, mut all) = (Batch::new(connection, heads), Vec::new());
-        for entry in entries {
-            let mut events = Vec::new();
+        let mut batch = Batch::new(connection, heads);
+        for Waiting { entry, .. } in group {
             match entry {
-                Entry::Events { at, parts } => {
-                    for (run, records) in parts {
-                        events.extend(batch.add(run, *at, records)?);
-                    }
-                }
+                Entry::Events(parts) => parts.iter_mut().try_for_each(|records| batch.add(records))?,
                 Entry::Environment(rows) => rows.write(connection)?,
                 Entry::Artifact(row) => row.write(connection)?,
             }
-            all.push(events);
         }
-        batch.finish()?;
-        Ok(all)
+        batch.finish()
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use nightshift_protocol::{ArtifactId, EnvironmentEventBody, EnvironmentId};
+    use nightshift_protocol::{ArtifactId, EnvironmentEventBody, EnvironmentId, EventBody};
 
     use crate::Store;
     use crate::fixtures::{AT, run, submitted};
@@ -246,11 +225,7 @@ mod tests {
 
     /// Lets appends come while another writes, each of a run of its own with what `body` gives, and returns how they
     /// ended, in their order.
-    async fn at_once(
-        store: &Store,
-        appends: usize,
-        body: impl Fn(usize) -> EventBody,
-    ) -> Vec<Result<Vec<Event>, AppendError>> {
+    async fn at_once(store: &Store, appends: usize, body: impl Fn(usize) -> EventBody) -> Vec<Outcome> {
         let holding = hold(store).await;
         let mut waiting = Vec::new();
         for number in 0..appends {

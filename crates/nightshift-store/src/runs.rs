@@ -225,8 +225,8 @@ fn rebuild(connection: &Connection, heads: &mut Heads) -> Result<(), RebuildErro
             None => (position, None),
         };
         let summary = project(before, &event)?;
-        if let Some(findable) = Findable::of(position, &event.body) {
-            findable.write(connection)?;
+        if let Some(findable) = Findable::of(&event.body) {
+            findable.write(position, connection)?;
         }
         runs.insert(event.run, (Positions { first, last: position }, summary));
     }

@@ -150,27 +150,26 @@ fn hit(
 /// What is to be found of an event, on its way into the index.
 #[derive(Debug)]
 pub(crate) struct Findable {
-    position: i64,
     /// Whether it is a task's description.
     is_task: bool,
     text: String,
 }
 
 impl Findable {
-    /// What is to be found of the event at this position; `None` for those in which nobody says anything.
-    pub(crate) fn of(position: i64, body: &EventBody) -> Option<Self> {
+    /// What is to be found of an event; `None` for those in which nobody says anything.
+    pub(crate) fn of(body: &EventBody) -> Option<Self> {
         let is_task = matches!(body, EventBody::RunSubmitted { .. });
-        Some(Self { position, is_task, text: searchable(body)? })
+        Some(Self { is_task, text: searchable(body)? })
     }
 
-    /// Adds it to the index.
-    pub(crate) fn write(&self, connection: &Connection) -> Result<(), rusqlite::Error> {
+    /// Adds what is to be found of the event at this position to the index.
+    pub(crate) fn write(&self, position: i64, connection: &Connection) -> Result<(), rusqlite::Error> {
         let insert = if self.is_task {
             "INSERT INTO search (rowid, task) VALUES (?, ?)"
         } else {
             "INSERT INTO search (rowid, text) VALUES (?, ?)"
         };
-        connection.prepare_cached(insert)?.execute(params![self.position, self.text])?;
+        connection.prepare_cached(insert)?.execute(params![position, self.text])?;
         Ok(())
     }
 }

@@ -442,7 +442,7 @@ impl Acts {
         let conversation = machine.conversation();
         TurnRequest {
             model: progress.model(turn).to_owned(),
-            system: conversation.system.to_owned(),
+            system: Arc::clone(conversation.system),
             tools: Arc::clone(conversation.tools),
             messages: Arc::clone(conversation.messages),
             max_output_tokens: machine.max_output_tokens(),

@@ -145,7 +145,7 @@ fn the_model_is_asked_when_the_conversation_begins() {
     let (machine, effects) = after([started()]);
     assert_eq!(effects, [Effect::AskModel { turn: 1 }]);
     assert_eq!(
-        (machine.conversation().system, machine.conversation().messages.len()),
+        (&**machine.conversation().system, machine.conversation().messages.len()),
         ("You are an engineer.", 1)
     );
 }

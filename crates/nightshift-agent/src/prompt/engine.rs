@@ -80,7 +80,7 @@ pub fn engine_prompts(conversation: Conversation<'_>, plan: &Plan, cut: bool) ->
     }
     let said = transcript(&messages, messages.len() - fresh.len());
     going_on.push_str(if said.trim().is_empty() { "Go on with the task." } else { said.trim() });
-    let mut anew = conversation.system.to_owned();
+    let mut anew = conversation.system.to_string();
     match messages.split_first() {
         None => {}
         Some((first, rest)) => {
@@ -222,7 +222,7 @@ mod tests {
 
     fn prompts(messages: &[Arc<Message>], cut: bool) -> EnginePrompts {
         let messages = &Arc::new(messages.to_vec());
-        let conversation = Conversation { system: "The rules.", messages, tools: &Vec::new().into() };
+        let conversation = Conversation { system: &"The rules.".into(), messages, tools: &Vec::new().into() };
         let steps = vec![PlanStep { title: "Test it".to_owned(), state: PlanStepState::Active }];
         engine_prompts(conversation, &Plan { steps }, cut)
     }

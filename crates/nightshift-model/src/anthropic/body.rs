@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::names::{CONTEXT_MANAGEMENT, Forms, thinks_adaptively};
 use super::trained::wire_tools;
 use crate::fragment::{Translated, assemble, json_of};
-use crate::offers::{Offers, with_tools};
+use crate::heads::{Heads, with_tools};
 use crate::{TurnRequest, Unsendable};
 
 /// The provider's limits on a request (documentation, "Images and vision" and "Errors"). The number of pictures is
@@ -26,7 +26,7 @@ const CACHE_MARK: &str = r#","cache_control":{"type":"ephemeral"}"#;
 const KEPT_TOOL_USES: u32 = 8;
 
 /// Everything of the body that comes before the messages' list.
-fn head(request: &TurnRequest, forms: Forms, offers: &Offers<Forms>) -> String {
+fn head(request: &TurnRequest, forms: Forms) -> String {
     let mut head = json!({
         "model": request.model,
         "max_tokens": request.max_output_tokens,
@@ -56,15 +56,11 @@ fn head(request: &TurnRequest, forms: Forms, offers: &Offers<Forms>) -> String {
     if request.tools.is_empty() {
         return json_of(&head);
     }
-    let wire = || -> Vec<Value> { request.tools.iter().flat_map(|tool| wire_tools(tool, forms)).collect() };
-    if has_system {
-        return with_tools(&head, &offers.json(&request.tools, forms, wire));
-    }
-    let mut tools = wire();
-    if let Some(last) = tools.last_mut() {
+    let mut tools: Vec<Value> = request.tools.iter().flat_map(|tool| wire_tools(tool, forms)).collect();
+    if let Some(last) = tools.last_mut().filter(|_| !has_system) {
         last["cache_control"] = cached;
     }
-    with_tools(&head, &json_of(&tools))
+    with_tools(&head, &tools)
 }
 
 /// Checks what the provider would refuse.
@@ -88,10 +84,10 @@ pub(crate) fn check_images(conversation: &Translated) -> Result<(), Unsendable> 
 pub(crate) fn body(
     request: &TurnRequest,
     forms: Forms,
-    offers: &Offers<Forms>,
+    heads: &Heads<Forms>,
     conversation: &Translated,
 ) -> Result<Bytes, Unsendable> {
-    let head = head(request, forms, offers);
+    let head = heads.of(request, forms, || head(request, forms));
     // The two newest messages of the user get one.
     let marked = conversation.marks().take(2).collect();
     assemble(&head, "messages", None, conversation, marked, CACHE_MARK, MAX_REQUEST_BYTES)

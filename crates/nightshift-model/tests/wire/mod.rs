@@ -84,7 +84,7 @@ pub(crate) fn request() -> TurnRequest {
     };
     TurnRequest {
         model: "claude-sonnet-5-5".to_owned(),
-        system: "Work.".to_owned(),
+        system: "Work.".into(),
         tools: [shell, edit, computer, plan].into(),
         messages: vec![says("Begin.")].into(),
         max_output_tokens: 1000,

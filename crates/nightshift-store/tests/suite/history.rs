@@ -1,6 +1,8 @@
 //! Events are appended in order, seen in order, and make the same runs however often they are replayed.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+use std::sync::Arc;
+
 use crate::support::{at, run, said, submitted};
 use futures_util::{FutureExt, StreamExt};
 use nightshift_protocol::{
@@ -30,6 +32,7 @@ async fn what_was_appended_is_read_back_the_same_after_reopening() {
     let zone = time::UtcOffset::from_hms(2, 0, 0).unwrap();
     let when = at(1_800_000_000).replace_nanosecond(123_456_789).unwrap().to_offset(zone);
     let appended = store.append(&run(1), when, &[submitted(1, "/src/app"), said("hello")]).await.unwrap();
+    let appended: Vec<Event> = appended.into_iter().map(Arc::unwrap_or_clone).collect();
     store.close().await;
 
     let store = Store::open(folder.path()).await.unwrap();

@@ -16,8 +16,9 @@ impl Driver {
         for body in bodies {
             let body = redaction::redacted(body, &self.shared.settings.delivery.redactor);
             let (run, seq) = (self.progress.run.clone(), self.progress.last_seq + 1);
-            self.progress.apply(&Event { position: 0, run, seq, at, body: body.clone() });
-            self.unwritten.push(body);
+            let event = Event { position: 0, run, seq, at, body };
+            self.progress.apply(&event);
+            self.unwritten.push(event.body);
         }
         self.tell_engine();
     }

@@ -91,7 +91,7 @@ fn a_critic_begins_with_a_fresh_conversation_and_numbers_its_calls_on() {
     let critic = critic_of(&worker, 1);
     assert_eq!(critic.outstanding(), [Effect::AskModel { turn: 3 }]);
     let conversation = critic.conversation();
-    assert_eq!((conversation.system, conversation.messages.len()), ("You look.", 1));
+    assert_eq!((&**conversation.system, conversation.messages.len()), ("You look.", 1));
     assert_eq!(critic.used(), worker.used());
 }
 

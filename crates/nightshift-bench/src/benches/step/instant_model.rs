@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -16,10 +16,6 @@ const MARK: &[u8] = b"Bench run ";
 
 /// How often it is looked how far the runs are, and how much memory is in use.
 const LOOKED_EVERY: Duration = Duration::from_millis(10);
-
-/// How long all wait when enough have asked: what their beginning has left to the host to do, such as writing fifty
-/// repositories to the disk, is no part of a turn.
-const SETTLES: Duration = Duration::from_secs(3);
 
 /// How often one that waits is told that the model is there, as providers do. An owner that hears nothing for a while gives the
 /// request up and makes it again, and its run would begin before the others.
@@ -131,8 +127,6 @@ struct Shared {
     place: AtomicUsize,
     runs: Mutex<Vec<Seen>>,
     news: Notify,
-    /// Since when enough have asked.
-    gathered: OnceLock<Instant>,
     peak_kib: AtomicU64,
 }
 
@@ -163,7 +157,6 @@ impl InstantModel {
             place: AtomicUsize::new(0),
             runs: Mutex::default(),
             news: Notify::new(),
-            gathered: OnceLock::new(),
             peak_kib: AtomicU64::new(0),
         });
         let serving = tokio::spawn({
@@ -266,18 +259,16 @@ impl Shared {
         Some((number, seen.sizes.len() - 1))
     }
 
-    /// Waits until enough runs have asked, and their beginning is over.
+    /// Waits until enough runs have asked.
     async fn gather(&self) {
         loop {
             let news = self.news.notified();
             if self.runs().iter().filter(|seen| !seen.sizes.is_empty()).count() >= self.together {
                 self.news.notify_waiters();
-                break;
+                return;
             }
             news.await;
         }
-        let since = *self.gathered.get_or_init(Instant::now);
-        tokio::time::sleep_until((since + SETTLES).into()).await;
     }
 
     fn answered(&self, run: usize) {
@@ -371,7 +362,6 @@ mod tests {
             place: AtomicUsize::new(0),
             runs: Mutex::default(),
             news: Notify::new(),
-            gathered: OnceLock::new(),
             peak_kib: AtomicU64::new(0),
         }
     }
