@@ -296,10 +296,10 @@ impl AgentMachine {
         }
     }
 
-    /// Takes an event and returns the effect that is awaited now, if it was not awaited before.
+    /// Takes an event as [`AgentMachine::apply`] does and returns the effect that is awaited now, if it was not awaited before.
     ///
-    /// An event that does not fit the state (late, repeated, out of order) changes nothing. `Resumed` returns what
-    /// is awaited then, mostly what was before the pause; an owner that still carries it out knows it by its turn or step.
+    /// `Resumed` returns what is awaited then, mostly what was before the pause; an owner that still carries it out knows it
+    /// by its turn or step.
     pub fn handle(&mut self, event: AgentEvent) -> Vec<Effect> {
         let resumes = event == AgentEvent::Resumed && self.gate != Gate::Open;
         let before = if resumes { Vec::new() } else { self.outstanding() };
@@ -369,7 +369,10 @@ impl AgentMachine {
         }
     }
 
-    fn apply(&mut self, event: AgentEvent) {
+    /// Takes an event; what is awaited then, [`AgentMachine::outstanding`] says.
+    ///
+    /// An event that does not fit the state (late, repeated, out of order) changes nothing.
+    pub fn apply(&mut self, event: AgentEvent) {
         if let (Position::Finished { turn, .. }, AgentEvent::Reopened { text, names }) =
             (&self.position, &event)
         {

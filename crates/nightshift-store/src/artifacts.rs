@@ -111,7 +111,7 @@ impl Store {
             return Ok(id);
         }
         let row = ArtifactRow { id: id.clone(), media_type: media_type.to_owned(), size };
-        self.inner.queue.write(Entry::Artifact(row)).await?;
+        self.inner.queue.write(Entry::Artifact(row)).await.map_err(AppendError::from)?;
         Ok(id)
     }
 

@@ -22,11 +22,10 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// A record of what happened in a run at a time, which is given in UTC.
-    pub(crate) fn new(run: &RunId, at: OffsetDateTime, body: EventBody) -> Result<Self, AppendError> {
-        let json = serde_json::to_string(&body).map_err(AppendError::Json)?;
+    /// A record of what happened in a run at a time, which is given in UTC, with its JSON.
+    pub(crate) fn new(run: &RunId, at: OffsetDateTime, body: EventBody, json: String) -> Self {
         let findable = Findable::of(&body);
-        Ok(Self { event: Event { position: 0, run: run.clone(), seq: 0, at, body }, json, findable })
+        Self { event: Event { position: 0, run: run.clone(), seq: 0, at, body }, json, findable }
     }
 
     /// The event as it was written.

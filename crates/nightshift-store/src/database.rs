@@ -194,11 +194,13 @@ mod tests {
         store.append(&run(), AT, &[submitted()]).await.unwrap();
         // SQLite never takes fewer pages than there are, so this is the limit "not one more".
         execute(&store, "PRAGMA max_page_count = 1").await.unwrap();
-        let long = EventBody::PersonSaid { text: "x".repeat(1 << 20) };
-        let refused = store.append(&run(), AT, std::slice::from_ref(&long)).await.unwrap_err();
+        let mut bodies = vec![EventBody::PersonSaid { text: "x".repeat(1 << 20) }];
+        let refused = store.append_from(&run(), AT, &mut bodies).await.unwrap_err();
         assert!(matches!(refused, AppendError::DiskFull(_)), "{refused:?}");
+        assert_eq!(bodies.len(), 1, "what was refused is given back");
 
-        let appended = store.append(&run(), AT, &[long]).await.unwrap();
+        let appended = store.append_from(&run(), AT, &mut bodies).await.unwrap();
+        assert!(bodies.is_empty());
         assert_eq!(appended[0].seq, 2);
         assert_eq!(store.replay(&run()).await.unwrap().len(), 2);
     }

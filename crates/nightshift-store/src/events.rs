@@ -11,7 +11,7 @@ use time::format_description::well_known::Rfc3339;
 use tokio::sync::broadcast;
 
 use crate::batch::Record;
-use crate::group::Entry;
+use crate::group::{Entry, Refused};
 use crate::{Misplaced, Store};
 
 /// Rows read at once where no limit is given.
@@ -110,6 +110,29 @@ impl Store {
         self.append_all(at, &[(run, bodies)]).await
     }
 
+    /// Appends to a run as [`Store::append`] does, and takes the events out of `bodies`. After an error they are there again.
+    ///
+    /// Who stops waiting does not get them back, for they are written all the same.
+    pub async fn append_from(
+        &self,
+        run: &RunId,
+        at: OffsetDateTime,
+        bodies: &mut Vec<EventBody>,
+    ) -> Result<Vec<Arc<Event>>, AppendError> {
+        let at = at.to_offset(UtcOffset::UTC);
+        let texts = bodies.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
+        let texts = texts.map_err(AppendError::Json)?;
+        let records = bodies.drain(..).zip(texts).map(|(body, json)| Record::new(run, at, body, json));
+        let refused = match self.write(vec![records.collect()]).await {
+            Ok(events) => return Ok(events),
+            Err(refused) => refused,
+        };
+        if let Some(Entry::Events(parts)) = refused.entry {
+            bodies.extend(parts.into_iter().flatten().map(|record| record.into_event().body));
+        }
+        Err(refused.error)
+    }
+
     /// Appends events to several runs in one transaction, as [`Store::append`] does to one; all of them or none. They get
     /// their positions in the order in which they are given.
     pub async fn append_all(
@@ -119,11 +142,22 @@ impl Store {
     ) -> Result<Vec<Arc<Event>>, AppendError> {
         let at = at.to_offset(UtcOffset::UTC);
         let mut parts = Vec::with_capacity(appends.len());
-        for (run, bodies) in appends.iter().filter(|(_, bodies)| !bodies.is_empty()) {
-            let records = bodies.iter().map(|body| Record::new(run, at, body.clone()));
-            parts.push(records.collect::<Result<_, _>>()?);
+        for (run, bodies) in appends {
+            let record = |body: &EventBody| {
+                let json = serde_json::to_string(body).map_err(AppendError::Json)?;
+                Ok(Record::new(run, at, body.clone(), json))
+            };
+            parts.push(bodies.iter().map(record).collect::<Result<_, AppendError>>()?);
         }
-        if parts.is_empty() { Ok(Vec::new()) } else { self.inner.queue.write(Entry::Events(parts)).await }
+        Ok(self.write(parts).await?)
+    }
+
+    /// Writes records, each list those of one run.
+    async fn write(&self, parts: Vec<Vec<Record>>) -> Result<Vec<Arc<Event>>, Refused> {
+        if parts.iter().all(Vec::is_empty) {
+            return Ok(Vec::new());
+        }
+        self.inner.queue.write(Entry::Events(parts)).await
     }
 
     /// The events of a run after `after_seq` (0 for all), in order, at most `limit`.

@@ -35,7 +35,21 @@ pub(crate) enum Entry {
 }
 
 /// How a write ended: with the events of runs that it added, of which other entries have none.
-type Outcome = Result<Vec<Arc<Event>>, AppendError>;
+type Outcome = Result<Vec<Arc<Event>>, Refused>;
+
+/// A write that was refused.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) error: AppendError,
+    /// What was to be written; `None` if it went with the thread.
+    pub(crate) entry: Option<Entry>,
+}
+
+impl From<Refused> for AppendError {
+    fn from(refused: Refused) -> Self {
+        refused.error
+    }
+}
 
 /// A write that waits for its turn.
 #[derive(Debug)]
@@ -71,8 +85,14 @@ impl Queue {
     /// Writes, with others who wait. It is written also when the caller stops waiting.
     pub(crate) async fn write(&self, entry: Entry) -> Outcome {
         let (outcome, written) = oneshot::channel();
-        self.0.send(Asked::Write(Waiting { entry, outcome })).map_err(|_| AppendError::Ending)?;
-        written.await.unwrap_or(Err(AppendError::Ending))
+        let ending = |entry| Refused { error: AppendError::Ending, entry };
+        if let Err(mpsc::error::SendError(asked)) = self.0.send(Asked::Write(Waiting { entry, outcome })) {
+            return Err(ending(match asked {
+                Asked::Write(waiting) => Some(waiting.entry),
+                Asked::Work(_) | Asked::Close(_) => None,
+            }));
+        }
+        written.await.unwrap_or_else(|_| Err(ending(None)))
     }
 
     /// Does something that is no append with the connection that writes, after what was asked for before.
@@ -164,16 +184,17 @@ impl Scribe {
     /// Tells how a write ended, subscribers before the one who asked. Nothing else is written meanwhile, so they see commits in
     /// their order.
     fn tell(&self, waiting: Waiting, outcome: Result<(), AppendError>) {
-        let events = match waiting.entry {
-            Entry::Events(parts) => parts,
-            Entry::Environment(_) | Entry::Artifact(_) => Vec::new(),
+        let Waiting { entry, outcome: asker } = waiting;
+        let outcome = match (outcome, entry) {
+            (Ok(()), Entry::Events(parts)) => {
+                let events = parts.into_iter().flatten().map(|record| Arc::new(record.into_event()));
+                // An error only says that nobody listens.
+                Ok(events.inspect(|event| drop(self.live.send(Arc::clone(event)))).collect())
+            }
+            (Ok(()), Entry::Environment(_) | Entry::Artifact(_)) => Ok(Vec::new()),
+            (Err(error), entry) => Err(Refused { error, entry: Some(entry) }),
         };
-        let outcome = outcome.map(|()| {
-            let events = events.into_iter().flatten().map(|record| Arc::new(record.into_event()));
-            // An error only says that nobody listens.
-            events.inspect(|event| drop(self.live.send(Arc::clone(event)))).collect()
-        });
-        let _asker_gone = waiting.outcome.send(outcome);
+        let _asker_gone = asker.send(outcome);
     }
 }
 
@@ -225,7 +246,11 @@ mod tests {
 
     /// Lets appends come while another writes, each of a run of its own with what `body` gives, and returns how they
     /// ended, in their order.
-    async fn at_once(store: &Store, appends: usize, body: impl Fn(usize) -> EventBody) -> Vec<Outcome> {
+    async fn at_once(
+        store: &Store,
+        appends: usize,
+        body: impl Fn(usize) -> EventBody,
+    ) -> Vec<Result<Vec<Arc<Event>>, AppendError>> {
         let holding = hold(store).await;
         let mut waiting = Vec::new();
         for number in 0..appends {

@@ -646,7 +646,7 @@ impl RunProgress {
 
     fn tell(&mut self, event: AgentEvent) {
         // What the machine wants done is read from `outstanding` when it is decided what comes next.
-        let _effects = self.agent.handle(event);
+        self.agent.apply(event);
     }
 
     /// Tells the agent and its subagents.

@@ -98,7 +98,7 @@ pub fn balance(machines: &mut [&mut AgentMachine]) {
     for index in 0..machines.len() {
         let spending = all_but(index, &spendings);
         // It may begin a call thereby, which those behind it have to leave room for.
-        machines[index].handle(AgentEvent::OthersSpent { spending });
+        machines[index].apply(AgentEvent::OthersSpent { spending });
         spendings[index] = machines[index].spending();
     }
     // Those before it have to know as well, though nothing begins by it.

@@ -143,7 +143,7 @@ impl Subagents {
 impl Subagent {
     fn tell(&mut self, event: AgentEvent) {
         // What it wants done is read from `outstanding` when it is decided what comes next.
-        let _effects = self.agent.handle(event);
+        self.agent.apply(event);
     }
 
     /// How it ended, if it has.
@@ -302,7 +302,7 @@ impl RunProgress {
         };
         let mut agent = self.agent.subagent(facts);
         agent.share_mcp(&self.agent, &start.tools);
-        let _effects = agent.handle(started);
+        agent.apply(started);
         self.subagents.running.retain(|running| running.start.number != start.number);
         let (open_turn, open_step) = (None, None);
         self.subagents.running.push(Subagent {

@@ -40,9 +40,10 @@ impl Driver {
     pub(super) async fn write_down(&mut self) -> Result<(), AppendError> {
         while !self.unwritten.is_empty() {
             let (run, at) = (&self.progress.run, self.unwritten_since);
-            let written = self.shared.store.append(run, at, &self.unwritten).await;
+            let written = self.shared.store.append_from(run, at, &mut self.unwritten).await;
             match written {
-                Ok(_) => self.unwritten.clear(),
+                // None is left.
+                Ok(_) => {}
                 Err(AppendError::DiskFull(error)) => {
                     tracing::warn!(run = %self.progress.run, %error, "the disk is full; waiting for room");
                     self.refuse_while_full().await;
