@@ -38,7 +38,8 @@ impl Record {
 pub(crate) struct Batch<'a> {
     connection: &'a Connection,
     heads: &'a mut Heads,
-    runs: BTreeMap<RunId, RunRow>,
+    /// With each, whether the table has a row of it with this state.
+    runs: BTreeMap<RunId, (RunRow, bool)>,
     figures: BTreeMap<RunId, FiguresRow>,
     findable: Vec<(i64, &'a Findable)>,
 }
@@ -80,9 +81,13 @@ impl<'a> Batch<'a> {
             self.findable.extend(findable.as_ref().map(|findable| (position, findable)));
         }
         let Some(summary) = summary else { return Ok(()) };
-        self.runs.insert(run.clone(), RunRow::of(Positions { first, last: position }, &summary)?);
+        let after = Figures::of(&summary);
+        let stayed = self.runs.get(&run).is_none_or(|(_, stays)| *stays);
+        let stays = stayed && before.is_some_and(|before| !after.moved_since(&before));
+        let row = RunRow::of(Positions { first, last: position }, &summary)?;
+        self.runs.insert(run.clone(), (row, stays));
         // Most events change none of them.
-        if before != Some(Figures::of(&summary)) {
+        if before != Some(after) {
             self.figures.insert(run, FiguresRow::of(&summary));
         }
         self.heads.put(position, Head { first, last_seq: seq, summary });
@@ -101,8 +106,8 @@ impl<'a> Batch<'a> {
     }
 
     fn write_runs(&mut self) -> Result<(), rusqlite::Error> {
-        for row in std::mem::take(&mut self.runs).into_values() {
-            row.write(self.connection)?;
+        for (row, stays) in std::mem::take(&mut self.runs).into_values() {
+            if stays { row.write_progress(self.connection)? } else { row.write(self.connection)? }
         }
         for row in std::mem::take(&mut self.figures).into_values() {
             row.write(self.connection)?;
@@ -115,7 +120,7 @@ impl<'a> Batch<'a> {
 mod tests {
     use std::sync::Arc;
 
-    use nightshift_protocol::EventBody;
+    use nightshift_protocol::{EventBody, RunState};
 
     use crate::Store;
     use crate::fixtures::{AT, run, submitted};
@@ -131,10 +136,19 @@ mod tests {
         let begin = runs.iter().zip(&first).map(|(run, first)| (run, &first[..]));
         let go_on = runs.iter().map(|run| (run, &said[..]));
         let appends: Vec<_> = begin.chain(go_on).collect();
-        let events = store.append_all(AT, &appends).await.unwrap();
+        let mut events = store.append_all(AT, &appends).await.unwrap();
+        // Some move on before they are heard of again, some have moved on before.
+        let [delivers, works] =
+            [RunState::Delivering, RunState::Working].map(|state| [EventBody::StateChanged { state }]);
+        let move_on = runs.iter().step_by(2).map(|run| (run, &delivers[..]));
+        let go_on = runs.iter().map(|run| (run, &said[..]));
+        let appends: Vec<_> = move_on.chain(go_on).collect();
+        events.extend(store.append_all(AT, &appends).await.unwrap());
+        let move_on = runs.iter().skip(1).step_by(3).map(|run| (run, &works[..]));
+        events.extend(store.append_all(AT, &move_on.collect::<Vec<_>>()).await.unwrap());
         assert_eq!(
             events.iter().map(|event| event.position).collect::<Vec<_>>(),
-            (1..=300).collect::<Vec<_>>()
+            (1..=575).collect::<Vec<_>>()
         );
 
         let kept = store.events_after(0, 1_000).await.unwrap();
@@ -142,7 +156,7 @@ mod tests {
         for run in &runs {
             let seqs: Vec<u64> =
                 store.events(run, 0, 10).await.unwrap().iter().map(|event| event.seq).collect();
-            assert_eq!(seqs, [1, 2]);
+            assert_eq!(seqs[..3], [1, 2, 3]);
         }
         let before = rows(&store).await;
         assert_eq!(before.len(), 150);
@@ -150,9 +164,10 @@ mod tests {
         assert_eq!(rows(&store).await, before, "the rows are what the events make of them");
     }
 
-    /// What the table has of each run: its name, the position of its newest event, and what is known of it.
-    async fn rows(store: &Store) -> Vec<(String, i64, String)> {
-        sqlx::query_as("SELECT run, last_position, json FROM runs ORDER BY run")
+    /// What the table has of each run: its name, the position of its newest event, its state, whether that is final, and what
+    /// is known of it.
+    async fn rows(store: &Store) -> Vec<(String, i64, String, bool, String)> {
+        sqlx::query_as("SELECT run, last_position, state, is_final, json FROM runs ORDER BY run")
             .fetch_all(store.inner.database.readers())
             .await
             .unwrap()

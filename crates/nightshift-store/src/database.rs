@@ -154,7 +154,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::sync::Arc;
 
-    use nightshift_protocol::{EventBody, OffsetDateTime, RunId};
+    use nightshift_protocol::{EventBody, IssueReference, OffsetDateTime, RunId};
     use rusqlite::types::Value;
 
     use crate::writer::Writer;
@@ -238,7 +238,7 @@ mod tests {
         .unwrap();
         store.close().await;
         let refused = Store::open(folder.path()).await.unwrap_err();
-        assert!(matches!(refused, OpenError::NewerSchema { found: 9999, known: 7 }), "{refused:?}");
+        assert!(matches!(refused, OpenError::NewerSchema { found: 9999, known: 8 }), "{refused:?}");
     }
 
     #[tokio::test]
@@ -271,6 +271,29 @@ mod tests {
             3,
             "the failed rebuild changed nothing"
         );
+    }
+
+    #[tokio::test]
+    async fn the_issues_of_runs_are_known_after_a_history_of_an_earlier_version_was_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        let mut asked_for = submitted();
+        let EventBody::RunSubmitted { task, .. } = &mut asked_for else { unreachable!() };
+        task.issue =
+            Some(IssueReference { number: 7, url: "https://forge.test/7".to_owned(), comment: None });
+        store.append(&run(), AT, &[asked_for]).await.unwrap();
+        execute(
+            &store,
+            "DROP INDEX runs_of_issues; ALTER TABLE runs DROP COLUMN issue;
+             CREATE INDEX runs_of_issues ON runs (repository) WHERE json_extract(json, '$.task.issue') IS NOT NULL;
+             DELETE FROM _sqlx_migrations WHERE version = 8",
+        )
+        .await
+        .unwrap();
+        store.close().await;
+        let store = Store::open(folder.path()).await.unwrap();
+        let numbers = store.issues_of("/src/app").await.unwrap().into_iter().map(|issue| issue.number);
+        assert_eq!(numbers.collect::<Vec<_>>(), [7]);
     }
 
     #[tokio::test]

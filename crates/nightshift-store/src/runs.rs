@@ -155,13 +155,11 @@ impl Store {
 
     /// The issues of this repository that there are runs for, in no order.
     pub async fn issues_of(&self, repository: &str) -> Result<Vec<IssueReference>, ReadError> {
-        let rows: Vec<(String, String)> = sqlx::query_as(
-            "SELECT run, json_extract(json, '$.task.issue') FROM runs \
-             WHERE repository = ? AND json_extract(json, '$.task.issue') IS NOT NULL",
-        )
-        .bind(repository)
-        .fetch_all(self.inner.database.readers())
-        .await?;
+        let rows: Vec<(String, String)> =
+            sqlx::query_as("SELECT run, issue FROM runs WHERE repository = ? AND issue IS NOT NULL")
+                .bind(repository)
+                .fetch_all(self.inner.database.readers())
+                .await?;
         let read = |(run, json): (String, String)| {
             serde_json::from_str(&json).map_err(|source| ReadError::Run { run, source })
         };
@@ -255,6 +253,7 @@ pub(crate) struct RunRow {
     state: &'static str,
     is_final: bool,
     positions: Positions,
+    issue: Option<String>,
     json: String,
 }
 
@@ -267,6 +266,13 @@ impl RunRow {
             state: summary.state.name(),
             is_final: summary.state.is_final(),
             positions,
+            issue: summary
+                .task
+                .issue
+                .as_ref()
+                .map(serde_json::to_string)
+                .transpose()
+                .map_err(AppendError::Json)?,
             json: serde_json::to_string(summary).map_err(AppendError::Json)?,
         })
     }
@@ -274,8 +280,8 @@ impl RunRow {
     /// Writes it, in place of the one that is there.
     pub(crate) fn write(&self, connection: &Connection) -> Result<(), rusqlite::Error> {
         let mut upsert = connection.prepare_cached(
-            "INSERT INTO runs (run, task, repository, state, is_final, first_position, last_position, json)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+            "INSERT INTO runs (run, task, repository, state, is_final, first_position, last_position, issue, json)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (run) DO UPDATE SET state = excluded.state, is_final = excluded.is_final,
                  last_position = excluded.last_position, json = excluded.json",
         )?;
@@ -288,8 +294,18 @@ impl RunRow {
             self.is_final,
             first,
             last,
+            self.issue,
             self.json
         ])?;
+        Ok(())
+    }
+
+    /// Writes it in place of one that is there and has the same state: what most events do. A column that is written has its
+    /// indexes written, whether it changes or not.
+    pub(crate) fn write_progress(&self, connection: &Connection) -> Result<(), rusqlite::Error> {
+        let mut update =
+            connection.prepare_cached("UPDATE runs SET last_position = ?, json = ? WHERE run = ?")?;
+        update.execute(params![self.positions.last, self.json, self.run])?;
         Ok(())
     }
 }

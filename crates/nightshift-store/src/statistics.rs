@@ -109,6 +109,11 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
+    /// Whether the run's state has another name than in these.
+    pub(crate) fn moved_since(&self, before: &Self) -> bool {
+        self.state != before.state
+    }
+
     /// The figures of a run.
     pub(crate) fn of(summary: &RunSummary) -> Self {
         let RunSummary { state, usage, reviewing, .. } = summary;

@@ -281,26 +281,28 @@ impl Shared {
 async fn serve(socket: TcpStream, shared: Arc<Shared>) -> std::io::Result<()> {
     socket.set_nodelay(true)?;
     let mut socket = BufReader::with_capacity(256 * 1024, socket);
+    let mut line = String::new();
     loop {
-        let (mut first, mut length) = (String::new(), 0);
+        let (mut is_post, mut length) = (None, 0);
         loop {
-            let mut line = String::new();
+            line.clear();
             if socket.read_line(&mut line).await? == 0 {
                 return Ok(());
             }
-            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().map_err(std::io::Error::other)?;
+            if line.trim().is_empty() {
+                break;
             }
-            match (line.trim().is_empty(), first.is_empty()) {
-                (true, _) => break,
-                (false, true) => first = line,
-                (false, false) => {}
+            is_post.get_or_insert(line.starts_with("POST"));
+            if let Some((name, value)) = line.split_once(':')
+                && name.eq_ignore_ascii_case("content-length")
+            {
+                length = value.trim().parse().map_err(std::io::Error::other)?;
             }
         }
         let mut body = vec![0; length];
         socket.read_exact(&mut body).await?;
         let at = Instant::now();
-        let turn = if first.starts_with("POST") { shared.arrived(at, &body) } else { None };
+        let turn = if is_post == Some(true) { shared.arrived(at, &body) } else { None };
         let (kind, text) = match turn {
             Some((_, turn)) => ("text/event-stream", (shared.answer)(turn).events(turn, length / 4)),
             None => ("application/json", model().to_string()),
