@@ -46,7 +46,8 @@ impl<F: PartialEq> Heads<F> {
     /// The head of a request as a JSON object; `make` puts one together that is not known yet, and uses nothing of the request
     /// that is not named here.
     pub(crate) fn of(&self, request: &TurnRequest, form: F, make: impl FnOnce() -> String) -> Arc<str> {
-        let TurnRequest { model, system, tools, max_output_tokens, clear_results_above, .. } = request;
+        let TurnRequest { model, system, tools, messages: _, max_output_tokens, clear_results_above } =
+            request;
         let is_of_it = |head: &Head<F>| {
             std::ptr::addr_eq(head.system.as_ptr(), Arc::as_ptr(system))
                 && std::ptr::addr_eq(head.tools.as_ptr(), Arc::as_ptr(tools))

@@ -97,9 +97,10 @@ pub trait Model: Send + Sync {
 pub struct TurnRequest {
     /// The provider's name of the model.
     pub model: String,
-    /// Standing instructions; may be empty. They are translated once and remembered by their `Arc`, as messages are.
+    /// Standing instructions; may be empty. With the tools they are translated once and remembered by their `Arc`, as messages
+    /// are: pass the same one again.
     pub system: Arc<str>,
-    /// The tools on offer. The list is translated once and remembered by its `Arc`.
+    /// The tools on offer.
     pub tools: Arc<[ToolDefinition]>,
     /// The conversation, oldest first; roles alternate, and the first and the last are the user's.
     ///

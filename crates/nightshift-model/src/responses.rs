@@ -44,7 +44,6 @@ pub(crate) struct Responses {
     without_computer: Mutex<HashSet<String>>,
     /// The models that turned out not to reason.
     without_reasoning: Mutex<HashSet<String>>,
-    /// By whether the trained computer tool is among them.
     heads: Heads<Form>,
 }
 

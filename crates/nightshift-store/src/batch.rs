@@ -38,7 +38,7 @@ impl Record {
 pub(crate) struct Batch<'a> {
     connection: &'a Connection,
     heads: &'a mut Heads,
-    /// With each, whether the table has a row of it with this state.
+    /// With each, whether the row that the table has of it has its state already, so that it only progresses.
     runs: BTreeMap<RunId, (RunRow, bool)>,
     figures: BTreeMap<RunId, FiguresRow>,
     findable: Vec<(i64, &'a Findable)>,
@@ -164,12 +164,39 @@ mod tests {
         assert_eq!(rows(&store).await, before, "the rows are what the events make of them");
     }
 
-    /// What the table has of each run: its name, the position of its newest event, its state, whether that is final, and what
-    /// is known of it.
-    async fn rows(store: &Store) -> Vec<(String, i64, String, bool, String)> {
-        sqlx::query_as("SELECT run, last_position, state, is_final, json FROM runs ORDER BY run")
-            .fetch_all(store.inner.database.readers())
-            .await
-            .unwrap()
+    #[tokio::test]
+    async fn a_run_that_moves_on_and_is_heard_of_again_in_one_transaction_has_the_row_of_its_last_state() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        let said = [EventBody::PersonSaid { text: "hello".to_owned() }];
+        let state = |state| [EventBody::StateChanged { state }];
+        let (works, delivers) = (state(RunState::Working), state(RunState::Delivering));
+        let (cancelled, runs) = (state(RunState::Cancelled), [0, 1, 2].map(run));
+        // Begun and heard of; moved on and heard of; there and back; ended.
+        for (number, run) in runs.iter().enumerate() {
+            store.append_all(AT, &[(run, &[submitted(number)][..]), (run, &said)]).await.unwrap();
+        }
+        store.append_all(AT, &[(&runs[0], &works[..]), (&runs[0], &said)]).await.unwrap();
+        let there_and_back = [&delivers, &works, &said].map(|bodies| (&runs[0], &bodies[..]));
+        store.append_all(AT, &there_and_back).await.unwrap();
+        store.append_all(AT, &[(&runs[1], &said[..]), (&runs[1], &cancelled)]).await.unwrap();
+
+        let before = rows(&store).await;
+        let states: Vec<(&str, bool)> = before.iter().map(|row| (row.2.as_str(), row.3)).collect();
+        assert_eq!(states, [("working", false), ("cancelled", true), ("queued", false)]);
+        store.rebuild().await.unwrap();
+        assert_eq!(rows(&store).await, before);
+    }
+
+    /// What the tables have of each run: its name, the position of its newest event, its state, whether that is final, what is
+    /// known of it, the position of its first event, and the state that is summed up.
+    async fn rows(store: &Store) -> Vec<(String, i64, String, bool, String, i64, String)> {
+        sqlx::query_as(
+            "SELECT run, last_position, runs.state, is_final, json, first_position, run_figures.state
+             FROM runs JOIN run_figures USING (run) ORDER BY run",
+        )
+        .fetch_all(store.inner.database.readers())
+        .await
+        .unwrap()
     }
 }

@@ -17,7 +17,7 @@ use crate::{Misplaced, Store};
 /// Rows read at once where no limit is given.
 pub(crate) const PAGE: u32 = 512;
 
-/// Why events were not appended. None of them was.
+/// Why events were not appended.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
     /// The disk is full.
@@ -38,17 +38,17 @@ pub enum AppendError {
     /// The program is ending.
     #[error("the program is ending")]
     Ending,
-    /// The database failed.
+    /// The database failed. What was to be written is there or not, as the tables say.
     #[error("cannot write to the history")]
-    Database(#[source] rusqlite::Error),
+    Database(#[source] Arc<rusqlite::Error>),
 }
 
 impl From<rusqlite::Error> for AppendError {
     fn from(error: rusqlite::Error) -> Self {
-        // The disk, a quota, or a limit of the database: <https://sqlite.org/rescode.html#full>.
+        // The disk or a limit of the database: <https://sqlite.org/rescode.html#full>.
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::DiskFull(error),
-            _ => Self::Database(error),
+            _ => Self::Database(Arc::new(error)),
         }
     }
 }

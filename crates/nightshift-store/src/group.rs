@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::thread;
 
 use nightshift_protocol::Event;
+use rusqlite::ErrorCode;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::AppendError;
@@ -103,7 +104,10 @@ impl Queue {
         let (outcome, done) = oneshot::channel();
         let work = move |writer: &mut Writer| {
             // The transaction undoes itself, and its connection goes with it.
-            let done = catch_unwind(AssertUnwindSafe(|| work(writer))).map_err(|_| AppendError::Defect);
+            let done = catch_unwind(AssertUnwindSafe(|| work(writer))).map_err(|_| {
+                tracing::error!("what was done with the history panicked");
+                AppendError::Defect
+            });
             let _asker_gone = outcome.send(done);
         };
         self.0.send(Asked::Work(Box::new(work))).map_err(|_| AppendError::Ending)?;
@@ -145,6 +149,12 @@ impl Scribe {
                 }
                 Asked::Work(work) => work(&mut self.writer),
                 Asked::Close(closed) => {
+                    asked.close();
+                    while let Ok(late) = asked.try_recv() {
+                        if let Asked::Write(waiting) = late {
+                            self.tell(waiting, Err(AppendError::Ending));
+                        }
+                    }
                     self.writer.close();
                     let _asker_gone = closed.send(());
                     return;
@@ -158,18 +168,39 @@ impl Scribe {
     fn write(&mut self, mut group: Vec<Waiting>) {
         match self.try_writing(&mut group) {
             Ok(()) => group.into_iter().for_each(|waiting| self.tell(waiting, Ok(()))),
-            Err(error) if group.len() == 1 && !is_worth_another_try(&error) => {
-                if let Some(waiting) = group.pop() {
-                    self.tell(waiting, Err(error));
+            Err(error) => match after(&error, group.len()) {
+                After::OneByOne => {
+                    tracing::debug!(%error, writes = group.len(), "a group is written one by one");
+                    self.write_one_by_one(group);
                 }
-            }
-            Err(error) => {
-                tracing::debug!(%error, writes = group.len(), "a group is written one by one");
-                for mut waiting in group {
-                    let outcome = self.try_writing(std::slice::from_mut(&mut waiting));
-                    self.tell(waiting, outcome);
+                After::Refusal => self.refuse(group, error),
+            },
+        }
+    }
+
+    /// Writes those that could not be written together, until the database fails.
+    fn write_one_by_one(&mut self, group: Vec<Waiting>) {
+        let mut group = group.into_iter();
+        while let Some(mut waiting) = group.next() {
+            match self.try_writing(std::slice::from_mut(&mut waiting)) {
+                Err(error) if !is_of_one(&error) => {
+                    return self.refuse(std::iter::once(waiting).chain(group), error);
                 }
+                outcome => self.tell(waiting, outcome),
             }
+        }
+    }
+
+    /// Tells all of a group the error that they have in common.
+    fn refuse(&self, group: impl IntoIterator<Item = Waiting>, error: AppendError) {
+        let mut only = Some(error);
+        for waiting in group {
+            let error = match &only {
+                Some(AppendError::Database(error)) => AppendError::Database(Arc::clone(error)),
+                // No other is of more than one.
+                _ => only.take().unwrap_or(AppendError::Defect),
+            };
+            self.tell(waiting, Err(error));
         }
     }
 
@@ -198,12 +229,37 @@ impl Scribe {
     }
 }
 
-/// Whether a write that failed alone can succeed on a new connection: another program may have written, and what was known of
-/// its run be wrong.
-fn is_worth_another_try(error: &AppendError) -> bool {
-    matches!(error, AppendError::Database(_))
+/// What is done with a group that was not written.
+#[derive(Debug, PartialEq)]
+enum After {
+    /// Each is written alone: one of them may be the reason.
+    OneByOne,
+    /// All are refused.
+    Refusal,
 }
 
+/// Decides what is done with a group of so many that was not written for this reason.
+fn after(error: &AppendError, writes: usize) -> After {
+    match error {
+        // Also one that was alone: another program may have written, and what was known of its run be wrong.
+        AppendError::Database(_) if is_of_one(error) => After::OneByOne,
+        // The disk may have taken the transaction nevertheless, and it would be written twice; or somebody keeps the database
+        // locked, and each would wait for that anew.
+        AppendError::Database(_) => After::Refusal,
+        _ if writes > 1 => After::OneByOne,
+        _ => After::Refusal,
+    }
+}
+
+/// Whether an error is one member's, and not the database's as a whole.
+fn is_of_one(error: &AppendError) -> bool {
+    match error {
+        AppendError::Database(error) => error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation),
+        _ => true,
+    }
+}
+
+/// Writes a group in one transaction and gives its events their places.
 fn write_all(writer: &mut Writer, group: &mut [Waiting]) -> Result<(), AppendError> {
     writer.transaction(|connection, heads| {
         let mut batch = Batch::new(connection, heads);
@@ -344,7 +400,52 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_waits_when_the_store_is_closed_is_told() {
+    async fn whoever_waits_behind_the_end_of_a_store_is_told_and_gets_back_what_was_to_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        let holding = hold(&store).await;
+        let closing = tokio::spawn({
+            let store = store.clone();
+            async move { store.inner.queue.close().await }
+        });
+        tokio::task::yield_now().await;
+        let mut bodies = vec![submitted(0), EventBody::Interrupted];
+        let run = run(0);
+        let (refused, ()) = tokio::join!(store.append_from(&run, AT, &mut bodies), async { drop(holding) });
+        assert!(matches!(refused, Err(AppendError::Ending)), "{refused:?}");
+        assert_eq!(bodies, [submitted(0), EventBody::Interrupted]);
+        closing.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_another_program_wrote_to_a_run_is_seen_by_the_next_append() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, other) =
+            (Store::open(folder.path()).await.unwrap(), Store::open(folder.path()).await.unwrap());
+        store.append(&run(0), AT, &[submitted(0)]).await.unwrap();
+        other.append(&run(0), AT, &[EventBody::Interrupted]).await.unwrap();
+        assert_eq!(store.append(&run(0), AT, &[EventBody::Interrupted]).await.unwrap()[0].seq, 3);
+    }
+
+    #[test]
+    fn what_may_have_been_written_is_not_written_again() {
+        let failed =
+            |code| AppendError::from(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None));
+        // Result codes 19, 13, 5 and 1034: <https://sqlite.org/rescode.html>.
+        let (constraint, full, busy, sync) = (failed(19), failed(13), failed(5), failed(1034));
+        assert_eq!([1, 2].map(|writes| after(&constraint, writes)), [After::OneByOne, After::OneByOne]);
+        assert_eq!([1, 2].map(|writes| after(&full, writes)), [After::Refusal, After::OneByOne]);
+        assert_eq!(
+            [1, 2].map(|writes| after(&AppendError::Defect, writes)),
+            [After::Refusal, After::OneByOne]
+        );
+        for error in [busy, sync] {
+            assert_eq!([1, 2].map(|writes| after(&error, writes)), [After::Refusal, After::Refusal]);
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_after_the_store_is_closed_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
         store.append(&run(0), AT, &[submitted(0)]).await.unwrap();

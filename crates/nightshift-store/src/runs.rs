@@ -92,7 +92,7 @@ pub enum RebuildError {
     #[error("cannot write the derived runs")]
     Write(#[source] AppendError),
     /// The database failed.
-    #[error("cannot read the history")]
+    #[error("cannot read the events, or write what became of them")]
     Database(#[from] rusqlite::Error),
 }
 
@@ -300,13 +300,15 @@ impl RunRow {
         Ok(())
     }
 
-    /// Writes it in place of one that is there and has the same state: what most events do. A column that is written has its
-    /// indexes written, whether it changes or not.
+    /// Writes it in place of one that has the same state, and therefore is final or not as this one is: what most events do. A
+    /// column that is written has its indexes written, whether it changes or not.
     pub(crate) fn write_progress(&self, connection: &Connection) -> Result<(), rusqlite::Error> {
         let mut update =
             connection.prepare_cached("UPDATE runs SET last_position = ?, json = ? WHERE run = ?")?;
-        update.execute(params![self.positions.last, self.json, self.run])?;
-        Ok(())
+        match update.execute(params![self.positions.last, self.json, self.run])? {
+            0 => self.write(connection),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! It is rusqlite's and not sqlx's, for it belongs to a thread that does nothing else ([`crate::group`]): through sqlx every
 //! statement goes to a second thread and back. Both link the same SQLite. `docs/decisions/0026` has the figures.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
@@ -17,8 +17,17 @@ const PREPARED: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Writer {
     file: PathBuf,
-    /// The connection, and what is known of the runs by it; `None` before the first transaction and after one that failed.
-    open: Option<(Connection, Heads)>,
+    /// `None` before the first transaction.
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    connection: Connection,
+    /// What is known of the runs by what was written through it.
+    heads: Heads,
+    /// Whether its last transaction ended well.
+    is_sound: bool,
 }
 
 impl Writer {
@@ -27,29 +36,38 @@ impl Writer {
         Self { file, open: None }
     }
 
-    /// Does `work` in a transaction: all of it is on the disk when this returns, or nothing of it was done.
+    /// Does `work` in a transaction: all of it is on the disk when this returns. After an error of `work` nothing of it was done;
+    /// after one of the disk's at the end it may have been, which the tables say.
     ///
-    /// When it fails or panics its connection goes with it. After a full disk SQLite has undone the transaction by itself while
-    /// the connection still believes in it, which the next transaction must not inherit; and what is known of the runs has
-    /// become wrong.
+    /// Behind one that failed or panicked comes another connection. After a full disk SQLite has undone the transaction by
+    /// itself while the connection still believes in it, which the next transaction must not inherit; and what is known of
+    /// the runs has become wrong.
     pub(crate) fn transaction<T, E: From<rusqlite::Error>>(
         &mut self,
         work: impl FnOnce(&Connection, &mut Heads) -> Result<T, E>,
     ) -> Result<T, E> {
-        let (mut connection, mut heads) = match self.open.take() {
-            Some(open) => open,
-            None => (connect(&self.file)?, Heads::default()),
+        let (connection, heads, is_sound) = match &mut self.open {
+            Some(Open { connection, heads, is_sound: is_sound @ true }) => (connection, heads, is_sound),
+            replaced => {
+                let (connection, heads) = (connect(&self.file)?, Heads::default());
+                // The other one ends only now: with the last connection SQLite's index of the log would end, and where the disk
+                // is full it could not be made again.
+                let Open { connection, heads, is_sound } =
+                    replaced.insert(Open { connection, heads, is_sound: true });
+                (connection, heads, is_sound)
+            }
         };
+        *is_sound = false;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let done = work(&transaction, &mut heads)?;
+        let done = work(&transaction, heads)?;
         transaction.commit()?;
-        self.open = Some((connection, heads));
+        *is_sound = true;
         Ok(done)
     }
 
     /// Ends the connection.
     pub(crate) fn close(self) {
-        if let Some((connection, _)) = self.open
+        if let Some(Open { connection, .. }) = self.open
             && let Err((_, error)) = connection.close()
         {
             tracing::warn!(%error, "the history was not closed in an orderly way; its log is replayed when it is opened");
@@ -59,7 +77,7 @@ impl Writer {
 
 /// A connection that waits for the disk with every commit; see [`crate::database`]. That the log is a WAL is written in the
 /// file.
-fn connect(file: &PathBuf) -> Result<Connection, rusqlite::Error> {
+fn connect(file: &Path) -> Result<Connection, rusqlite::Error> {
     let connection = Connection::open_with_flags(
         file,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,

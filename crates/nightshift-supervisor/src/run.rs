@@ -285,8 +285,7 @@ impl Driver {
 
     /// Waits for an effect and meanwhile takes wishes; `None` when a wish interrupted it.
     ///
-    /// The effect goes on in a task of its own while the driver writes down what happens meanwhile: an effect writes too, and
-    /// one that is not looked at in the middle of that would keep everybody else from writing.
+    /// The effect goes on in a task of its own while the driver writes down what happens meanwhile, and waits for the disk.
     async fn wait_for(
         &mut self,
         effect: Effect,

@@ -271,10 +271,13 @@ impl Shared {
         }
     }
 
+    /// Takes note that a request is being answered: whatever comes now is no second try of it.
+    fn answers(&self, run: usize) {
+        self.runs()[run].is_open = false;
+    }
+
     fn answered(&self, run: usize) {
-        let seen = &mut self.runs()[run];
-        seen.answered = Some(Instant::now());
-        seen.is_open = false;
+        self.runs()[run].answered = Some(Instant::now());
     }
 }
 
@@ -308,11 +311,15 @@ async fn serve(socket: TcpStream, shared: Arc<Shared>) -> std::io::Result<()> {
             None => ("application/json", model().to_string()),
         };
         let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\n");
-        if let Some((_, 0)) = turn {
+        if let Some((run, 0)) = turn {
             socket.write_all((head + "transfer-encoding: chunked\r\n\r\n").as_bytes()).await?;
             keep_waiting(&mut socket, &shared).await?;
+            shared.answers(run);
             socket.write_all((chunk(&text) + &chunk("")).as_bytes()).await?;
         } else {
+            if let Some((run, _)) = turn {
+                shared.answers(run);
+            }
             let length = format!("content-length: {}\r\n\r\n", text.len());
             socket.write_all((head + &length + &text).as_bytes()).await?;
         }
@@ -407,6 +414,7 @@ mod tests {
         let body = InstantModel::description(0);
         shared.arrived(Instant::now(), body.as_bytes());
         assert_eq!(shared.runs()[0].own.len(), 0, "before the first answer there is none");
+        shared.answers(0);
         shared.answered(0);
         shared.arrived(Instant::now(), body.as_bytes());
         assert_eq!(shared.runs()[0].own.len(), 1);
