@@ -22,7 +22,7 @@ use self::names::{CONTEXT_MANAGEMENT_BETA, Forms};
 use crate::dialect::{Arriving, Dialect};
 use crate::failure::{ErrorAnswer, Failure};
 use crate::fragment::{Conversations, Translated, translated};
-use crate::heads::Heads;
+use crate::heads::RequestHeads;
 use crate::settings::KeyHeader;
 use crate::{ImageSource, ModelFacts, Price, RelayApi, TurnRequest, Unsendable, price};
 
@@ -34,7 +34,7 @@ const VERSION: &str = "2026-10-21";
 pub(crate) struct Messages {
     /// The forms of models that refused one.
     forms: Mutex<HashMap<String, Forms>>,
-    heads: Heads<Forms>,
+    heads: RequestHeads<Forms>,
 }
 
 impl Messages {

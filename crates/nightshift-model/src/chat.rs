@@ -18,7 +18,7 @@ use self::message::{ChatForm, Shown};
 use crate::dialect::{Arriving, Dialect};
 use crate::failure::{ErrorAnswer, Failure};
 use crate::fragment::{Conversations, Translated, assemble, json_of, translated};
-use crate::heads::{Heads, with_tools};
+use crate::heads::{RequestHeads, with_tools};
 use crate::openai::{self, MAX_REQUEST_BYTES, tells_of_pictures};
 use crate::settings::KeyHeader;
 use crate::tools::{described, plain};
@@ -50,7 +50,7 @@ pub(crate) struct Chat {
     blind: Mutex<HashSet<String>>,
     /// Messages as they are told to those models.
     without_pictures: Mutex<Conversations>,
-    heads: Heads<Coordinates>,
+    heads: RequestHeads<Coordinates>,
 }
 
 impl Chat {
@@ -59,7 +59,7 @@ impl Chat {
             settings,
             blind: Mutex::default(),
             without_pictures: Mutex::default(),
-            heads: Heads::default(),
+            heads: RequestHeads::default(),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::fragment::json_of;
 
 /// Heads by what is in them, and the form they were asked for in. Of conversations that nobody has any more it forgets.
 #[derive(Debug)]
-pub(crate) struct Heads<F> {
+pub(crate) struct RequestHeads<F> {
     kept: Mutex<Vec<Head<F>>>,
 }
 
@@ -36,13 +36,13 @@ struct Rest<F> {
     form: F,
 }
 
-impl<F> Default for Heads<F> {
+impl<F> Default for RequestHeads<F> {
     fn default() -> Self {
         Self { kept: Mutex::default() }
     }
 }
 
-impl<F: PartialEq> Heads<F> {
+impl<F: PartialEq> RequestHeads<F> {
     /// The head of a request as a JSON object; `make` puts one together that is not known yet, and uses nothing of the request
     /// that is not named here.
     pub(crate) fn of(&self, request: &TurnRequest, form: F, make: impl FnOnce() -> String) -> Arc<str> {
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_head_is_put_together_once_for_the_turns_of_a_conversation() {
-        let (heads, made, one) = (Heads::default(), Cell::new(0), request("a"));
+        let (heads, made, one) = (RequestHeads::default(), Cell::new(0), request("a"));
         let asked = |request: &TurnRequest, form: u8| {
             heads.of(request, form, || {
                 made.set(made.get() + 1);
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn whatever_of_a_head_differs_has_it_put_together_anew() {
-        let (heads, one) = (Heads::default(), request("a"));
+        let (heads, one) = (RequestHeads::default(), request("a"));
         let made = |request: &TurnRequest, form: u8| {
             let made = Cell::new(false);
             heads.of(request, form, || {
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn what_nobody_has_any_more_is_forgotten() {
-        let heads = Heads::default();
+        let heads = RequestHeads::default();
         for number in 0..20 {
             let head = heads.of(&request("a"), (), || number.to_string());
             assert_eq!(

@@ -19,7 +19,7 @@ use self::item::Items;
 use crate::dialect::{Arriving, Dialect};
 use crate::failure::{ErrorAnswer, Failure};
 use crate::fragment::{Conversations, Translated, assemble, json_of, translated};
-use crate::heads::{Heads, with_tools};
+use crate::heads::{RequestHeads, with_tools};
 use crate::openai::MAX_REQUEST_BYTES;
 use crate::settings::KeyHeader;
 use crate::tools::{in_pixels, plain};
@@ -44,7 +44,7 @@ pub(crate) struct Responses {
     without_computer: Mutex<HashSet<String>>,
     /// The models that turned out not to reason.
     without_reasoning: Mutex<HashSet<String>>,
-    heads: Heads<Form>,
+    heads: RequestHeads<Form>,
 }
 
 impl Responses {
@@ -53,7 +53,7 @@ impl Responses {
             checks,
             without_computer: Mutex::default(),
             without_reasoning: Mutex::default(),
-            heads: Heads::default(),
+            heads: RequestHeads::default(),
         }
     }
 

@@ -103,7 +103,7 @@ impl Queue {
     ) -> Result<T, AppendError> {
         let (outcome, done) = oneshot::channel();
         let work = move |writer: &mut Writer| {
-            // The transaction undoes itself, and its connection goes with it.
+            // The transaction undoes itself, and the next one has another connection.
             let done = catch_unwind(AssertUnwindSafe(|| work(writer))).map_err(|_| {
                 tracing::error!("what was done with the history panicked");
                 AppendError::Defect
@@ -166,42 +166,39 @@ impl Scribe {
 
     /// Writes a group and tells its members.
     fn write(&mut self, mut group: Vec<Waiting>) {
-        match self.try_writing(&mut group) {
-            Ok(()) => group.into_iter().for_each(|waiting| self.tell(waiting, Ok(()))),
-            Err(error) => match after(&error, group.len()) {
-                After::OneByOne => {
-                    tracing::debug!(%error, writes = group.len(), "a group is written one by one");
-                    self.write_one_by_one(group);
+        let Err(error) = self.try_writing(&mut group) else {
+            return group.into_iter().for_each(|waiting| self.tell(waiting, Ok(())));
+        };
+        match after(error, group.len()) {
+            After::OneByOne => self.write_one_by_one(group),
+            After::RefuseAll(error) => self.refuse(group, &error),
+            After::RefuseOnly(error) => {
+                if let Some(only) = group.pop() {
+                    self.tell(only, Err(error));
                 }
-                After::Refusal => self.refuse(group, error),
-            },
+            }
         }
     }
 
     /// Writes those that could not be written together, until the database fails.
     fn write_one_by_one(&mut self, group: Vec<Waiting>) {
+        tracing::debug!(writes = group.len(), "a group is written one by one");
         let mut group = group.into_iter();
         while let Some(mut waiting) = group.next() {
             match self.try_writing(std::slice::from_mut(&mut waiting)) {
-                Err(error) if !is_of_one(&error) => {
-                    return self.refuse(std::iter::once(waiting).chain(group), error);
+                Err(AppendError::Database(error)) if !is_of_one(&error) => {
+                    return self.refuse(std::iter::once(waiting).chain(group), &error);
                 }
                 outcome => self.tell(waiting, outcome),
             }
         }
     }
 
-    /// Tells all of a group the error that they have in common.
-    fn refuse(&self, group: impl IntoIterator<Item = Waiting>, error: AppendError) {
-        let mut only = Some(error);
-        for waiting in group {
-            let error = match &only {
-                Some(AppendError::Database(error)) => AppendError::Database(Arc::clone(error)),
-                // No other is of more than one.
-                _ => only.take().unwrap_or(AppendError::Defect),
-            };
-            self.tell(waiting, Err(error));
-        }
+    /// Tells all of a group how the database failed.
+    fn refuse(&self, group: impl IntoIterator<Item = Waiting>, error: &Arc<rusqlite::Error>) {
+        group
+            .into_iter()
+            .for_each(|waiting| self.tell(waiting, Err(AppendError::Database(Arc::clone(error)))));
     }
 
     /// Writes a group in one transaction, or nothing of it. A defect that one of its members meets must not stop all runs.
@@ -230,33 +227,32 @@ impl Scribe {
 }
 
 /// What is done with a group that was not written.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 enum After {
     /// Each is written alone: one of them may be the reason.
     OneByOne,
-    /// All are refused.
-    Refusal,
+    /// All are told how the database failed.
+    RefuseAll(Arc<rusqlite::Error>),
+    /// The only one is told why.
+    RefuseOnly(AppendError),
 }
 
 /// Decides what is done with a group of so many that was not written for this reason.
-fn after(error: &AppendError, writes: usize) -> After {
+fn after(error: AppendError, writes: usize) -> After {
     match error {
         // Also one that was alone: another program may have written, and what was known of its run be wrong.
-        AppendError::Database(_) if is_of_one(error) => After::OneByOne,
+        AppendError::Database(error) if is_of_one(&error) => After::OneByOne,
         // The disk may have taken the transaction nevertheless, and it would be written twice; or somebody keeps the database
         // locked, and each would wait for that anew.
-        AppendError::Database(_) => After::Refusal,
+        AppendError::Database(error) => After::RefuseAll(error),
         _ if writes > 1 => After::OneByOne,
-        _ => After::Refusal,
+        error => After::RefuseOnly(error),
     }
 }
 
-/// Whether an error is one member's, and not the database's as a whole.
-fn is_of_one(error: &AppendError) -> bool {
-    match error {
-        AppendError::Database(error) => error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation),
-        _ => true,
-    }
+/// Whether the database refused what one member wrote, and did not fail as a whole.
+fn is_of_one(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
 }
 
 /// Writes a group in one transaction and gives its events their places.
@@ -432,16 +428,18 @@ mod tests {
         let failed =
             |code| AppendError::from(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None));
         // Result codes 19, 13, 5 and 1034: <https://sqlite.org/rescode.html>.
-        let (constraint, full, busy, sync) = (failed(19), failed(13), failed(5), failed(1034));
-        assert_eq!([1, 2].map(|writes| after(&constraint, writes)), [After::OneByOne, After::OneByOne]);
-        assert_eq!([1, 2].map(|writes| after(&full, writes)), [After::Refusal, After::OneByOne]);
-        assert_eq!(
-            [1, 2].map(|writes| after(&AppendError::Defect, writes)),
-            [After::Refusal, After::OneByOne]
-        );
-        for error in [busy, sync] {
-            assert_eq!([1, 2].map(|writes| after(&error, writes)), [After::Refusal, After::Refusal]);
+        let [constraint, full, busy, sync] = [19, 13, 5, 1034];
+        for writes in [1, 2] {
+            assert!(matches!(after(failed(constraint), writes), After::OneByOne));
+            for code in [busy, sync] {
+                assert!(matches!(after(failed(code), writes), After::RefuseAll(_)), "{code}");
+            }
         }
+        // A log that is not whole is as if it were not there.
+        assert!(matches!(after(failed(full), 2), After::OneByOne));
+        assert!(matches!(after(failed(full), 1), After::RefuseOnly(AppendError::DiskFull(_))));
+        assert!(matches!(after(AppendError::Defect, 2), After::OneByOne));
+        assert!(matches!(after(AppendError::Defect, 1), After::RefuseOnly(AppendError::Defect)));
     }
 
     #[tokio::test]

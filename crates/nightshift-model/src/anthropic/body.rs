@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::names::{CONTEXT_MANAGEMENT, Forms, thinks_adaptively};
 use super::trained::wire_tools;
 use crate::fragment::{Translated, assemble, json_of};
-use crate::heads::{Heads, with_tools};
+use crate::heads::{RequestHeads, with_tools};
 use crate::{TurnRequest, Unsendable};
 
 /// The provider's limits on a request (documentation, "Images and vision" and "Errors"). The number of pictures is
@@ -84,7 +84,7 @@ pub(crate) fn check_images(conversation: &Translated) -> Result<(), Unsendable> 
 pub(crate) fn body(
     request: &TurnRequest,
     forms: Forms,
-    heads: &Heads<Forms>,
+    heads: &RequestHeads<Forms>,
     conversation: &Translated,
 ) -> Result<Bytes, Unsendable> {
     let head = heads.of(request, forms, || head(request, forms));

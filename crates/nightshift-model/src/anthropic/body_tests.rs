@@ -9,7 +9,7 @@ use super::super::names::Form;
 use super::*;
 use crate::ImageSource;
 use crate::fragment::{Conversations, Translated, translated};
-use crate::heads::Heads;
+use crate::heads::RequestHeads;
 
 /// Counts how often it was read.
 #[derive(Default)]
@@ -78,7 +78,7 @@ async fn made(
 
 async fn wire_of(request: &TurnRequest, forms: Forms) -> Value {
     let made = made(request, &Mutex::default(), &Source::default()).await.unwrap();
-    serde_json::from_slice(&body(request, forms, &Heads::default(), &made).unwrap()).unwrap()
+    serde_json::from_slice(&body(request, forms, &RequestHeads::default(), &made).unwrap()).unwrap()
 }
 
 fn trained() -> Forms {
@@ -147,7 +147,7 @@ async fn only_what_is_new_is_translated_again() {
         let made = made(conversation, &remembered, &source).await.unwrap();
         let reads = source.0.load(Ordering::Relaxed);
         let alone = wire_of(conversation, trained()).await;
-        let together = body(conversation, trained(), &Heads::default(), &made).unwrap();
+        let together = body(conversation, trained(), &RequestHeads::default(), &made).unwrap();
         assert_eq!(
             serde_json::from_slice::<Value>(&together).unwrap(),
             alone,
@@ -187,7 +187,7 @@ async fn conversations_that_begin_alike_and_those_asked_for_at_once_are_told_apa
             made(&two, &remembered, &source)
         );
         for (request, made) in [(&one, one_made), (&one, again), (&two, two_made)] {
-            let sent = body(request, trained(), &Heads::default(), &made.unwrap()).unwrap();
+            let sent = body(request, trained(), &RequestHeads::default(), &made.unwrap()).unwrap();
             assert_eq!(serde_json::from_slice::<Value>(&sent).unwrap(), wire_of(request, trained()).await);
         }
     }
@@ -226,7 +226,7 @@ async fn pictures_beyond_the_limits_are_refused_before_anything_is_sent() {
 async fn a_body_beyond_the_limit_is_refused() {
     let request = request(vec![says(&"a".repeat(MAX_REQUEST_BYTES))]);
     let made = made(&request, &Mutex::default(), &Source::default()).await.unwrap();
-    let refused = body(&request, trained(), &Heads::default(), &made).unwrap_err();
+    let refused = body(&request, trained(), &RequestHeads::default(), &made).unwrap_err();
     assert!(matches!(refused, Unsendable::TooLarge { limit: MAX_REQUEST_BYTES }));
 }
 
