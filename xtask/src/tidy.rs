@@ -11,6 +11,7 @@ const LONGEST_FILE: usize = 800;
 /// Which crates of ours each crate may depend on. The programs at the end may use them all.
 const GRAPH: &[(&str, &[&str])] = &[
     ("nightshift-protocol", &[]),
+    ("nightshift-allocator", &[]),
     ("nightshift-agent", &["nightshift-protocol"]),
     ("nightshift-model", &["nightshift-protocol"]),
     ("nightshift-sandbox", &["nightshift-protocol"]),
@@ -57,6 +58,7 @@ const GRAPH: &[(&str, &[&str])] = &[
         "nightshift-cli",
         &[
             "nightshift-agent",
+            "nightshift-allocator",
             "nightshift-api",
             "nightshift-client",
             "nightshift-egress",
@@ -77,6 +79,7 @@ const GRAPH: &[(&str, &[&str])] = &[
     (
         "nightshift-bench",
         &[
+            "nightshift-allocator",
             "nightshift-channel",
             "nightshift-protocol",
             "nightshift-qemu",

@@ -23,6 +23,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+// What the owner does is measured in this process too, with its allocator.
+use nightshift_allocator as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::bench::{Bench, BenchError};

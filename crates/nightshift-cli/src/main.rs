@@ -14,7 +14,6 @@ mod environment;
 mod follow;
 mod hosts;
 mod mcp;
-mod memory;
 mod models;
 mod owner;
 mod providers;
@@ -26,11 +25,11 @@ mod terminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use nightshift_allocator as _;
 
 use crate::arguments::Arguments;
 
 fn main() -> ExitCode {
-    memory::share();
     let arguments = Arguments::parse();
     let environment = environment::Environment::read();
     commands::run(arguments, &environment)

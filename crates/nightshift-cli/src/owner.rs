@@ -121,7 +121,6 @@ pub(crate) async fn serve(environment: &Environment, listen: Listen) -> Result<(
     let port = socket.port();
     access::write(&folders.access_file(), &Kept { port, ..kept.clone() })
         .map_err(io("writing access.json"))?;
-    tokio::spawn(crate::memory::give_back());
     let url = if socket.ip().is_unspecified() || socket.ip().is_loopback() {
         format!("http://127.0.0.1:{port}")
     } else {
