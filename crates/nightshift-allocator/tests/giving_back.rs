@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use std::fs;
-use std::thread::sleep;
+use std::thread::park_timeout;
 use std::time::{Duration, Instant};
 
 use nightshift_allocator as _;
@@ -30,7 +30,7 @@ fn what_was_freed_is_given_back_while_nobody_allocates() {
     let began = Instant::now();
     while resident() + 15_000_000 > before {
         assert!(began.elapsed() < Duration::from_secs(60), "{before} bytes before, {} after", resident());
-        sleep(Duration::from_millis(100));
+        park_timeout(Duration::from_millis(100));
     }
     assert!(threads().iter().any(|name| name.starts_with("jemalloc_bg_thd")), "{:?}", threads());
     drop(last);
