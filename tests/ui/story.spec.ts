@@ -164,11 +164,13 @@ test('time counts as it does for the limit: while the agent works, its sandbox r
   happens(900, { type: 'ownerResumed', found: '' });
   expect(workedMs(story, null)).toBe(75_000);
   expect(workedMs(story, Date.parse(at(901)))).toBe(76_000);
-  happens(910, { type: 'connectionsRecorded' });
-  happens(920, { type: 'rewound', checkpoint: 'checkpoint-0' });
-  happens(950, { type: 'sandboxRestored', tookMs: 5 });
-  state(960, 'delivering');
-  expect(workedMs(story, Date.parse(at(999)))).toBe(105_000);
+  happens(900 + 3_600, { type: 'hostSlept', seconds: 3_600 });
+  expect(workedMs(story, null)).toBe(75_000);
+  happens(910 + 3_600, { type: 'connectionsRecorded' });
+  happens(920 + 3_600, { type: 'rewound', checkpoint: 'checkpoint-0' });
+  happens(950 + 3_600, { type: 'sandboxRestored', tookMs: 5 });
+  state(960 + 3_600, 'delivering');
+  expect(workedMs(story, Date.parse(at(999 + 3_600)))).toBe(105_000);
 });
 
 test('a raised limit is the limit, and what a summary cost is spent', () => {

@@ -17,6 +17,7 @@ use nightshift_sandbox::{Driver, MachineSize};
 use nightshift_server::{Access, Guard};
 use nightshift_store::Store;
 use nightshift_supervisor::{Images, Supervisor, SupervisorParts, SupervisorSettings};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::Notify;
 
 use crate::access::{self, Kept, Listen};
@@ -35,6 +36,13 @@ struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> OffsetDateTime {
         OffsetDateTime::now_utc()
+    }
+
+    fn slept(&self) -> Duration {
+        // One goes on while the computer sleeps and the other does not (clock_gettime(2)). Neither is negative.
+        let [with, without] = [ClockId::Boottime, ClockId::Monotonic]
+            .map(|clock| Duration::try_from(clock_gettime(clock)).unwrap_or_default());
+        with.saturating_sub(without)
     }
 }
 

@@ -516,6 +516,9 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         }
         EventBody::HandedBack { summary, .. } => Some(format!("· {}", line(summary))),
         EventBody::OwnerResumed { found } => Some(format!("· the owner was restarted: {}", line(found))),
+        EventBody::HostSlept { seconds } => {
+            Some(format!("· the computer slept for {}", reviewing::time(Some(*seconds))))
+        }
         EventBody::CheckpointSaved { checkpoint, cause, cost } => Some(format!(
             "· {checkpoint} saved ({}; {} changed, the sandbox stood still for {} ms)",
             cause.words(),

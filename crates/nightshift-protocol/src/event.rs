@@ -581,6 +581,11 @@ pub enum EventBody {
         /// What the new owner found, in one sentence.
         found: String,
     },
+    /// The owner's computer slept and is awake again.
+    HostSlept {
+        /// For how long, in seconds.
+        seconds: u64,
+    },
 }
 
 impl EventBody {
@@ -659,6 +664,7 @@ impl EventBody {
             Self::FeedbackWithdrawn { .. } => "feedbackWithdrawn",
             Self::ReviewApproved { .. } => "reviewApproved",
             Self::OwnerResumed { .. } => "ownerResumed",
+            Self::HostSlept { .. } => "hostSlept",
         }
     }
 }
@@ -733,6 +739,7 @@ mod tests {
             EventBody::TakenOver { screen: None },
             EventBody::HandedBack { summary: "clicked".to_owned(), seconds: 3, screen: None },
             EventBody::OwnerResumed { found: "the sandbox runs".to_owned() },
+            EventBody::HostSlept { seconds: 7 },
         ];
         for body in bodies {
             assert_eq!(wire(&body)["type"], body.name());

@@ -116,6 +116,11 @@ pub use time::OffsetDateTime;
 pub trait Clock: Send + Sync + 'static {
     /// Returns the present time in UTC.
     fn now(&self) -> OffsetDateTime;
+
+    /// Returns how long this computer has slept since it was started: nobody worked in that time. Clocks of tests never do.
+    fn slept(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
 }
 
 /// Makes bytes nobody can predict; programs pass the operating system's in, tests a counter.

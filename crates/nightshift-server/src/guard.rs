@@ -56,7 +56,7 @@ impl Guard {
     pub fn new(access: Access, clock: Arc<dyn Clock>) -> Self {
         let names = ["127.0.0.1", "localhost", "[::1]"].map(str::to_owned).into_iter().chain(access.names);
         let hosts = names.map(|name| format!("{name}:{}", access.port)).collect();
-        let (seal, tickets) = (Seal::new(&access.token), Mutex::default());
+        let (seal, tickets) = (Seal::new(&access.token), Mutex::new(Tickets::new(clock.now())));
         let (token, port) = (access.token, access.port);
         Self { inner: Arc::new(Inner { token, port, hosts, seal, tickets, clock }) }
     }

@@ -48,9 +48,9 @@ impl Seal {
         self.read("session", text, now)
     }
 
-    fn ticket(&self, now: OffsetDateTime, number: u64) -> Sealed {
-        let unique = format!("{}-{number}", now.unix_timestamp_nanos());
-        self.make("ticket", now + TICKET, &unique)
+    /// A ticket, which is known by the owner that made it and the number it has there.
+    fn ticket(&self, now: OffsetDateTime, owner: i128, number: u64) -> Sealed {
+        self.make("ticket", now + TICKET, &format!("{owner}-{number}"))
     }
 
     fn make(&self, kind: &str, expires_at: OffsetDateTime, unique: &str) -> Sealed {
@@ -63,14 +63,14 @@ impl Seal {
     fn read(&self, kind: &str, text: &str, now: OffsetDateTime) -> Option<OffsetDateTime> {
         let mut parts = text.splitn(3, '.');
         let (seconds, unique, signature) = (parts.next()?, parts.next()?, parts.next()?);
-        let signature: Option<Vec<u8>> = (signature.len() == 64)
+        let bytes: Option<Vec<u8>> = (signature.len() == 64)
             .then(|| {
                 (0..64).step_by(2).map(|at| u8::from_str_radix(signature.get(at..at + 2)?, 16).ok()).collect()
             })
             .flatten();
         let seconds: i64 = seconds.parse().ok()?;
         // Compared in a time that does not tell how much is right.
-        self.sign(kind, seconds, unique).verify_slice(&signature?).ok()?;
+        self.sign(kind, seconds, unique).verify_slice(&bytes?).ok()?;
         let expires_at = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
         (now < expires_at).then_some(expires_at)
     }
@@ -84,28 +84,39 @@ impl Seal {
     }
 }
 
-/// The tickets of an owner.
-#[derive(Debug, Default)]
+/// The tickets of an owner. Those of an owner before it are not known: it cannot say which of them were used.
+#[derive(Debug)]
 pub(crate) struct Tickets {
+    /// When the owner began, in nanoseconds since 1970.
+    owner: i128,
     made: u64,
-    used: VecDeque<String>,
+    /// The numbers of those that were used.
+    used: VecDeque<u64>,
 }
 
 impl Tickets {
+    pub(crate) fn new(now: OffsetDateTime) -> Self {
+        Self { owner: now.unix_timestamp_nanos(), made: 0, used: VecDeque::new() }
+    }
+
     pub(crate) fn make(&mut self, seal: &Seal, now: OffsetDateTime) -> Sealed {
         self.made += 1;
-        seal.ticket(now, self.made)
+        seal.ticket(now, self.owner, self.made)
     }
 
     /// Uses a ticket up. Returns whether it opens a session.
     pub(crate) fn take(&mut self, seal: &Seal, ticket: &str, now: OffsetDateTime) -> bool {
-        if seal.read("ticket", ticket, now).is_none() || self.used.iter().any(|used| used == ticket) {
+        // What it is known by is signed, so one ticket cannot be written as another one: as to its text it can.
+        let number =
+            ticket.split('.').nth(1).and_then(|unique| unique.strip_prefix(&format!("{}-", self.owner)));
+        let Some(number) = number.and_then(|number| number.parse().ok()) else { return false };
+        if seal.read("ticket", ticket, now).is_none() || self.used.contains(&number) {
             return false;
         }
         if self.used.len() == REMEMBERED {
             self.used.pop_front();
         }
-        self.used.push_back(ticket.to_owned());
+        self.used.push_back(number);
         true
     }
 }
@@ -134,13 +145,13 @@ mod tests {
         for text in ["", "1", "9999999999..", "9999999999..zz", &later, cut, &"é".repeat(40)] {
             assert_eq!(seal.read_session(text, NOW), None, "{text}");
         }
-        let ticket = Tickets::default().make(&seal, NOW);
+        let ticket = Tickets::new(NOW).make(&seal, NOW);
         assert_eq!(seal.read_session(&ticket.text, NOW), None);
     }
 
     #[test]
     fn a_ticket_serves_once_and_not_for_long() {
-        let (seal, mut tickets) = (Seal::new("secret"), Tickets::default());
+        let (seal, mut tickets) = (Seal::new("secret"), Tickets::new(NOW));
         let (first, second) = (tickets.make(&seal, NOW), tickets.make(&seal, NOW));
         assert!(tickets.take(&seal, &first.text, NOW));
         assert!(!tickets.take(&seal, &first.text, NOW));
@@ -150,8 +161,22 @@ mod tests {
     }
 
     #[test]
+    fn a_used_ticket_serves_in_no_other_spelling_and_with_no_later_owner() {
+        let (seal, mut tickets) = (Seal::new("secret"), Tickets::new(NOW));
+        let ticket = tickets.make(&seal, NOW).text;
+        assert!(tickets.take(&seal, &ticket, NOW));
+        for spelled in [format!("+{ticket}"), format!("0{ticket}"), ticket.to_uppercase()] {
+            assert!(!tickets.take(&seal, &spelled, NOW), "{spelled}");
+        }
+        let mut later = Tickets::new(NOW + Duration::SECOND);
+        for text in [ticket, tickets.make(&seal, NOW).text] {
+            assert!(!later.take(&seal, &text, NOW + Duration::SECOND));
+        }
+    }
+
+    #[test]
     fn tickets_made_in_the_same_moment_differ() {
-        let (seal, mut tickets) = (Seal::new("secret"), Tickets::default());
+        let (seal, mut tickets) = (Seal::new("secret"), Tickets::new(NOW));
         let made: std::collections::BTreeSet<String> =
             (0..100).map(|_| tickets.make(&seal, NOW).text).collect();
         assert_eq!(made.len(), 100);
@@ -159,7 +184,7 @@ mod tests {
 
     #[test]
     fn only_so_many_used_tickets_are_remembered() {
-        let (seal, mut tickets) = (Seal::new("secret"), Tickets::default());
+        let (seal, mut tickets) = (Seal::new("secret"), Tickets::new(NOW));
         for _ in 0..REMEMBERED + 10 {
             let ticket = tickets.make(&seal, NOW);
             assert!(tickets.take(&seal, &ticket.text, NOW));

@@ -180,7 +180,8 @@ pub fn project(before: Option<RunSummary>, event: &Event) -> Result<RunSummary, 
         | EventBody::Rewound { .. }
         | EventBody::TakenOver { .. }
         | EventBody::HandedBack { .. }
-        | EventBody::OwnerResumed { .. } => {}
+        | EventBody::OwnerResumed { .. }
+        | EventBody::HostSlept { .. } => {}
     }
     run.last_seq = event.seq;
     run.updated_at = event.at;

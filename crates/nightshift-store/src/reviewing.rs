@@ -21,6 +21,12 @@ pub(crate) fn review(run: &mut RunSummary, event: &Event) {
             count_time(run, run.updated_at);
             run.reviewing.since = event.at;
         }
+        // It counts until the computer fell asleep.
+        EventBody::HostSlept { seconds } if run.state == RunState::Working => {
+            let asleep = time::Duration::seconds(i64::try_from(*seconds).unwrap_or(i64::MAX));
+            count_time(run, event.at.saturating_sub(asleep));
+            run.reviewing.since = event.at;
+        }
         EventBody::DeliveryChecked { findings, measure, .. } => {
             run.reviewing.findings = findings.iter().map(|finding| finding.kind).collect();
             run.reviewing.delivered = Some(measure.clone());

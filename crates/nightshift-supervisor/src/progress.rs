@@ -660,9 +660,16 @@ impl RunProgress {
         // Nobody works while the sandbox is brought back, which may wait for room.
         let suspended = matches!(&self.sandbox, Some(Sandbox { readiness: Readiness::Suspended(_), .. }));
         let working = matches!(self.state, RunState::Working) && !self.taken_over && !suspended;
-        let resumed = matches!(event.body, EventBody::OwnerResumed { .. });
-        if working && !resumed && event.at > self.last_at {
-            self.worked += event.at - self.last_at;
+        let away = match event.body {
+            EventBody::OwnerResumed { .. } => time::Duration::MAX,
+            EventBody::HostSlept { seconds } => {
+                time::Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX))
+            }
+            _ => time::Duration::ZERO,
+        };
+        let passed = event.at - self.last_at;
+        if working && passed > away {
+            self.worked += passed - away;
             self.tell_all(AgentEvent::TimeUsed { seconds: self.seconds() });
         }
         self.last_at = event.at;

@@ -132,6 +132,8 @@ pub(crate) struct Driver {
     unwritten: Vec<EventBody>,
     /// When the first of it happened.
     unwritten_since: OffsetDateTime,
+    /// How long the computer had slept when that was looked at last.
+    slept: Duration,
     /// The disk that was too full for it.
     short_of: Shortage,
 }
@@ -139,7 +141,7 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn new(shared: Arc<Shared>, progress: RunProgress, requests: mpsc::Receiver<Request>) -> Self {
         let acts = Arc::new(Acts::new(Arc::clone(&shared), &progress));
-        let unwritten_since = shared.clock.now();
+        let (unwritten_since, slept) = (shared.clock.now(), shared.clock.slept());
         Self {
             shared,
             progress,
@@ -152,6 +154,7 @@ impl Driver {
             beside: Beside::default(),
             unwritten: Vec::new(),
             unwritten_since,
+            slept,
             short_of: Shortage::default(),
         }
     }

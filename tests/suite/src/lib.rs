@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nightshift_api::Api;
@@ -40,11 +41,26 @@ use tempfile::TempDir;
 /// How long anything may take on a busy machine.
 pub const WITHIN: Duration = Duration::from_secs(120);
 
+/// The system's clock, of a computer that sleeps when a test says so.
 pub struct SystemClock;
+
+/// For how many seconds it has: each test is a process of its own.
+static SLEPT: AtomicU64 = AtomicU64::new(0);
+
+impl SystemClock {
+    /// Has the computer sleep, which takes no time here.
+    pub fn sleep(seconds: u64) {
+        SLEPT.fetch_add(seconds, Ordering::Relaxed);
+    }
+}
 
 impl Clock for SystemClock {
     fn now(&self) -> OffsetDateTime {
         OffsetDateTime::now_utc()
+    }
+
+    fn slept(&self) -> Duration {
+        Duration::from_secs(SLEPT.load(Ordering::Relaxed))
     }
 }
 

@@ -8,7 +8,7 @@ mod subagents;
 
 use nightshift_protocol::{EventBody, Merge, ResultPart, RunState};
 use serde_json::json;
-use suite::{Night, assert_exactly_once, evidence, finish, git, names, shell};
+use suite::{Night, SystemClock, assert_exactly_once, evidence, finish, git, names, shell};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_becomes_a_pull_request_and_its_merge_has_the_work() {
@@ -52,6 +52,26 @@ async fn a_command_under_way_when_the_owner_ends_is_found_again_and_not_repeated
     let events = night.until_in_review(&run).await;
     assert_exactly_once(&events);
     assert!(names(&events).contains(&"ownerResumed"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_computer_that_slept_during_a_run_is_written_down_once() {
+    let night = Night::begin(json!({"turns": [
+        {"calls": [shell("echo two >> notes.txt; sleep 1; git commit -qam 'Add a note'; cat notes.txt")]},
+        {"calls": [evidence("Two notes.", "1.1")]},
+        {"calls": [finish("Add a note")]},
+    ]}))
+    .await;
+    let run = night.submit("Add a note").await;
+    night.until(&run, "the command", |events| names(events).contains(&"stepIntended")).await;
+    SystemClock::sleep(28_800);
+    let events = night.until_in_review(&run).await;
+    let slept = events.iter().filter_map(|event| match event.body {
+        EventBody::HostSlept { seconds } => Some(seconds),
+        _ => None,
+    });
+    assert_eq!(slept.collect::<Vec<_>>(), [28_800]);
+    assert_exactly_once(&events);
 }
 
 #[tokio::test(flavor = "multi_thread")]

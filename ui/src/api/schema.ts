@@ -2479,6 +2479,14 @@ export type components = {
             readonly found: string;
             /** @enum {string} */
             readonly type: "ownerResumed";
+        } | {
+            /**
+             * Format: int64
+             * @description For how long, in seconds.
+             */
+            readonly seconds: number;
+            /** @enum {string} */
+            readonly type: "hostSlept";
         };
         /** @description One claim and the recorded thing that backs it. */
         readonly Evidence: {

@@ -1,7 +1,7 @@
 // A run as its events tell it: the fold behind the Run place. It never asks the owner, never reads the clock.
 
 import type { EngineActionKind, Evidence, Image, IntendedWrite, Plan, RunEvent, RunState, SelfReview, Task, Usage } from '@/backend/types';
-import { timeOfDay } from '@/text/format';
+import { duration, timeOfDay } from '@/text/format';
 import { outcomeTone, outcomeWords } from './self-review';
 import { type Point, type StepKind, wordsOf } from './step';
 
@@ -480,6 +480,9 @@ export function tell(story: Story, event: RunEvent): Told {
     case 'ownerResumed':
       note(`The owner was restarted: ${event.found}`);
       break;
+    case 'hostSlept':
+      note(`The computer slept for ${duration(event.seconds * 1_000)}`);
+      break;
     default:
       // Turn requests, the conversation's beginning, and events of a newer owner are nothing to look at.
       break;
@@ -522,7 +525,9 @@ function countTime({ clock }: Story, event: RunEvent): void {
   // The owner's notes on connections are no part of what the run does.
   if (event.type === 'connectionsRecorded') return;
   const at = Date.parse(event.at);
-  if (counts(clock) && event.type !== 'ownerResumed' && at > clock.lastAt) clock.workedMs += at - clock.lastAt;
+  // Nobody works while the owner is away or its computer sleeps.
+  const away = event.type === 'ownerResumed' ? Number.POSITIVE_INFINITY : event.type === 'hostSlept' ? event.seconds * 1_000 : 0;
+  if (counts(clock)) clock.workedMs += Math.max(0, at - clock.lastAt - away);
   clock.lastAt = at;
   switch (event.type) {
     case 'stateChanged':

@@ -88,7 +88,7 @@ fn row(row: &StatisticsRow) -> [String; 11] {
 }
 
 /// A time in its largest unit.
-fn time(seconds: Option<u64>) -> String {
+pub(super) fn time(seconds: Option<u64>) -> String {
     match seconds {
         None => "-".to_owned(),
         Some(seconds @ 0..=99) => format!("{seconds} s"),

@@ -2,9 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use nightshift_protocol::{
-    CheckpointCause, CheckpointCost, DeliveryMeasure, DeliveryTarget, Event, EventBody, Image, Limits, Plan,
-    PlanStep, PlanStepState, PreReviewFinding, PreReviewKind, PullRequestId, QueueReason, ResultPart,
-    Reviewing, RunState, RunSummary, StepId, SubagentOutcome, SubagentStart, ToolOutcome, Usage,
+    CheckpointCause, CheckpointCost, DeliveryMeasure, DeliveryTarget, Event, EventBody, Image, Limits,
+    PauseReason, Plan, PlanStep, PlanStepState, PreReviewFinding, PreReviewKind, PullRequestId, QueueReason,
+    ResultPart, Reviewing, RunState, RunSummary, StepId, SubagentOutcome, SubagentStart, ToolOutcome, Usage,
 };
 use nightshift_store::{Misplaced, RunFilter, Store, project};
 use proptest::prelude::*;
@@ -280,6 +280,17 @@ fn nobody_worked_while_no_owner_was_there() {
         (700, changed(RunState::Working)),
     ]);
     assert_eq!((run.reviewing.agent_ms, run.reviewing.since), (12_000, at(700)));
+}
+
+#[test]
+fn nobody_worked_while_the_computer_slept() {
+    let run = run_at(&[
+        (10, changed(RunState::Working)),
+        (28_820, EventBody::HostSlept { seconds: 28_800 }),
+        (28_825, changed(RunState::Paused { reason: PauseReason::Person })),
+        (90_000, EventBody::HostSlept { seconds: 28_800 }),
+    ]);
+    assert_eq!((run.reviewing.agent_ms, run.reviewing.since), (15_000, at(28_825)));
 }
 
 #[test]

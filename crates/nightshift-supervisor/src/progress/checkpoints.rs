@@ -230,6 +230,7 @@ impl RunProgress {
             | EventBody::ReviewApproved { .. }
             | EventBody::PullRequestOpened { .. }
             | EventBody::TakenOver { .. }
+            | EventBody::HostSlept { .. }
             | EventBody::OwnerResumed { .. } => {}
         }
     }

@@ -212,6 +212,7 @@ fn carried(body: &EventBody) -> Option<EventBody> {
         | EventBody::Rewound { .. }
         | EventBody::SandboxRestored { .. }
         | EventBody::TakenOver { .. }
+        | EventBody::HostSlept { .. }
         | EventBody::OwnerResumed { .. } => None,
     }
 }

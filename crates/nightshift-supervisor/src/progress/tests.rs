@@ -368,16 +368,18 @@ fn a_cancelled_run_only_has_its_sandbox_stopped() {
 }
 
 #[test]
-fn time_counts_only_while_the_agent_works_and_an_owner_is_there() {
+fn time_counts_only_while_the_agent_works_an_owner_is_there_and_its_computer_is_awake() {
     let mut progress = fold(begun());
     let at = |seconds: i64| progress_event(seconds, EventBody::TurnRequested { turn: 1 });
     progress.apply(&at(100));
     let worked = progress.seconds();
     progress.apply(&progress_event(500, EventBody::OwnerResumed { found: "it runs".to_owned() }));
     assert_eq!(progress.seconds(), worked, "the owner was away");
-    progress.apply(&progress_event(510, state(RunState::Paused { reason: PauseReason::Person })));
+    progress.apply(&progress_event(500 + 28_805, EventBody::HostSlept { seconds: 28_800 }));
+    assert_eq!(progress.seconds(), worked + 5, "the computer slept after that");
+    progress.apply(&progress_event(510 + 28_800, state(RunState::Paused { reason: PauseReason::Person })));
     assert_eq!(progress.seconds(), worked + 10);
-    progress.apply(&progress_event(900, state(RunState::Queued { reason: QueueReason::Submitted })));
+    progress.apply(&progress_event(30_000, state(RunState::Queued { reason: QueueReason::Submitted })));
     assert_eq!(progress.seconds(), worked + 10, "it was paused");
 }
 

@@ -9,11 +9,14 @@ impl Driver {
     /// Takes note of what happened; it is written before anything else is done.
     pub(super) fn note(&mut self, bodies: Vec<EventBody>) {
         // What is folded now and what a later owner folds has one time: shares of time are decided by it.
+        let mut slept = None;
         if self.unwritten.is_empty() {
             self.unwritten_since = self.shared.clock.now();
+            // Only with a time of its own: with that of an earlier event it would be taken from the wrong time.
+            slept = self.has_slept();
         }
         let at = self.unwritten_since;
-        for body in bodies {
+        for body in slept.into_iter().chain(bodies) {
             let body = redaction::redacted(body, &self.shared.settings.delivery.redactor);
             let (run, seq) = (self.progress.run.clone(), self.progress.last_seq + 1);
             let event = Event { position: 0, run, seq, at, body };
@@ -21,6 +24,17 @@ impl Driver {
             self.unwritten.push(event.body);
         }
         self.tell_engine();
+    }
+
+    /// What is to be written when the computer slept since that was looked at last.
+    fn has_slept(&mut self) -> Option<EventBody> {
+        let slept = self.shared.clock.slept();
+        let seconds = slept.saturating_sub(self.slept).as_secs();
+        if seconds == 0 {
+            return None;
+        }
+        self.slept = slept;
+        matches!(self.progress.state, RunState::Working).then_some(EventBody::HostSlept { seconds })
     }
 
     /// Takes note of events and writes all that is not written yet.
