@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use nightshift_forge::secrets::Secret;
 use nightshift_model::{
     ChatSettings, Coordinates, Key, ModelSettings, Price, Provider, ProviderSettings, Providers, Rates,
     SafetyChecks,
@@ -113,7 +114,7 @@ pub(crate) fn keys(configured: &BTreeMap<String, ProviderConfiguration>) -> Vec<
     keys
 }
 
-/// Makes the clients of all providers; no connection is made.
+/// Makes the clients of all providers; no connection is made. The log and the history do not show their keys from now on.
 pub(crate) fn providers(
     configured: &BTreeMap<String, ProviderConfiguration>,
     environment: &Environment,
@@ -137,7 +138,10 @@ pub(crate) fn providers(
         let key = match key_env {
             None => None,
             Some(variable) => match environment.variable(&variable) {
-                Some(text) => Some(key(&variable, text)?),
+                Some(text) => {
+                    environment.redactor.learn(&variable, &Secret::new(text));
+                    Some(key(&variable, text)?)
+                }
                 None => {
                     providers.add_without_key(name, variable);
                     continue;
@@ -250,16 +254,32 @@ mod tests {
     }
 
     fn made(toml: &str, variables: &[(&str, &str)]) -> Result<Providers, UserError> {
+        made_in(&environment(variables), toml)
+    }
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        let variables =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Environment { variables, ..Environment::default() }
+    }
+
+    fn made_in(environment: &Environment, toml: &str) -> Result<Providers, UserError> {
         #[derive(Deserialize)]
         struct File {
             providers: BTreeMap<String, ProviderConfiguration>,
         }
         let file: File = toml::from_str(toml).unwrap();
-        let variables =
-            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let environment = Environment { variables, ..Environment::default() };
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::new(Still), Arc::new(Still));
-        providers(&file.providers, &environment, &clock, &entropy)
+        providers(&file.providers, environment, &clock, &entropy)
+    }
+
+    #[test]
+    fn a_provider_s_key_is_not_shown_whatever_its_variable_is_called() {
+        let environment = environment(&[("MISTRAL_APIKEY", "correct-horse")]);
+        let toml =
+            "[providers.mistral]\nbase_url = \"https://api.mistral.ai/v1\"\nkey_env = \"MISTRAL_APIKEY\"\n";
+        made_in(&environment, toml).unwrap();
+        assert_eq!(environment.redactor.redact("say correct-horse"), "say [redacted: MISTRAL_APIKEY]");
     }
 
     #[test]

@@ -115,6 +115,12 @@ pub enum RelayError {
         /// How many are.
         limit: usize,
     },
+    /// A limit, or the number of answers, is none that can be counted with.
+    #[error("{what} has to be a whole number")]
+    NoNumber {
+        /// The field.
+        what: &'static str,
+    },
     /// It would have the provider fetch or keep something.
     #[error("requests with {what} are not carried")]
     Reaches {
@@ -199,9 +205,18 @@ impl RelayAnswer {
     }
 }
 
-/// Betas that have the provider reach hosts, run programs, keep files, or answer at another price.
-const NOT_SENT: [&str; 8] =
-    ["mcp-client", "web-", "code-execution", "files-api", "skills", "container", "fast-mode", "context-1m"];
+/// Betas that have the provider reach hosts, run programs, keep files, sum conversations up, or answer at another price.
+const NOT_SENT: [&str; 9] = [
+    "mcp-client",
+    "web-",
+    "code-execution",
+    "files-api",
+    "skills",
+    "container",
+    "compact-",
+    "fast-mode",
+    "context-1m",
+];
 
 /// The headers of a request that go on.
 pub(crate) fn sent_headers(headers: &HeaderMap) -> HeaderMap {
@@ -247,7 +262,7 @@ mod tests {
             ("host", "127.0.0.1:3128"),
             ("accept-encoding", "gzip"),
             ("anthropic-version", "2023-06-01"),
-            ("anthropic-beta", "a,mcp-client-2025-11-20, b"),
+            ("anthropic-beta", "a,mcp-client-2025-11-20, compact-2026-01-12, b"),
             ("openai-beta", "files-api-1"),
         ] {
             headers.insert(name, HeaderValue::from_static(value));

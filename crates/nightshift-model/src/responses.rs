@@ -42,8 +42,10 @@ pub(crate) struct Responses {
     checks: SafetyChecks,
     /// The models that turned out not to know the trained computer tool.
     without_computer: Mutex<HashSet<String>>,
-    /// The models that turned out not to reason.
-    without_reasoning: Mutex<HashSet<String>>,
+    /// The models whose reasoning turned out not to be summed up, be it for them or for the one whose key it is.
+    without_summaries: Mutex<HashSet<String>>,
+    /// The models that turned out not to seal what they reason.
+    without_sealed: Mutex<HashSet<String>>,
     heads: RequestHeads<Form>,
 }
 
@@ -52,7 +54,8 @@ impl Responses {
         Self {
             checks,
             without_computer: Mutex::default(),
-            without_reasoning: Mutex::default(),
+            without_summaries: Mutex::default(),
+            without_sealed: Mutex::default(),
             heads: RequestHeads::default(),
         }
     }
@@ -66,8 +69,10 @@ impl Responses {
             // The same for the whole conversation, and for all conversations with the same instructions.
             "prompt_cache_key": cache_key(&request.system),
         });
-        if form.reasons {
+        if form.seals {
             head["include"] = json!(["reasoning.encrypted_content"]);
+        }
+        if form.sums_up {
             head["reasoning"] = json!({"summary": "auto"});
         }
         if !request.system.trim().is_empty() {
@@ -88,7 +93,8 @@ impl Responses {
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Form {
     has_computer: bool,
-    reasons: bool,
+    sums_up: bool,
+    seals: bool,
 }
 
 fn is_in(models: &Mutex<HashSet<String>>, model: &str) -> bool {
@@ -147,7 +153,8 @@ impl Dialect for Responses {
     fn body(&self, request: &TurnRequest, conversation: &Translated) -> Result<Bytes, Unsendable> {
         let form = Form {
             has_computer: !is_in(&self.without_computer, &request.model),
-            reasons: !is_in(&self.without_reasoning, &request.model),
+            sums_up: !is_in(&self.without_summaries, &request.model),
+            seals: !is_in(&self.without_sealed, &request.model),
         };
         let head = self.heads.of(request, form, || Self::head(request, form));
         assemble(&head, "input", None, conversation, Vec::new(), "", MAX_REQUEST_BYTES)
@@ -159,14 +166,23 @@ impl Dialect for Responses {
 
     fn step_down(&self, request: &TurnRequest, message: &str) -> bool {
         let has_screen = request.tools.iter().any(|tool| matches!(tool, ToolDefinition::Computer { .. }));
+        let message = message.to_lowercase();
         let refused = if has_screen && message.contains("computer") {
-            &self.without_computer
+            vec![&self.without_computer]
+        } else if message.contains("summar") {
+            // An organisation that is not verified is told no summaries, and has its models' reasoning sealed all the same.
+            vec![&self.without_summaries]
+        } else if message.contains("encrypted") && !message.contains("could not be") {
+            // What was sealed elsewhere "could not be verified", which is no matter of what is asked for.
+            vec![&self.without_sealed]
         } else if message.contains("reasoning") {
-            &self.without_reasoning
+            vec![&self.without_summaries, &self.without_sealed]
         } else {
             return false;
         };
-        refused.lock().unwrap_or_else(PoisonError::into_inner).insert(request.model.clone())
+        refused.into_iter().fold(false, |simpler, models| {
+            models.lock().unwrap_or_else(PoisonError::into_inner).insert(request.model.clone()) || simpler
+        })
     }
 
     fn answer(&self, _request: &TurnRequest) -> Box<dyn Arriving> {
@@ -187,5 +203,45 @@ impl Dialect for Responses {
 
     fn price(&self, model: &str) -> Option<Price> {
         price::openai(model)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is asked for of reasoning after these refusals, and whether each of them led to a simpler form.
+    fn asked_after(refusals: &[&str]) -> (Value, Value, Vec<bool>) {
+        let responses = Responses::new(SafetyChecks::default());
+        let request = TurnRequest {
+            model: "gpt-6.1-sol".to_owned(),
+            system: "Work.".into(),
+            tools: Arc::default(),
+            messages: Arc::default(),
+            max_output_tokens: 1,
+            clear_results_above: None,
+        };
+        let steps = refusals.iter().map(|refusal| responses.step_down(&request, refusal)).collect();
+        let body = responses.body(&request, &Translated::default()).unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        (body["include"].clone(), body["reasoning"].clone(), steps)
+    }
+
+    #[test]
+    fn of_reasoning_only_what_is_refused_is_not_asked_for_again() {
+        let (sealed, summary) = (json!(["reasoning.encrypted_content"]), json!({"summary": "auto"}));
+        let unverified = "Your organization must be verified to generate reasoning summaries.";
+        let unsealed = "Encrypted content is not supported with this model.";
+        let no_summary =
+            "Unsupported parameter: 'reasoning.summary' is not supported with the 'gpt-4.1' model.";
+        let nothing = "Reasoning is not supported with this model.";
+        assert_eq!(asked_after(&[]), (sealed.clone(), summary.clone(), vec![]));
+        assert_eq!(asked_after(&[unverified]), (sealed.clone(), Value::Null, vec![true]));
+        assert_eq!(asked_after(&[unsealed]), (Value::Null, summary.clone(), vec![true]));
+        assert_eq!(asked_after(&[no_summary, unsealed]), (Value::Null, Value::Null, vec![true; 2]));
+        assert_eq!(asked_after(&[nothing, nothing]), (Value::Null, Value::Null, vec![true, false]));
+        assert_eq!(asked_after(&[unverified, unverified]), (sealed.clone(), Value::Null, vec![true, false]));
+        let foreign = "The encrypted content gAAA...CwHs could not be verified.";
+        assert_eq!(asked_after(&[foreign]), (sealed, summary, vec![false]));
     }
 }

@@ -5,6 +5,10 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
+/// The longest wait that a provider's wish is taken for: a day is longer than any turn, and nothing that is reckoned with it
+/// overflows.
+const LONGEST_WISH: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How patient a client is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
@@ -53,14 +57,14 @@ impl RetryPolicy {
         }
         let wait = match wish {
             // Never sooner than the provider asked for, and up to a tenth later.
-            Some(wish) => wish + part(wish / 10, dice),
+            Some(wish) => wish.saturating_add(part(wish / 10, dice)),
             None => {
                 let doubled = self.first_wait.saturating_mul(2_u32.saturating_pow(failed.saturating_sub(1)));
                 let whole = doubled.min(self.longest_wait);
                 whole / 2 + part(whole / 2, dice)
             }
         };
-        (elapsed + wait < self.total).then_some(wait)
+        (elapsed.saturating_add(wait) < self.total).then_some(wait)
     }
 }
 
@@ -69,14 +73,15 @@ fn part(whole: Duration, dice: u32) -> Duration {
     whole.mul_f64(f64::from(dice) / f64::from(u32::MAX))
 }
 
-/// Reads a `retry-after` header: seconds, or a date (RFC 9110, section 10.2.3). Nonsense and the past are `None`.
+/// Reads a `retry-after` header: seconds, or a date (RFC 9110, section 10.2.3). Nonsense and the past are `None`, and more than a
+/// day is a day.
 pub(crate) fn retry_after(header: &str, now: OffsetDateTime) -> Option<Duration> {
     let header = header.trim();
-    if let Ok(seconds) = header.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok().filter(|wait| !wait.is_zero());
-    }
-    let date = OffsetDateTime::parse(header, &Rfc2822).ok()?;
-    Duration::try_from(date - now).ok().filter(|wait| !wait.is_zero())
+    let wish = match header.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok()?,
+        Err(_) => Duration::try_from(OffsetDateTime::parse(header, &Rfc2822).ok()? - now).ok()?,
+    };
+    (!wish.is_zero()).then_some(wish.min(LONGEST_WISH))
 }
 
 #[cfg(test)]
@@ -129,6 +134,17 @@ mod tests {
         assert_eq!(retry_after(" 30 ", now), Some(Duration::from_secs(30)));
         assert_eq!(retry_after("0.25", now), Some(Duration::from_millis(250)));
         assert_eq!(["0", "-1", "NaN", "1e300", "soon", ""].map(|text| retry_after(text, now)), [None; 6]);
+    }
+
+    #[test]
+    fn a_wish_for_ages_is_one_for_a_day_and_overflows_nothing() {
+        let now = datetime!(2026-11-22 14:00:00 UTC);
+        for ages in ["9999999999999999999", "1e18", "Fri, 31 Dec 9999 23:59:59 GMT"] {
+            assert_eq!(retry_after(ages, now), Some(LONGEST_WISH), "{ages}");
+        }
+        let policy = RetryPolicy::default();
+        assert_eq!(policy.wait(1, NONE, Some(Duration::MAX), u32::MAX), None);
+        assert_eq!(policy.wait(1, Duration::MAX, Some(LONGEST_WISH), u32::MAX), None);
     }
 
     proptest! {

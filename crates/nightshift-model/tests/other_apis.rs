@@ -202,6 +202,22 @@ async fn an_answer_cut_at_any_event_is_asked_for_again_and_is_the_same() {
 }
 
 #[tokio::test]
+async fn a_conversation_goes_on_after_an_answer_that_ended_while_its_model_thought() {
+    for api in BOTH {
+        let script = json!({"turns": [{"thinking": "Hm.", "stop": "max_tokens"}, {"say": "Done."}]});
+        let (model, client) = scripted(api, script).await;
+        let mut request = request();
+        let cut = turn(&client, &request).await.0.unwrap();
+        assert_eq!(cut.stop, StopReason::MaxTokens, "{api:?}");
+        let messages = Arc::make_mut(&mut request.messages);
+        messages.push(Arc::new(cut.message));
+        messages.push(says("Go on."));
+        assert_eq!(words(&turn(&client, &request).await.0.unwrap()), "Done.", "{api:?}");
+        assert_eq!(model.breaches(), Vec::<String>::new(), "{api:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_turn_that_nobody_waits_for_any_more_tells_what_it_can_have_used() {
     for api in BOTH {
         let mut begun = Canned::start(vec![(stream(": begun\n\n"), Then::Hold)]).await;

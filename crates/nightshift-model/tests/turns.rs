@@ -236,6 +236,20 @@ async fn an_answer_cut_at_any_event_is_asked_for_again_and_is_the_same() {
 }
 
 #[tokio::test]
+async fn a_conversation_goes_on_after_an_answer_that_ended_while_its_model_thought() {
+    let script = json!({"turns": [{"thinking": "Hm.", "stop": "max_tokens"}, {"say": "Done."}]});
+    let (model, client) = scripted(script).await;
+    let mut request = request();
+    let cut = turn(&client, &request).await.0.unwrap();
+    assert_eq!(cut.stop, StopReason::MaxTokens);
+    let messages = Arc::make_mut(&mut request.messages);
+    messages.push(Arc::new(cut.message));
+    messages.push(says("Go on."));
+    assert_eq!(words(&turn(&client, &request).await.0.unwrap()), "Done.");
+    assert_eq!(model.breaches(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn an_answer_that_is_always_cut_ends_the_turn() {
     let (model, client) =
         scripted(json!({"turns": [{"say": "Hello.", "fault": {"cutAfterEvents": 4, "times": 99}}]})).await;

@@ -15,6 +15,9 @@ pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How long to stay away after a secondary limit that names no time.
 const UNNAMED_WAIT: Duration = Duration::from_secs(60);
 
+/// The longest that a site is stayed away from at its word: it resets its limits every hour, and a figure beyond reason is none.
+const LONGEST_TOLD: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Lets through who may ask now.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
@@ -52,12 +55,14 @@ pub(super) fn told_to_wait(
         headers.get(name).and_then(|value| value.to_str().ok()).and_then(|text| text.parse::<i64>().ok())
     };
     if let Some(seconds) = number("retry-after") {
-        return Some(now + Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
+        return Some(now + Duration::from_secs(u64::try_from(seconds).unwrap_or(0)).min(LONGEST_TOLD));
     }
     if number("x-ratelimit-remaining") == Some(0) {
         let reset = number("x-ratelimit-reset").and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());
         // A second more, because the site tells whole ones.
-        return Some(reset.map_or(now + UNNAMED_WAIT, |at| at + Duration::from_secs(1)));
+        return Some(
+            reset.map_or(now + UNNAMED_WAIT, |at| at.min(now + LONGEST_TOLD) + Duration::from_secs(1)),
+        );
     }
     let said = message.to_ascii_lowercase();
     (status == 429 || said.contains("secondary rate limit")).then(|| now + UNNAMED_WAIT)
@@ -81,6 +86,17 @@ mod tests {
         assert_eq!(seconds(429, &[("retry-after", "7")], ""), Some(7));
         let used_up = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "160")];
         assert_eq!(seconds(403, &used_up, ""), Some(61));
+    }
+
+    #[test]
+    fn a_time_beyond_reason_is_a_day_and_overflows_nothing() {
+        let day = 24 * 60 * 60;
+        for ages in ["86401", "999999999999", "9223372036854775807"] {
+            assert_eq!(seconds(429, &[("retry-after", ages)], ""), Some(day), "{ages}");
+        }
+        // The last second of the year 9999.
+        let used_up = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "253402300799")];
+        assert_eq!(seconds(403, &used_up, ""), Some(day + 1));
     }
 
     #[test]

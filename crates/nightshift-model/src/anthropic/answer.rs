@@ -204,7 +204,8 @@ fn finish_block(block: Block) -> (AssistantBlock, Value) {
     let kind = content.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut malformed = None;
     if !json.trim().is_empty() {
-        let input = parsed(json.as_bytes()).unwrap_or_else(|| {
+        // The provider takes nothing back but objects, so JSON of another kind is as good as none.
+        let input = parsed(json.as_bytes()).filter(Value::is_object).unwrap_or_else(|| {
             malformed = Some(json.clone());
             Value::Object(Map::from_iter([(INVALID_JSON.to_owned(), Value::String(json))]))
         });

@@ -188,6 +188,20 @@ fn input_that_is_no_json_is_told_and_goes_back_as_an_object() {
 }
 
 #[test]
+fn input_that_is_json_and_no_object_goes_back_as_an_object_too() {
+    for raw in ["[1]", "\"ls\"", "null"] {
+        let call = [
+            block(0, json!({"type": "tool_use", "id": "a", "name": "shell", "input": {}})),
+            delta(0, json!({"type": "input_json_delta", "partial_json": raw})),
+        ];
+        let (blocks, verbatim) = content(&call, "tool_use");
+        let AssistantBlock::ToolCall { call } = &blocks[0] else { panic!("{blocks:?}") };
+        assert_eq!((&call.input, call.malformed.as_deref()), (&Value::Null, Some(raw)));
+        assert_eq!(verbatim[0]["input"], json!({"INVALID_JSON": raw}));
+    }
+}
+
+#[test]
 fn a_member_cannot_pass_itself_off_as_another_action() {
     let call = [
         block(

@@ -45,15 +45,20 @@ async fn translate(
 ) -> Result<Fragment, Unsendable> {
     match message {
         Message::Assistant { blocks, verbatim } => {
-            let content = match verbatim {
+            let mut content: Vec<Value> = match verbatim {
                 Value::Array(blocks) => {
                     blocks.iter().filter(|block| !is_blank_text(block)).cloned().collect()
                 }
                 // Not an answer of this provider.
-                _ => blocks.iter().filter_map(rebuilt).collect::<Vec<_>>(),
+                _ => blocks.iter().filter_map(rebuilt).collect(),
             };
-            let content =
-                if content.is_empty() { vec![json!({"type": "text", "text": NO_CONTENT})] } else { content };
+            // An answer that was cut while its model thought ends so, and the provider takes none back that does.
+            while content.last().is_some_and(is_thinking) {
+                content.pop();
+            }
+            if content.is_empty() {
+                content.push(json!({"type": "text", "text": NO_CONTENT}));
+            }
             let json = json!({"role": "assistant", "content": content}).to_string();
             Ok(Fragment { json: json.into(), mark_at: None, pictures: Pictures::default() })
         }
@@ -190,6 +195,10 @@ fn toolsets(message: &Message) -> HashMap<&str, &str> {
 fn is_blank_text(block: &Value) -> bool {
     block.get("type").and_then(Value::as_str) == Some("text")
         && block.get("text").and_then(Value::as_str).is_none_or(|text| text.trim().is_empty())
+}
+
+fn is_thinking(block: &Value) -> bool {
+    matches!(block.get("type").and_then(Value::as_str), Some("thinking" | "redacted_thinking"))
 }
 
 /// A block of an answer whose verbatim content is not this provider's. Reasoning cannot be rebuilt: it is signed.

@@ -85,6 +85,21 @@ async fn empty_texts_are_left_out_because_the_provider_refuses_what_it_sent_itse
 }
 
 #[tokio::test]
+async fn thinking_that_nothing_follows_is_left_out_because_no_answer_may_end_in_it() {
+    let thinking = json!({"type": "thinking", "thinking": "Hm.", "signature": "abc"});
+    let sealed = json!({"type": "redacted_thinking", "data": "sealed"});
+    let (blank, said) = (json!({"type": "text", "text": ""}), json!({"type": "text", "text": "Done."}));
+    let nothing = json!([{"type": "text", "text": "(no answer)"}]);
+    for (sent, expected) in [
+        (json!([thinking]), &nothing),
+        (json!([sealed, thinking, blank]), &nothing),
+        (json!([thinking, said, sealed]), &json!([thinking, said])),
+    ] {
+        assert_eq!(translated(None, &answer(sent.clone())).await.1["content"], *expected, "{sent}");
+    }
+}
+
+#[tokio::test]
 async fn a_message_with_nothing_in_it_is_refused_with_its_place() {
     let message = Message::User { content: vec![text("")] };
     let refused = translate(None, &message, 4, &Lost).await.unwrap_err();

@@ -133,7 +133,13 @@ impl Counter {
             let Some(figures) = part.get("usage").filter(|usage| usage.is_object()) else { continue };
             self.is_final |= closes;
             let usage = self.usage.get_or_insert_default();
-            let figure = |path: &str| tokens(Some(figures), path);
+            let passes = figures.get("iterations").and_then(Value::as_array);
+            let figure = |path: &str| {
+                // One that sums the conversation up on the way is paid beside the answer, and stands in no total.
+                let each = passes.into_iter().flatten().filter_map(|pass| tokens(Some(pass), path));
+                let sum = each.reduce(u64::saturating_add).map(|sum| sum.min(u64::from(u32::MAX)));
+                tokens(Some(figures), path).max(sum)
+            };
             let set = |into: &mut u64, tokens: Option<u64>| *into = tokens.unwrap_or(*into);
             // OpenAI counts what was cached into what was read, Anthropic beside it.
             let cached = figure("/input_tokens_details/cached_tokens")
@@ -218,6 +224,17 @@ mod tests {
             \"ephemeral_1h_input_tokens\":20}}}}\n\ndata: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":3}}\n\n";
         let expected = Usage { cache_write_hour_tokens: 20, ..usage(5, 0, 30, 3) };
         assert_eq!(counted(true, stream).0, expected);
+    }
+
+    #[test]
+    fn a_pass_that_stands_in_no_total_is_counted_by_its_own_figures() {
+        let summed_up = r#"{"type":"message","usage":{"input_tokens":23000,"output_tokens":1000,"iterations":[
+            {"type":"compaction","input_tokens":180000,"output_tokens":3500},
+            {"type":"message","input_tokens":23000,"output_tokens":1000}]}}"#;
+        assert_eq!(counted(false, summed_up).0, usage(203_000, 0, 0, 4_500));
+        let plain = r#"{"type":"message","usage":{"input_tokens":5,"cache_read_input_tokens":40,"output_tokens":3,
+            "iterations":[{"type":"message","input_tokens":5,"output_tokens":2}]}}"#;
+        assert_eq!(counted(false, plain).0, usage(5, 40, 0, 3), "a smaller sum changes nothing");
     }
 
     #[test]

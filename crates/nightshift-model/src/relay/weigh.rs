@@ -45,10 +45,8 @@ pub(crate) fn weigh(api: RelayApi, request: &RelayRequest) -> Result<Weight, Rel
             let fields = body.as_object_mut().ok_or(RelayError::NotJson)?;
             let model = fields.get("model").and_then(Value::as_str).ok_or(RelayError::NotJson)?.to_owned();
             tame(fields)?;
-            let number = |name: &str| fields.get(name).and_then(Value::as_u64);
-            let limits = ["max_tokens", "max_output_tokens", "max_completion_tokens"].map(number);
-            let asked = limits.into_iter().flatten().max();
-            let answers = number("n").unwrap_or(1).clamp(1, 128);
+            let asked = limit(&request.path, fields)?;
+            let answers = whole_number(fields, "n")?.unwrap_or(1).clamp(1, 128);
             let cap = match request.path.as_str() {
                 "/responses" => Some("max_output_tokens"),
                 "/chat/completions" => Some("max_completion_tokens"),
@@ -78,6 +76,34 @@ pub(crate) fn weigh(api: RelayApi, request: &RelayRequest) -> Result<Weight, Rel
     }
 }
 
+/// The most that an answer may have, where the request says it. What is a limit for another call is taken out: the provider would
+/// not be held by it.
+fn limit(path: &str, fields: &mut Map<String, Value>) -> Result<Option<u64>, RelayError> {
+    let mut asked: Option<u64> = None;
+    for name in ["max_tokens", "max_completion_tokens", "max_output_tokens"] {
+        let holds = match path {
+            "/v1/messages" => name == "max_tokens",
+            "/chat/completions" => name != "max_output_tokens",
+            "/responses" => name == "max_output_tokens",
+            _ => false,
+        };
+        if holds {
+            asked = asked.max(whole_number(fields, name)?);
+        } else {
+            fields.remove(name);
+        }
+    }
+    Ok(asked)
+}
+
+/// A number that is counted with, where it is said.
+fn whole_number(fields: &Map<String, Value>, name: &'static str) -> Result<Option<u64>, RelayError> {
+    match fields.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(said) => said.as_u64().map(Some).ok_or(RelayError::NoNumber { what: name }),
+    }
+}
+
 /// What a body says. It is a program's: what it holds is counted before it costs memory.
 fn read(body: &[u8]) -> Result<Value, RelayError> {
     if json_values(body) > MOST_VALUES {
@@ -86,17 +112,26 @@ fn read(body: &[u8]) -> Result<Value, RelayError> {
     serde_json::from_slice(body).map_err(|_| RelayError::NotJson)
 }
 
-/// Takes out of a request what would have the provider work for the sandbox beyond answering: reach hosts, run programs, answer
-/// quicker for more money.
+/// Takes out of a request what would have the provider work for the sandbox beyond answering: reach hosts, run programs, sum up
+/// what was said, answer quicker for more money.
 ///
 /// # Errors
 ///
 /// [`RelayError::Reaches`] for what cannot be taken out: pictures and files at an address, and conversations that the provider
 /// keeps, whose size cannot be seen.
 fn tame(fields: &mut Map<String, Value>) -> Result<(), RelayError> {
-    for name in ["mcp_servers", "container", "service_tier", "speed", "inference_geo"] {
+    for name in [
+        "mcp_servers",
+        "web_search_options",
+        "plugins",
+        "container",
+        "service_tier",
+        "speed",
+        "inference_geo",
+    ] {
         fields.remove(name);
     }
+    take_out_compaction(fields);
     for name in ["previous_response_id", "conversation", "prompt"] {
         if fields.get(name).is_some_and(|value| !value.is_null()) {
             return Err(RelayError::Reaches { what: name });
@@ -113,6 +148,21 @@ fn tame(fields: &mut Map<String, Value>) -> Result<(), RelayError> {
     match conversation.filter_map(address_in).next() {
         Some(what) => Err(RelayError::Reaches { what }),
         None => Ok(()),
+    }
+}
+
+/// Takes out what would have the provider sum the conversation up before it answers: that is a pass of its own, which is paid too.
+/// What only clears is left.
+fn take_out_compaction(fields: &mut Map<String, Value>) {
+    let edits = match fields.get_mut("context_management") {
+        Some(Value::Object(management)) => management.get_mut("edits"),
+        // Responses has the list itself.
+        list => list,
+    };
+    let Some(Value::Array(edits)) = edits else { return };
+    edits.retain(|edit| edit["type"].as_str().is_some_and(|kind| kind.starts_with("clear_")));
+    if edits.is_empty() {
+        fields.remove("context_management");
     }
 }
 
@@ -326,6 +376,51 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_counts_only_where_it_holds_and_is_a_whole_number() {
+        let chat = "/chat/completions";
+        let worst = |path: &str, body: Value| {
+            let api = if path == "/v1/messages" { RelayApi::Messages } else { RelayApi::OpenAi };
+            weighed(api, Method::POST, path, &body.to_string()).map(|weight| weight.worst.output_tokens)
+        };
+        for (path, name) in [
+            (chat, "max_output_tokens"),
+            ("/responses", "max_tokens"),
+            ("/responses", "max_completion_tokens"),
+            ("/responses/compact", "max_output_tokens"),
+            ("/v1/messages", "max_completion_tokens"),
+        ] {
+            assert_eq!(worst(path, json!({"model": "m", name: 1})), Ok(USUAL_ANSWER), "{path} {name}");
+        }
+        let capped = json!({"model": "m", "max_completion_tokens": USUAL_ANSWER});
+        let foreign = json!({"model": "m", "max_output_tokens": 1, "max_tokens": null});
+        assert_eq!(sent(RelayApi::OpenAi, chat, foreign)["max_completion_tokens"], json!(USUAL_ANSWER));
+        assert_eq!(sent(RelayApi::OpenAi, chat, json!({"model": "m", "max_output_tokens": 1})), capped);
+        for what in ["max_tokens", "n"] {
+            for odd in [json!(8.0), json!(-1), json!("8"), json!([8])] {
+                let refused = worst(chat, json!({"model": "m", what: odd}));
+                assert_eq!(refused, Err(RelayError::NoNumber { what }), "{odd}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_provider_sums_no_conversation_up_and_may_clear_one() {
+        let clear = json!({"type": "clear_tool_uses_20250919"});
+        let compact =
+            json!({"type": "compact_20260112", "trigger": {"type": "input_tokens", "value": 50_000}});
+        let sent_with = |api, path: &str, management: Value| {
+            let body = json!({"model": "m", "max_output_tokens": 9, "context_management": management});
+            sent(api, path, body)["context_management"].clone()
+        };
+        let of_messages =
+            |edits: Value| sent_with(RelayApi::Messages, "/v1/messages", json!({"edits": edits}));
+        assert_eq!(of_messages(json!([compact, clear])), json!({"edits": [clear]}));
+        assert_eq!(of_messages(json!([compact])), Value::Null);
+        let compaction = json!([{"type": "compaction", "compact_threshold": 1_000}]);
+        assert_eq!(sent_with(RelayApi::OpenAi, "/responses", compaction), Value::Null);
+    }
+
+    #[test]
     fn a_provider_is_not_made_to_reach_hosts_run_programs_or_hurry() {
         let body = json!({
             "model": "m", "max_tokens": 9, "service_tier": "priority", "speed": "fast", "container": "c",
@@ -344,6 +439,13 @@ mod tests {
         let tools = json!([{"type": "mcp", "server_url": "https://evil.example"}, {"type": "function", "name": "f"}, {"type": "web_search"}]);
         let left = sent(RelayApi::OpenAi, "/responses", json!({"model": "m", "input": [], "tools": tools}));
         assert_eq!(left["tools"], json!([{"type": "function", "name": "f"}]));
+        let body =
+            json!({"model": "m", "max_tokens": 9, "web_search_options": {}, "plugins": [{"id": "web"}]});
+        assert_eq!(
+            sent(RelayApi::OpenAi, "/chat/completions", body),
+            json!({"model": "m", "max_tokens": 9}),
+            "nor to search by a field of its own"
+        );
     }
 
     #[test]

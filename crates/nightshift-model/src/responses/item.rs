@@ -31,7 +31,7 @@ impl Translate for Items {
         let items = match message {
             Message::Assistant { blocks, verbatim } => match verbatim.get("output").and_then(Value::as_array)
             {
-                Some(output) => output.clone(),
+                Some(output) => going_back(output),
                 // Not an answer of this provider. Reasoning cannot be rebuilt: it is sealed.
                 None => blocks.iter().filter_map(rebuilt).collect(),
             },
@@ -45,6 +45,23 @@ impl Translate for Items {
         let json: Vec<String> = items.iter().map(json_of).collect();
         Ok(Fragment { json: json.join(",").into(), mark_at: None, pictures })
     }
+}
+
+/// What of an answer goes back. Reasoning that was not sealed would be looked up at the provider, which keeps nothing; a server
+/// that seals nothing may have it in clear. Reasoning behind which nothing came is refused, as in an answer that was cut. Calls and
+/// words may stand without the reasoning that led to them, as nothing is kept.
+fn going_back(output: &[Value]) -> Vec<Value> {
+    let is_reasoning = |item: &Value| item["type"] == "reasoning";
+    let is_there = |item: &Value| {
+        item["encrypted_content"].as_str().is_some_and(|sealed| !sealed.is_empty())
+            || item["content"].as_array().is_some_and(|clear| !clear.is_empty())
+    };
+    let mut items: Vec<Value> =
+        output.iter().filter(|item| !is_reasoning(item) || is_there(item)).cloned().collect();
+    while items.last().is_some_and(is_reasoning) {
+        items.pop();
+    }
+    items
 }
 
 fn says(role: &str, text: &str) -> Value {

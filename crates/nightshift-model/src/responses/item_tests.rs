@@ -34,19 +34,45 @@ fn text(text: &str) -> ResultPart {
     ResultPart::Text { text: text.to_owned() }
 }
 
+fn answer(output: &Value) -> Message {
+    Message::Assistant { blocks: Vec::new(), verbatim: json!({"output": output}) }
+}
+
 fn screen_call() -> Message {
     let call = json!({"type": "computer_call", "id": "cu", "call_id": "c", "status": "completed",
         "actions": [{"type": "click", "button": "left", "x": 1, "y": 2}],
         "pending_safety_checks": [{"id": "s", "code": null, "message": "Look out."}]});
-    Message::Assistant { blocks: Vec::new(), verbatim: json!({"output": [call]}) }
+    answer(&json!([call]))
 }
 
 #[tokio::test]
 async fn an_answer_goes_back_as_it_came() {
-    let output =
-        json!([{"type": "reasoning", "id": "rs", "summary": [], "encrypted_content": "sealed", "novel": 1}]);
-    let message = Message::Assistant { blocks: Vec::new(), verbatim: json!({"output": output}) };
-    assert_eq!(translated(None, &message).await, output);
+    let output = json!([
+        {"type": "reasoning", "id": "rs", "summary": [], "encrypted_content": "sealed", "novel": 1},
+        {"type": "function_call", "id": "fc", "call_id": "c", "name": "shell", "arguments": "{}", "novel": 2},
+    ]);
+    assert_eq!(translated(None, &answer(&output)).await, output);
+}
+
+#[tokio::test]
+async fn reasoning_that_would_be_looked_up_or_led_to_nothing_does_not_go_back() {
+    let call =
+        json!({"type": "function_call", "id": "fc", "call_id": "c", "name": "shell", "arguments": "{}"});
+    let reasoning =
+        |sealed: Value| json!({"type": "reasoning", "id": "rs", "summary": [], "encrypted_content": sealed});
+    let sealed = reasoning(json!("sealed"));
+    let clear = json!({"type": "reasoning", "id": "rs", "summary": [],
+        "content": [{"type": "reasoning_text", "text": "Hm."}]});
+    let nothing = json!([{"role": "assistant", "content": "(no answer)"}]);
+    for (output, expected) in [
+        (json!([reasoning(Value::Null), call]), json!([call])),
+        (json!([reasoning(json!("")), call]), json!([call])),
+        (json!([clear, call]), json!([clear, call])),
+        (json!([sealed, call, sealed]), json!([sealed, call])),
+        (json!([sealed]), nothing),
+    ] {
+        assert_eq!(translated(None, &answer(&output)).await, expected, "{output}");
+    }
 }
 
 #[tokio::test]

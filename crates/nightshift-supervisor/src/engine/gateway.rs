@@ -110,7 +110,7 @@ impl Gateway {
             Err(why @ RelayError::TooManyValues { .. }) => {
                 return refuse(StatusCode::PAYLOAD_TOO_LARGE, &format!("nightshift: {why}"));
             }
-            Err(why @ RelayError::Reaches { .. }) => {
+            Err(why @ (RelayError::Reaches { .. } | RelayError::NoNumber { .. })) => {
                 return refuse(StatusCode::BAD_REQUEST, &format!("nightshift: {why}"));
             }
             Err(why) => return refuse(StatusCode::NOT_FOUND, &format!("nightshift: {why}")),

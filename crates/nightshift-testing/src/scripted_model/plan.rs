@@ -159,7 +159,11 @@ fn check_thinking_came_back(
     if place.looks > 0 || protocol == Protocol::Chat {
         return Ok(());
     }
-    let sent = turns.get(number).is_some_and(|turn| turn.thinking.is_some());
+    // Reasoning that nothing followed cannot come back: no answer may end in it.
+    let follows = |turn: &ScriptedTurn| {
+        !turn.calls.is_empty() || turn.say.as_deref().is_some_and(|say| !say.trim().is_empty())
+    };
+    let sent = turns.get(number).is_some_and(|turn| turn.thinking.is_some() && follows(turn));
     if sent && !matches!(newest.content.first(), Some(Block::Thinking { .. })) {
         return Err(Breach(format!("answer {number}: expected `thinking` as its first block")));
     }

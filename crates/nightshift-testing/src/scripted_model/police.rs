@@ -222,6 +222,12 @@ fn check_answer(blocks: &[Block], place: &str) -> Result<HashMap<String, Option<
             Block::Text { .. } | Block::Thinking { .. } | Block::RedactedThinking { .. } => {}
         }
     }
+    // OpenAI has other words for the same: a reasoning item wants the item that followed it.
+    if let Some(Block::Thinking { .. } | Block::RedactedThinking { .. }) = blocks.last() {
+        return Err(Breach(format!(
+            "{place}: The final block in an assistant message cannot be `thinking`."
+        )));
+    }
     Ok(calls)
 }
 

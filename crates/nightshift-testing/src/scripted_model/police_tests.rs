@@ -153,6 +153,16 @@ fn altered_reasoning_is_noticed() {
 }
 
 #[test]
+fn no_answer_ends_in_reasoning() {
+    let said = json!({"type": "text", "text": "Done."});
+    let sealed = json!({"type": "redacted_thinking", "data": "sealed"});
+    let thinking = json!({"type": "thinking", "thinking": "Hm.", "signature": signature("Hm.")});
+    for content in [json!([thinking]), json!([thinking, said, sealed])] {
+        assert!(breach_with("/messages/1/content", content).contains("final block"));
+    }
+}
+
+#[test]
 fn a_picture_is_what_it_says_and_within_the_limits() {
     let picture = "/messages/2/content/1/content/0";
     let source = |field: &str| format!("{picture}/source/{field}");
