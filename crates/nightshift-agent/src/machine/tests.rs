@@ -413,6 +413,39 @@ fn a_finished_agent_goes_on_with_feedback_and_ends_again_when_each_piece_has_its
     assert_eq!(recorded(&mut machine, the_only(effects)), [end]);
 }
 
+/// One that has finished in turn 3, after `before`.
+fn has_finished(before: Option<AgentEvent>) -> AgentMachine {
+    let mut machine = ready_to_finish();
+    if let Some(event) = before {
+        machine.handle(event);
+    }
+    let effects = machine.handle(calls(3, vec![finish("c")]));
+    assert!(matches!(recorded(&mut machine, the_only(effects))[..], [Effect::Finish { .. }]));
+    machine
+}
+
+#[test]
+fn what_counts_for_the_budget_counts_while_it_has_finished_too() {
+    let limited = |turns| AgentEvent::LimitsRaised { limits: Limits { turns, ..Limits::default() } };
+    let usage = Usage { input_tokens: 1_000_000_000, ..Usage::default() };
+    let meanwhile = [
+        limited(3),
+        AgentEvent::TimeUsed { seconds: 1_000_000 },
+        AgentEvent::Lost { usage },
+        AgentEvent::Spent { usage },
+    ];
+    for event in meanwhile {
+        let mut machine = has_finished(None);
+        let end = machine.outstanding();
+        assert_eq!((machine.handle(event.clone()), machine.outstanding()), (vec![], end));
+        let effects = machine.handle(reopened(&["f1"]));
+        assert!(is_at_its_limit(&effects), "{event:?}: {effects:?}");
+    }
+    let mut raised = has_finished(Some(limited(3)));
+    raised.handle(limited(4));
+    assert_eq!(raised.handle(reopened(&["f1"])), [Effect::AskModel { turn: 4 }]);
+}
+
 #[test]
 fn only_who_is_finished_is_opened_again() {
     let mut machine = ready_to_finish();
