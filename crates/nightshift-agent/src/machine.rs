@@ -445,8 +445,15 @@ impl AgentMachine {
                     unmoved => unmoved,
                 };
             }
+            AgentEvent::Asked => {
+                if let Position::Running(running) = &mut self.position {
+                    running.put_question();
+                }
+            }
             AgentEvent::PersonSaid { text } => match &mut self.position {
-                Position::Running(running) if running.asks_person() => running.answer_question(text),
+                Position::Running(running) if running.awaits_answer() => {
+                    self.said.push(running.answer_question(text));
+                }
                 _ => self.hear(text),
             },
             AgentEvent::PersonQueued { text } => self.queued.push(text),

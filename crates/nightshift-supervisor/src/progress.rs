@@ -399,7 +399,13 @@ impl RunProgress {
     /// Takes in what an event says of the run and its own agent.
     fn apply_to_agent(&mut self, body: &EventBody) {
         match body {
-            EventBody::StateChanged { state } => self.enter(state),
+            EventBody::StateChanged { state } => {
+                self.enter(state);
+                // Not in `enter`: a run that goes back while it waits comes to another question.
+                if matches!(state, RunState::Waiting { approval: None, .. }) {
+                    self.tell(AgentEvent::Asked);
+                }
+            }
             EventBody::SandboxRequested { sandbox } => {
                 self.sandbox = Some(Sandbox { id: sandbox.clone(), readiness: Readiness::Requested });
             }
@@ -497,7 +503,11 @@ impl RunProgress {
                     answers: Vec::new(),
                 });
             }
-            EventBody::RunForked { branch, .. } => self.untold.push(forks::a_fork(&self.branch, branch)),
+            EventBody::RunForked { branch, .. } => {
+                self.untold.push(forks::a_fork(&self.branch, branch));
+                // What is said to a fork answers what the other run asks.
+                self.tell(AgentEvent::Asked);
+            }
             EventBody::OwnerResumed { .. } => self.tell_in_turn(&AgentEvent::LetGo),
             EventBody::TakenOver { .. } => self.taken_over = true,
             EventBody::HandedBack { summary, .. } => {

@@ -142,6 +142,7 @@ fn performed(effect: Effect, calls: &[Index], stop: Index, good: bool) -> Option
         Effect::AwaitSubagents => {
             AgentEvent::SubagentEnded { name: "a-1".to_owned(), report: "a-1 reports.".to_owned() }
         }
+        Effect::AskPerson { .. } if good => AgentEvent::Asked,
         Effect::AskPerson { .. } => AgentEvent::PersonSaid { text: "This one.".to_owned() },
         Effect::Pause { reason } => AgentEvent::Paused { reason },
         Effect::Finish { .. }

@@ -306,10 +306,28 @@ fn a_question_is_answered_by_the_next_words_of_a_person() {
     let (mut machine, effects) = after([started(), calls(1, vec![ask.clone()])]);
     let step = StepId { turn: 1, call: 1 };
     assert_eq!(effects, [Effect::AskPerson { step, call: ask, question: "Blue or green?".to_owned() }]);
+    assert_eq!(machine.handle(AgentEvent::Asked), []);
     let effects = machine.handle(AgentEvent::PersonSaid { text: "Blue.".to_owned() });
     assert_eq!(answer_text(&effects), "The person answers:\n\nBlue.");
     assert_eq!(recorded(&mut machine, the_only(effects)), [Effect::AskModel { turn: 2 }]);
     assert!(user_texts(last_message(&machine)).is_empty());
+}
+
+#[test]
+fn words_answer_no_question_that_was_not_shown_yet() {
+    let ask = call("b", "ask", json!({"question": "Blue or green?"}));
+    let (mut machine, _) =
+        after([started(), calls(1, vec![shell("a"), ask]), AgentEvent::Asked, done("1.1", "a")]);
+    let asks = machine.outstanding();
+    assert!(matches!(asks[..], [Effect::AskPerson { .. }]), "{asks:?}");
+    assert_eq!(machine.handle(AgentEvent::PersonSaid { text: "Mind the tests.".to_owned() }), []);
+    assert_eq!(machine.outstanding(), asks, "it is asked all the same");
+    machine.handle(AgentEvent::Asked);
+    let effects = machine.handle(AgentEvent::PersonSaid { text: "Blue.".to_owned() });
+    assert_eq!(answer_text(&effects), "The person answers:\n\nBlue.");
+    assert_eq!(recorded(&mut machine, the_only(effects)), [Effect::AskModel { turn: 2 }]);
+    let heard = ["The person who gave you the task writes:\n\nMind the tests."];
+    assert_eq!(user_texts(last_message(&machine)), heard);
 }
 
 #[test]
