@@ -99,6 +99,8 @@ pub struct RunProgress {
     untold: Vec<String>,
     /// Who began its steps.
     begun: forks::Begun,
+    /// Whether it was forked and has come into no state since: what is said to it then is said with that.
+    just_forked: bool,
 }
 
 /// A run's sandbox.
@@ -373,6 +375,7 @@ impl RunProgress {
             worked: time::Duration::ZERO,
             untold: Vec::new(),
             begun: forks::Begun::default(),
+            just_forked: false,
         })
     }
 
@@ -475,7 +478,9 @@ impl RunProgress {
             EventBody::PersonSaid { text } => {
                 // Owners before this one told a fork what it is in its person's words.
                 self.untold.retain(|untold| !text.starts_with(untold.as_str()));
-                self.tell(AgentEvent::PersonSaid { text: text.clone() });
+                if !self.reopen_fork(text) {
+                    self.tell(AgentEvent::PersonSaid { text: text.clone() });
+                }
             }
             EventBody::MessageQueued { text } => self.tell(AgentEvent::PersonQueued { text: text.clone() }),
             EventBody::Interrupted => {
@@ -503,11 +508,7 @@ impl RunProgress {
                     answers: Vec::new(),
                 });
             }
-            EventBody::RunForked { branch, .. } => {
-                self.untold.push(forks::a_fork(&self.branch, branch));
-                // What is said to a fork answers what the other run asks.
-                self.tell(AgentEvent::Asked);
-            }
+            EventBody::RunForked { branch, .. } => self.become_fork(branch),
             EventBody::OwnerResumed { .. } => self.tell_in_turn(&AgentEvent::LetGo),
             EventBody::TakenOver { .. } => self.taken_over = true,
             EventBody::HandedBack { summary, .. } => {
@@ -615,6 +616,7 @@ impl RunProgress {
 
     fn enter(&mut self, state: &RunState) {
         self.state = state.clone();
+        self.just_forked = false;
         match state {
             RunState::Paused { reason } => self.tell_all(AgentEvent::Paused { reason: reason.clone() }),
             // It changes nothing for an agent that was not paused.
