@@ -24,7 +24,8 @@
 //! Beside it stands a gate. While it is closed (by a person, a limit, trouble) what is under way may still end, but
 //! nothing new begins. A model call that a pause, an interruption or an owner's end broke off goes back to ready: the budget is
 //! asked before every call. `cancelled`, `failed` and `finished` are final: every later event is ignored, but that
-//! `reopened` leads from finished to ready, when others had something to say about the work.
+//! `reopened` leads from finished to ready, when others had something to say about the work. What was used and what may be
+//! used is counted until then.
 //!
 //! At most one effect is awaited at a time, and it is a function of the state. [`AgentMachine::handle`] returns it
 //! when it is new, [`AgentMachine::outstanding`] at any time.
@@ -392,10 +393,23 @@ impl AgentMachine {
             self.advance();
             return;
         }
-        if matches!(self.position, Position::Finished { .. } | Position::Failed(_) | Position::Cancelled) {
+        if matches!(self.position, Position::Failed(_) | Position::Cancelled) {
             return;
         }
         match event {
+            AgentEvent::TimeUsed { seconds } => self.budget.time_used(seconds),
+            AgentEvent::LimitsRaised { limits } => {
+                self.budget.set_limits(limits);
+                if let Gate::Closing(PauseReason::Limit { .. }) | Gate::Closed(PauseReason::Limit { .. }) =
+                    self.gate
+                {
+                    self.gate = Gate::Open;
+                }
+            }
+            AgentEvent::Spent { usage } => self.budget.relayed(usage),
+            AgentEvent::Lost { usage } => self.budget.lost(usage),
+            // Only what counts for the budget is for who has finished as well: it may be opened again.
+            _ if matches!(self.position, Position::Finished { .. }) => {}
             AgentEvent::McpServersStarted { servers } => {
                 if self.position == Position::New {
                     self.offer(McpTools::of(&servers));
@@ -431,8 +445,15 @@ impl AgentMachine {
                     unmoved => unmoved,
                 };
             }
+            AgentEvent::Asked => {
+                if let Position::Running(running) = &mut self.position {
+                    running.put_question();
+                }
+            }
             AgentEvent::PersonSaid { text } => match &mut self.position {
-                Position::Running(running) if running.asks_person() => running.answer_question(text),
+                Position::Running(running) if running.awaits_answer() => {
+                    self.said.push(running.answer_question(text));
+                }
                 _ => self.hear(text),
             },
             AgentEvent::PersonQueued { text } => self.queued.push(text),
@@ -461,21 +482,10 @@ impl AgentMachine {
                     self.idle_turns = 0;
                 }
             }
-            AgentEvent::TimeUsed { seconds } => self.budget.time_used(seconds),
-            AgentEvent::LimitsRaised { limits } => {
-                self.budget.set_limits(limits);
-                if let Gate::Closing(PauseReason::Limit { .. }) | Gate::Closed(PauseReason::Limit { .. }) =
-                    self.gate
-                {
-                    self.gate = Gate::Open;
-                }
-            }
             AgentEvent::Witnessed { step, call, outcome, content, exit_code } => {
                 self.witness(step, &call, outcome, &content, exit_code);
             }
             AgentEvent::Planned { plan } => self.record.set_plan(plan),
-            AgentEvent::Spent { usage } => self.budget.relayed(usage),
-            AgentEvent::Lost { usage } => self.budget.lost(usage),
             AgentEvent::Told { text } => self.notes.push(text),
             AgentEvent::SubagentBegan { name } => self.running.push(name),
             AgentEvent::SubagentEnded { name, report } => {

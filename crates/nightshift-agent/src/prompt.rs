@@ -11,7 +11,7 @@ use nightshift_protocol::{CommitId, Message, UserPart};
 
 use crate::output::shorten;
 
-pub use critic::{CriticFacts, critic_message, critic_system, sent_back};
+pub use critic::{CriticFacts, called_back, critic_message, critic_system, sent_back};
 pub use engine::{EnginePrompts, engine_prompts, engine_system};
 pub use mcp::servers;
 pub use subagent::{REPORT_LIMIT, SubagentBriefing, roster, subagent_message, subagent_system};

@@ -35,6 +35,8 @@ pub(crate) fn review(run: &mut RunSummary, event: &Event) {
         EventBody::FeedbackReceived { .. } => {
             run.reviewing.rounds = run.reviewing.rounds.saturating_add(1);
         }
+        // Those before it were the other run's.
+        EventBody::RunForked { .. } => run.reviewing.rounds = 0,
         _ => {}
     }
 }

@@ -99,6 +99,8 @@ pub struct RunProgress {
     untold: Vec<String>,
     /// Who began its steps.
     begun: forks::Begun,
+    /// Whether it was forked and has come into no state since: what is said to it then is said with that.
+    just_forked: bool,
 }
 
 /// A run's sandbox.
@@ -373,6 +375,7 @@ impl RunProgress {
             worked: time::Duration::ZERO,
             untold: Vec::new(),
             begun: forks::Begun::default(),
+            just_forked: false,
         })
     }
 
@@ -399,7 +402,13 @@ impl RunProgress {
     /// Takes in what an event says of the run and its own agent.
     fn apply_to_agent(&mut self, body: &EventBody) {
         match body {
-            EventBody::StateChanged { state } => self.enter(state),
+            EventBody::StateChanged { state } => {
+                self.enter(state);
+                // Not in `enter`: a run that goes back while it waits comes to another question.
+                if matches!(state, RunState::Waiting { approval: None, .. }) {
+                    self.tell(AgentEvent::Asked);
+                }
+            }
             EventBody::SandboxRequested { sandbox } => {
                 self.sandbox = Some(Sandbox { id: sandbox.clone(), readiness: Readiness::Requested });
             }
@@ -469,7 +478,9 @@ impl RunProgress {
             EventBody::PersonSaid { text } => {
                 // Owners before this one told a fork what it is in its person's words.
                 self.untold.retain(|untold| !text.starts_with(untold.as_str()));
-                self.tell(AgentEvent::PersonSaid { text: text.clone() });
+                if !self.reopen_fork(text) {
+                    self.tell(AgentEvent::PersonSaid { text: text.clone() });
+                }
             }
             EventBody::MessageQueued { text } => self.tell(AgentEvent::PersonQueued { text: text.clone() }),
             EventBody::Interrupted => {
@@ -497,7 +508,7 @@ impl RunProgress {
                     answers: Vec::new(),
                 });
             }
-            EventBody::RunForked { branch, .. } => self.untold.push(forks::a_fork(&self.branch, branch)),
+            EventBody::RunForked { branch, .. } => self.become_fork(branch),
             EventBody::OwnerResumed { .. } => self.tell_in_turn(&AgentEvent::LetGo),
             EventBody::TakenOver { .. } => self.taken_over = true,
             EventBody::HandedBack { summary, .. } => {
@@ -605,6 +616,7 @@ impl RunProgress {
 
     fn enter(&mut self, state: &RunState) {
         self.state = state.clone();
+        self.just_forked = false;
         match state {
             RunState::Paused { reason } => self.tell_all(AgentEvent::Paused { reason: reason.clone() }),
             // It changes nothing for an agent that was not paused.

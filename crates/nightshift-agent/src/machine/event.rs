@@ -68,7 +68,9 @@ pub enum AgentEvent {
         /// What it used.
         usage: Usage,
     },
-    /// A person wrote. It answers the question, if one is open; else it is read at the next boundary.
+    /// A person was shown the question that the machine waits with.
+    Asked,
+    /// A person wrote. It answers the question, if one was shown to a person; else it is read at the next boundary.
     PersonSaid {
         /// The words.
         text: String,
@@ -210,7 +212,8 @@ pub enum Effect {
         /// What the model reads.
         content: Vec<ResultPart>,
     },
-    /// Show a person a question; ends with `PersonSaid`, or with a `StepFinished` that says why there is no answer.
+    /// Show a person a question; ends with `PersonSaid` after `Asked`, or with a `StepFinished` that says why there is no
+    /// answer.
     AskPerson {
         /// Which step asks.
         step: StepId,

@@ -133,6 +133,30 @@ fn without_a_summary_of_the_model_what_nightshift_knows_is_kept() {
 }
 
 #[test]
+fn no_summary_loses_what_a_person_answered() {
+    let mut machine = small_window();
+    let ask = call("q", "ask", json!({"question": "Which port?"}));
+    let effects = play(
+        &mut machine,
+        [
+            started(),
+            counted(1, vec![ask], 5_000),
+            AgentEvent::Asked,
+            said("8080."),
+            done("1.1", "q", "The person answers:\n\n8080."),
+            counted(2, vec![make("c")], 9_000),
+            done("2.1", "c", "ok"),
+            counted(3, vec![make("d")], 19_999),
+            done("3.1", "d", "ok"),
+        ],
+    );
+    assert_eq!(effects, [Effect::Compact { turn: 4 }]);
+    machine.handle(summed_up(None));
+    let first = user_text(&machine.conversation().messages[0]);
+    assert!(first.contains("- 8080. (your question was: Which port?)"), "{first}");
+}
+
+#[test]
 fn a_conversation_the_provider_finds_too_long_is_summed_up_once_and_then_a_person_is_asked() {
     let mut machine = small_window();
     play(

@@ -306,10 +306,28 @@ fn a_question_is_answered_by_the_next_words_of_a_person() {
     let (mut machine, effects) = after([started(), calls(1, vec![ask.clone()])]);
     let step = StepId { turn: 1, call: 1 };
     assert_eq!(effects, [Effect::AskPerson { step, call: ask, question: "Blue or green?".to_owned() }]);
+    assert_eq!(machine.handle(AgentEvent::Asked), []);
     let effects = machine.handle(AgentEvent::PersonSaid { text: "Blue.".to_owned() });
     assert_eq!(answer_text(&effects), "The person answers:\n\nBlue.");
     assert_eq!(recorded(&mut machine, the_only(effects)), [Effect::AskModel { turn: 2 }]);
     assert!(user_texts(last_message(&machine)).is_empty());
+}
+
+#[test]
+fn words_answer_no_question_that_was_not_shown_yet() {
+    let ask = call("b", "ask", json!({"question": "Blue or green?"}));
+    let (mut machine, _) =
+        after([started(), calls(1, vec![shell("a"), ask]), AgentEvent::Asked, done("1.1", "a")]);
+    let asks = machine.outstanding();
+    assert!(matches!(asks[..], [Effect::AskPerson { .. }]), "{asks:?}");
+    assert_eq!(machine.handle(AgentEvent::PersonSaid { text: "Mind the tests.".to_owned() }), []);
+    assert_eq!(machine.outstanding(), asks, "it is asked all the same");
+    machine.handle(AgentEvent::Asked);
+    let effects = machine.handle(AgentEvent::PersonSaid { text: "Blue.".to_owned() });
+    assert_eq!(answer_text(&effects), "The person answers:\n\nBlue.");
+    assert_eq!(recorded(&mut machine, the_only(effects)), [Effect::AskModel { turn: 2 }]);
+    let heard = ["The person who gave you the task writes:\n\nMind the tests."];
+    assert_eq!(user_texts(last_message(&machine)), heard);
 }
 
 #[test]
@@ -411,6 +429,39 @@ fn a_finished_agent_goes_on_with_feedback_and_ends_again_when_each_piece_has_its
         answers: vec![answer("f1", "Done.", true), answer("f2", "It has to stay.", false)],
     };
     assert_eq!(recorded(&mut machine, the_only(effects)), [end]);
+}
+
+/// One that has finished in turn 3, after `before`.
+fn has_finished(before: Option<AgentEvent>) -> AgentMachine {
+    let mut machine = ready_to_finish();
+    if let Some(event) = before {
+        machine.handle(event);
+    }
+    let effects = machine.handle(calls(3, vec![finish("c")]));
+    assert!(matches!(recorded(&mut machine, the_only(effects))[..], [Effect::Finish { .. }]));
+    machine
+}
+
+#[test]
+fn what_counts_for_the_budget_counts_while_it_has_finished_too() {
+    let limited = |turns| AgentEvent::LimitsRaised { limits: Limits { turns, ..Limits::default() } };
+    let usage = Usage { input_tokens: 1_000_000_000, ..Usage::default() };
+    let meanwhile = [
+        limited(3),
+        AgentEvent::TimeUsed { seconds: 1_000_000 },
+        AgentEvent::Lost { usage },
+        AgentEvent::Spent { usage },
+    ];
+    for event in meanwhile {
+        let mut machine = has_finished(None);
+        let end = machine.outstanding();
+        assert_eq!((machine.handle(event.clone()), machine.outstanding()), (vec![], end));
+        let effects = machine.handle(reopened(&["f1"]));
+        assert!(is_at_its_limit(&effects), "{event:?}: {effects:?}");
+    }
+    let mut raised = has_finished(Some(limited(3)));
+    raised.handle(limited(4));
+    assert_eq!(raised.handle(reopened(&["f1"])), [Effect::AskModel { turn: 4 }]);
 }
 
 #[test]

@@ -36,8 +36,10 @@ pub(super) enum AnswerEnd {
 enum Awaited {
     /// A tool.
     Run(ToolRequest),
-    /// A person.
+    /// A person, who was not shown the question yet.
     Question(String),
+    /// A person, who was shown it.
+    Asked(String),
     /// The record of a person's answer.
     PersonAnswered(String),
     /// The record of a refusal.
@@ -82,12 +84,24 @@ impl Running {
         (self.step() == step).then_some(self.current.id.as_str())
     }
 
-    pub(super) fn asks_person(&self) -> bool {
-        matches!(self.awaited, Awaited::Question(_))
+    /// Notes that a person was shown the question, if it waits with one.
+    pub(super) fn put_question(&mut self) {
+        if let Awaited::Question(question) = &mut self.awaited {
+            self.awaited = Awaited::Asked(std::mem::take(question));
+        }
     }
 
-    pub(super) fn answer_question(&mut self, text: String) {
+    /// Whether a person's words are an answer: to what nobody was shown they are none.
+    pub(super) fn awaits_answer(&self) -> bool {
+        matches!(self.awaited, Awaited::Asked(_))
+    }
+
+    /// Takes a person's words for the answer, and returns them with the question.
+    pub(super) fn answer_question(&mut self, text: String) -> String {
+        let Awaited::Asked(question) = &self.awaited else { return text };
+        let said = format!("{text} (your question was: {question})");
         self.awaited = Awaited::PersonAnswered(text);
+        said
     }
 
     /// Lets the current call end and carries none behind it out.
@@ -105,7 +119,9 @@ impl Running {
         };
         match &self.awaited {
             Awaited::Run(request) => Effect::RunTool { step, call, request: request.clone() },
-            Awaited::Question(question) => Effect::AskPerson { step, call, question: question.clone() },
+            Awaited::Question(question) | Awaited::Asked(question) => {
+                Effect::AskPerson { step, call, question: question.clone() }
+            }
             Awaited::PersonAnswered(text) => {
                 answer(ToolOutcome::Done, format!("The person answers:\n\n{text}"))
             }
@@ -171,6 +187,7 @@ impl AgentMachine {
             // Who records the answer may still refuse, for example for changes that are not committed.
             Awaited::Accepted(ending) if outcome == ToolOutcome::Done => fate = Fate::HandedOver(ending),
             Awaited::Question(_)
+            | Awaited::Asked(_)
             | Awaited::PersonAnswered(_)
             | Awaited::Refused(_)
             | Awaited::NotExecuted(_)
@@ -256,7 +273,9 @@ impl AgentMachine {
             Awaited::Run(request) => Foreseen::Run(request),
             Awaited::Refused(why) => Foreseen::Refused(why),
             Awaited::NotExecuted(why) => Foreseen::Refused(why.to_owned()),
-            Awaited::Question(_) | Awaited::PersonAnswered(_) | Awaited::Accepted(_) => Foreseen::Ends,
+            Awaited::Question(_) | Awaited::Asked(_) | Awaited::PersonAnswered(_) | Awaited::Accepted(_) => {
+                Foreseen::Ends
+            }
         }
     }
 

@@ -123,7 +123,7 @@ fn listed(evidence: &[Evidence]) -> String {
 
 /// What the agent is told when its work comes back: what the critic found, and what people wrote meanwhile.
 pub fn sent_back(review: &SelfReview, person: &[String]) -> String {
-    let mut text = match review.outcome {
+    let text = match review.outcome {
         SelfReviewOutcome::SentBack => {
             let mut text = format!(
                 "Note from Nightshift: your work is not handed over yet. A critic with a fresh context looked at it (round {} \
@@ -152,10 +152,18 @@ pub fn sent_back(review: &SelfReview, person: &[String]) -> String {
         SelfReviewOutcome::Passed
         | SelfReviewOutcome::Disagreed
         | SelfReviewOutcome::NoVerdict { .. }
-        | SelfReviewOutcome::BrokenOff => {
-            "Note from Nightshift: your work is not handed over yet, because the person wrote.".to_owned()
-        }
+        | SelfReviewOutcome::BrokenOff => return called_back(person),
     };
+    with_words(text, person)
+}
+
+/// What the agent is told when people wrote after it had finished and before its work was handed over.
+pub fn called_back(person: &[String]) -> String {
+    let text = "Note from Nightshift: your work is not handed over yet, because the person wrote.";
+    with_words(text.to_owned(), person)
+}
+
+fn with_words(mut text: String, person: &[String]) -> String {
     for words in person {
         let _ = write!(text, "\n\nThe person who gave you the task writes:\n\n{words}");
     }

@@ -319,6 +319,13 @@ fn the_newest_delivery_is_told_and_rounds_are_counted() {
 }
 
 #[test]
+fn the_rounds_of_the_run_that_it_was_forked_from_are_none_of_a_fork() {
+    let asked = EventBody::FeedbackReceived { round: 1, items: Vec::new() };
+    let forked = examples().into_iter().find(|body| matches!(body, EventBody::RunForked { .. })).unwrap();
+    assert_eq!(run_after(&[asked.clone(), asked.clone(), forked, asked]).reviewing.rounds, 1);
+}
+
+#[test]
 fn the_pull_request_is_told_from_when_it_is_opened_on() {
     let opened = EventBody::PullRequestOpened { pull_request: PullRequestId(7), url: None };
     let told = |bodies: &[EventBody]| run_after(bodies).reviewing.pull_request;

@@ -194,6 +194,10 @@ impl DeliveryProgress {
                 self.check_rounds += u32::from(items.iter().any(of_check));
                 self.feedback.extend(items.iter().cloned());
             }
+            // What was said of the other run's pull request is dealt with there; the agent knows it by its names.
+            EventBody::RunForked { .. } => {
+                *self = Self { issue: self.issue, named: self.named, ..Self::default() };
+            }
             EventBody::FeedbackAnswered { answers } => {
                 self.answers.extend(answers.iter().map(|answer| (answer.name.clone(), answer.clone())));
             }

@@ -482,6 +482,8 @@ impl RunProgress {
 pub(crate) fn road_to<'a>(events: &'a [Event], checkpoint: &CheckpointId) -> Option<Vec<&'a Event>> {
     let mut road: Vec<&Event> = Vec::new();
     let mut roads = std::collections::HashMap::new();
+    // Who goes back stays what it is: it works or is paused, and may use what it may.
+    let (mut state, mut limits): (Option<&Event>, Option<&Event>) = (None, None);
     for event in events {
         road.push(event);
         match &event.body {
@@ -492,7 +494,17 @@ pub(crate) fn road_to<'a>(events: &'a [Event], checkpoint: &CheckpointId) -> Opt
                 roads.insert(saved, road.clone());
             }
             // It may be one that the run had left before.
-            EventBody::Rewound { checkpoint } => road = roads.get(checkpoint)?.clone(),
+            EventBody::Rewound { checkpoint } => {
+                road = roads.get(checkpoint)?.clone();
+                let saved = road.last().map_or(0, |saved| saved.seq);
+                road.extend(limits.filter(|raised| raised.seq > saved));
+                road.extend(state);
+            }
+            EventBody::StateChanged { state: RunState::Working | RunState::Paused { .. } } => {
+                state = Some(event);
+            }
+            EventBody::StateChanged { .. } => state = None,
+            EventBody::LimitsRaised { .. } => limits = Some(event),
             _ => {}
         }
     }

@@ -9,13 +9,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use nightshift_agent::prompt::called_back;
+use nightshift_agent::{AgentEvent, Effect};
 use nightshift_channel::JobId;
 use nightshift_protocol::{
     CheckpointCause, CheckpointCost, CheckpointId, Event, EventBody, QueueReason, RunId, RunState, SandboxId,
     StepId, Usage,
 };
 
-use super::RunProgress;
+use super::{RunProgress, SelfReviews};
 use crate::tools::job_id;
 
 /// A run that is going to go on from another's checkpoint.
@@ -83,6 +85,10 @@ impl Begun {
     pub(super) fn apply(&mut self, body: &EventBody) {
         match body {
             EventBody::StepIntended { step, .. } => {
+                // What is begun here is another step than theirs, whatever its number.
+                if self.elsewhere.contains_key(step) {
+                    Arc::make_mut(&mut self.elsewhere).remove(step);
+                }
                 self.here.insert(*step);
             }
             EventBody::RunForked { from, .. } => {
@@ -114,10 +120,35 @@ impl RunProgress {
     pub(crate) fn jobs(&self) -> Jobs {
         Jobs { run: self.run.clone(), elsewhere: Arc::clone(&self.begun.elsewhere) }
     }
+
+    /// Goes on as a fork of another run, in which the branch is called `before`.
+    pub(super) fn become_fork(&mut self, before: &str) {
+        self.untold.push(a_fork(&self.branch, before));
+        // Owners before this one carried no states over: of their forks, finished work heard nothing, and words answered every
+        // question.
+        self.just_forked = !matches!(self.state, RunState::Queued { .. });
+        if !self.just_forked {
+            self.tell(AgentEvent::Asked);
+        }
+    }
+
+    /// Has the agent go on that had finished, where a person forks its work and says what is to be different. Returns whether
+    /// it does.
+    pub(super) fn reopen_fork(&mut self, text: &str) -> bool {
+        let finished = matches!(self.agent.outstanding().first(), Some(Effect::Finish { .. }));
+        if !self.just_forked || !finished {
+            return false;
+        }
+        self.finished = None;
+        // It is new work, and is looked at anew.
+        self.self_reviews = SelfReviews::default();
+        self.tell(AgentEvent::SentBack { text: called_back(&[text.to_owned()]) });
+        true
+    }
 }
 
 /// What a fork's agent is told: its instructions name the branch of the other run.
-pub(super) fn a_fork(branch: &str, before: &str) -> String {
+fn a_fork(branch: &str, before: &str) -> String {
     format!("(This run is a fork: its branch is now {branch}, no longer {before}.)")
 }
 
@@ -168,6 +199,11 @@ fn carried(body: &EventBody) -> Option<EventBody> {
         | EventBody::SubagentStopped { .. }
         | EventBody::SubagentFinished { .. }
         | EventBody::WorkFinished { .. }
+        | EventBody::FeedbackReceived { .. }
+        // They tell that the agent pauses and goes on, and that a question was shown.
+        | EventBody::StateChanged {
+            state: RunState::Working | RunState::Paused { .. } | RunState::Waiting { .. },
+        }
         // It tells which run began the steps so far.
         | EventBody::RunForked { .. } => Some(body.clone()),
         EventBody::RunSubmitted { .. }
@@ -195,7 +231,6 @@ fn carried(body: &EventBody) -> Option<EventBody> {
         | EventBody::PullRequestIntended { .. }
         | EventBody::PullRequestDescribed { .. }
         | EventBody::PullRequestRouted { .. }
-        | EventBody::FeedbackReceived { .. }
         | EventBody::FeedbackAnswered { .. }
         | EventBody::FeedbackTold { .. }
         | EventBody::IssueTold { .. }

@@ -362,6 +362,33 @@ fn a_question_waits_for_a_person_and_its_answer_is_recorded_as_the_step_s_outcom
 }
 
 #[test]
+fn words_that_come_before_a_question_is_shown_leave_it_open_and_are_read_with_its_answer() {
+    let question = "Which port?".to_owned();
+    let asks = answer(1, &[("c1", "ask", json!({"question": question}))]);
+    let said = |text: &str| EventBody::PersonSaid { text: text.to_owned() };
+    let steer = said("Mind the tests.");
+    let handed_back = EventBody::HandedBack { summary: "Closed a tab.".to_owned(), seconds: 3, screen: None };
+    let of_another =
+        RunState::Waiting { question: "May it?".to_owned(), approval: Some("10001.1".parse().unwrap()) };
+    let roads = [
+        vec![asks.clone(), steer.clone()],
+        vec![EventBody::TakenOver { screen: None }, asks.clone(), steer.clone(), handed_back],
+        vec![asks, state(of_another), steer, state(RunState::Working)],
+    ];
+    for road in roads {
+        let mut bodies = [begun(), vec![EventBody::TurnRequested { turn: 1 }], road].concat();
+        assert_eq!(next(&fold(bodies.clone())), Action::Ask { question: question.clone(), approval: None });
+        bodies.push(state(RunState::Waiting { question: question.clone(), approval: None }));
+        bodies.extend([said("8080"), state(RunState::Working)]);
+        let Action::AnswerStep { content, .. } = next(&fold(bodies.clone())) else { panic!("no answer") };
+        assert!(format!("{content:?}").contains("8080"), "{content:?}");
+        bodies.push(finished("1.1", "c1", None));
+        let texts = last_texts(&fold(bodies));
+        assert!(texts.iter().any(|text| text.ends_with("writes:\n\nMind the tests.")), "{texts:?}");
+    }
+}
+
+#[test]
 fn a_cancelled_run_only_has_its_sandbox_stopped() {
     let cancelled = vec![EventBody::TurnRequested { turn: 1 }, state(RunState::Cancelled)];
     assert_eq!(next_after(cancelled), Action::StopSandbox(sandbox()));

@@ -165,6 +165,14 @@ fn the_limits_of_the_task_hold_for_its_critic_too() {
 }
 
 #[test]
+fn a_critic_keeps_within_the_limits_that_were_set_after_the_work_was_finished() {
+    let mut worker = worker(Limits::default());
+    worker.handle(AgentEvent::LimitsRaised { limits: Limits { turns: 2, ..Limits::default() } });
+    let critic = critic_of(&worker, 1);
+    assert!(matches!(critic.outstanding().as_slice(), [Effect::Pause { .. }]), "{:?}", critic.outstanding());
+}
+
+#[test]
 fn who_has_not_finished_is_not_sent_back_and_a_critic_never_is() {
     let mut critic = critic_of(&worker(Limits::default()), 1);
     let before = critic.clone();

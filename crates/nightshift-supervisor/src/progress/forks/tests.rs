@@ -1,9 +1,13 @@
-use nightshift_protocol::{PauseReason, ResultPart};
+use nightshift_protocol::{
+    ErrorCode, FeedbackItem, FeedbackSource, Limits, PauseReason, PreparingPhase, PullRequestId, ResultPart,
+    StopReason, UserError,
+};
 use serde_json::json;
 
 use super::super::tests::{answer, begun_able, events, finished, fold, intended, last_texts, state};
 use super::super::{Action, Intention, next, road_to};
 use super::*;
+use crate::transition::Stage;
 
 const NOTICE: &str =
     "(This run is a fork: its branch is now nightshift/greet-1, no longer nightshift/greet-0.)";
@@ -190,4 +194,164 @@ fn what_a_call_cost_that_was_lost_is_paid_by_the_other_run_alone() {
     assert_eq!(fold(road.clone()).usage.cost_microdollars, 10);
     let used = fold(working(1, road, None)).usage;
     assert_eq!((used.cost_microdollars, used.output_tokens), (0, 17));
+}
+
+/// A pause because the agent is at a loss, after which a person writes and lets it go on.
+fn helped_on(text: &str) -> Vec<EventBody> {
+    let error = UserError::new(ErrorCode::ModelRefused, "It does not go on.", "");
+    vec![
+        state(RunState::Paused { reason: PauseReason::Trouble { error } }),
+        EventBody::PersonSaid { text: text.to_owned() },
+        state(RunState::Queued { reason: QueueReason::Submitted }),
+        state(RunState::Working),
+    ]
+}
+
+/// A turn in which the model declined.
+fn declined(number: u32) -> Vec<EventBody> {
+    let EventBody::TurnFinished { turn, message, usage, model, .. } = answer(number, &[]) else {
+        panic!("no answer")
+    };
+    let stop = StopReason::Refusal { explanation: "Not this.".to_owned() };
+    vec![
+        EventBody::TurnRequested { turn: number },
+        EventBody::TurnFinished { turn, message, stop, usage, model },
+    ]
+}
+
+/// Turns in which the model did nothing.
+fn idle(numbers: std::ops::RangeInclusive<u32>) -> Vec<EventBody> {
+    numbers.flat_map(|turn| [EventBody::TurnRequested { turn }, answer(turn, &[])]).collect()
+}
+
+/// What a run did is what its fork knows, which goes on with call number `turn`.
+fn assert_knows_all(road: &[EventBody], turn: u32) {
+    let run = fold(road.to_vec());
+    let fork = fold(forked(1, [road.to_vec(), vec![saved(1)]].concat(), &id(1), None));
+    assert_eq!(fork.agent.conversation().messages, run.agent.conversation().messages);
+    let asks = Action::AskModel { turn, intention: Intention::New };
+    assert_eq!((next(&run), next(&fold(working(1, road.to_vec(), None)))), (asks.clone(), asks));
+}
+
+#[test]
+fn a_fork_knows_what_a_run_did_after_a_person_had_helped_it_on() {
+    for (trouble, turns) in [(declined(1), 1), (idle(1..=4), 4)] {
+        let helped = helped_on("Use port 8080.");
+        let road = [begun_able(), trouble, helped, turn(turns + 1).to_vec(), turn(turns + 2).to_vec()];
+        assert_knows_all(&road.concat(), turns + 3);
+    }
+}
+
+#[test]
+fn a_fork_knows_what_a_run_did_that_had_gone_back_to_before_or_in_a_pause() {
+    let before = [begun_able(), declined(1), vec![saved(5)], helped_on("Go on."), turn(2).to_vec()].concat();
+    let paused = state(RunState::Paused { reason: PauseReason::Person });
+    let goes_on = state(RunState::Working);
+    let within = [begun_able(), turn(1).to_vec(), vec![paused, saved(5), goes_on], turn(2).to_vec()].concat();
+    for road in [before, within] {
+        let (checkpoint, sandbox) = (id(5), "sandbox-0000000000".parse().unwrap());
+        let back = vec![
+            EventBody::Rewound { checkpoint: checkpoint.clone() },
+            EventBody::SandboxRestored { sandbox, checkpoint, took_ms: 300 },
+            EventBody::PersonSaid { text: "Use port 8080.".to_owned() },
+        ];
+        let again = [back, turn(2).to_vec()].concat();
+        assert_knows_all(&[road, again].concat(), 3);
+    }
+}
+
+#[test]
+fn what_a_run_may_use_since_before_it_went_back_its_fork_may_use_too() {
+    let limits = Limits { turns: 500, ..Limits::default() };
+    let mut road = [begun_able(), vec![saved(5)], turn(1).to_vec()].concat();
+    road.extend([EventBody::LimitsRaised { limits }, EventBody::Rewound { checkpoint: id(5) }]);
+    assert_eq!(fold(working(1, road, None)).task.limits, limits);
+}
+
+/// A turn that ends the work.
+fn finishing(number: u32) -> Vec<EventBody> {
+    let step = |call: u32| format!("{number}.{call}");
+    let calls = [
+        ("a", "shell", json!({ "command": "npm test" })),
+        ("b", "evidence", json!({ "claim": "So it is.", "step": step(1) })),
+        ("c", "finish", json!({ "title": "Greet", "summary": "It greets." })),
+    ];
+    let mut bodies = vec![EventBody::TurnRequested { turn: number }, answer(number, &calls)];
+    for (place, (id, name, input)) in (1..).zip(calls) {
+        bodies.extend([intended(&step(place), id, name, input, None), finished(&step(place), id, Some(0))]);
+    }
+    bodies
+}
+
+/// The end of the work is noted, and it is on its way.
+fn delivering() -> Vec<EventBody> {
+    let (title, summary) = ("Greet".to_owned(), "It greets.".to_owned());
+    let done = EventBody::WorkFinished { title, summary, not_verified: String::new() };
+    vec![done, state(RunState::Delivering)]
+}
+
+#[test]
+fn a_fork_knows_what_was_said_of_the_other_run_s_work_and_answers_it_to_nobody() {
+    let source = FeedbackSource::Review { review: 0, author: "ada".to_owned() };
+    let item = FeedbackItem { name: "f1".to_owned(), source, words: "Shorter".to_owned() };
+    let review = vec![
+        state(RunState::InReview { pull_request: PullRequestId(7) }),
+        EventBody::FeedbackReceived { round: 1, items: vec![item] },
+        state(RunState::Queued { reason: QueueReason::Feedback }),
+        state(RunState::Preparing { phase: PreparingPhase::Sandbox }),
+        state(RunState::Working),
+    ];
+    let road = [begun_able(), finishing(1), delivering(), review, turn(2).to_vec()].concat();
+    assert_knows_all(&road, 3);
+    let fork = fold(working(1, road, None));
+    assert_eq!((fork.delivery.remarks(), fork.delivery.rounds), (Vec::new(), 0));
+    assert_eq!(fork.delivery.next_name(), "f2");
+}
+
+#[test]
+fn a_fork_of_finished_work_goes_on_with_what_the_person_says_and_is_delivered_without() {
+    for end in [Vec::new(), delivering()] {
+        let road = [begun_able(), finishing(1), end].concat();
+        let fork = fold(working(1, road.clone(), Some("Greet in German.")));
+        assert_eq!(next(&fork), Action::AskModel { turn: 2, intention: Intention::New });
+        assert_eq!(last_texts(&fork), [called_back(&["Greet in German.".to_owned()]), said(NOTICE)]);
+        assert_eq!(fork.finished, None);
+        assert!(matches!(next(&fold(working(1, road, None))), Action::FinishWork(_)));
+    }
+    let road = [begun_able(), finishing(1), delivering(), vec![saved(1)]].concat();
+    assert_eq!(next(&fold(forked(1, road, &id(1), None))), Action::Admit(Stage::Finished));
+}
+
+#[test]
+fn what_a_person_says_to_a_fork_is_no_answer_to_a_question_that_was_not_shown() {
+    let mut road = asking();
+    road.pop();
+    let fork = fold(working(1, road, Some("Mind the tests.")));
+    assert_eq!(next(&fork), Action::Ask { question: "Which port?".to_owned(), approval: None });
+}
+
+/// The history of a fork as owners before this one wrote it, who carried no states over.
+fn as_before(mut bodies: Vec<EventBody>) -> Vec<EventBody> {
+    let forked = bodies.iter().position(|body| matches!(body, EventBody::RunForked { .. })).unwrap();
+    let since = bodies.split_off(forked);
+    bodies.retain(|body| !matches!(body, EventBody::StateChanged { .. }));
+    [bodies, since].concat()
+}
+
+#[test]
+fn a_fork_that_an_older_owner_made_stays_what_it_was() {
+    let mut asks = asking();
+    asks.pop();
+    let answers = as_before(working(1, asks, Some("8080")));
+    assert_eq!(answered(next(&fold(answers))), "The person answers:\n\n8080");
+    let finished = [begun_able(), finishing(1), delivering()].concat();
+    let fork = fold(as_before(working(1, finished, Some("Greet in German."))));
+    assert!(fork.finished.is_some());
+}
+
+#[test]
+fn a_command_that_a_fork_begins_itself_is_its_own_whatever_the_other_run_numbered_so() {
+    let fork = working(1, [begun_able(), turn(1).to_vec()].concat(), None);
+    assert_eq!(job(&fork, "1.1"), "run-0000000001-1.1");
+    assert_eq!(job(&[fork, turn(1).to_vec()].concat(), "1.1"), "run-0000000000-1.1");
 }
