@@ -7,7 +7,7 @@
 //! ```
 //!
 //! While it is under way the agent rests in [`SelfReviews`], and what people write waits for it: the critic is not to be
-//! talked round.
+//! talked round. What the critic changed is taken back in the end, unless a person had mouse and keyboard meanwhile.
 
 use nightshift_agent::prompt::sent_back;
 use nightshift_agent::{AgentEvent, AgentMachine, Effect};
@@ -16,6 +16,10 @@ use nightshift_protocol::{
 };
 
 use super::{Action, Intention, RunProgress};
+
+/// What is added to what the agent is told where a person worked in the sandbox while a critic did.
+const BY_HAND: &str = "\n\n(Note from Nightshift: a person worked in the sandbox while the critic did. So nothing was taken back in \
+                       the repository, also not what the critic changed: look at it before you go on.)";
 
 /// The self-reviews of one delivery.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +43,8 @@ struct UnderWay {
     said: Vec<String>,
     /// What they wrote for when the agent is done.
     queued: Vec<String>,
+    /// Whether a person had mouse and keyboard meanwhile: nobody can tell what they changed from what the critic did.
+    by_hand: bool,
 }
 
 impl SelfReviews {
@@ -59,9 +65,17 @@ impl SelfReviews {
         None
     }
 
-    /// The commit that is looked at now.
-    pub(crate) fn head(&self) -> Option<&CommitId> {
-        self.under_way.as_ref().map(|under_way| &under_way.head)
+    /// The commit that the repository is put back to when the review that is under way is over; `None` where a person's work would
+    /// be lost with the critic's.
+    pub(crate) fn put_back_to(&self) -> Option<&CommitId> {
+        self.under_way.as_ref().filter(|under_way| !under_way.by_hand).map(|under_way| &under_way.head)
+    }
+
+    /// Notes that a person has mouse and keyboard, or had them.
+    fn note_hand(&mut self) {
+        if let Some(under_way) = &mut self.under_way {
+            under_way.by_hand = true;
+        }
     }
 }
 
@@ -81,6 +95,7 @@ impl RunProgress {
                     agent,
                     said: Vec::new(),
                     queued: Vec::new(),
+                    by_hand: self.taken_over,
                 });
                 self.tell(AgentEvent::Started { system: system.clone(), message: message.clone() });
             }
@@ -90,6 +105,10 @@ impl RunProgress {
                 Some(under_way) => under_way.queued.push(text.clone()),
                 None => return false,
             },
+            EventBody::TakenOver { .. } | EventBody::HandedBack { .. } => {
+                self.self_reviews.note_hand();
+                return false;
+            }
             EventBody::FeedbackReceived { .. } => {
                 // Only delivered work is commented on; were a critic at work, the agent would be who is told.
                 let _words = self.put_agent_back();
@@ -102,6 +121,7 @@ impl RunProgress {
     }
 
     fn end_self_review(&mut self, review: &SelfReview) {
+        let by_hand = self.self_reviews.put_back_to().is_none();
         let Some(words) = self.put_agent_back() else { return };
         if review.outcome != SelfReviewOutcome::BrokenOff {
             self.self_reviews.done.push(review.clone());
@@ -113,7 +133,11 @@ impl RunProgress {
             self.self_reviews.settled = true;
             return;
         }
-        self.tell(AgentEvent::SentBack { text: sent_back(review, &words) });
+        let mut text = sent_back(review, &words);
+        if by_hand {
+            text.push_str(BY_HAND);
+        }
+        self.tell(AgentEvent::SentBack { text });
     }
 
     /// Puts the agent back into its place, if a critic is there, and returns what people wrote to it meanwhile.

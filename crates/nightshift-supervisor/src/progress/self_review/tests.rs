@@ -1,9 +1,9 @@
-use nightshift_protocol::{CheckpointCause, CheckpointCost, Message, UserPart};
+use nightshift_protocol::{CheckpointCause, CheckpointCost, Message, PauseReason, RunState, UserPart};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::next;
-use super::super::tests::{answer, begun, finished, fold, intended};
+use super::super::tests::{answer, begun, finished, fold, intended, last_texts, state};
 use super::*;
 
 const ROUNDS: u32 = 2;
@@ -179,6 +179,44 @@ fn a_person_who_writes_breaks_it_off_and_is_heard_by_the_agent() {
     // What it then finishes is looked at from the first round on.
     bodies.extend(work(5));
     assert_eq!(next(&fold(bodies)), Action::BeginSelfReview(1));
+}
+
+fn takes_over() -> EventBody {
+    EventBody::TakenOver { screen: None }
+}
+
+fn hands_back() -> EventBody {
+    EventBody::HandedBack { summary: "They say: I mended it.".to_owned(), seconds: 3, screen: None }
+}
+
+#[test]
+fn what_a_person_does_by_hand_while_a_critic_looks_is_not_taken_back_with_what_the_critic_did() {
+    let reviewed = [done(), vec![begins(1)], shell("3.1", 3)].concat();
+    assert_eq!(fold(reviewed.clone()).self_reviews.put_back_to(), Some(&head()));
+    let paused = state(RunState::Paused { reason: PauseReason::Person });
+    let by_hand = vec![takes_over(), hands_back()];
+    let while_paused = [vec![paused], by_hand.clone(), vec![state(RunState::Working)]].concat();
+    for by_hand in [by_hand, while_paused] {
+        let mut bodies = [reviewed.clone(), by_hand].concat();
+        let review = ended(&bodies);
+        assert_eq!(review.outcome, SelfReviewOutcome::BrokenOff);
+        assert_eq!(fold(bodies.clone()).self_reviews.put_back_to(), None);
+        bodies.push(EventBody::SelfReviewed { review });
+        let progress = fold(bodies.clone());
+        assert_eq!(next(&progress), Action::AskModel { turn: 5, intention: Intention::New });
+        let texts = last_texts(&progress).join("\n");
+        assert!(texts.contains("I mended it.") && texts.ends_with(BY_HAND), "{texts}");
+        // The next review is one that nobody disturbed.
+        bodies.extend([work(5), vec![begins(1)]].concat());
+        assert_eq!(fold(bodies).self_reviews.put_back_to(), Some(&head()));
+    }
+}
+
+#[test]
+fn a_review_that_begins_while_a_person_has_the_mouse_takes_nothing_back() {
+    let bodies = [done(), vec![takes_over(), begins(1), hands_back()]].concat();
+    assert_eq!(fold(bodies.clone()).self_reviews.put_back_to(), None);
+    assert_eq!(ended(&bodies).outcome, SelfReviewOutcome::BrokenOff);
 }
 
 #[test]
