@@ -274,6 +274,8 @@ impl Driver {
         let Some(effect) = self.begin(action).await? else { return Ok(()) };
         match self.wait_for(effect).await? {
             None => {}
+            // It only read, and reads again when its turn comes.
+            Some(Ok(_)) if self.is_overtaken(&retried) => {}
             Some(Ok(bodies)) => {
                 self.cuts = 0;
                 self.note(bodies);

@@ -8,11 +8,13 @@
 //!
 //! While it is under way the agent rests in [`SelfReviews`], and what people write waits for it: the critic is not to be
 //! talked round. What the critic changed is taken back in the end, unless a person had mouse and keyboard meanwhile.
+//!
+//! Who writes to an agent that has finished, before the next review or the delivery begins, sends its work back as a review does.
 
 use nightshift_agent::prompt::sent_back;
 use nightshift_agent::{AgentEvent, AgentMachine, Effect};
 use nightshift_protocol::{
-    CommitId, CriterionVerdict, EventBody, SelfReview, SelfReviewOutcome, StepId, Verdict,
+    CommitId, CriterionVerdict, EventBody, RunState, SelfReview, SelfReviewOutcome, StepId, Verdict,
 };
 
 use super::{Action, Intention, RunProgress};
@@ -31,6 +33,8 @@ pub struct SelfReviews {
     /// Whether the work may be delivered as it is.
     settled: bool,
     under_way: Option<UnderWay>,
+    /// The agent as it had finished, from when a person spoke to it then until it goes on.
+    before_words: Option<Box<AgentMachine>>,
 }
 
 /// A self-review that is under way.
@@ -86,6 +90,7 @@ impl RunProgress {
             // There is one at a time: a second one would lose the agent.
             EventBody::SelfReviewBegun { .. } if self.self_reviews.is_under_way() => {}
             EventBody::SelfReviewBegun { round, head, system, message } => {
+                self.go_on_unheard();
                 let critic = self.agent.critic(self.criteria_to_judge());
                 let agent = Box::new(std::mem::replace(&mut self.agent, critic));
                 self.self_reviews.rounds = *round;
@@ -100,6 +105,15 @@ impl RunProgress {
                 self.tell(AgentEvent::Started { system: system.clone(), message: message.clone() });
             }
             EventBody::SelfReviewed { review } => self.end_self_review(review),
+            EventBody::PersonSaid { text } | EventBody::MessageQueued { text }
+                if self.is_finished_unseen() =>
+            {
+                self.send_back_with(text);
+            }
+            EventBody::HandedBack { summary, .. } if self.is_finished_unseen() => {
+                self.taken_over = false;
+                self.send_back_with(summary);
+            }
             EventBody::PersonSaid { text } => return self.self_reviews.keep(text.clone()).is_none(),
             EventBody::MessageQueued { text } => match &mut self.self_reviews.under_way {
                 Some(under_way) => under_way.queued.push(text.clone()),
@@ -107,6 +121,14 @@ impl RunProgress {
             },
             EventBody::TakenOver { .. } | EventBody::HandedBack { .. } => {
                 self.self_reviews.note_hand();
+                return false;
+            }
+            EventBody::TurnRequested { .. } => {
+                self.self_reviews.before_words = None;
+                return false;
+            }
+            EventBody::WorkFinished { .. } => {
+                self.go_on_unheard();
                 return false;
             }
             EventBody::FeedbackReceived { .. } => {
@@ -118,6 +140,40 @@ impl RunProgress {
             _ => return false,
         }
         true
+    }
+
+    /// Whether its agent has finished, and neither a critic nor the delivery has begun with what it did.
+    fn is_finished_unseen(&self) -> bool {
+        let finishes = || matches!(self.agent.outstanding().first(), Some(Effect::Finish { .. }));
+        self.finished.is_none() && !self.self_reviews.is_under_way() && finishes()
+    }
+
+    /// Has an agent that had finished go on with what a person says.
+    fn send_back_with(&mut self, words: &str) {
+        let unseen = SelfReview {
+            round: self.self_reviews.rounds,
+            of: self.task.self_review_rounds,
+            verdicts: Vec::new(),
+            words: String::new(),
+            outcome: SelfReviewOutcome::BrokenOff,
+        };
+        self.self_reviews.before_words = Some(Box::new(self.agent.clone()));
+        // What a person asks for is new work, and is looked at anew.
+        self.self_reviews.rounds = 0;
+        self.self_reviews.settled = false;
+        self.tell(AgentEvent::SentBack { text: sent_back(&unseen, &[words.to_owned()]) });
+        // It heard of no pause while it had finished.
+        if let RunState::Paused { reason } = self.state.clone() {
+            self.tell(AgentEvent::Paused { reason });
+        }
+    }
+
+    /// Owners before this one told an agent that had finished nothing: where their history goes on with its work, it is who had
+    /// finished.
+    fn go_on_unheard(&mut self) {
+        if let Some(finished) = self.self_reviews.before_words.take() {
+            self.agent.rewind(&finished);
+        }
     }
 
     fn end_self_review(&mut self, review: &SelfReview) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nightshift_protocol::SelfReview;
 
-use super::{Driver, Effect};
+use super::{Action, Driver, Effect, next};
 use crate::acts::Work;
 
 impl Driver {
@@ -13,6 +13,11 @@ impl Driver {
         let (acts, work) = (Arc::clone(&self.acts), self.work());
         let evidence = self.progress.evidence.clone();
         Box::pin(async move { acts.begin_self_review(work, evidence, round).await })
+    }
+
+    /// Whether a critic was to begin with work that is not to be looked at any more: a person wrote meanwhile, or has the mouse.
+    pub(super) fn is_overtaken(&self, action: &Action) -> bool {
+        matches!(action, Action::BeginSelfReview(_)) && next(&self.progress) != *action
     }
 
     /// Takes back what the critic changed, unless a person's work would be lost with it, and notes what it found.

@@ -1,14 +1,17 @@
 //! Self-reviews: a scripted agent, a scripted critic, and what is delivered in the end.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
-use std::path::PathBuf;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nightshift_protocol::{
     Event, EventBody, Limits, Merge, MessageDelivery, PauseReason, RaiseLimits, RunId, RunState, SayToRun,
     SelfReview, SelfReviewOutcome, SubmitTask, Verdict,
 };
 use serde_json::{Value, json};
-use suite::{Night, assert_exactly_once, finish, git, names, shell, task};
+use suite::{Night, WITHIN, assert_exactly_once, finish, git, names, shell, task};
 
 const NOTE: &str = "echo two >> notes.txt && git commit -qam 'Add a note' && cat notes.txt";
 
@@ -257,6 +260,53 @@ async fn what_a_person_does_by_hand_while_a_critic_looks_is_kept_and_delivered()
     let merged = night.owner.api.merge(run.as_str(), Merge::default()).await.unwrap();
     let show = |file: &str| git(&merged.bare_repository, &["show", &format!("trunk:{file}")]);
     assert_eq!((show("three.txt"), show("mine.txt")), ("three\n".to_owned(), "written by hand\n".to_owned()));
+}
+
+/// Waits until somebody reads from a pipe, who then waits until the returned end is dropped.
+async fn until_read(pipe: &Path) -> File {
+    /// O_NONBLOCK of open(2): a pipe that nobody reads is not opened, and nobody waits for it.
+    const AT_ONCE: i32 = 0o4000;
+    let opened = async {
+        loop {
+            match OpenOptions::new().write(true).custom_flags(AT_ONCE).open(pipe) {
+                Ok(end) => return end,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    tokio::time::timeout(WITHIN, opened).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_writes_while_a_critic_is_about_to_begin_is_read_before_anybody_looks_at_the_work() {
+    // Git reads this pipe before it shows the first difference, as for the critic.
+    let slows = shell("mkfifo ~/order && git config diff.orderFile ~/order");
+    let german = "echo danke >> notes.txt && git commit -qam 'Add a German note'";
+    let mut turns = work();
+    turns[0]["calls"].as_array_mut().unwrap().push(slows);
+    turns.extend([
+        json!({"expect": [{"lastTextContains": "Add one in German."}], "calls": [shell(german)]}),
+        json!({"calls": [finish("Add notes")]}),
+    ]);
+    let critic = json!({
+        "when": {"systemContains": "You are a critic", "firstMessageContains": "danke"},
+        "turns": [{"calls": [shell("cat notes.txt")]}, {"calls": [verdict("6.1", "met")]}],
+    });
+    let night = Night::begin(json!({"turns": turns, "conversations": [critic]})).await;
+    let run = submit(&night, Limits::default()).await;
+    let home = home(&night, &run).await;
+    let order = home.join("order");
+    let about_to_begin = until_read(&order).await;
+    let words = SayToRun { text: "Add one in German.".to_owned(), delivery: MessageDelivery::Steer };
+    night.owner.api.say(run.as_str(), words).await.unwrap();
+    // From now on git waits for nobody.
+    std::fs::write(home.join("no-order"), "").unwrap();
+    std::fs::rename(home.join("no-order"), &order).unwrap();
+    drop(about_to_begin);
+    let events = night.until_in_review(&run).await;
+    assert_exactly_once(&events);
+    assert_eq!(count(&events, "selfReviewBegun"), 1);
+    assert_eq!(outcomes(&events), [SelfReviewOutcome::Passed]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
