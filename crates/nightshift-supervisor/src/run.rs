@@ -26,6 +26,7 @@ use crate::progress::{Action, Finished, Intention, Readiness, RunProgress, Sandb
 use self::refusals::Wished;
 use self::room::Shortage;
 use self::subagents::Beside;
+use self::waiting::Waited;
 use crate::repository::Placement;
 use crate::shared::Shared;
 use crate::tools::{self, Interrupter, StepEnd};
@@ -42,6 +43,7 @@ mod reviews;
 mod room;
 mod self_review;
 mod subagents;
+mod waiting;
 mod writing;
 
 /// How often the channel or the screen may be cut in a row before the run pauses.
@@ -172,7 +174,10 @@ impl Driver {
         self.settle_at_worst().await?;
         loop {
             let action = next(&self.progress);
-            self.let_go_beside(&action);
+            if self.let_go_beside(&action) {
+                // What came of it may lead elsewhere.
+                continue;
+            }
             if !writes_first(&action) {
                 self.write_down().await?;
             }
@@ -198,40 +203,24 @@ impl Driver {
                         return Ok(());
                     }
                 }
-                Action::AwaitPerson => match tokio::time::timeout(
-                    60 * Duration::from_secs(1) * RESTS_MINUTES,
-                    self.next_request(),
-                )
-                .await
-                {
-                    Ok(Some(request)) => {
-                        self.take(request).await?;
+                Action::AwaitPerson => {
+                    match self.wait_for_person(60 * Duration::from_secs(1) * RESTS_MINUTES).await? {
+                        Waited::For(request) => {
+                            self.take(request).await?;
+                        }
+                        Waited::Alone => return Ok(()),
+                        Waited::InVain if self.progress.may_be_suspended() => {
+                            self.intend_suspension(SuspendReason::Rested { minutes: RESTS_MINUTES }).await?;
+                        }
+                        Waited::InVain | Waited::Meanwhile => {}
                     }
-                    Ok(None) => return Ok(()),
-                    Err(_) if self.progress.may_be_suspended() => {
-                        self.intend_suspension(SuspendReason::Rested { minutes: RESTS_MINUTES }).await?;
-                    }
-                    Err(_) => {}
-                },
+                }
                 action => {
                     self.set_use(Use::Busy).await;
                     self.carry_out(action).await?;
                 }
             }
         }
-    }
-
-    async fn next_request(&mut self) -> Option<Request> {
-        if !self.uses_memory() {
-            // It uses no memory, so others may have its room.
-            self.room = None;
-        }
-        self.leave_line();
-        if self.room.is_some() && self.progress.may_be_suspended() {
-            self.set_use(Use::Idle).await;
-        }
-        // Whatever comes, it works again with what it does next: whoever waits here may stop waiting.
-        self.requests.recv().await
     }
 
     /// Says what its sandbox is at, to those who give room and to the kernel.
@@ -277,6 +266,8 @@ impl Driver {
         let Some(effect) = self.begin(action).await? else { return Ok(()) };
         match self.wait_for(effect).await? {
             None => {}
+            // It only read, and reads again when its turn comes.
+            Some(Ok(_)) if self.is_overtaken(&retried) => {}
             Some(Ok(bodies)) => {
                 self.cuts = 0;
                 self.note(bodies);

@@ -40,8 +40,8 @@ impl Acts {
         Ok(vec![EventBody::SelfReviewBegun { round, head, system, message }])
     }
 
-    /// Ends what the critic left running, makes the repository what it was at `head`, and notes what was found. All of it
-    /// may be done twice.
+    /// Ends what the critic left running, makes the repository what it was at `head`, if that is named, and notes what was found.
+    /// All of it may be done twice.
     pub(crate) async fn end_self_review(
         &self,
         work: Work,

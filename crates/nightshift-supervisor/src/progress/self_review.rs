@@ -7,15 +7,21 @@
 //! ```
 //!
 //! While it is under way the agent rests in [`SelfReviews`], and what people write waits for it: the critic is not to be
-//! talked round.
+//! talked round. What the critic changed is taken back in the end, unless a person had mouse and keyboard meanwhile.
+//!
+//! Who writes to an agent that has finished, before the next review or the delivery begins, sends its work back as a review does.
 
 use nightshift_agent::prompt::sent_back;
 use nightshift_agent::{AgentEvent, AgentMachine, Effect};
 use nightshift_protocol::{
-    CommitId, CriterionVerdict, EventBody, SelfReview, SelfReviewOutcome, StepId, Verdict,
+    CommitId, CriterionVerdict, EventBody, RunState, SelfReview, SelfReviewOutcome, StepId, Verdict,
 };
 
 use super::{Action, Intention, RunProgress};
+
+/// What is added to what the agent is told where a person worked in the sandbox while a critic did.
+const BY_HAND: &str = "\n\n(Note from Nightshift: a person worked in the sandbox while the critic did. So nothing was taken back in \
+                       the repository, also not what the critic changed: look at it before you go on.)";
 
 /// The self-reviews of one delivery.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +33,8 @@ pub struct SelfReviews {
     /// Whether the work may be delivered as it is.
     settled: bool,
     under_way: Option<UnderWay>,
+    /// The agent as it had finished, from when a person spoke to it then until it goes on.
+    before_words: Option<Box<AgentMachine>>,
 }
 
 /// A self-review that is under way.
@@ -39,6 +47,8 @@ struct UnderWay {
     said: Vec<String>,
     /// What they wrote for when the agent is done.
     queued: Vec<String>,
+    /// Whether a person had mouse and keyboard meanwhile: nobody can tell what they changed from what the critic did.
+    by_hand: bool,
 }
 
 impl SelfReviews {
@@ -59,9 +69,17 @@ impl SelfReviews {
         None
     }
 
-    /// The commit that is looked at now.
-    pub(crate) fn head(&self) -> Option<&CommitId> {
-        self.under_way.as_ref().map(|under_way| &under_way.head)
+    /// The commit that the repository is put back to when the review that is under way is over; `None` where a person's work would
+    /// be lost with the critic's.
+    pub(crate) fn put_back_to(&self) -> Option<&CommitId> {
+        self.under_way.as_ref().filter(|under_way| !under_way.by_hand).map(|under_way| &under_way.head)
+    }
+
+    /// Notes that a person has mouse and keyboard, or had them.
+    fn note_hand(&mut self) {
+        if let Some(under_way) = &mut self.under_way {
+            under_way.by_hand = true;
+        }
     }
 }
 
@@ -72,6 +90,7 @@ impl RunProgress {
             // There is one at a time: a second one would lose the agent.
             EventBody::SelfReviewBegun { .. } if self.self_reviews.is_under_way() => {}
             EventBody::SelfReviewBegun { round, head, system, message } => {
+                self.go_on_unheard();
                 let critic = self.agent.critic(self.criteria_to_judge());
                 let agent = Box::new(std::mem::replace(&mut self.agent, critic));
                 self.self_reviews.rounds = *round;
@@ -81,15 +100,37 @@ impl RunProgress {
                     agent,
                     said: Vec::new(),
                     queued: Vec::new(),
+                    by_hand: self.taken_over,
                 });
                 self.tell(AgentEvent::Started { system: system.clone(), message: message.clone() });
             }
             EventBody::SelfReviewed { review } => self.end_self_review(review),
+            EventBody::PersonSaid { text } | EventBody::MessageQueued { text }
+                if self.is_finished_unseen() =>
+            {
+                self.send_back_with(text);
+            }
+            EventBody::HandedBack { summary, .. } if self.is_finished_unseen() => {
+                self.taken_over = false;
+                self.send_back_with(summary);
+            }
             EventBody::PersonSaid { text } => return self.self_reviews.keep(text.clone()).is_none(),
             EventBody::MessageQueued { text } => match &mut self.self_reviews.under_way {
                 Some(under_way) => under_way.queued.push(text.clone()),
                 None => return false,
             },
+            EventBody::TakenOver { .. } | EventBody::HandedBack { .. } => {
+                self.self_reviews.note_hand();
+                return false;
+            }
+            EventBody::TurnRequested { .. } => {
+                self.self_reviews.before_words = None;
+                return false;
+            }
+            EventBody::WorkFinished { .. } => {
+                self.go_on_unheard();
+                return false;
+            }
             EventBody::FeedbackReceived { .. } => {
                 // Only delivered work is commented on; were a critic at work, the agent would be who is told.
                 let _words = self.put_agent_back();
@@ -101,7 +142,42 @@ impl RunProgress {
         true
     }
 
+    /// Whether its agent has finished, and neither a critic nor the delivery has begun with what it did.
+    fn is_finished_unseen(&self) -> bool {
+        let finishes = || matches!(self.agent.outstanding().first(), Some(Effect::Finish { .. }));
+        self.finished.is_none() && !self.self_reviews.is_under_way() && finishes()
+    }
+
+    /// Has an agent that had finished go on with what a person says.
+    fn send_back_with(&mut self, words: &str) {
+        let unseen = SelfReview {
+            round: self.self_reviews.rounds,
+            of: self.task.self_review_rounds,
+            verdicts: Vec::new(),
+            words: String::new(),
+            outcome: SelfReviewOutcome::BrokenOff,
+        };
+        self.self_reviews.before_words = Some(Box::new(self.agent.clone()));
+        // What a person asks for is new work, and is looked at anew.
+        self.self_reviews.rounds = 0;
+        self.self_reviews.settled = false;
+        self.tell(AgentEvent::SentBack { text: sent_back(&unseen, &[words.to_owned()]) });
+        // It heard of no pause while it had finished.
+        if let RunState::Paused { reason } = self.state.clone() {
+            self.tell(AgentEvent::Paused { reason });
+        }
+    }
+
+    /// Owners before this one told an agent that had finished nothing: where their history goes on with its work, it is who had
+    /// finished.
+    fn go_on_unheard(&mut self) {
+        if let Some(finished) = self.self_reviews.before_words.take() {
+            self.agent.rewind(&finished);
+        }
+    }
+
     fn end_self_review(&mut self, review: &SelfReview) {
+        let by_hand = self.self_reviews.put_back_to().is_none();
         let Some(words) = self.put_agent_back() else { return };
         if review.outcome != SelfReviewOutcome::BrokenOff {
             self.self_reviews.done.push(review.clone());
@@ -113,7 +189,11 @@ impl RunProgress {
             self.self_reviews.settled = true;
             return;
         }
-        self.tell(AgentEvent::SentBack { text: sent_back(review, &words) });
+        let mut text = sent_back(review, &words);
+        if by_hand {
+            text.push_str(BY_HAND);
+        }
+        self.tell(AgentEvent::SentBack { text });
     }
 
     /// Puts the agent back into its place, if a critic is there, and returns what people wrote to it meanwhile.

@@ -8,6 +8,7 @@ use nightshift_sandbox::{Hold, Stall};
 use nightshift_store::AppendError;
 
 use super::Driver;
+use super::waiting::Waited;
 use crate::doctor::{LEAST_FREE_MIB, free_mib};
 use crate::progress::{Readiness, Sandbox};
 use crate::transition::Trigger;
@@ -91,12 +92,13 @@ impl Driver {
             let free = self.free_mib().await;
             let _not_over = self.short_of.is_over(free);
         }
-        match tokio::time::timeout(LOOK_EVERY, self.next_request()).await {
-            Ok(Some(request)) => {
+        match self.wait_for_person(LOOK_EVERY).await? {
+            Waited::For(request) => {
                 self.take(request).await?;
             }
-            Ok(None) => return Ok(false),
-            Err(_) => {
+            Waited::Alone => return Ok(false),
+            Waited::Meanwhile => {}
+            Waited::InVain => {
                 let free = self.free_mib().await;
                 if self.short_of.is_over(free) {
                     tracing::info!(run = %self.progress.run, "there is room on the disk again");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nightshift_protocol::SelfReview;
 
-use super::{Driver, Effect};
+use super::{Action, Driver, Effect, next};
 use crate::acts::Work;
 
 impl Driver {
@@ -15,10 +15,15 @@ impl Driver {
         Box::pin(async move { acts.begin_self_review(work, evidence, round).await })
     }
 
-    /// Takes back what the critic changed, and notes what it found.
+    /// Whether a critic was to begin with work that is not to be looked at any more: a person wrote meanwhile, or has the mouse.
+    pub(super) fn is_overtaken(&self, action: &Action) -> bool {
+        matches!(action, Action::BeginSelfReview(_)) && next(&self.progress) != *action
+    }
+
+    /// Takes back what the critic changed, unless a person's work would be lost with it, and notes what it found.
     pub(super) fn end_self_review(&self, review: SelfReview) -> Effect {
         let (acts, work) = (Arc::clone(&self.acts), self.work());
-        let head = self.progress.self_reviews.head().cloned();
+        let head = self.progress.self_reviews.put_back_to().cloned();
         let jobs = self.progress.jobs();
         let commands =
             self.progress.agent.background_commands().into_iter().map(|step| jobs.of(step)).collect();

@@ -1,7 +1,7 @@
 //! What the driver of a run does for subagents: they work beside it, each at one thing at a time, in tasks of their own.
 //!
 //! What such a task did is taken in by the driver alone, in the order in which it ends. A task that is dropped did what it did:
-//! its intention is in the history, and what came of it is found out when the subagent goes on.
+//! its intention is in the history, and what came of it is found out when the subagent goes on. One that has ended is not dropped.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,9 +33,18 @@ struct Busy {
 }
 
 impl Beside {
-    /// Lets go of everything that is under way.
-    pub(super) fn drop_all(&mut self) {
+    /// Lets go of everything that is under way, and returns what ended well before that and nobody took in.
+    fn let_go(&mut self) -> Vec<EventBody> {
+        let mut bodies = Vec::new();
+        while let Some(ended) = self.tasks.try_join_next() {
+            if let Ok((number, Ok(more))) = ended
+                && self.busy.remove(&number).is_some()
+            {
+                bodies.extend(more);
+            }
+        }
         *self = Self::default();
+        bodies
     }
 
     /// Lets go of what one of them does.
@@ -79,14 +88,22 @@ fn number_of(action: &Action) -> Option<u32> {
 
 impl Driver {
     /// Lets go of what subagents do where the run does not work any more, or becomes another one. What they do while a person is
-    /// asked or has the mouse comes to its end.
-    pub(super) fn let_go_beside(&mut self, action: &Action) {
+    /// asked or has the mouse comes to its end. Returns whether something of it had ended, and is taken in now.
+    pub(super) fn let_go_beside(&mut self, action: &Action) -> bool {
         let works = matches!(self.progress.state, RunState::Working | RunState::Waiting { .. });
         let becomes = matches!(action, Action::Rewind(_) | Action::RestoreSandbox { .. })
             || matches!(action, Action::SaveCheckpoint { cause, .. } if *cause == nightshift_protocol::CheckpointCause::Suspended);
-        if !works || becomes {
-            self.beside.drop_all();
+        (!works || becomes) && self.let_go_of_all()
+    }
+
+    /// Lets go of what all subagents do. Returns whether something of it had ended, and is taken in now.
+    fn let_go_of_all(&mut self) -> bool {
+        let ended = self.beside.let_go();
+        if ended.is_empty() {
+            return false;
         }
+        self.note(ended);
+        true
     }
 
     /// Begins what subagents want to do and do not do yet.
@@ -121,7 +138,7 @@ impl Driver {
             Ok(ended) => ended,
             Err(error) if error.is_cancelled() => return Ok(Flow::GoesOn),
             Err(error) => {
-                self.beside.drop_all();
+                self.let_go_of_all();
                 let error = trouble::internal("something that a subagent did ended", &error);
                 self.suffer(Trouble::Pause(error), &Action::AwaitSubagents).await?;
                 return Ok(Flow::Interrupted);
@@ -139,11 +156,29 @@ impl Driver {
             }
             Err(trouble) => {
                 // The others use the same sandbox and the same provider, and find out by themselves when they go on.
-                self.beside.drop_all();
+                self.let_go_of_all();
                 self.suffer(trouble, &busy.action).await?;
                 Ok(Flow::Interrupted)
             }
         }
+    }
+
+    /// Takes in what came of something that a subagent did, while the run waits for a person. What did not go well is found out when
+    /// the subagent goes on: it must not take the place of what the person is asked.
+    pub(super) async fn take_beside_in_wait(
+        &mut self,
+        ended: Result<Outcome, JoinError>,
+    ) -> Result<(), AppendError> {
+        match ended {
+            Ok((number, Err(trouble))) => {
+                tracing::info!(run = %self.progress.run, number, ?trouble, "a subagent does it again when it goes on");
+                self.beside.busy.remove(&number);
+            }
+            ended @ (Ok((_, Ok(_))) | Err(_)) => {
+                self.take_beside(ended).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Lets subagents work until something happens; `false` when nobody can wish anything any more.
@@ -173,7 +208,7 @@ impl Driver {
                 stall = &mut stalled => {
                     let error = trouble::stalled(&stall);
                     self.short_of = super::Shortage::of(stall);
-                    self.beside.drop_all();
+                    self.let_go_of_all();
                     self.suffer(Trouble::Pause(error), &Action::AwaitSubagents).await?;
                 }
             }
@@ -204,5 +239,39 @@ impl Driver {
         let commands = subagent.commands().into_iter().map(|step| jobs.of(step)).collect();
         let (acts, work) = (Arc::clone(&self.acts), self.work());
         Some(Box::pin(async move { acts.end_subagent(work, subagent, commands, ended, call).await }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begin(beside: &mut Beside, number: u32, effect: Effect) {
+        let task = beside.tasks.spawn(async move { (number, effect.await) });
+        beside.busy.insert(number, Busy { action: Action::AwaitSubagents, task, interrupter: None });
+    }
+
+    fn told(number: u32) -> Vec<EventBody> {
+        vec![EventBody::SubagentStopped { number }]
+    }
+
+    #[tokio::test]
+    async fn what_ended_well_before_all_is_let_go_of_is_not_lost() {
+        let mut beside = Beside::default();
+        begin(&mut beside, 1, Box::pin(async { Ok(told(1)) }));
+        begin(&mut beside, 2, Box::pin(async { Err(Trouble::Cut("the channel was cut".to_owned())) }));
+        begin(&mut beside, 3, Box::pin(async { Ok(told(3)) }));
+        begin(&mut beside, 4, Box::pin(std::future::pending()));
+        begin(&mut beside, 5, Box::pin(async { Ok(told(5)) }));
+        let ended = |beside: &Beside| beside.busy.values().filter(|busy| busy.task.is_finished()).count();
+        while ended(&beside) < 4 {
+            tokio::task::yield_now().await;
+        }
+        // What one did that was let go of before is asked again.
+        beside.drop_one(3);
+        let mut kept = beside.let_go();
+        kept.sort_by_key(|body| format!("{body:?}"));
+        assert_eq!(kept, [told(1), told(5)].concat());
+        assert!(beside.busy.is_empty() && beside.tasks.is_empty());
     }
 }

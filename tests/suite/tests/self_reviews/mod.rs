@@ -1,12 +1,17 @@
 //! Self-reviews: a scripted agent, a scripted critic, and what is delivered in the end.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
 use nightshift_protocol::{
     Event, EventBody, Limits, Merge, MessageDelivery, PauseReason, RaiseLimits, RunId, RunState, SayToRun,
     SelfReview, SelfReviewOutcome, SubmitTask, Verdict,
 };
 use serde_json::{Value, json};
-use suite::{Night, assert_exactly_once, finish, git, names, shell, task};
+use suite::{Night, WITHIN, assert_exactly_once, finish, git, names, shell, task};
 
 const NOTE: &str = "echo two >> notes.txt && git commit -qam 'Add a note' && cat notes.txt";
 
@@ -206,6 +211,102 @@ async fn a_person_who_writes_breaks_the_review_off_and_the_new_work_is_reviewed(
     let events = night.until_in_review(&run).await;
     assert_exactly_once(&events);
     assert_eq!(outcomes(&events), [SelfReviewOutcome::BrokenOff, SelfReviewOutcome::Passed]);
+}
+
+/// The agent's home folder in the run's sandbox.
+async fn home(night: &Night, run: &RunId) -> PathBuf {
+    let events = night.until(run, "a sandbox", |events| count(events, "sandboxReady") == 1).await;
+    let ready = events.iter().find_map(|event| match &event.body {
+        EventBody::SandboxReady { sandbox, .. } => Some(sandbox.clone()),
+        _ => None,
+    });
+    night.driver.machine(&ready.unwrap()).unwrap().home_folder().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_does_by_hand_while_a_critic_looks_is_kept_and_delivered() {
+    let joins = "cat mine.txt && git add mine.txt && git commit -qm 'Add the other note'";
+    let again = vec![
+        json!({"expect": [{"lastTextContains": "They say: I added notes."}], "calls": [shell(joins)]}),
+        json!({"expect": [{"lastResultContains": "written by hand"}], "calls": [finish("Add notes")]}),
+    ];
+    let second = json!({
+        "when": {"systemContains": "You are a critic", "firstMessageContains": "written by hand"},
+        "turns": [{"calls": [shell("cat notes.txt")]}, {"calls": [verdict("8.1", "met")]}],
+    });
+    let first = critic(1, 4, "until test -e ~/go; do sleep 0.05; done", "met");
+    let night =
+        Night::begin(json!({"turns": ([work(), again].concat()), "conversations": [second, first]})).await;
+    let run = submit(&night, Limits::default()).await;
+    night
+        .until(&run, "the critic's command", |events| {
+            events
+                .iter()
+                .any(|event| matches!(&event.body, EventBody::StepIntended { step, .. } if step.turn == 4))
+        })
+        .await;
+    let lease = night.owner.api.take_over(run.as_str()).await.unwrap();
+    let home = home(&night, &run).await;
+    let folder = home.join("work/small");
+    std::fs::write(folder.join("three.txt"), "three\n").unwrap();
+    git(&folder, &["add", "three.txt"]);
+    git(&folder, &["commit", "-q", "-m", "Add a third note"]);
+    std::fs::write(folder.join("mine.txt"), "written by hand\n").unwrap();
+    std::fs::write(home.join("go"), "").unwrap();
+    lease.hand_back("I added notes.").await.unwrap();
+    let events = night.until_in_review(&run).await;
+    assert_exactly_once(&events);
+    assert_eq!(outcomes(&events), [SelfReviewOutcome::BrokenOff, SelfReviewOutcome::Passed]);
+    let merged = night.owner.api.merge(run.as_str(), Merge::default()).await.unwrap();
+    let show = |file: &str| git(&merged.bare_repository, &["show", &format!("trunk:{file}")]);
+    assert_eq!((show("three.txt"), show("mine.txt")), ("three\n".to_owned(), "written by hand\n".to_owned()));
+}
+
+/// Waits until somebody reads from a pipe, who then waits until the returned end is dropped.
+async fn until_read(pipe: &Path) -> File {
+    /// O_NONBLOCK of open(2): a pipe that nobody reads is not opened, and nobody waits for it.
+    const AT_ONCE: i32 = 0o4000;
+    let opened = async {
+        loop {
+            match OpenOptions::new().write(true).custom_flags(AT_ONCE).open(pipe) {
+                Ok(end) => return end,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    tokio::time::timeout(WITHIN, opened).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_writes_while_a_critic_is_about_to_begin_is_read_before_anybody_looks_at_the_work() {
+    // Git reads this pipe before it shows the first difference, as for the critic.
+    let slows = shell("mkfifo ~/order && git config diff.orderFile ~/order");
+    let german = "echo danke >> notes.txt && git commit -qam 'Add a German note'";
+    let mut turns = work();
+    turns[0]["calls"].as_array_mut().unwrap().push(slows);
+    turns.extend([
+        json!({"expect": [{"lastTextContains": "Add one in German."}], "calls": [shell(german)]}),
+        json!({"calls": [finish("Add notes")]}),
+    ]);
+    let critic = json!({
+        "when": {"systemContains": "You are a critic", "firstMessageContains": "danke"},
+        "turns": [{"calls": [shell("cat notes.txt")]}, {"calls": [verdict("6.1", "met")]}],
+    });
+    let night = Night::begin(json!({"turns": turns, "conversations": [critic]})).await;
+    let run = submit(&night, Limits::default()).await;
+    let home = home(&night, &run).await;
+    let order = home.join("order");
+    let about_to_begin = until_read(&order).await;
+    let words = SayToRun { text: "Add one in German.".to_owned(), delivery: MessageDelivery::Steer };
+    night.owner.api.say(run.as_str(), words).await.unwrap();
+    // From now on git waits for nobody.
+    std::fs::write(home.join("no-order"), "").unwrap();
+    std::fs::rename(home.join("no-order"), &order).unwrap();
+    drop(about_to_begin);
+    let events = night.until_in_review(&run).await;
+    assert_exactly_once(&events);
+    assert_eq!(count(&events, "selfReviewBegun"), 1);
+    assert_eq!(outcomes(&events), [SelfReviewOutcome::Passed]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

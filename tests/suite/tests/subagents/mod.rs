@@ -353,6 +353,34 @@ async fn a_pause_holds_the_whole_tree_and_an_interruption_stops_what_all_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_subagent_comes_to_while_a_person_is_asked_is_written_down_and_not_asked_for_again() {
+    let turns = vec![
+        json!({"calls": [spawn(json!({"title": "Count", "task": "Count.", "background": true}))]}),
+        json!({"calls": [{"tool": "ask", "input": {"question": "Which?"}}]}),
+        json!({"expect": [{"lastResultContains": "The first."}], "calls": [shell("true")]}),
+    ];
+    let counts = vec![json!({"delayMs": 2000, "say": "There is one."})];
+    let script =
+        json!({"turns": ([turns, ending("3.1")].concat()), "conversations": [subagent("Count.", counts)]});
+    let mut night = Night::begin(script).await;
+    let run = night.submit("Add a note").await;
+    night.until_state(&run, "the question", |state| matches!(state, RunState::Waiting { .. })).await;
+    let answered = |event: &Event| matches!(&event.body, EventBody::TurnFinished { turn, .. } if subagent_of(*turn).is_some());
+    night.until(&run, "the answer", |events| events.iter().any(answered)).await;
+    assert!(matches!(night.state(&run).await, RunState::Waiting { .. }));
+    night.owner_restarts().await;
+    let words = SayToRun { text: "The first.".to_owned(), delivery: MessageDelivery::Steer };
+    night.owner.api.say(run.as_str(), words).await.unwrap();
+    let events = night.until_in_review(&run).await;
+    assert_exactly_once(&events);
+    let nothing = Some(SubagentWork::Nothing);
+    assert_eq!(ended(&events), [(1, SubagentOutcome::Reported, "There is one.".to_owned(), nothing)]);
+    let requests = night.model.requests();
+    let of_subagent = |body: &Value| body["system"].to_string().contains("You are a subagent");
+    assert_eq!(requests.iter().filter(|request| of_subagent(&request.body)).count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_cancels_the_run_ends_its_subagents() {
     let sleeps = vec![json!({"calls": [shell("sleep 600")]})];
     let turns = vec![json!({"calls": [spawn(json!({"title": "Sleep", "task": "Sleep."}))]})];

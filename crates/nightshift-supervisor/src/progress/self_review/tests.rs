@@ -1,9 +1,9 @@
-use nightshift_protocol::{CheckpointCause, CheckpointCost, Message, UserPart};
+use nightshift_protocol::{CheckpointCause, CheckpointCost, Message, PauseReason, UserPart};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::next;
-use super::super::tests::{answer, begun, finished, fold, intended};
+use super::super::tests::{answer, begun, finished, fold, intended, last_texts, state};
 use super::*;
 
 const ROUNDS: u32 = 2;
@@ -179,6 +179,112 @@ fn a_person_who_writes_breaks_it_off_and_is_heard_by_the_agent() {
     // What it then finishes is looked at from the first round on.
     bodies.extend(work(5));
     assert_eq!(next(&fold(bodies)), Action::BeginSelfReview(1));
+}
+
+fn takes_over() -> EventBody {
+    EventBody::TakenOver { screen: None }
+}
+
+fn hands_back() -> EventBody {
+    EventBody::HandedBack { summary: "They say: I mended it.".to_owned(), seconds: 3, screen: None }
+}
+
+#[test]
+fn what_a_person_does_by_hand_while_a_critic_looks_is_not_taken_back_with_what_the_critic_did() {
+    let reviewed = [done(), vec![begins(1)], shell("3.1", 3)].concat();
+    assert_eq!(fold(reviewed.clone()).self_reviews.put_back_to(), Some(&head()));
+    let paused = state(RunState::Paused { reason: PauseReason::Person });
+    let by_hand = vec![takes_over(), hands_back()];
+    let while_paused = [vec![paused], by_hand.clone(), vec![state(RunState::Working)]].concat();
+    for by_hand in [by_hand, while_paused] {
+        let mut bodies = [reviewed.clone(), by_hand].concat();
+        let review = ended(&bodies);
+        assert_eq!(review.outcome, SelfReviewOutcome::BrokenOff);
+        assert_eq!(fold(bodies.clone()).self_reviews.put_back_to(), None);
+        bodies.push(EventBody::SelfReviewed { review });
+        let progress = fold(bodies.clone());
+        assert_eq!(next(&progress), Action::AskModel { turn: 5, intention: Intention::New });
+        let texts = last_texts(&progress).join("\n");
+        assert!(texts.contains("I mended it.") && texts.ends_with(BY_HAND), "{texts}");
+        // The next review is one that nobody disturbed.
+        bodies.extend([work(5), vec![begins(1)]].concat());
+        assert_eq!(fold(bodies).self_reviews.put_back_to(), Some(&head()));
+    }
+}
+
+#[test]
+fn a_review_that_begins_while_a_person_has_the_mouse_takes_nothing_back() {
+    let bodies = [done(), vec![takes_over(), begins(1), hands_back()]].concat();
+    assert_eq!(fold(bodies.clone()).self_reviews.put_back_to(), None);
+    assert_eq!(ended(&bodies).outcome, SelfReviewOutcome::BrokenOff);
+}
+
+fn says(text: &str) -> EventBody {
+    EventBody::PersonSaid { text: text.to_owned() }
+}
+
+/// What a person may do while nobody listens who has begun something.
+fn words() -> Vec<Vec<EventBody>> {
+    let queued = EventBody::MessageQueued { text: "I mended it.".to_owned() };
+    let paused = state(RunState::Paused { reason: PauseReason::Person });
+    let while_paused = vec![paused, says("I mended it."), state(RunState::Working)];
+    vec![vec![says("I mended it.")], vec![queued], vec![takes_over(), hands_back()], while_paused]
+}
+
+#[test]
+fn what_a_person_says_before_a_critic_begins_is_read_and_what_the_agent_does_then_is_looked_at() {
+    let mut unreviewed = done();
+    let EventBody::RunSubmitted { task, .. } = &mut unreviewed[0] else { unreachable!() };
+    task.self_review_rounds = 0;
+    for (words, reviewed) in words().into_iter().flat_map(|words| [(words.clone(), true), (words, false)]) {
+        let mut bodies = [if reviewed { done() } else { unreviewed.clone() }, words].concat();
+        let progress = fold(bodies.clone());
+        assert_eq!(next(&progress), Action::AskModel { turn: 3, intention: Intention::New });
+        assert!(last_texts(&progress).join("\n").contains("I mended it."));
+        assert!(!progress.taken_over);
+        bodies.extend(work(3));
+        let then = next(&fold(bodies));
+        let goes_on =
+            if reviewed { then == Action::BeginSelfReview(1) } else { matches!(then, Action::FinishWork(_)) };
+        assert!(goes_on, "{then:?}");
+    }
+}
+
+#[test]
+fn what_a_person_says_between_a_good_verdict_and_the_delivery_is_read_and_the_work_is_looked_at_anew() {
+    for words in words() {
+        let mut bodies = [story(&["met"]).0, words].concat();
+        let progress = fold(bodies.clone());
+        assert_eq!(next(&progress), Action::AskModel { turn: 5, intention: Intention::New });
+        assert!(last_texts(&progress).join("\n").contains("I mended it."));
+        bodies.extend(work(5));
+        assert_eq!(next(&fold(bodies)), Action::BeginSelfReview(1));
+    }
+}
+
+#[test]
+fn a_history_that_goes_on_without_the_words_is_that_of_who_had_finished() {
+    for words in words() {
+        let mut bodies = [done(), words.clone(), vec![begins(1)], judges(3, "met")].concat();
+        let review = ended(&bodies);
+        assert_eq!(review.outcome, SelfReviewOutcome::Passed, "{words:?}");
+        bodies.push(EventBody::SelfReviewed { review });
+        assert!(matches!(next(&fold(bodies.clone())), Action::FinishWork(_)), "{words:?}");
+        assert_eq!(fold(bodies.clone()).agent.used().output_tokens, 40);
+        // Here too they come between.
+        let work_finished = EventBody::WorkFinished {
+            title: "Greet".to_owned(),
+            summary: "It greets.".to_owned(),
+            not_verified: String::new(),
+        };
+        bodies.extend([words, vec![work_finished]].concat());
+        let agent = fold(bodies).agent;
+        assert!(
+            matches!(agent.outstanding().as_slice(), [Effect::Finish { .. }]),
+            "{:?}",
+            agent.outstanding()
+        );
+    }
 }
 
 #[test]
