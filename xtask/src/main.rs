@@ -5,6 +5,8 @@
 mod counts;
 #[cfg(test)]
 mod packer;
+#[cfg(test)]
+mod script;
 mod tidy;
 
 use std::path::Path;

@@ -550,7 +550,7 @@ impl Api {
             return Err(UserError::new(
                 ErrorCode::NotFound,
                 format!("{run} has no pull request yet"),
-                format!("It is {}; `nightshift watch {run}` follows it.", summary.state.name()),
+                format!("It is {}; `nightshift watch {run}` follows it.", summary.state.words()),
             ));
         };
         let repository = self.repository(&summary.task.repository)?;

@@ -203,7 +203,7 @@ async fn dispatch(arguments: Arguments, environment: &Environment) -> Status {
         Command::Stop => stop(environment, json).await,
         Command::Models { containing } => {
             let list = models::list(environment, containing.as_deref()).await?;
-            print(json, &list, || models::show(&list));
+            print(json, &list, || models::show(&list, containing.as_deref()));
             Ok(u8::from(list.models.is_empty()))
         }
         Command::Doctor { model } => doctor(environment, json, model).await,
@@ -604,7 +604,13 @@ async fn stop(environment: &Environment, json: bool) -> Status {
 
 async fn doctor(environment: &Environment, json: bool, model: Option<String>) -> Status {
     let report: DoctorReport = match model {
-        Some(model) => models::try_model(environment, model).await?,
+        Some(model) => {
+            let bar = spinner();
+            bar.set_message(format!("asking {}", show::plain(&model)));
+            let tried = models::try_model(environment, model).await;
+            bar.finish_and_clear();
+            tried?
+        }
         None => owner::connect(environment).await?.get("/doctor").await?,
     };
     print(json, &report, || show::doctor(&report));

@@ -8,6 +8,10 @@ use nightshift_libvirt::HostSettings;
 use nightshift_protocol::UserError;
 use nightshift_sandbox::Driver;
 
+/// How a program is made that can use hosts, and goes on being made so.
+pub(crate) const BUILD: &str =
+    "Build it with them: `export NIGHTSHIFT_LIBVIRT=1`, then `./dev build` (docs/libvirt.md)";
+
 /// The driver of the hosts in the configuration.
 #[cfg(feature = "libvirt")]
 #[expect(clippy::unnecessary_wraps, reason = "a program that is built without libvirt refuses")]
@@ -32,6 +36,20 @@ pub(crate) fn driver(hosts: &[HostSettings], _: PathBuf, _: &Folders) -> Result<
             "the configuration names libvirt hosts ({}), and this program is built without libvirt",
             names.join(", ")
         ),
-        "Build it with them, `NIGHTSHIFT_LIBVIRT=1 ./dev build` (docs/libvirt.md), or take [[hosts]] out.",
+        format!("{BUILD}, or take [[hosts]] out."),
     ))
+}
+
+#[cfg(all(test, not(feature = "libvirt")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_without_libvirt_says_how_one_with_it_is_built_and_stays_so() {
+        let folder = PathBuf::from("/nowhere");
+        let (configuration, data) = (folder.clone(), folder.clone());
+        let folders = Folders { configuration, data, cache: folder.clone(), sandboxes: folder };
+        let error = driver(&[], PathBuf::new(), &folders).err().unwrap();
+        assert!(error.hint.contains("`export NIGHTSHIFT_LIBVIRT=1`"), "{}", error.hint);
+    }
 }

@@ -127,7 +127,7 @@ async fn serve_http(
     beside(&format!("MCP is served at {url}"));
     beside(&format!(
         "Clients send the header  Authorization: Bearer TOKEN  with the token in {}",
-        folders.owner_file().display()
+        folders.access_file().display()
     ));
     let keeper = server.keeper();
     let served = tokio::select! {

@@ -12,13 +12,21 @@ pub(crate) async fn list(
     environment: &Environment,
     containing: Option<&str>,
 ) -> Result<ModelList, UserError> {
-    let mut list: ModelList = owner::connect(environment).await?.get("/models").await?;
-    if let Some(part) = containing {
-        list.models.retain(|model| model.name.contains(part));
+    let list: ModelList = owner::connect(environment).await?.get("/models").await?;
+    Ok(match containing {
+        Some(part) => with(list, part),
+        None => list,
+    })
+}
+
+/// What of a list has to do with `part`. Where no model has it in its name every trouble stays: one of them may be why.
+fn with(mut list: ModelList, part: &str) -> ModelList {
+    list.models.retain(|model| model.name.contains(part));
+    if !list.models.is_empty() {
         list.troubles
             .retain(|trouble| trouble.provider.contains(part) || part.starts_with(&trouble.provider));
     }
-    Ok(list)
+    list
 }
 
 pub(crate) async fn try_model(environment: &Environment, model: String) -> Result<DoctorReport, UserError> {
@@ -26,12 +34,17 @@ pub(crate) async fn try_model(environment: &Environment, model: String) -> Resul
 }
 
 /// The list as a table, and what could not be asked below it.
-pub(crate) fn show(list: &ModelList) -> String {
+pub(crate) fn show(list: &ModelList, containing: Option<&str>) -> String {
     let width = list.models.iter().map(|model| model.name.chars().count()).max().unwrap_or(0).clamp(20, 48);
-    let mut text = String::new();
-    if !list.models.is_empty() {
-        let _ = writeln!(text, "{:width$}  {:>9}  {:8}  $ per million tokens", "MODEL", "WINDOW", "PICTURES");
-    }
+    let mut text = match (list.models.is_empty(), containing) {
+        (true, Some(part)) => {
+            format!("No model has \"{}\" in its name; `nightshift models` lists all.\n", show::plain(part))
+        }
+        (true, None) => "No provider lists a model.\n".to_owned(),
+        (false, _) => {
+            format!("{:width$}  {:>9}  {:8}  $ per million tokens\n", "MODEL", "WINDOW", "PICTURES")
+        }
+    };
     for model in &list.models {
         text += &row(model, width);
         let is_default = list.default_model == model.name
@@ -74,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_shows_what_is_known_and_who_could_not_be_asked() {
+    fn a_list_shows_what_is_known_and_who_could_not_be_asked_also_where_no_name_fits() {
         let model = |name: &str| ModelSummary {
             name: name.to_owned(),
             display_name: name.to_owned(),
@@ -99,7 +112,7 @@ mod tests {
             }],
             default_model: "claude-sonnet-5-5".to_owned(),
         };
-        insta::assert_snapshot!(show(&list), @r"
+        insta::assert_snapshot!(show(&list, None), @r"
         MODEL                           WINDOW  PICTURES  $ per million tokens
         anthropic/claude-sonnet-5-5      1000k  yes       2.00 in, 10.00 out  (default)
         ollama/qwen3-vl:8b                   ?  ?         not known
@@ -107,5 +120,13 @@ mod tests {
         openai: There is no key.
           Set OPENAI_API_KEY.
         ");
+        let found = with(list.clone(), "ollama/");
+        assert_eq!((found.models.len(), found.troubles), (1, Vec::new()));
+        insta::assert_snapshot!(show(&with(list, "gpt"), Some("gpt")), @r#"
+        No model has "gpt" in its name; `nightshift models` lists all.
+
+        openai: There is no key.
+          Set OPENAI_API_KEY.
+        "#);
     }
 }

@@ -28,6 +28,7 @@ use tokio::sync::{Mutex, Notify};
 use crate::accounts;
 use crate::configuration::{self, Configuration};
 use crate::environment::Environment;
+use crate::hosts;
 use crate::providers;
 use keys::{Kept, KeyStore};
 
@@ -160,7 +161,7 @@ impl Keeper {
             return Err(UserError::new(
                 ErrorCode::InvalidRequest,
                 "this program is built without libvirt, so it cannot use hosts",
-                "Build it with them, `NIGHTSHIFT_LIBVIRT=1 ./dev build` (docs/libvirt.md).",
+                format!("{}.", hosts::BUILD),
             ));
         }
         providers::providers(&configuration.providers, &self.environment, &self.clock, &self.entropy)?;

@@ -77,6 +77,21 @@ async fn models_of_all_providers_are_listed_beside_what_could_not_be_asked() {
     let shown = bench.run(&["models", "gpu/"]).await;
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(shown.contains("gpu/qwen3:8b") && !shown.contains("anthropic/"), "{shown}");
+    let none = bench.run(&["models", "gpt"]).await;
+    let said = String::from_utf8(none.stdout).unwrap();
+    assert_eq!(none.status.code(), Some(1));
+    assert!(said.starts_with("No model has \"gpt\" in its name"), "{said}");
+    assert!(said.contains("`nightshift key set OPENAI_API_KEY`"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trial_of_a_provider_that_nobody_serves_ends_at_once_and_says_so() {
+    let bench = Bench::new(json!({"model": "qwen3:8b", "turns": []})).await;
+    let tried = bench.run(&["doctor", "--model", "ollama/nope"]);
+    let tried = tokio::time::timeout(std::time::Duration::from_secs(25), tried).await.unwrap();
+    let said = String::from_utf8(tried.stdout).unwrap();
+    assert_eq!(tried.status.code(), Some(1), "{said}");
+    assert!(said.contains("[bad]  answer: The provider cannot be reached (tries: 1)"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

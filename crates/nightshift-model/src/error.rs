@@ -227,7 +227,7 @@ impl TurnError {
             ),
             Self::MissingKey { variable, .. } => (
                 ErrorCode::MissingKey,
-                format!("Set {variable} and restart the owner (`nightshift stop`, then the command again)."),
+                format!("Give it by `nightshift key set {variable}`, then `nightshift restart`."),
             ),
             Self::WrongKey => (
                 ErrorCode::WrongKey,

@@ -289,6 +289,14 @@ impl EnvironmentState {
             Self::Removed { .. } => "removed",
         }
     }
+
+    /// The state as people read it, at the end of a sentence: "it is being set up".
+    pub fn words(&self) -> &'static str {
+        match self {
+            Self::SettingUp { .. } => "being set up",
+            Self::Ready { .. } | Self::Failed { .. } | Self::Removed { .. } => self.name(),
+        }
+    }
 }
 
 /// A phase as lists show it.

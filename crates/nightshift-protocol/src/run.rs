@@ -115,6 +115,23 @@ impl RunState {
             Self::Failed { .. } => "failed",
         }
     }
+
+    /// The state as people read it, at the end of a sentence: "the run is in review".
+    pub fn words(&self) -> &'static str {
+        match self {
+            Self::InReview { .. } => "in review",
+            Self::Queued { .. }
+            | Self::Preparing { .. }
+            | Self::Working
+            | Self::Waiting { .. }
+            | Self::Delivering
+            | Self::Paused { .. }
+            | Self::Merged { .. }
+            | Self::Closed { .. }
+            | Self::Cancelled
+            | Self::Failed { .. } => self.name(),
+        }
+    }
 }
 
 /// Why a run has to wait for its start.

@@ -97,6 +97,15 @@ fn every_state_is_written_as_it_was_read_and_named_by_its_type() {
 }
 
 #[test]
+fn people_read_no_state_by_its_code_name() {
+    for state in round_trip::<RunState>(&states()) {
+        let words = state.words();
+        assert!(words.chars().all(|letter| letter.is_ascii_lowercase() || letter == ' '), "{words}");
+        assert_eq!(words.replace(' ', ""), state.name().to_ascii_lowercase());
+    }
+}
+
+#[test]
 fn the_list_of_names_has_every_state_once() {
     let named: BTreeSet<String> = RunState::NAMES.iter().map(|name| (*name).to_owned()).collect();
     assert_eq!(named.len(), RunState::NAMES.len());

@@ -100,7 +100,7 @@ impl Guard {
                 ErrorCode::NotAuthorized,
                 message,
                 "`nightshift open` lets a browser in. The command line reads address and token by itself; scripts \
-                 find both in owner.json.",
+                 find both in owner.json in ~/.local/share/nightshift.",
             ))
         };
         let host = text(asked.headers, &HOST).unwrap_or_default();

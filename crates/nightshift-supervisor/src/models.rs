@@ -76,7 +76,12 @@ fn late(what: &str, within: Duration) -> UserError {
 }
 
 /// Makes one small call and says what works.
+///
+/// What a task would be refused for is told at once: a call is made again for minutes where nobody answers.
 pub(crate) async fn examine(shared: &Shared, model: &str) -> DoctorReport {
+    if let Err(error) = check(shared, model).await {
+        return bad(error);
+    }
     let began = Instant::now();
     let tried = match tokio::time::timeout(TRIAL_WITHIN, probe(shared.model.as_ref(), model)).await {
         Ok(Ok(tried)) => tried,

@@ -471,7 +471,7 @@ impl Supervisor {
             return Err(UserError::new(
                 ErrorCode::Conflict,
                 format!("{run} has no pull request yet"),
-                format!("It is {}; `nightshift watch {run}` follows it.", progress.state.name()),
+                format!("It is {}; `nightshift watch {run}` follows it.", progress.state.words()),
             ));
         };
         let repository = delivery::repository_of(&self.shared.forge, &progress.task.repository)?;

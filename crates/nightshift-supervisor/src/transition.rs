@@ -80,7 +80,7 @@ pub(crate) enum TransitionDenied {
     /// The run is over.
     #[error("the run is already {state}")]
     AlreadyFinal {
-        /// The state's name.
+        /// The state in words.
         state: &'static str,
     },
     /// What it made is in review.
@@ -92,7 +92,7 @@ pub(crate) enum TransitionDenied {
     /// The run is elsewhere.
     #[error("a run that is {state} cannot do that")]
     NotNow {
-        /// The state's name.
+        /// The state in words.
         state: &'static str,
     },
 }
@@ -104,9 +104,9 @@ pub(crate) fn transition(
     trigger: Trigger,
 ) -> Result<RunState, TransitionDenied> {
     if state.is_final() {
-        return Err(TransitionDenied::AlreadyFinal { state: state.name() });
+        return Err(TransitionDenied::AlreadyFinal { state: state.words() });
     }
-    let denied = Err(TransitionDenied::NotNow { state: state.name() });
+    let denied = Err(TransitionDenied::NotNow { state: state.words() });
     match trigger {
         Trigger::Wait(reason) => match state {
             RunState::Queued { .. } => Ok(RunState::Queued { reason }),
@@ -246,7 +246,7 @@ mod tests {
             if state.is_final() {
                 prop_assert_eq!(
                     transition(&state, opened, last),
-                    Err(TransitionDenied::AlreadyFinal { state: state.name() })
+                    Err(TransitionDenied::AlreadyFinal { state: state.words() })
                 );
             }
         }

@@ -373,8 +373,8 @@ pub fn github(error: &GitHubError) -> UserError {
     let (code, hint) = match error {
         GitHubError::NotAuthorized { .. } => (
             ErrorCode::ForgeRefused,
-            "Make a new token (docs/github.md says what it has to be good for), set GITHUB_TOKEN, restart the owner with \
-             `nightshift stop`.",
+            "Make a new token (docs/github.md says what it has to be good for), give it by `nightshift key set \
+             GITHUB_TOKEN`, then `nightshift restart`.",
         ),
         GitHubError::NoPermission { .. } | GitHubError::NotFound { .. } => (
             ErrorCode::ForgeRefused,

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use nightshift_channel::{Channel, Command, GuestUser, Input, JobId, JobStatus};
-use nightshift_protocol::{ErrorCode, Image, RunId, UserError};
+use nightshift_protocol::{ErrorCode, Image, RunId, RunState, UserError};
 use nightshift_screen::{Condition, Gesture, Screen};
 
 use crate::desk::{Desk, DeskError};
@@ -180,21 +180,47 @@ fn not_taken(what: &str) -> UserError {
     )
 }
 
+/// What a screen that is not there looked like.
+const RECORDED: &str = "The recorded screenshots show what it looked like.";
+
+/// Why a run without a sandbox shows no screen, and what brings one.
+fn without_sandbox(run: &RunId, state: &RunState) -> UserError {
+    let hint = match state {
+        RunState::InReview { .. } => {
+            format!(
+                "{RECORDED} Ask for changes (`nightshift review ask {run} \"…\"`): its sandbox comes back."
+            )
+        }
+        RunState::Paused { .. } => {
+            format!("{RECORDED} `nightshift continue {run}` lets it go on, in a sandbox.")
+        }
+        RunState::Queued { .. } | RunState::Preparing { .. } => {
+            format!("It has one when there is room; `nightshift watch {run}` follows it.")
+        }
+        RunState::Working
+        | RunState::Waiting { .. }
+        | RunState::Delivering
+        | RunState::Merged { .. }
+        | RunState::Closed { .. }
+        | RunState::Cancelled
+        | RunState::Failed { .. } => RECORDED.to_owned(),
+    };
+    let message = format!("the run is {} and has no sandbox", state.words());
+    UserError::new(ErrorCode::Conflict, message, hint)
+}
+
 impl Supervisor {
     /// The screen of a run's sandbox.
     pub async fn screen(&self, run: &RunId) -> Result<RunScreen, UserError> {
         let summary = self.shared().store.run(run).await.map_err(|error| trouble::reading(&error))?;
-        let none = |why: String| {
-            let hint = "The recorded screenshots show what it looked like.";
-            Err(UserError::new(ErrorCode::Conflict, why, hint))
-        };
+        let none = |why: String| Err(UserError::new(ErrorCode::Conflict, why, RECORDED));
         let Some(summary) = summary else {
             return Err(UserError::new(ErrorCode::NotFound, "there is no such run", "List the runs."));
         };
         let Some(sandbox) = summary.sandbox else {
-            return none(format!("the run is {} and has no sandbox", summary.state.name()));
+            return Err(without_sandbox(run, &summary.state));
         };
-        if matches!(summary.state, nightshift_protocol::RunState::Preparing { .. }) {
+        if matches!(summary.state, RunState::Preparing { .. }) {
             return none("the sandbox is being made ready".to_owned());
         }
         let slot = self.shared().desks.slot(run);
@@ -245,5 +271,21 @@ impl Shared {
     /// Whether somebody has a run's mouse and keyboard in this process.
     pub(crate) fn is_leased(&self, run: &RunId) -> bool {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner).contains(run)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nightshift_protocol::PullRequestId;
+
+    use super::*;
+
+    #[test]
+    fn who_looks_for_the_screen_of_a_run_in_review_is_told_what_brings_its_sandbox_back() {
+        let run: RunId = "run-0123456789".parse().unwrap();
+        let error = without_sandbox(&run, &RunState::InReview { pull_request: PullRequestId(4) });
+        assert_eq!(error.message, "the run is in review and has no sandbox");
+        assert!(error.hint.contains("`nightshift review ask run-0123456789 \"…\"`"), "{}", error.hint);
+        assert_eq!(without_sandbox(&run, &RunState::Cancelled).hint, RECORDED);
     }
 }

@@ -148,7 +148,7 @@ impl Courier {
             return Err(Failure::Person(UserError::new(
                 ErrorCode::MissingKey,
                 format!("there is no account for {}", self.task.repository),
-                "Set GITHUB_TOKEN (docs/github.md), restart the owner with `nightshift stop`, then `nightshift continue`.",
+                "Give a token by `nightshift key set GITHUB_TOKEN` (docs/github.md), `nightshift restart`, then `nightshift continue`.",
             )));
         };
         remote.authorize_git().await?;

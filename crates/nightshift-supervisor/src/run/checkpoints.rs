@@ -7,6 +7,7 @@ use nightshift_protocol::{
 };
 use nightshift_store::AppendError;
 
+use super::refusals::{self, Held};
 use super::{Driver, Effect, Flow, Wish};
 use crate::acts::{Rename, Trouble};
 use crate::progress::{Action, Refuge, sandbox_ended};
@@ -126,12 +127,21 @@ impl Driver {
         }
     }
 
+    /// Where the run's sandbox is.
+    fn held(&self) -> Held {
+        match (&self.progress.sandbox, self.progress.suspension()) {
+            (None, _) => Held::Nowhere,
+            (Some(_), Some(_)) => Held::OnDisk,
+            (Some(_), None) => Held::InMemory,
+        }
+    }
+
     /// Takes a wish about checkpoints.
     pub(super) async fn take_checkpoint_wish(
         &mut self,
         wish: Wish,
     ) -> Result<(Result<(), UserError>, Flow), AppendError> {
-        let state = self.progress.state.name();
+        let state = self.progress.state.words();
         let refused = |what: &str, hint: &str| {
             let message = format!("a run that is {state} {what}");
             Ok((Err(UserError::new(ErrorCode::Conflict, message, hint)), Flow::GoesOn))
@@ -143,17 +153,17 @@ impl Driver {
         match wish {
             Wish::Checkpoint => {
                 if !self.progress.may_be_saved() {
-                    return refused(
-                        "cannot be saved now",
-                        "It needs a sandbox in which the agent has begun.",
-                    );
+                    let hint = refusals::instead_of_saving(&self.progress.run, self.held());
+                    return refused("cannot be saved now", &hint);
                 }
                 self.intend_checkpoint(CheckpointCause::Asked, None).await?;
                 Ok((Ok(()), Flow::GoesOn))
             }
             Wish::Suspend(reason) => {
                 if !self.progress.may_be_suspended() {
-                    return refused("cannot be suspended", "Pause it first: `nightshift pause`.");
+                    let progress = &self.progress;
+                    let hint = refusals::instead_of_suspending(&progress.run, &progress.state, self.held());
+                    return refused("cannot be suspended", &hint);
                 }
                 self.intend_suspension(reason).await?;
                 Ok((Ok(()), Flow::GoesOn))

@@ -5,7 +5,7 @@ use nightshift_protocol::{
 };
 use nightshift_store::AppendError;
 
-use super::{Driver, Flow};
+use super::{Driver, Flow, refusals};
 use crate::transition::{Stage, Trigger};
 use crate::trouble;
 
@@ -28,8 +28,8 @@ impl Driver {
         if !has_screen || self.progress.stage() == Stage::Unprepared {
             return Ok(Err(UserError::new(
                 ErrorCode::Conflict,
-                format!("the run is {} and cannot be taken over", self.progress.state.name()),
-                "A run can be taken over while its agent works, waits or is paused.",
+                format!("the run is {} and cannot be taken over", self.progress.state.words()),
+                refusals::instead_of_taking_over(&self.progress.run, &self.progress.state),
             )));
         }
         self.append(vec![EventBody::TakenOver { screen }]).await?;
@@ -56,7 +56,7 @@ impl Driver {
         decided: DecideApproval,
     ) -> Result<Result<(), UserError>, AppendError> {
         let RunState::Waiting { approval: Some(step), .. } = self.progress.state else {
-            let message = format!("no command waits for a yes: the run is {}", self.progress.state.name());
+            let message = format!("no command waits for a yes: the run is {}", self.progress.state.words());
             let hint = format!("`nightshift show {}` tells more.", self.progress.run);
             return Ok(Err(UserError::new(ErrorCode::Conflict, message, hint)));
         };
@@ -96,9 +96,9 @@ impl Driver {
                 None => {
                     let message = format!(
                         "nothing is under way that could be interrupted: the run is {}",
-                        self.progress.state.name()
+                        self.progress.state.words()
                     );
-                    let hint = "`nightshift steer` writes to it, `nightshift cancel` gives it up.";
+                    let hint = refusals::instead_of_interrupting(&self.progress.run, &self.progress.state);
                     (Err(UserError::new(ErrorCode::Conflict, message, hint)), Flow::GoesOn)
                 }
             });
@@ -118,7 +118,7 @@ impl Driver {
     /// Changes what the task may use.
     pub(super) async fn raise(&mut self, limits: RaiseLimits) -> Result<Result<(), UserError>, AppendError> {
         if self.progress.state.is_final() {
-            let message = format!("the run is {}", self.progress.state.name());
+            let message = format!("the run is {}", self.progress.state.words());
             return Ok(Err(UserError::new(
                 ErrorCode::Conflict,
                 message,
@@ -140,7 +140,7 @@ impl Driver {
 
 /// The refusal of words for a run that is over, or whose work is finished.
 fn listens_no_longer(run: &RunId, state: &RunState) -> UserError {
-    let message = format!("the run is {} and no longer listens", state.name());
+    let message = format!("the run is {} and no longer listens", state.words());
     let then = format!("ask for changes when it is in review, with `nightshift review ask {run} \"…\"`");
     let hint = match state {
         RunState::InReview { .. } => format!("Ask for changes: `nightshift review ask {run} \"…\"`."),

@@ -44,7 +44,7 @@ impl Wished {
 
 /// The answer to a wish that `denied` stands against, of a run that is in `state`.
 pub(super) fn refused(run: &RunId, state: &RunState, wished: Wished, denied: &TransitionDenied) -> UserError {
-    let name = state.name();
+    let name = state.words();
     let (message, hint) = match (denied, wished, state) {
         (TransitionDenied::PullRequestOpen { .. }, ..) => (
             denied.to_string(),
@@ -92,6 +92,100 @@ pub(super) fn refused(run: &RunId, state: &RunState, wished: Wished, denied: &Tr
         }
     };
     UserError::new(ErrorCode::Conflict, message, hint)
+}
+
+/// Where the sandbox of a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held {
+    /// There is none.
+    Nowhere,
+    /// It runs.
+    InMemory,
+    /// It is suspended.
+    OnDisk,
+}
+
+/// What to do about a sandbox that cannot be suspended, of a run that is in `state`.
+pub(super) fn instead_of_suspending(run: &RunId, state: &RunState, sandbox: Held) -> String {
+    match (state, sandbox) {
+        (RunState::InReview { .. }, _) => {
+            format!(
+                "In review its sandbox holds no memory; `nightshift review ask {run} \"…\"` brings it back."
+            )
+        }
+        (_, Held::OnDisk) => {
+            format!(
+                "Its sandbox is on disk already until the run goes on; `nightshift show {run}` tells what it waits for."
+            )
+        }
+        (_, Held::Nowhere) => format!("It has no sandbox; `nightshift show {run}` tells where it is."),
+        (RunState::Paused { .. } | RunState::Waiting { .. }, Held::InMemory) => {
+            format!(
+                "It is suspended just now, or its host cannot do that; `nightshift show {run}` tells more."
+            )
+        }
+        (
+            RunState::Queued { .. } | RunState::Preparing { .. } | RunState::Working | RunState::Delivering,
+            Held::InMemory,
+        ) => format!("Pause it first: `nightshift pause {run}`."),
+        (
+            RunState::Merged { .. } | RunState::Closed { .. } | RunState::Cancelled | RunState::Failed { .. },
+            Held::InMemory,
+        ) => format!("It is over; `nightshift show {run}` tells what it came to."),
+    }
+}
+
+/// What to do about a sandbox that cannot be saved now.
+pub(super) fn instead_of_saving(run: &RunId, sandbox: Held) -> String {
+    match sandbox {
+        Held::OnDisk => {
+            format!("Its sandbox is saved as it is; `nightshift checkpoint list {run}` shows where.")
+        }
+        Held::Nowhere | Held::InMemory => "It needs a sandbox in which the agent has begun.".to_owned(),
+    }
+}
+
+/// What can be done with a run of which nothing is under way that could be interrupted.
+pub(super) fn instead_of_interrupting(run: &RunId, state: &RunState) -> String {
+    match state {
+        RunState::InReview { .. } => format!(
+            "`nightshift review ask {run} \"…\"` lets its agent go on, `nightshift review close {run}` gives it up."
+        ),
+        RunState::Paused { .. } => {
+            format!("`nightshift continue {run}` lets it go on, `nightshift cancel {run}` gives it up.")
+        }
+        RunState::Queued { .. }
+        | RunState::Preparing { .. }
+        | RunState::Working
+        | RunState::Waiting { .. } => {
+            format!("`nightshift steer {run} \"…\"` writes to it, `nightshift cancel {run}` gives it up.")
+        }
+        RunState::Delivering => format!("`nightshift watch {run}` follows it."),
+        RunState::Merged { .. } | RunState::Closed { .. } | RunState::Cancelled | RunState::Failed { .. } => {
+            format!("`nightshift show {run}` tells what it came to.")
+        }
+    }
+}
+
+/// What can be done with a run whose mouse and keyboard cannot be taken over.
+pub(super) fn instead_of_taking_over(run: &RunId, state: &RunState) -> String {
+    match state {
+        RunState::InReview { .. } => format!(
+            "Ask for changes (`nightshift review ask {run} \"…\"`): its sandbox comes back with the agent."
+        ),
+        RunState::Queued { .. }
+        | RunState::Preparing { .. }
+        | RunState::Working
+        | RunState::Waiting { .. }
+        | RunState::Delivering
+        | RunState::Paused { .. }
+        | RunState::Merged { .. }
+        | RunState::Closed { .. }
+        | RunState::Cancelled
+        | RunState::Failed { .. } => {
+            "A run can be taken over while its agent works, waits or is paused.".to_owned()
+        }
+    }
 }
 
 #[cfg(test)]
@@ -148,6 +242,46 @@ mod tests {
         a run that is working cannot do that
           It is working; `nightshift watch run-0123456789` follows it.
         "#);
+    }
+
+    #[test]
+    fn who_wants_to_suspend_is_told_what_fits_the_run_and_a_run_in_review_is_not_to_be_paused() {
+        let run: RunId = "run-0123456789".parse().unwrap();
+        let review = RunState::InReview { pull_request: PullRequestId(4) };
+        let paused = RunState::Paused { reason: PauseReason::Person };
+        let hints = [
+            instead_of_suspending(&run, &review, Held::OnDisk),
+            instead_of_suspending(&run, &review, Held::Nowhere),
+            instead_of_suspending(&run, &RunState::Working, Held::InMemory),
+            instead_of_suspending(&run, &RunState::Working, Held::Nowhere),
+            instead_of_suspending(&run, &paused, Held::OnDisk),
+            instead_of_suspending(&run, &RunState::Cancelled, Held::Nowhere),
+            instead_of_saving(&run, Held::OnDisk),
+            instead_of_saving(&run, Held::Nowhere),
+        ];
+        insta::assert_snapshot!(hints.join("\n"), @r#"
+        In review its sandbox holds no memory; `nightshift review ask run-0123456789 "…"` brings it back.
+        In review its sandbox holds no memory; `nightshift review ask run-0123456789 "…"` brings it back.
+        Pause it first: `nightshift pause run-0123456789`.
+        It has no sandbox; `nightshift show run-0123456789` tells where it is.
+        Its sandbox is on disk already until the run goes on; `nightshift show run-0123456789` tells what it waits for.
+        It has no sandbox; `nightshift show run-0123456789` tells where it is.
+        Its sandbox is saved as it is; `nightshift checkpoint list run-0123456789` shows where.
+        It needs a sandbox in which the agent has begun.
+        "#);
+    }
+
+    #[test]
+    fn who_wants_to_interrupt_or_take_over_a_run_in_review_is_told_how_its_agent_goes_on() {
+        let run: RunId = "run-0123456789".parse().unwrap();
+        let review = RunState::InReview { pull_request: PullRequestId(4) };
+        for hint in [instead_of_interrupting(&run, &review), instead_of_taking_over(&run, &review)] {
+            assert!(hint.contains("`nightshift review ask run-0123456789 \"…\"`"), "{hint}");
+        }
+        let working = instead_of_interrupting(&run, &RunState::Working);
+        assert!(working.starts_with("`nightshift steer run-0123456789"), "{working}");
+        let merged = RunState::Merged { pull_request: PullRequestId(4) };
+        assert!(instead_of_interrupting(&run, &merged).contains("nightshift show"));
     }
 
     #[test]

@@ -16,13 +16,13 @@ impl Driver {
     /// Takes a wish about the pull request.
     pub(super) async fn take_review(&mut self, wish: Wish) -> Result<Result<(), UserError>, AppendError> {
         let open = self.progress.delivery.pull_request.is_some() && !self.progress.state.is_final();
-        let state = self.progress.state.name();
+        let state = self.progress.state.words();
         let conflict =
             |message: String, hint: &str| Ok(Err(UserError::new(ErrorCode::Conflict, message, hint)));
         if !open {
             return conflict(
                 format!("the run is {state} and has no open pull request"),
-                "Look at it: `nightshift show`.",
+                &format!("`nightshift show {}` tells where it is.", self.progress.run),
             );
         }
         let in_review = matches!(self.progress.state, RunState::InReview { .. });

@@ -30,7 +30,7 @@ impl Supervisor {
         if let Some(state) = now.map(|now| now.state).filter(given_up) {
             return Err(UserError::new(
                 ErrorCode::Conflict,
-                format!("{} is {} itself: nothing would be left of its task", kept.run, state.name()),
+                format!("{} is {} itself: nothing would be left of its task", kept.run, state.words()),
                 format!("Name the attempt to keep; `nightshift review attempts {}` shows all.", kept.task.id),
             ));
         }

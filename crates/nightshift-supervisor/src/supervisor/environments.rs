@@ -126,7 +126,7 @@ impl Supervisor {
         if !matches!(progress.state, EnvironmentState::Failed { .. }) {
             return Err(UserError::new(
                 ErrorCode::Conflict,
-                format!("{} has not failed: it is {}", progress.id, progress.state.name()),
+                format!("{} has not failed: it is {}", progress.id, progress.state.words()),
                 "`nightshift environment set-up` makes another one.",
             ));
         }

@@ -34,7 +34,7 @@ impl Supervisor {
 
 fn road(run: &RunId, state: &RunState) -> Result<Road, UserError> {
     let over = |hint: String| {
-        let message = format!("the run is {} and its sandbox is gone", state.name());
+        let message = format!("the run is {} and its sandbox is gone", state.words());
         Err(UserError::new(ErrorCode::Conflict, message, hint))
     };
     match state {

@@ -107,7 +107,7 @@ impl Supervisor {
     pub fn take_webhook(&self, webhook: &Webhook<'_>) -> Result<(), UserError> {
         let refuse = |code, message: String, hint: &str| Err(UserError::new(code, message, hint));
         let Some(secret) = &self.shared.settings.delivery.webhook_secret else {
-            let hint = "Set NIGHTSHIFT_WEBHOOK_SECRET to the webhook's secret and restart the owner.";
+            let hint = "Give the webhook's secret by `nightshift key set NIGHTSHIFT_WEBHOOK_SECRET`, then `nightshift restart`.";
             return refuse(ErrorCode::NotFound, "no webhooks are taken here".to_owned(), hint);
         };
         let event = match read_webhook(secret, webhook.event, webhook.signature, webhook.body) {

@@ -100,5 +100,5 @@ async fn words_are_no_yes_and_a_yes_to_another_step_is_refused() {
     decide(&night, &run, None, ApprovalDecision::Approved).await.unwrap();
     night.until_in_review(&run).await;
     let late = decide(&night, &run, None, ApprovalDecision::Approved).await.unwrap_err();
-    assert_eq!(late.message, "no command waits for a yes: the run is inReview");
+    assert_eq!(late.message, "no command waits for a yes: the run is in review");
 }
