@@ -180,9 +180,12 @@ impl Dialect for Responses {
         } else {
             return false;
         };
-        refused.into_iter().fold(false, |simpler, models| {
-            models.lock().unwrap_or_else(PoisonError::into_inner).insert(request.model.clone()) || simpler
-        })
+        let mut is_simpler = false;
+        for models in refused {
+            is_simpler |=
+                models.lock().unwrap_or_else(PoisonError::into_inner).insert(request.model.clone());
+        }
+        is_simpler
     }
 
     fn answer(&self, _request: &TurnRequest) -> Box<dyn Arriving> {

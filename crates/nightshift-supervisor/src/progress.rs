@@ -564,6 +564,7 @@ impl RunProgress {
             | EventBody::FeedbackNoted { .. }
             | EventBody::FeedbackWithdrawn { .. }
             | EventBody::ReviewApproved { .. }
+            | EventBody::HostSlept { .. }
             | EventBody::SandboxStopped { .. } => {}
         }
     }
