@@ -693,6 +693,10 @@ pub(crate) fn next(progress: &RunProgress) -> Action {
             Some(_) => Action::StartConversation,
         },
         RunState::Working if progress.taken_over => Action::AwaitPerson,
+        // The sandbox is one that was saved before it came in.
+        RunState::Working if let Some(base) = progress.delivery.missing_base() => {
+            Action::BringBase(base.clone())
+        }
         RunState::Working => next_of_agent(progress),
         RunState::Delivering => Action::Deliver(next_in_delivery(&progress.delivery)),
         RunState::Waiting { .. } | RunState::Paused { .. } => Action::AwaitPerson,

@@ -1,5 +1,5 @@
 use nightshift_protocol::{
-    CheckpointCause, CheckpointCost, CheckpointId, FeedbackSource, PauseReason, PreparingPhase,
+    CheckpointCause, CheckpointCost, CheckpointId, CommitId, FeedbackSource, PauseReason, PreparingPhase,
     PullRequestId, QueueReason, ToolOutcome,
 };
 use serde_json::json;
@@ -211,6 +211,22 @@ fn what_reviewers_asked_for_is_dealt_with_although_the_sandbox_is_lost_before_it
     // Whoever takes it back to its delivery has it delivered.
     let taken_back = fold([reworking(), turn(3), taken_back(), vec![restored()]].concat());
     assert!(matches!(next(&taken_back), Action::FinishWork(_)), "{:?}", next(&taken_back));
+}
+
+#[test]
+fn the_commit_that_the_work_conflicts_with_is_in_the_sandbox_again_before_the_agent_works() {
+    let base: CommitId = "e".repeat(40).parse().unwrap();
+    let brought = EventBody::BaseBroughtIn { commit: base.clone() };
+    let mut bodies = reworking();
+    for body in &mut bodies {
+        if let EventBody::FeedbackReceived { items, .. } = body {
+            items[0].source = FeedbackSource::Conflict { base: base.clone() };
+        }
+    }
+    bodies.extend([vec![brought.clone()], turn(3), lost(), vec![restored()]].concat());
+    assert_eq!(next(&fold(bodies.clone())), Action::BringBase(base));
+    bodies.push(brought);
+    assert_eq!(next(&fold(bodies)), Action::AskModel { turn: 3, intention: Intention::New });
 }
 
 #[test]
