@@ -12,13 +12,14 @@ use nightshift_protocol::{
     SandboxId, SelfReview, StepId, Task, ToolCall, ToolOutcome, Usage, UserError, is_mcp_answer,
 };
 
-use crate::delivery::{DeliveryAction, DeliveryProgress, news, next_in_delivery};
+use crate::delivery::{DeliveryAction, DeliveryProgress, next_in_delivery};
 use crate::transition::Stage;
 
 mod approvals;
 mod checkpoints;
 mod engine;
 mod forks;
+mod heard;
 mod losses;
 mod self_review;
 pub(crate) mod subagents;
@@ -495,10 +496,7 @@ impl RunProgress {
             }
             EventBody::FeedbackReceived { round, items } => {
                 self.finished = None;
-                self.tell(AgentEvent::Reopened {
-                    text: news::message(*round, items),
-                    names: items.iter().map(|item| item.name.clone()).collect(),
-                });
+                self.hear_feedback(*round, items);
             }
             EventBody::WorkFinished { title, summary, not_verified } => {
                 self.finished = Some(Finished {
@@ -642,8 +640,7 @@ impl RunProgress {
     /// Tells the agent what it has to know, unless it waits for an answer: that would be taken for one. Returns whether it was
     /// told something.
     fn tell_untold(&mut self) -> bool {
-        let asks = matches!(self.agent.outstanding().first(), Some(Effect::AskPerson { .. }));
-        if !matches!(self.state, RunState::Working) || asks {
+        if !matches!(self.state, RunState::Working) || self.asks_person() {
             return false;
         }
         let mut told = false;
@@ -716,6 +713,10 @@ pub(crate) fn next(progress: &RunProgress) -> Action {
             Some(_) => Action::StartConversation,
         },
         RunState::Working if progress.taken_over => Action::AwaitPerson,
+        // The sandbox is one that was saved before it came in.
+        RunState::Working if let Some(base) = progress.delivery.missing_base() => {
+            Action::BringBase(base.clone())
+        }
         RunState::Working => next_of_agent(progress),
         RunState::Delivering => Action::Deliver(next_in_delivery(&progress.delivery)),
         RunState::Waiting { .. } | RunState::Paused { .. } => Action::AwaitPerson,

@@ -114,12 +114,12 @@ async fn a_tab_with_typed_text_and_a_process_are_there_again_after_rewind_fork_a
     night.said(&["steer", &run, "go on"]).await;
     last = asked(&night, &run, "And now?", last).await;
 
-    // The host restarts, which leaves files and no process: the run goes on from the newest checkpoint.
+    // The host restarts, which leaves files and no process: the run goes on from the newest checkpoint, with what it was answered since.
     let machine = night.machines()[0].to_string();
     night.kill_owner();
     assert!(std::process::Command::new("kill").args(["-KILL", &machine]).status().unwrap().success());
     night.said(&["steer", &run, "go on"]).await;
-    asked(&night, &run, "What now?", last).await;
+    asked(&night, &run, "And now?", last).await;
     assert_eq!(night.machines().len(), 1);
     night.assert_no_breach();
     night.said(&["cancel", &run]).await;

@@ -14,6 +14,7 @@ use nightshift_protocol::{
     SuspendReason, Suspension,
 };
 
+use super::heard::Heard;
 use super::losses::why_sandbox_ended;
 use super::{Action, Readiness, Refuge, RunProgress, Sandbox};
 
@@ -44,6 +45,8 @@ pub struct RunCheckpoints {
     last_step: Option<StepId>,
     /// The name that the branch of a fork had when its sandbox was saved.
     branch_in_sandbox: Option<String>,
+    /// What people said since the first was saved, without what the run went back behind on somebody's wish.
+    heard: Heard,
     /// How often the run came back to one because its sandbox was lost.
     losses: BTreeMap<CheckpointId, u32>,
     /// The checkpoint that the sandbox is still like: nothing was done in it since.
@@ -104,6 +107,13 @@ impl RunProgress {
                 self.checkpoints.steps += 1;
                 self.checkpoints.same_as = None;
             }
+            EventBody::PersonSaid { .. }
+            | EventBody::MessageQueued { .. }
+            | EventBody::FeedbackReceived { .. } => {
+                if !self.checkpoints.saved.is_empty() {
+                    self.checkpoints.heard.note(event, &self.state);
+                }
+            }
             EventBody::CheckpointIntended { checkpoint, cause, suspended_for } => {
                 self.checkpoints.open.push((checkpoint.clone(), *cause));
                 if *cause == CheckpointCause::Suspended {
@@ -143,6 +153,7 @@ impl RunProgress {
                 let mut then = Box::new(self.clone());
                 // What was saved before is known anyway, and would be kept as often as there are checkpoints.
                 then.checkpoints.saved = Vec::new();
+                then.checkpoints.heard = Heard::default();
                 self.checkpoints.saved.push(Saved { summary, then });
             }
             EventBody::CheckpointRemoved { checkpoint } => {
@@ -188,8 +199,6 @@ impl RunProgress {
             | EventBody::StepIntended { .. }
             | EventBody::PlanChanged { .. }
             | EventBody::EvidenceNoted { .. }
-            | EventBody::PersonSaid { .. }
-            | EventBody::MessageQueued { .. }
             | EventBody::Interrupted
             | EventBody::LimitsRaised { .. }
             | EventBody::ApprovalDecided { .. }
@@ -220,7 +229,6 @@ impl RunProgress {
             | EventBody::PullRequestIntended { .. }
             | EventBody::PullRequestDescribed { .. }
             | EventBody::PullRequestRouted { .. }
-            | EventBody::FeedbackReceived { .. }
             | EventBody::FeedbackAnswered { .. }
             | EventBody::FeedbackTold { .. }
             | EventBody::IssueTold { .. }
@@ -235,11 +243,12 @@ impl RunProgress {
         }
     }
 
-    /// Becomes what it was at a checkpoint, but for what cannot be taken back: its state, what was used, the sandbox.
+    /// Becomes what it was at a checkpoint, but for what cannot be taken back: its state, what was used, the sandbox; and what people
+    /// said since, where nobody wanted it to go back.
     fn rewind(&mut self, checkpoint: &CheckpointId) {
         let ended = self.checkpoints.rewinding.take().and_then(|rewinding| rewinding.ended);
         let saved = self.checkpoints.saved.iter().find(|saved| saved.summary.checkpoint == *checkpoint);
-        let Some(then) = saved.map(|saved| saved.then.clone()) else { return };
+        let Some((seq, then)) = saved.map(|saved| (saved.summary.seq, saved.then.clone())) else { return };
         let mut agent = self.agent.clone();
         // What subagents spent since then stays spent, and theirs are those of then.
         self.subagents.settle(&mut agent);
@@ -257,6 +266,10 @@ impl RunProgress {
             *times += 1;
             self.loss_in_words(&why, *times)
         });
+        if loss.is_none() {
+            checkpoints.heard.forget_after(seq);
+        }
+        let since = checkpoints.heard.since(seq);
         checkpoints.road.clone_from(&then.checkpoints.road);
         checkpoints
             .road
@@ -291,6 +304,7 @@ impl RunProgress {
         // The agent was told of pauses up to then; now it is told where the run is.
         self.enter(&state);
         if let Some(loss) = loss {
+            self.hear_again(since);
             self.tell_first(loss);
         }
     }
@@ -330,10 +344,14 @@ impl RunProgress {
         }
     }
 
-    /// Whether the agent had finished by the time of a checkpoint.
-    pub(crate) fn was_finished_at(&self, checkpoint: &CheckpointId) -> bool {
-        let mut saved = self.checkpoints.saved.iter();
-        saved.any(|saved| saved.summary.checkpoint == *checkpoint && saved.then.finished.is_some())
+    /// Whether the agent will have finished when the run is back at a checkpoint that it goes back to.
+    pub(crate) fn will_have_finished_at(&self, checkpoint: &CheckpointId) -> bool {
+        let checkpoints = &self.checkpoints;
+        let lost = checkpoints.rewinding.as_ref().is_some_and(|rewinding| rewinding.ended.is_some());
+        // What reviewers asked for since is asked for again then.
+        let reopened = |saved: &Saved| lost && checkpoints.heard.has_feedback_since(saved.summary.seq);
+        let saved = checkpoints.saved.iter().find(|saved| saved.summary.checkpoint == *checkpoint);
+        saved.is_some_and(|saved| saved.then.finished.is_some() && !reopened(saved))
     }
 
     /// Whether the sandbox is nowhere but in a checkpoint, or the run is going back there.

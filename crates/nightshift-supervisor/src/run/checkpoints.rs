@@ -36,7 +36,7 @@ impl Driver {
                 Some(Box::pin(async move { Ok(vec![acts.remove_checkpoint(checkpoint).await]) }))
             }
             (Action::Rewind(checkpoint), sandbox) => {
-                let finished = self.progress.was_finished_at(&checkpoint);
+                let finished = self.progress.will_have_finished_at(&checkpoint);
                 let back = match self.progress.state {
                     RunState::Waiting { .. } => self.changed(Trigger::GoBack),
                     RunState::Delivering if !finished => self.changed(Trigger::GoBack),

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nightshift_protocol::{
-    CheckpointCause, CheckpointSummary, ErrorCode, Event, EventBody, ForkRun, MessageDelivery, PauseReason,
-    Reconciled, RewindRun, RunId, RunState, SayToRun,
+    AskForChanges, CheckpointCause, CheckpointSummary, ErrorCode, Event, EventBody, ForkRun, MessageDelivery,
+    PauseReason, Reconciled, RewindRun, RunId, RunState, SayToRun,
 };
 use nightshift_testing::host_sandbox::HostMachine;
 use serde_json::{Value, json};
-use suite::{Night, assert_exactly_once, names, shell};
+use suite::{Night, assert_exactly_once, ending, finish, names, shell};
 
 fn script() -> Value {
     let ask = |question: &str| json!({"calls": [{"tool": "ask", "input": {"question": question}}]});
@@ -48,6 +48,13 @@ fn machine(night: &Night, events: &[Event]) -> Arc<HostMachine> {
         _ => None,
     });
     night.driver.machine(&sandbox.unwrap()).unwrap()
+}
+
+/// Waits until the run's sandbox was brought back so many times.
+async fn restored(night: &Night, run: &RunId, times: usize) -> Vec<Event> {
+    let restored =
+        |events: &[Event]| names(events).iter().filter(|name| **name == "sandboxRestored").count() == times;
+    night.until(run, "the sandbox", restored).await
 }
 
 /// What is in the file of the sandbox.
@@ -183,16 +190,17 @@ async fn a_run_that_loses_its_sandbox_twice_after_one_checkpoint_waits_and_its_a
     let run = night.submit("Work").await;
     asked(&night, &run, "First?").await;
     night.owner.api.save_checkpoint(run.as_str()).await.unwrap();
-    let works_and_ends = async || {
-        answer(&night, &run).await;
-        let machine = machine(&night, &night.events(&run).await);
+    answer(&night, &run).await;
+    // What was answered once is not asked again.
+    let works_again = async |times: usize| {
+        let events = restored(&night, &run, times).await;
+        assert_eq!(state(&night, &events), "one");
+        let machine = machine(&night, &events);
         until_there(&machine.home_folder().join("works")).await;
-        machine.end();
+        machine
     };
-    works_and_ends().await;
-    asked(&night, &run, "First?").await;
-    assert_eq!(state(&night, &night.events(&run).await), "one");
-    works_and_ends().await;
+    works_again(0).await.end();
+    works_again(1).await.end();
     let RunState::Paused { reason: PauseReason::Trouble { error } } = night.until_paused(&run).await else {
         panic!("trouble")
     };
@@ -206,7 +214,39 @@ async fn a_run_that_loses_its_sandbox_twice_after_one_checkpoint_waits_and_its_a
     );
 
     night.owner.api.continue_run(run.as_str()).await.unwrap();
-    asked(&night, &run, "First?").await;
-    assert_eq!(state(&night, &night.events(&run).await), "one");
+    works_again(2).await;
     night.assert_no_breach();
+    night.owner.api.cancel(run.as_str()).await.unwrap();
+    night.until(&run, "the end", |events| names(events).contains(&"sandboxStopped")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_reviewer_asked_for_is_dealt_with_although_the_sandbox_is_lost_meanwhile() {
+    let outside = tempfile::tempdir().unwrap();
+    let go = outside.path().join("go");
+    let waits = format!(
+        "touch ~/works; until test -e {}; do sleep 0.05; done; echo short > notes.txt && git commit -qam Shorter",
+        go.display()
+    );
+    let mut end = finish("Add a note");
+    end["input"]["answers"] = json!([{"name": "f1", "words": "It is shorter.", "settled": true}]);
+    let asked = json!([{"lastTextContains": "Shorter, please."}]);
+    let again = [json!({"expect": asked, "calls": [shell(&waits)]}), json!({"calls": [end]})];
+    let turns: Vec<Value> = ending("1.1").into_iter().chain(again).collect();
+    let night = Night::with_checkpoints(json!({ "turns": turns })).await;
+    let run = night.submit("Add a note").await;
+    night.until(&run, "a delivery", |events| names(events).contains(&"sandboxStopped")).await;
+    let ask = AskForChanges { words: "Shorter, please.".to_owned(), comments: Vec::new() };
+    night.owner.api.ask_for_changes(run.as_str(), ask).await.unwrap();
+    let machine = machine(&night, &restored(&night, &run, 1).await);
+    until_there(&machine.home_folder().join("works")).await;
+    machine.end();
+    std::fs::write(&go, "").unwrap();
+    let delivered =
+        |event: &&Event| matches!(&event.body, EventBody::StateChanged { state: RunState::InReview { .. } });
+    night.until(&run, "the second delivery", |events| events.iter().filter(delivered).count() == 2).await;
+    night.assert_no_breach();
+    let remarks = night.owner.api.pull_request(run.as_str()).await.unwrap().remarks;
+    let answers: Vec<_> = remarks.iter().map(|remark| remark.answer.as_deref()).collect();
+    assert_eq!(answers, [Some("It is shorter.")]);
 }
