@@ -58,9 +58,6 @@ pub(crate) fn github(
     GitHub::new(settings, clock).map(Some).map_err(|error| refuse(format!("the account at GitHub: {error}")))
 }
 
-/// Seconds between two looks at a pull request at least: the site asks programs to be sparing.
-const LEAST_POLL_SECONDS: u64 = 10;
-
 /// How work is delivered.
 pub(crate) fn delivery(
     configuration: &Configuration,
@@ -78,7 +75,7 @@ pub(crate) fn delivery(
         review_limit: Some(set.review_limit).filter(|limit| *limit > 0),
         self_review_rounds: set.self_review_rounds,
         check_rounds: set.check_rounds,
-        poll_every: Duration::from_secs(set.poll_seconds.max(LEAST_POLL_SECONDS)),
+        poll_every: Duration::from_secs(set.poll_seconds),
         pictures: match set.screenshots {
             Screenshots::Read => PicturePolicy::Read,
             Screenshots::Unread => PicturePolicy::Unread,

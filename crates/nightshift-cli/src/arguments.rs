@@ -1,9 +1,19 @@
 //! The command line, as it is typed.
 
+mod checkpoint;
+mod environment;
+mod review;
+mod settings;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use nightshift_protocol::StepId;
+
+pub(crate) use self::checkpoint::Checkpoint;
+pub(crate) use self::environment::{Environment, EnvironmentRepository};
+pub(crate) use self::review::Review;
+pub(crate) use self::settings::{Key, Settings};
 
 /// Background coding agents, each in a Linux desktop virtual machine of its own.
 #[derive(Debug, Parser)]
@@ -69,7 +79,8 @@ In a script, or with several attempts, Ctrl+C stops the waiting and not the runs
         criteria: Vec<String>,
         /// How often a critic with a fresh context may look at the finished work before it is delivered; 0 for never
         /// [default: 2 where there are acceptance criteria, else 0].
-        #[arg(long, value_name = "ROUNDS", value_parser = clap::value_parser!(u32).range(0..=5))]
+        #[arg(long, value_name = "ROUNDS",
+            value_parser = clap::value_parser!(u32).range(0..=i64::from(nightshift_supervisor::MOST_SELF_REVIEWS)))]
         self_review: Option<u32>,
         /// Which commands of the agent need your yes before they run [default: as configured].
         #[arg(long, value_enum, value_name = "POLICY")]
@@ -120,6 +131,11 @@ Examples:
         watch: bool,
     },
     /// Show one run: plan, evidence, what it used, what comes next.
+    #[command(after_help = "\
+Examples:
+  nightshift show run-4k2
+  nightshift show run-4k2 --events            # all that happened, one event a line
+  nightshift show run-4k2 --json | jq .plan")]
     Show {
         /// The run's or task's id, or how it begins.
         run: String,
@@ -128,6 +144,12 @@ Examples:
         events: bool,
     },
     /// Follow a run as it works.
+    #[command(after_help = "\
+Examples:
+  nightshift watch run-4k2
+  nightshift watch run-4k2 --json | jq .type
+
+It ends when the run waits for you or is over. Ctrl+C stops the watching, not the run.")]
     Watch {
         /// The run's or task's id, or how it begins.
         run: String,
@@ -180,11 +202,19 @@ Example:
         step: Option<StepId>,
     },
     /// Stop what a run does now: a command is ended and keeps its output, and the agent goes on from there.
+    #[command(after_help = "\
+Example:
+  nightshift interrupt run-4k2
+
+`nightshift steer --interrupt` does the same and says why.")]
     Interrupt {
         /// The run's or task's id, or how it begins.
         run: String,
     },
     /// Stop a run for now; its sandbox is kept.
+    #[command(after_help = "\
+Example:
+  nightshift pause run-4k2                    # and nightshift continue run-4k2")]
     Pause {
         /// The run's or task's id, or how it begins.
         run: String,
@@ -228,6 +258,11 @@ Examples:
         run: String,
     },
     /// Give a run up and remove its sandbox.
+    #[command(after_help = "\
+Example:
+  nightshift cancel run-4k2
+
+One whose pull request is open is given up with it: nightshift review close run-4k2")]
     Cancel {
         /// The run's or task's id, or how it begins.
         run: String,
@@ -308,8 +343,16 @@ Examples:
   xdg-open \"$(nightshift open)\"")]
     Open,
     /// End the owner; runs stop where they are and go on when it is started again.
+    #[command(after_help = "\
+Example:
+  nightshift stop
+
+Any other command starts it again; `nightshift restart` does both.")]
     Stop,
     /// Start the owner again, with the settings and keys as they are now; runs go on.
+    #[command(after_help = "\
+Example:
+  nightshift key set ANTHROPIC_API_KEY && nightshift restart")]
     Restart,
     /// Show or change settings: models, budgets, sandboxes, what they may reach.
     #[command(after_help = "\
@@ -377,8 +420,9 @@ pub(crate) enum StatisticsKind {
 }
 
 const MCP_EXAMPLES: &str = "\
-A client starts it by itself, over standard input and output. Claude Code:
+A client starts it by itself, over standard input and output, without a shell and its aliases. Claude Code:
   claude mcp add nightshift -- nightshift mcp
+  claude mcp add nightshift -- \"$PWD/dev\" nightshift mcp     # from a checkout
 
 Codex, in ~/.codex/config.toml:
   [mcp_servers.nightshift]
@@ -388,7 +432,7 @@ Codex, in ~/.codex/config.toml:
 Claude Desktop, Cursor, and others that read mcpServers (VS Code: servers, in .vscode/mcp.json):
   { \"mcpServers\": { \"nightshift\": { \"command\": \"nightshift\", \"args\": [\"mcp\"] } } }
 
-Over HTTP, for clients elsewhere; the token is in owner.json in the data folder:
+Over HTTP, for clients elsewhere; the token is in ~/.local/share/nightshift/access.json:
   nightshift mcp --http --port 7200
   claude mcp add --transport http nightshift http://127.0.0.1:7200/mcp --header \"Authorization: Bearer TOKEN\"
 
@@ -437,121 +481,11 @@ pub(crate) struct LimitArguments {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Review {
-    /// List pull requests that wait, the one to take first at the top, and why.
-    #[command(after_help = "\
-What can be decided now comes first, then what is small, then what is sure, then what waits longest.
-While as many wait as review_limit in config.toml allows, new tasks stay queued.
-Examples:
-  nightshift review list
-  nightshift review show $(nightshift review list --json | jq -r '.entries[0].pullRequest.run')")]
-    List {
-        /// Also merged and closed ones.
-        #[arg(long)]
-        all: bool,
-    },
-    /// Show a pull request: what, evidence, commits.
-    Show {
-        /// The run's or task's id, or how it begins.
-        run: String,
-        /// Write the evidence's pictures and the recording into this folder.
-        #[arg(long, value_name = "FOLDER")]
-        pictures: Option<PathBuf>,
-    },
-    /// Show the whole diff of a pull request.
-    Diff {
-        /// The run's or task's id, or how it begins.
-        run: String,
-    },
-    /// Comment on a line; the comment waits until changes are asked for.
-    #[command(after_help = "\
-Example:
-  nightshift review comment run-4k2 --file src/theme.js --line 12 \"Use the existing storage module\"
-  nightshift review ask run-4k2")]
-    Comment {
-        /// The run's or task's id, or how it begins.
-        run: String,
-        /// A file that the pull request changes.
-        #[arg(long, value_name = "PATH")]
-        file: String,
-        /// The line in that file.
-        #[arg(long)]
-        line: u64,
-        /// Count lines as they were before the change, to comment on one that was removed.
-        #[arg(long)]
-        removed: bool,
-        /// What is to be different.
-        words: String,
-    },
-    /// Take a comment back that was not sent.
-    Uncomment {
-        /// The run's or task's id, or how it begins.
-        run: String,
-        /// The comment's name, as `review show` tells it, for example f2.
-        comment: String,
-    },
-    /// Ask for changes: the agent goes on in its sandbox, with your words and all comments that wait.
-    #[command(after_help = "\
-The agent deals with each comment or explains why not; then the pull request is there again, with new evidence.
-Example:
-  nightshift review ask run-4k2 \"Also keep the choice when the page is opened in a second tab\"")]
-    Ask {
-        /// The run's or task's id, or how it begins.
-        run: String,
-        /// What is to be different; may be left out where comments wait.
-        words: Option<String>,
-    },
-    /// Note that the work is good, without merging it.
-    Approve {
-        /// The run's or task's id, or how it begins.
-        run: String,
-        /// Words for the record.
-        words: Option<String>,
-    },
-    /// Tell what came of the attempts at a task, the best at the top, and why.
-    #[command(after_help = "\
-Checks count first (commands named as evidence and the repository's lint), then the criteria that the
-critic found met, then the smaller change. Equal ones share a place.
-Examples:
-  nightshift exec --attempts 3 --background \"Make the search faster\"
-  nightshift review attempts run-4k2
-  nightshift review attempts task-7c1 --json | jq -r '.attempts[] | select(.rank == 1).run.run'
-  nightshift review merge run-4k2 --close-others")]
-    Attempts {
-        /// The id of the task or of a run of it, or how it begins.
-        task: String,
-    },
-    /// Merge a pull request into the base branch of Nightshift's copy of the repository.
-    #[command(after_help = "\
-Examples:
-  nightshift review merge run-4k2
-  nightshift review merge run-4k2 --close-others   # of several attempts, this one")]
-    Merge {
-        /// The run's or task's id, or how it begins.
-        run: String,
-        /// Give the other attempts at the task up: open pull requests are closed, unfinished runs cancelled.
-        #[arg(long)]
-        close_others: bool,
-    },
-    /// Close a pull request without merging; its branch is kept.
-    #[command(after_help = "\
-Examples:
-  nightshift review close run-4k2
-  nightshift review close --others-of run-4k2      # every other attempt at its task; this one stays")]
-    Close {
-        /// The run's or task's id, or how it begins.
-        #[arg(required_unless_present = "others_of")]
-        run: Option<String>,
-        /// Give up every other attempt at the task of this run instead: open pull requests are closed, unfinished runs
-        /// cancelled.
-        #[arg(long, value_name = "RUN", conflicts_with = "run")]
-        others_of: Option<String>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
 pub(crate) enum Exec {
     /// Take a run up again in its sandbox, with everything it knows, and follow it.
+    #[command(override_usage = "\
+nightshift exec resume [OPTIONS] <RUN> <TEXT>
+       nightshift exec resume [OPTIONS] --last <TEXT>")]
     #[command(after_help = "\
 Examples:
   nightshift exec resume run-4k2 \"Use the other port\"
@@ -575,6 +509,10 @@ suspended sandbox comes back.")]
 #[derive(Debug, Subcommand)]
 pub(crate) enum Agents {
     /// List the definitions that count, of this repository and of the user.
+    #[command(after_help = "\
+Examples:
+  nightshift agents list
+  nightshift agents list --json | jq '.[].name'")]
     List,
     /// Check definitions: every field that is misspelt or means nothing, with line and column.
     #[command(after_help = "\
@@ -593,161 +531,10 @@ Ends with 1 when a definition cannot be used as it is; what is only pointed out 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Template {
     /// Build image and template if they are missing (minutes, once).
+    #[command(after_help = "\
+Example:
+  nightshift template build")]
     Build,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Checkpoint {
-    /// List a run's checkpoints.
-    List {
-        /// The run's or task's id, or how it begins.
-        run: String,
-    },
-    /// Save memory, disk and browser of a run's sandbox as they are after the step that is being taken.
-    Save {
-        /// The run's or task's id, or how it begins.
-        run: String,
-    },
-    /// Let a run go back to a checkpoint: sandbox and conversation are what they were then.
-    #[command(after_help = "\
-What the machine is at now is saved first, and going back to that undoes it.
-What happened since stays in the history. A paused run stays paused, so that it can be told something first.
-Examples:
-  nightshift checkpoint rewind run-4k2 7.1
-  nightshift pause run-4k2 && nightshift checkpoint rewind run-4k2 checkpoint-9d && \\
-    nightshift steer run-4k2 \"Do not touch the parser\" && nightshift continue run-4k2")]
-    Rewind {
-        /// The run's or task's id, or how it begins.
-        run: String,
-        /// The checkpoint's id, how it begins, or the step after which it was saved.
-        checkpoint: String,
-        /// Give up what the machine is at now instead of saving it first.
-        #[arg(long)]
-        discard: bool,
-    },
-    /// Start new runs from a checkpoint, each with a sandbox and a branch of its own; the run itself goes on.
-    #[command(after_help = "\
-Example:
-  nightshift checkpoint fork run-4k2 7.1 --count 3 --say \"Try it without a new dependency\"")]
-    Fork {
-        /// The run's or task's id, or how it begins.
-        run: String,
-        /// The checkpoint's id, how it begins, or the step after which it was saved.
-        checkpoint: String,
-        /// How many runs, 16 at most.
-        #[arg(long, default_value_t = 1)]
-        count: u32,
-        /// What to tell their agents.
-        #[arg(long, value_name = "TEXT")]
-        say: Option<String>,
-    },
-    /// Remove a checkpoint.
-    Remove {
-        /// The run's or task's id, or how it begins.
-        run: String,
-        /// The checkpoint's id, how it begins, or the step after which it was saved.
-        checkpoint: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Settings {
-    /// Change one setting, by its name in config.toml.
-    Set {
-        /// Its name, for example sandbox.memory_mib; `nightshift settings` lists them.
-        name: String,
-        /// The new value; for a list any number of them. Without one the default is set.
-        values: Vec<String>,
-    },
-    /// Take the last change back; done twice, it is made again.
-    Undo,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Key {
-    /// List the keys that are used, and where each is kept; no key is shown.
-    List,
-    /// Keep a key: it is asked for, or read from standard input.
-    Set {
-        /// The variable it is known by, for example ANTHROPIC_API_KEY.
-        name: String,
-    },
-    /// Forget a key.
-    Remove {
-        /// The variable it is known by.
-        name: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Environment {
-    /// Set a repository up in a sandbox, prove it by its checks, and freeze it: its tasks start from there.
-    #[command(after_help = "\
-How is read from .nightshift/environment.toml, devcontainer.json, or the manifests that are there, as they are committed;
-`nightshift environment plan` shows it. Ctrl+C stops the watching, not the set-up.
-Examples:
-  nightshift environment set-up --repo ~/src/app
-  nightshift environment set-up --background && nightshift environment list")]
-    SetUp {
-        /// The repository.
-        #[command(flatten)]
-        repository: EnvironmentRepository,
-        /// Return at once; `nightshift environment log` shows how far it is.
-        #[arg(long)]
-        background: bool,
-    },
-    /// Show how a repository would be set up; nothing is done.
-    #[command(after_help = "\
-Example:
-  nightshift environment plan --repo ~/src/app")]
-    Plan {
-        /// The repository.
-        #[command(flatten)]
-        repository: EnvironmentRepository,
-    },
-    /// List environments.
-    List {
-        /// Also those that are gone.
-        #[arg(long)]
-        all: bool,
-    },
-    /// Show an environment: its plan, its phases, and why it failed if it did.
-    Show {
-        /// The environment's id, or how it begins.
-        environment: String,
-    },
-    /// Print what the commands of a set-up printed.
-    Log {
-        /// The environment's id, or how it begins.
-        environment: String,
-        /// Go on until it is over.
-        #[arg(long, short)]
-        follow: bool,
-    },
-    /// Try the phase that failed again, in the machine as it was left.
-    Retry {
-        /// The environment's id, or how it begins.
-        environment: String,
-        /// Return at once.
-        #[arg(long)]
-        background: bool,
-    },
-    /// Remove an environment with its machine and its template; sandboxes that started from it go on.
-    Remove {
-        /// The environment's id, or how it begins.
-        environment: String,
-    },
-}
-
-/// The repository of an environment.
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct EnvironmentRepository {
-    /// The repository: a folder on this machine, a URL, or OWNER/NAME at GitHub.
-    #[arg(long, default_value = ".")]
-    pub(crate) repo: String,
-    /// The branch [default: the one that is checked out].
-    #[arg(long)]
-    pub(crate) base: Option<String>,
 }
 
 #[cfg(test)]

@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 use nightshift_engine::Engine;
 use nightshift_libvirt::{HostSettings, check_hosts};
 use nightshift_protocol::{Approval, ErrorCode, Limits, OWN_ENGINE, UserError};
-use nightshift_supervisor::{DiskSettings, RegistryKind, check_approval};
+use nightshift_supervisor::{DiskSettings, MOST_SELF_REVIEWS, RegistryKind, check_approval};
 use serde::Deserialize;
 
 use crate::egress::{self, EgressConfiguration};
-use crate::providers::ProviderConfiguration;
+use crate::providers::{self, ProviderConfiguration};
 
 /// The model of a task that names none.
 pub(crate) const DEFAULT_MODEL: &str = "claude-sonnet-5-5";
+
+/// Seconds between two looks at a pull request at least: the site asks programs to be sparing.
+const LEAST_POLL_SECONDS: u64 = 10;
 
 /// The configuration file. Unknown keys are refused: a misspelt one would be silently without effect.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -130,11 +133,11 @@ pub(crate) struct DeliveryConfiguration {
     pub(crate) forbidden_paths: Vec<String>,
     /// How many pull requests may wait for a review before new tasks stay queued; 0 means any number.
     pub(crate) review_limit: u32,
-    /// How often a critic may look at finished work whose task has acceptance criteria; 0 for never.
+    /// How often a critic may look at finished work whose task has acceptance criteria, 5 times at most; 0 for never.
     pub(crate) self_review_rounds: u32,
     /// How often the agent deals with failing checks before a person has to.
     pub(crate) check_rounds: u32,
-    /// Seconds between two looks at an open pull request at GitHub.
+    /// Seconds between two looks at an open pull request at GitHub, at least 10.
     pub(crate) poll_seconds: u64,
     /// Which screenshots leave the machine.
     pub(crate) screenshots: Screenshots,
@@ -262,17 +265,17 @@ impl Default for SandboxConfiguration {
 
 /// Reads the configuration; no file is the same as an empty one.
 pub(crate) fn read(path: &Path) -> Result<Configuration, UserError> {
-    let refuse = |why: String| {
-        UserError::new(
-            ErrorCode::InvalidRequest,
-            format!("the configuration {} cannot be used: {why}", path.display()),
-            "Mend the line it names; docs/configuration.md lists what may be set.",
-        )
+    let refuse = |why: String, hint: &str| {
+        let message = format!("the configuration {} cannot be used: {why}", path.display());
+        UserError::new(ErrorCode::InvalidRequest, message, hint)
     };
     match std::fs::read_to_string(path) {
-        Ok(text) => parse(&text).map_err(refuse),
+        Ok(text) => parse(&text)
+            .map_err(|why| refuse(why, "Mend what it names; docs/configuration.md lists what may be set.")),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Configuration::default()),
-        Err(error) => Err(refuse(error.to_string())),
+        Err(error) => {
+            Err(refuse(error.to_string(), "It has to be a text file that you may read: look at its mode."))
+        }
     }
 }
 
@@ -286,7 +289,28 @@ pub(crate) fn parse(text: &str) -> Result<Configuration, String> {
     check(&configuration).map_or(Ok(configuration), Err)
 }
 
+/// Whether the file may have a key of that name, such as `delivery.review_limit`.
+pub(crate) fn has_key(name: &str) -> bool {
+    let is_bare = |word: &str| {
+        let fits = |letter: u8| letter.is_ascii_alphanumeric() || matches!(letter, b'_' | b'-');
+        !word.is_empty() && word.bytes().all(fits)
+    };
+    // A value that hardly a key can have: where there is such a key, that is what is wrong.
+    let read = |text: String| toml::from_str::<Configuration>(&text).err();
+    name.split('.').all(is_bare)
+        && read(format!("{name} = true")).is_none_or(|error| {
+            let said = error.message();
+            !said.contains("unknown field") && !said.contains("invalid type: map")
+        })
+}
+
 fn check(configuration: &Configuration) -> Option<String> {
+    if configuration.model.trim().is_empty() {
+        return Some("the model has no name".to_owned());
+    }
+    if let Err(why) = providers::check_model(&configuration.model, &configuration.providers) {
+        return Some(format!("model: {why}"));
+    }
     let limits = &configuration.limits;
     if !(0.01..=100_000.0).contains(&limits.dollars) {
         return Some("limits.dollars must be between 0.01 and 100000".to_owned());
@@ -312,6 +336,12 @@ fn check(configuration: &Configuration) -> Option<String> {
     // Less would stop a sandbox that has only come up.
     if (1..256).contains(&configuration.disk.sandbox_mib) {
         return Some("disk.sandbox_mib must be 0 (any amount) or at least 256".to_owned());
+    }
+    if configuration.delivery.self_review_rounds > MOST_SELF_REVIEWS {
+        return Some(format!("delivery.self_review_rounds must be between 0 and {MOST_SELF_REVIEWS}"));
+    }
+    if configuration.delivery.poll_seconds < LEAST_POLL_SECONDS {
+        return Some(format!("delivery.poll_seconds must be at least {LEAST_POLL_SECONDS}"));
     }
     if let Err(error) = check_hosts(&configuration.hosts) {
         return Some(error.to_string());
@@ -518,6 +548,8 @@ mod tests {
             ("[sandbox]\nprocessors = 0", "sandbox.processors must be between"),
             ("[sandbox]\nprocessors = 65", "sandbox.processors must be between"),
             ("[disk]\nsandbox_mib = 255", "disk.sandbox_mib must be 0 (any amount) or at least 256"),
+            ("[delivery]\nself_review_rounds = 6", "delivery.self_review_rounds must be between 0 and 5"),
+            ("[delivery]\npoll_seconds = 9", "delivery.poll_seconds must be at least 10"),
         ] {
             let said = refused(text);
             assert!(said.contains(named), "{text}: {said}");
@@ -534,8 +566,69 @@ mod tests {
             "[sandbox]\nmemory_mib = 65536\nprocessors = 64",
             "[disk]\nsandbox_mib = 0",
             "[disk]\nsandbox_mib = 256",
+            "[delivery]\nself_review_rounds = 5\npoll_seconds = 10",
+            "[delivery]\nself_review_rounds = 0",
         ] {
             assert!(read_text(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_model_of_tasks_that_name_none_is_of_a_provider_that_there_is() {
+        let lab = "[providers.lab]\nbase_url = \"http://127.0.0.1:9/v1\"\n";
+        for (model, more) in [
+            ("gpt-6.1-sol", ""),
+            ("ollama/qwen3:8b", ""),
+            ("claude-of-tomorrow", ""),
+            ("lab/Qwen/Qwen3", lab),
+        ] {
+            let text = format!("model = \"{model}\"\n{more}");
+            assert!(read_text(&text).is_ok(), "{text}");
+        }
+        for model in ["lab/Qwen/Qwen3", "qwen3:8b", "nope/x"] {
+            let said = refused(&format!("model = \"{model}\"\n"));
+            let wanted = format!(
+                "model: {model} names no provider that there is; there are anthropic, ollama, openai"
+            );
+            assert!(said.ends_with(&wanted), "{said}");
+        }
+        assert!(refused("model = \" \"\n").ends_with("the model has no name"));
+    }
+
+    /// The example of the documentation, with every key that is not in a comment.
+    fn documented() -> &'static str {
+        let text = include_str!("../../../docs/configuration.md");
+        let (_, block) = text.split_once("```toml\n").unwrap();
+        block.split_once("```").unwrap().0
+    }
+
+    #[test]
+    fn the_file_that_is_documented_is_good() {
+        parse(documented()).unwrap();
+    }
+
+    #[test]
+    fn every_key_that_is_documented_is_known_by_its_name_and_a_misspelt_one_is_not() {
+        fn keys(table: &toml::Table, above: &str, into: &mut Vec<String>) {
+            for (key, value) in table {
+                let name = format!("{above}{key}");
+                if let Some(below) = value.as_table() {
+                    keys(below, &format!("{name}."), into);
+                }
+                into.push(name);
+            }
+        }
+        let mut names = Vec::new();
+        let table: toml::Table = toml::from_str(documented()).unwrap();
+        keys(&table, "", &mut names);
+        assert!(names.contains(&"delivery.review_limit".to_owned()), "{names:?}");
+        for name in &names {
+            assert!(has_key(name), "{name}");
+        }
+        let odd =
+            ["delivery.reviw_limit", "modle", "model.name", "limits.dollars.more", "", ".", "model =", "a b"];
+        for name in odd {
+            assert!(!has_key(name), "{name}");
         }
     }
 
@@ -564,6 +657,7 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_read_is_not_taken_for_none() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(read(folder.path()).unwrap_err().message.contains("cannot be used"));
+        let error = read(folder.path()).unwrap_err();
+        assert!(error.message.contains("cannot be used") && error.hint.contains("text file"), "{error:?}");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::serve::ListenerExt;
 use nightshift_api::Api;
-use nightshift_client::{Client, Folders, beside, private_folder};
+use nightshift_client::{Client, Folders, beside, private_folder, unusable};
 use nightshift_forge::{Forge, Git};
 use nightshift_model::Model;
 use nightshift_protocol::{Clock, Entropy, ErrorCode, OffsetDateTime, OwnerAddress, RunId, UserError};
@@ -112,14 +112,11 @@ pub(crate) async fn serve(environment: &Environment, listen: Listen) -> Result<(
     let folders = folders(environment)?;
     let io = |what: &'static str| {
         move |error: std::io::Error| {
-            UserError::new(
-                ErrorCode::Internal,
-                format!("{what}: {error}"),
-                "Look at the folder's owner and mode.",
-            )
+            UserError::new(ErrorCode::Internal, format!("{what}: {error}"), "Start it again.")
         }
     };
-    private_folder(&folders.data).map_err(io("creating the data folder"))?;
+    let file = |path: PathBuf| move |error: std::io::Error| unusable(ErrorCode::Internal, &path, &error);
+    private_folder(&folders.data).map_err(file(folders.data.clone()))?;
     let _lock = take_lock(&folders)?;
     let configuration = configuration::read(&folders.configuration)?;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
@@ -128,7 +125,7 @@ pub(crate) async fn serve(environment: &Environment, listen: Listen) -> Result<(
     let socket = listener.local_addr().map_err(io("listening"))?;
     let port = socket.port();
     access::write(&folders.access_file(), &Kept { port, ..kept.clone() })
-        .map_err(io("writing access.json"))?;
+        .map_err(file(folders.access_file()))?;
     let url = if socket.ip().is_unspecified() || socket.ip().is_loopback() {
         format!("http://127.0.0.1:{port}")
     } else {
@@ -159,7 +156,7 @@ pub(crate) async fn serve(environment: &Environment, listen: Listen) -> Result<(
         beside(environment.executable.as_deref(), environment.ui.as_deref(), &["../share/nightshift/ui"]);
     let ui = ui.filter(|folder| folder.join("index.html").is_file());
     let router = nightshift_server::router(Arc::new(api), guard, ui.as_deref());
-    write_address(&folders, &address).map_err(io("writing owner.json"))?;
+    write_address(&folders, &address).map_err(file(folders.owner_file()))?;
     tracing::info!(url = address.url, "the owner listens");
     // A picture of the live screen, or a letter of a terminal, does not wait for what may come after it.
     let listener = listener.tap_io(|stream| {
@@ -279,7 +276,7 @@ async fn assemble(
     if let Some(github) = &github {
         git = git.with_credential(github.git_credential());
     }
-    let store = Store::open(&folders.data).await.map_err(|error| opening(&error))?;
+    let store = Store::open(&folders.data).await.map_err(|error| opening(&error, &folders.data))?;
     let mut forge = Forge::open(&folders.data.join("repositories"), git.clone())
         .await
         .map_err(|error| nightshift_supervisor::trouble::forge(&error))?;
@@ -354,7 +351,7 @@ async fn assemble(
     Ok((Api::new(supervisor.clone(), store, forge), supervisor))
 }
 
-fn opening(error: &nightshift_store::OpenError) -> UserError {
+fn opening(error: &nightshift_store::OpenError, data: &Path) -> UserError {
     let mut message = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
@@ -364,7 +361,7 @@ fn opening(error: &nightshift_store::OpenError) -> UserError {
     UserError::new(
         ErrorCode::Internal,
         message,
-        "Nothing was changed. Look at the data folder's disk, owner and mode.",
+        format!("Nothing was changed. Look at disk, owner and mode of {}.", data.display()),
     )
 }
 
@@ -378,15 +375,13 @@ fn host_memory_mib() -> Option<u64> {
 /// Holds the lock that makes this the only owner of its folders.
 fn take_lock(folders: &Folders) -> Result<File, UserError> {
     let path = folders.owner_lock();
-    let lock = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(
-        |error| {
-            UserError::new(
-                ErrorCode::Internal,
-                format!("{}: {error}", path.display()),
-                "Look at its owner and mode.",
-            )
-        },
-    )?;
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| unusable(ErrorCode::Internal, &path, &error))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(_) => Err(UserError::new(

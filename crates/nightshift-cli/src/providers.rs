@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use nightshift_forge::secrets::Secret;
 use nightshift_model::{
     ChatSettings, Coordinates, Key, ModelSettings, Price, Provider, ProviderSettings, Providers, Rates,
-    SafetyChecks,
+    SafetyChecks, TurnError,
 };
 use nightshift_protocol::{Clock, Entropy, ErrorCode, UserError};
 use serde::Deserialize;
@@ -112,6 +113,31 @@ pub(crate) fn keys(configured: &BTreeMap<String, ProviderConfiguration>) -> Vec<
         }
     }
     keys
+}
+
+/// Checks that one of the providers is that of a model by its name; nobody is asked.
+///
+/// # Errors
+///
+/// That there is none, and which there are.
+pub(crate) fn check_model(
+    model: &str,
+    configured: &BTreeMap<String, ProviderConfiguration>,
+) -> Result<(), String> {
+    use nightshift_model::Model;
+
+    let mut providers = Providers::default();
+    for name in BUILT_IN.iter().map(|known| known.name).chain(configured.keys().map(String::as_str)) {
+        // Without its key none can be asked, so the answer is there at once.
+        providers.add_without_key(name, "");
+    }
+    match providers.check(model).now_or_never() {
+        Some(Err(TurnError::UnknownProvider { known, .. })) => {
+            let model: String = model.chars().filter(|letter| !letter.is_control()).take(60).collect();
+            Err(format!("{model} names no provider that there is; there are {}", known.join(", ")))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Makes the clients of all providers; no connection is made. The log and the history do not show their keys from now on.

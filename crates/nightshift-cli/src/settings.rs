@@ -154,9 +154,6 @@ impl Keeper {
             UserError::new(ErrorCode::InvalidRequest, why, "Nothing was changed. Mend it and save again.")
         };
         let configuration = configuration::parse(text).map_err(refuse)?;
-        if after.model.trim().is_empty() {
-            return Err(refuse("the model has no name".to_owned()));
-        }
         if after.hosts != before.hosts && !after.hosts.is_empty() && !cfg!(feature = "libvirt") {
             return Err(UserError::new(
                 ErrorCode::InvalidRequest,
@@ -201,7 +198,7 @@ impl Keeper {
             UserError::new(
                 ErrorCode::InvalidRequest,
                 format!("the configuration {} cannot be used: {why}", self.file.display()),
-                "The owner goes on with what it was started with. Mend the line it names.",
+                "The owner goes on with what it was started with. Mend what it names.",
             )
         })?;
         let names = names(&configuration);
@@ -280,7 +277,11 @@ impl SettingsKeeper for Keeper {
             return Err(UserError::new(
                 ErrorCode::Conflict,
                 "there is no change to undo",
-                "The file was changed by hand since, or never from outside.",
+                format!(
+                    "{} was changed by hand since, or never by Nightshift. `nightshift settings` shows what holds, \
+                     `nightshift settings set` changes it.",
+                    self.file.display()
+                ),
             ));
         };
         self.put(text, undoable.text.as_deref())?;

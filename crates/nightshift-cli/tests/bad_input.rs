@@ -65,6 +65,14 @@ impl Bench {
         last["error"].clone()
     }
 
+    /// What is said on standard error to who uses a command wrongly.
+    async fn wrong_use(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments).await;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        said
+    }
+
     /// No run may have been made.
     async fn assert_nothing_was_begun(&self) {
         let output = self.run(&["tasks", "--all", "--json"]).await;
@@ -310,6 +318,34 @@ async fn a_home_that_is_named_from_where_one_is_means_the_same_from_elsewhere() 
     // The owner that was started there is the one that is found by the whole path.
     let stopped = bench.run(&["stop", "--json"]).await;
     assert_eq!(String::from_utf8_lossy(&stopped.stdout).trim(), r#"{"stopped":true}"#);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_that_is_no_folder_is_named_with_the_variable_that_names_it() {
+    let bench = Bench::new().await;
+    let home = bench.home.path().join("file");
+    std::fs::write(&home, "").unwrap();
+    for word in ["tasks", "serve"] {
+        let mut command = bench.command(&[word]);
+        command.env("NIGHTSHIFT_HOME", &home);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{word}: {said}");
+        assert!(said.contains(&format!("{}/data cannot be used", home.display())), "{word}: {said}");
+        assert!(said.contains("NIGHTSHIFT_HOME"), "{word}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_no_command_sets_are_told_with_their_file_and_others_by_their_names() {
+    let bench = Bench::new().await;
+    let by_hand = bench.wrong_use(&["settings", "set", "delivery.review_limit", "5"]).await;
+    assert!(by_hand.contains("delivery.review_limit is not set by a command"), "{by_hand}");
+    assert!(by_hand.contains("config.toml, then `nightshift restart`"), "{by_hand}");
+    let misspelt = bench.wrong_use(&["settings", "set", "delivery.reviw_limit", "5"]).await;
+    assert!(misspelt.contains("no setting is called"), "{misspelt}");
+    let nobody = bench.wrong_use(&["settings", "set", "model", "nope/x"]).await;
+    assert!(nobody.contains("model: nope/x names no provider that there is"), "{nobody}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

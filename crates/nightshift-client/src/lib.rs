@@ -9,4 +9,4 @@ mod owner;
 
 pub use folders::{BaseDirectories, Folders, beside};
 pub use http::{Arrived, Body, Changed, Client, Follow};
-pub use owner::{Program, address, connect, is_held, private_folder, running, stop};
+pub use owner::{Program, address, connect, is_held, private_folder, running, stop, unusable};

@@ -130,13 +130,15 @@ fn start(folders: &Folders, program: &Program) -> Result<Child, UserError> {
             "`nightshift serve` in another terminal shows the reason.",
         )
     };
-    private_folder(&folders.data).map_err(|error| trouble(&error))?;
+    let code = ErrorCode::OwnerUnreachable;
+    private_folder(&folders.data).map_err(|error| unusable(code, &folders.data, &error))?;
+    let log = folders.owner_log();
     let log = File::options()
         .create(true)
         .append(true)
         .mode(0o600)
-        .open(folders.owner_log())
-        .map_err(|error| trouble(&error))?;
+        .open(&log)
+        .map_err(|error| unusable(code, &log, &error))?;
     let mut command = Command::new(&program.path);
     command
         .args(["serve", "--json"])
@@ -219,6 +221,15 @@ pub fn is_held(folders: &Folders) -> bool {
     File::open(folders.owner_lock()).is_ok_and(|lock| lock.try_lock_shared().is_err())
 }
 
+/// Why a file or folder of Nightshift's own cannot be used, and what to do.
+pub fn unusable(code: ErrorCode, path: &Path, error: &std::io::Error) -> UserError {
+    UserError::new(
+        code,
+        format!("{} cannot be used: {error}", path.display()),
+        "Look at owner, mode and disk of it and of the folders above, or name another folder by NIGHTSHIFT_HOME.",
+    )
+}
+
 /// Creates a folder that is for its owner only, mode 0700, with those above it.
 ///
 /// # Errors
@@ -296,6 +307,17 @@ mod tests {
         let error = connect(&folders_in(folder.path()), &program).await.unwrap_err();
         assert_eq!(error.code, ErrorCode::OwnerUnreachable);
         assert!(error.message.starts_with("the owner could not be started: "), "{}", error.message);
+    }
+
+    #[tokio::test]
+    async fn a_data_folder_that_cannot_be_made_is_named_with_how_to_have_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = folders_in(folder.path());
+        std::fs::write(&folders.data, "no folder").unwrap();
+        let error = connect(&folders, &program(folder.path(), "exit 0")).await.unwrap_err();
+        let named = format!("{} cannot be used: ", folders.data.display());
+        assert!(error.message.starts_with(&named), "{}", error.message);
+        assert!(error.hint.contains("NIGHTSHIFT_HOME"), "{}", error.hint);
     }
 
     #[tokio::test]

@@ -50,7 +50,7 @@ pub use nightshift_agent::subagents::DefinitionFile;
 pub use nightshift_screen::live;
 pub use progress::{Approvals, EngineProgress, RunCheckpoints, RunProgress, SelfReviews, Subagents};
 pub use shared::{OwnDefinitions, SupervisorParts, SupervisorSettings};
-pub use supervisor::{Supervisor, Webhook};
+pub use supervisor::{MOST_SELF_REVIEWS, Supervisor, Webhook};
 pub use templates::Templates;
 pub use terminal::{Terminal, TerminalEvent};
 pub use watching::RunScreen;

@@ -611,7 +611,7 @@ fn check_description(description: &str) -> Result<(), UserError> {
 }
 
 /// Self-reviews of one delivery at most.
-const MOST_SELF_REVIEWS: u32 = 5;
+pub const MOST_SELF_REVIEWS: u32 = 5;
 
 /// How often a critic may look at the work: as often as was asked for, else as configured where there are criteria.
 fn self_review_rounds(asked: Option<u32>, criteria: &[String], configured: u32) -> Result<u32, UserError> {

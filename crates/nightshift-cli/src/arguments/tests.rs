@@ -139,6 +139,33 @@ fn every_command_says_in_one_line_what_it_does_and_describes_each_argument() {
 }
 
 #[test]
+fn every_command_that_does_something_shows_how_it_is_typed() {
+    let mut command = Arguments::command();
+    command.build();
+    let mut unread = vec![("nightshift".to_owned(), &command)];
+    while let Some((name, command)) = unread.pop() {
+        if command.get_name() == "help" {
+            continue;
+        }
+        if !command.has_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(
+                help.contains(&format!("  {name}")) || help.contains(&format!("&& {name}")),
+                "{name}: {help}"
+            );
+        }
+        unread.extend(command.get_subcommands().map(|below| (format!("{name} {}", below.get_name()), below)));
+    }
+}
+
+#[test]
+fn who_takes_up_the_last_run_without_words_is_shown_how_that_is_typed() {
+    let refused = Arguments::try_parse_from(["nightshift", "exec", "resume", "--last"]).unwrap_err();
+    let said = refused.to_string();
+    assert!(said.contains("nightshift exec resume [OPTIONS] --last <TEXT>"), "{said}");
+}
+
+#[test]
 fn without_a_command_the_help_is_shown() {
     assert_eq!(refused(&[]), ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);
     assert_eq!(refused(&["checkpoint"]), ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);

@@ -23,6 +23,16 @@ pub(super) async fn settings(environment: &Environment, json: bool, command: Opt
     match command {
         None => {}
         Some(Wanted::Set { name, values }) => {
+            if text::is_by_hand(&name) {
+                return Err(UserError::new(
+                    ErrorCode::InvalidRequest,
+                    format!("{name} is not set by a command"),
+                    format!(
+                        "It is set by hand in {}, then `nightshift restart`; docs/configuration.md tells how.",
+                        settings.file
+                    ),
+                ));
+            }
             let defaults = settings.defaults.clone();
             text::set(&mut settings.values, &name, &values, &defaults).map_err(|why| {
                 UserError::new(ErrorCode::InvalidRequest, why, "`nightshift settings` shows all of them.")

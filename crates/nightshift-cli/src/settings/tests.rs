@@ -101,7 +101,9 @@ async fn what_somebody_changed_in_the_file_since_is_not_overwritten() {
     let refused = keeper.change(change(&seen, |values| values.processors = 8)).await.unwrap_err();
     assert_eq!(refused.code, ErrorCode::Conflict);
     fs::write(bench.folder.path().join("config.toml"), "sandboxes = 9\n").unwrap();
-    assert_eq!(keeper.undo().await.unwrap_err().message, "there is no change to undo");
+    let refused = keeper.undo().await.unwrap_err();
+    assert_eq!(refused.message, "there is no change to undo");
+    assert!(refused.hint.contains("config.toml was changed by hand since"), "{}", refused.hint);
     assert_eq!(bench.file().unwrap(), "sandboxes = 9\n");
 }
 
@@ -110,10 +112,11 @@ async fn what_would_keep_an_owner_from_starting_is_refused_with_its_reason_and_c
     let bench = Bench::with(Some("sandboxes = 2\n"));
     let keeper = bench.started(&[]).await;
     let seen = keeper.settings().await.unwrap();
-    let changes: [fn(&mut SettingsValues); 7] = [
+    let changes: [fn(&mut SettingsValues); 8] = [
         |values| values.memory_mib = 100,
         |values| values.sandboxes = Some(0),
         |values| values.model = "  ".to_owned(),
+        |values| values.model = "nope/x".to_owned(),
         |values| values.egress_allow = vec!["http://a.org".to_owned()],
         |values| values.limits.cost_microdollars = 1,
         |values| values.limits.turns = 9_001,
@@ -129,6 +132,7 @@ async fn what_would_keep_an_owner_from_starting_is_refused_with_its_reason_and_c
             "sandbox.memory_mib must be between 512 and 65536",
             "sandboxes must be at least 1",
             "the model has no name",
+            "model: nope/x names no provider that there is; there are anthropic, ollama, openai",
             "egress.allow: \"http://a.org\" is a URL: name the host alone, as in example.org or example.org:8443",
             "limits.dollars must be between 0.01 and 100000",
             "limits.turns must be at most 9000",

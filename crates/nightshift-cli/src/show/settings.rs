@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use nightshift_protocol::{KeyPlace, KeySummary, Settings, SettingsValues};
 
 use super::{money, plain, table};
+use crate::configuration;
 
 /// A setting: its name, its value as text, and how it is set from words.
 struct Setting {
@@ -146,6 +147,14 @@ fn all(place: &mut Vec<String>, words: &[String]) -> Result<(), String> {
 
 fn list(hosts: &[String]) -> String {
     if hosts.is_empty() { "none".to_owned() } else { hosts.join(" ") }
+}
+
+/// Whether that is a key of the configuration that no command sets, nor any part of it.
+pub(crate) fn is_by_hand(name: &str) -> bool {
+    let is_part = |setting: &Setting| {
+        setting.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    !SETTINGS.iter().any(is_part) && configuration::has_key(name)
 }
 
 /// Sets one setting from the words of a command.
@@ -310,6 +319,29 @@ mod tests {
             set(&mut now, name, &[], &usual).unwrap();
         }
         assert_eq!(now, usual);
+    }
+
+    #[test]
+    fn what_the_file_may_have_and_no_command_sets_is_set_by_hand() {
+        for name in ["delivery.review_limit", "delivery", "hosts", "agents.routing", "egress.upstream"] {
+            assert!(is_by_hand(name), "{name}");
+        }
+        for name in ["model", "limits", "limits.turns", "egress.allow", "delivery.reviw_limit", "colour", ""]
+        {
+            assert!(!is_by_hand(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_help_of_set_names_all_that_can_be_set() {
+        use clap::CommandFactory as _;
+
+        let mut command = crate::arguments::Arguments::command();
+        let settings = command.find_subcommand_mut("settings").unwrap();
+        let help = settings.find_subcommand_mut("set").unwrap().render_long_help().to_string();
+        for setting in &SETTINGS {
+            assert!(help.contains(setting.name), "{}: {help}", setting.name);
+        }
     }
 
     #[test]

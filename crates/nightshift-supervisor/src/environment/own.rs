@@ -43,7 +43,7 @@ struct Egress {
 
 /// Reads it. Steps and checks that it has replace those of `otherwise`, also when there are none in them.
 pub(super) fn read(text: &str, otherwise: SetUpPlan) -> Result<SetUpPlan, PlanError> {
-    let own: Own = toml::from_str(text).map_err(|error| PlanError::new(OWN, error.message()))?;
+    let own: Own = toml::from_str(text).map_err(|error| PlanError::toml(OWN, text, &error))?;
     if own.egress.allow.len() > MOST_HOSTS {
         return Err(PlanError::new(OWN, format!("egress.allow has more than {MOST_HOSTS} hosts")));
     }
@@ -123,8 +123,14 @@ mod tests {
 
     #[test]
     fn a_misspelt_key_and_a_host_that_is_none_are_named() {
-        let said = ["step = []", "[egress]\nallow = ['*']", "[dev_server]\nrun = 'x'", "steps = [1]"]
-            .map(|text| read(text, nothing()).unwrap_err().to_string());
+        let odd = [
+            "step = []",
+            "[egress]\nallow = ['*']",
+            "[dev_server]\nrun = 'x'",
+            "steps = [1]",
+            "steps = []\n\n[egress]\nallowed = []",
+        ];
+        let said = odd.map(|text| read(text, nothing()).unwrap_err().to_string());
         insta::assert_debug_snapshot!(said);
     }
 }

@@ -26,6 +26,16 @@ impl PlanError {
         let why = why.chars().map(|character| if character.is_control() { ' ' } else { character });
         Self { path: path.to_owned(), why: why.take(300).collect() }
     }
+
+    /// What is wrong with a text that is to be TOML, and in which line.
+    pub(super) fn toml(path: &str, text: &str, error: &toml::de::Error) -> Self {
+        let before =
+            error.span().map(|span| text.bytes().take(span.start).filter(|byte| *byte == b'\n').count());
+        match before {
+            Some(lines) => Self::new(path, format!("line {}: {}", lines + 1, error.message())),
+            None => Self::new(path, error.message()),
+        }
+    }
 }
 
 /// Decides how a repository is set up: as it says itself, as its development container does, or as its manifests are

@@ -33,7 +33,7 @@ struct Details {
 
 pub(super) fn pyproject(files: &Files) -> Result<Found, PlanError> {
     let text = files.text(PATH).unwrap_or_default();
-    let project: Project = toml::from_str(&text).map_err(|error| PlanError::new(PATH, error.message()))?;
+    let project: Project = toml::from_str(&text).map_err(|error| PlanError::toml(PATH, &text, &error))?;
     let details = project.project.unwrap_or_default();
     let first = |map: &BTreeMap<String, toml::Value>| {
         GROUPS.into_iter().find(|group| map.contains_key(*group)).map(str::to_owned)
