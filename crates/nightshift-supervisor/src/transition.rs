@@ -324,7 +324,7 @@ mod tests {
         let state = RunState::InReview { pull_request: PullRequestId(3) };
         assert_eq!(
             transition(&state, Some(PullRequestId(3)), Trigger::Fail(error())),
-            Err(TransitionDenied::NotNow { state: "inReview" })
+            Err(TransitionDenied::NotNow { state: "in review" })
         );
     }
 

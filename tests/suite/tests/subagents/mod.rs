@@ -359,7 +359,7 @@ async fn what_a_subagent_comes_to_while_a_person_is_asked_is_written_down_and_no
         json!({"calls": [{"tool": "ask", "input": {"question": "Which?"}}]}),
         json!({"expect": [{"lastResultContains": "The first."}], "calls": [shell("true")]}),
     ];
-    let counts = vec![json!({"delayMs": 2000, "say": "There is one."})];
+    let counts = vec![json!({"delayMs": 1200, "say": "There is one."})];
     let script =
         json!({"turns": ([turns, ending("3.1")].concat()), "conversations": [subagent("Count.", counts)]});
     let mut night = Night::begin(script).await;
