@@ -73,6 +73,10 @@ impl RunProgress {
     /// Tells the agent what was said since the moment that it is back at.
     pub(super) fn hear_again(&mut self, since: Vec<Words>) {
         for Words { body, question, .. } in since {
+            if question.is_some() {
+                // Where it is back at that question, nobody was shown it there.
+                self.tell(AgentEvent::Asked);
+            }
             let body = match (body, question) {
                 (EventBody::PersonSaid { text }, Some(question)) if !self.asks_person() => {
                     // The question is not in this conversation.

@@ -137,6 +137,28 @@ fn a_question_that_was_answered_before_the_sandbox_was_lost_is_not_asked_again()
 }
 
 #[test]
+fn a_question_that_was_shown_and_answered_since_it_was_saved_is_not_asked_again() {
+    let (command, question) = (json!({ "command": "ss -l" }), "Which port?".to_owned());
+    let step = vec![
+        EventBody::TurnRequested { turn: 1 },
+        answer(1, &[("a", "shell", command.clone()), ("q", "ask", json!({ "question": question }))]),
+        intended("1.1", "a", "shell", command, None),
+        finished("1.1", "a", Some(0)),
+    ];
+    let answered = vec![
+        state(RunState::Waiting { question, approval: None }),
+        says("8080"),
+        state(RunState::Working),
+        finished("1.2", "q", None),
+    ];
+    let road = [begun_able(), step, saved(CheckpointCause::Steps), answered, turn(2)].concat();
+    let progress = fold([road, lost(), vec![restored()]].concat());
+    let Action::AnswerStep { content, .. } = next(&progress) else { panic!("{:?}", next(&progress)) };
+    let content = format!("{content:?}");
+    assert!(content.contains("8080") && !content.contains("You had asked"), "{content}");
+}
+
+#[test]
 fn an_answer_to_a_question_that_was_not_asked_yet_is_told_with_the_question() {
     let asked = asked_and_answered(2, Vec::new());
     let before = [begun_able(), turn(1), saved(CheckpointCause::Steps)].concat();
