@@ -637,10 +637,10 @@ impl RunProgress {
         }
     }
 
-    /// Tells the agent what it has to know, unless it waits for an answer: that would be taken for one. Returns whether it was
-    /// told something.
+    /// Tells the agent what it has to know, unless it waits for an answer: that would be taken for one; or has finished and hears
+    /// nothing. Returns whether it was told something.
     fn tell_untold(&mut self) -> bool {
-        if !matches!(self.state, RunState::Working) || self.asks_person() {
+        if !matches!(self.state, RunState::Working) || self.asks_person() || self.has_handed_over() {
             return false;
         }
         let mut told = false;

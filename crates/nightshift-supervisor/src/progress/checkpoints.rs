@@ -111,7 +111,7 @@ impl RunProgress {
             | EventBody::MessageQueued { .. }
             | EventBody::FeedbackReceived { .. } => {
                 if !self.checkpoints.saved.is_empty() {
-                    self.checkpoints.heard.note(event, &self.state);
+                    self.checkpoints.heard.note(event, &self.state, self.just_forked);
                 }
             }
             EventBody::CheckpointIntended { checkpoint, cause, suspended_for } => {
@@ -348,8 +348,8 @@ impl RunProgress {
     pub(crate) fn will_have_finished_at(&self, checkpoint: &CheckpointId) -> bool {
         let checkpoints = &self.checkpoints;
         let lost = checkpoints.rewinding.as_ref().is_some_and(|rewinding| rewinding.ended.is_some());
-        // What reviewers asked for since is asked for again then.
-        let reopened = |saved: &Saved| lost && checkpoints.heard.has_feedback_since(saved.summary.seq);
+        // What was asked for since is asked for again then.
+        let reopened = |saved: &Saved| lost && checkpoints.heard.reopens_since(saved.summary.seq);
         let saved = checkpoints.saved.iter().find(|saved| saved.summary.checkpoint == *checkpoint);
         saved.is_some_and(|saved| saved.then.finished.is_some() && !reopened(saved))
     }

@@ -9,8 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use nightshift_agent::AgentEvent;
 use nightshift_agent::prompt::called_back;
-use nightshift_agent::{AgentEvent, Effect};
 use nightshift_channel::JobId;
 use nightshift_protocol::{
     CheckpointCause, CheckpointCost, CheckpointId, Event, EventBody, QueueReason, RunId, RunState, SandboxId,
@@ -135,8 +135,7 @@ impl RunProgress {
     /// Has the agent go on that had finished, where a person forks its work and says what is to be different. Returns whether
     /// it does.
     pub(super) fn reopen_fork(&mut self, text: &str) -> bool {
-        let finished = matches!(self.agent.outstanding().first(), Some(Effect::Finish { .. }));
-        if !self.just_forked || !finished {
+        if !self.just_forked || !self.has_handed_over() {
             return false;
         }
         self.finished = None;

@@ -16,8 +16,18 @@ pub(super) struct Heard(Vec<Words>);
 pub(super) struct Words {
     seq: u64,
     body: EventBody,
-    /// The question that it answered.
-    question: Option<String>,
+    to: Listener,
+}
+
+/// Who something was said to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Listener {
+    /// A run that had asked nothing.
+    Run,
+    /// One that had asked this.
+    Asking(String),
+    /// One that had just been forked: it is what the fork is made for.
+    Fork,
 }
 
 impl Words {
@@ -30,15 +40,16 @@ impl Words {
 }
 
 impl Heard {
-    /// Notes what was said while the run was in `state`.
-    pub(super) fn note(&mut self, event: &Event, state: &RunState) {
-        let question = match (&event.body, state) {
+    /// Notes what was said while the run was in `state`, or had come into none since it was forked.
+    pub(super) fn note(&mut self, event: &Event, state: &RunState, just_forked: bool) {
+        let to = match (&event.body, state) {
+            (EventBody::PersonSaid { .. }, _) if just_forked => Listener::Fork,
             (EventBody::PersonSaid { .. }, RunState::Waiting { question, approval: None }) => {
-                Some(question.clone())
+                Listener::Asking(question.clone())
             }
-            _ => None,
+            _ => Listener::Run,
         };
-        self.0.push(Words { seq: event.seq, body: event.body.clone(), question });
+        self.0.push(Words { seq: event.seq, body: event.body.clone(), to });
     }
 
     /// Forgets what was said after an event.
@@ -62,23 +73,27 @@ impl Heard {
         since
     }
 
-    /// Whether feedback was received after an event.
-    pub(super) fn has_feedback_since(&self, seq: u64) -> bool {
-        let feedback = |words: &Words| matches!(words.body, EventBody::FeedbackReceived { .. });
-        self.0.iter().any(|words| words.seq > seq && feedback(words))
+    /// Whether something was said after an event that finished work is taken up again for: feedback, or what a fork of it is
+    /// made for.
+    pub(super) fn reopens_since(&self, seq: u64) -> bool {
+        let reopens = |words: &Words| {
+            words.to == Listener::Fork || matches!(words.body, EventBody::FeedbackReceived { .. })
+        };
+        self.0.iter().any(|words| words.seq > seq && reopens(words))
     }
 }
 
 impl RunProgress {
     /// Tells the agent what was said since the moment that it is back at.
     pub(super) fn hear_again(&mut self, since: Vec<Words>) {
-        for Words { body, question, .. } in since {
-            if question.is_some() {
+        for Words { body, to, .. } in since {
+            if matches!(to, Listener::Asking(_)) {
                 // Where it is back at that question, nobody was shown it there.
                 self.tell(AgentEvent::Asked);
             }
-            let body = match (body, question) {
-                (EventBody::PersonSaid { text }, Some(question)) if !self.asks_person() => {
+            self.just_forked = to == Listener::Fork;
+            let body = match (body, to) {
+                (EventBody::PersonSaid { text }, Listener::Asking(question)) if !self.asks_person() => {
                     // The question is not in this conversation.
                     EventBody::PersonSaid { text: format!("{text}\n\n(You had asked: {question})") }
                 }
@@ -88,6 +103,7 @@ impl RunProgress {
                 self.apply_to_agent(&body);
             }
         }
+        self.just_forked = false;
         // What waited for the answer to a question need not wait any more.
         self.tell_untold();
     }
@@ -95,7 +111,7 @@ impl RunProgress {
     /// Has the agent deal with feedback. Where it is back at a moment at which it had not finished, it reads it beside its task.
     pub(super) fn hear_feedback(&mut self, round: u32, items: &[FeedbackItem]) {
         let text = news::message(round, items);
-        if matches!(self.agent.outstanding().first(), Some(Effect::Finish { .. })) {
+        if self.has_handed_over() {
             let names = items.iter().map(|item| item.name.clone()).collect();
             return self.tell(AgentEvent::Reopened { text, names });
         }
@@ -108,6 +124,11 @@ impl RunProgress {
     /// Whether the agent waits for the answer to a question.
     pub(super) fn asks_person(&self) -> bool {
         matches!(self.agent.outstanding().first(), Some(Effect::AskPerson { .. }))
+    }
+
+    /// Whether the agent has finished: it hears nothing more unless its work is taken up again.
+    pub(super) fn has_handed_over(&self) -> bool {
+        matches!(self.agent.outstanding().first(), Some(Effect::Finish { .. }))
     }
 }
 

@@ -144,8 +144,7 @@ impl RunProgress {
 
     /// Whether its agent has finished, and neither a critic nor the delivery has begun with what it did.
     fn is_finished_unseen(&self) -> bool {
-        let finishes = || matches!(self.agent.outstanding().first(), Some(Effect::Finish { .. }));
-        self.finished.is_none() && !self.self_reviews.is_under_way() && finishes()
+        self.finished.is_none() && !self.self_reviews.is_under_way() && self.has_handed_over()
     }
 
     /// Has an agent that had finished go on with what a person says.

@@ -5,7 +5,7 @@ use nightshift_protocol::{
 use serde_json::json;
 
 use super::super::tests::{answer, begun_able, events, finished, fold, intended, last_texts, state};
-use super::super::{Action, Intention, next, road_to};
+use super::super::{Action, Intention, next, road_to, sandbox_ended};
 use super::*;
 use crate::transition::Stage;
 
@@ -320,6 +320,42 @@ fn a_fork_of_finished_work_goes_on_with_what_the_person_says_and_is_delivered_wi
     }
     let road = [begun_able(), finishing(1), delivering(), vec![saved(1)]].concat();
     assert_eq!(next(&fold(forked(1, road, &id(1), None))), Action::Admit(Stage::Finished));
+}
+
+/// The sandbox is lost, and the run goes back to a checkpoint.
+fn lost(number: usize) -> Vec<EventBody> {
+    let reason = sandbox_ended("it ran out of memory");
+    vec![
+        EventBody::RewindIntended { checkpoint: id(number), reason },
+        EventBody::Rewound { checkpoint: id(number) },
+    ]
+}
+
+#[test]
+fn what_a_fork_of_finished_work_is_made_for_is_done_although_its_sandbox_is_lost_before_it_was_saved() {
+    for end in [Vec::new(), delivering()] {
+        let road = [begun_able(), finishing(1), end].concat();
+        let mut bodies = [working(1, road, Some("Greet in German.")), turn(2).to_vec(), lost(11)].concat();
+        let progress = fold(bodies.clone());
+        let texts = last_texts(&progress);
+        let [wish, loss, notice] = texts.as_slice() else { panic!("{texts:?}") };
+        assert_eq!((wish, notice), (&called_back(&["Greet in German.".to_owned()]), &said(NOTICE)));
+        assert!(loss.starts_with("Note from Nightshift: your sandbox ended"), "{loss}");
+        assert_eq!(progress.finished, None);
+        let sandbox = progress.sandbox.unwrap().id;
+        bodies.push(EventBody::SandboxRestored { sandbox, checkpoint: id(11), took_ms: 300 });
+        assert_eq!(next(&fold(bodies)), Action::AskModel { turn: 2, intention: Intention::New });
+    }
+}
+
+#[test]
+fn the_delivery_of_a_fork_is_work_again_when_it_is_lost_behind_what_the_fork_was_made_for() {
+    let road = [begun_able(), finishing(1), delivering()].concat();
+    for (text, finished) in [(Some("Greet in German."), false), (None, true)] {
+        let intended: Vec<EventBody> = lost(11).into_iter().take(1).collect();
+        let bodies = [working(1, road.clone(), text), delivering(), intended].concat();
+        assert_eq!(fold(bodies).will_have_finished_at(&id(11)), finished);
+    }
 }
 
 #[test]
