@@ -6,12 +6,13 @@
 //!          └────────────▶ failed
 //! ```
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 
 use nightshift_agent::AgentEvent;
 use nightshift_protocol::{
-    CheckpointCause, CheckpointId, CheckpointSummary, Event, EventBody, PauseReason, RunState, StepId,
-    SuspendReason, Suspension,
+    CheckpointCause, CheckpointId, CheckpointSummary, Event, EventBody, PauseReason, QueueReason, RunState,
+    StepId, SuspendReason, Suspension,
 };
 
 use super::heard::Heard;
@@ -496,33 +497,47 @@ impl RunProgress {
     }
 }
 
-/// The events of a run that lead to one of its checkpoints: without those that it went back behind.
-pub(crate) fn road_to<'a>(events: &'a [Event], checkpoint: &CheckpointId) -> Option<Vec<&'a Event>> {
-    let mut road: Vec<&Event> = Vec::new();
-    let mut roads = std::collections::HashMap::new();
+/// What led to one of a run's checkpoints: without what the run went back behind, and with what its agent was told again of that.
+pub(crate) fn road_to<'a>(events: &'a [Event], checkpoint: &CheckpointId) -> Option<Vec<Cow<'a, EventBody>>> {
+    let mut road: Vec<Cow<'a, EventBody>> = Vec::new();
+    let mut roads = HashMap::new();
     // Who goes back stays what it is: it works or is paused, and may use what it may.
-    let (mut state, mut limits): (Option<&Event>, Option<&Event>) = (None, None);
+    let (mut stays, mut limits): (Option<&EventBody>, Option<&Event>) = (None, None);
+    let mut heard = Heard::default();
+    let submitted = RunState::Queued { reason: QueueReason::Submitted };
+    let (mut state, mut just_forked, mut lost) = (&submitted, false, false);
     for event in events {
-        road.push(event);
+        road.push(Cow::Borrowed(&event.body));
         match &event.body {
             EventBody::CheckpointSaved { checkpoint: saved, .. } => {
                 if saved == checkpoint {
                     return Some(road);
                 }
-                roads.insert(saved, road.clone());
+                roads.insert(saved, (event.seq, road.clone()));
             }
+            EventBody::RewindIntended { reason, .. } => lost = why_sandbox_ended(reason).is_some(),
             // It may be one that the run had left before.
             EventBody::Rewound { checkpoint } => {
-                road = roads.get(checkpoint)?.clone();
-                let saved = road.last().map_or(0, |saved| saved.seq);
-                road.extend(limits.filter(|raised| raised.seq > saved));
-                road.extend(state);
+                let (saved, led_there) = roads.get(checkpoint)?;
+                if !std::mem::take(&mut lost) {
+                    heard.forget_after(*saved);
+                }
+                road.clone_from(led_there);
+                let raised = limits.filter(|raised| raised.seq > *saved);
+                road.extend(raised.map(|raised| Cow::Borrowed(&raised.body)));
+                road.extend(heard.told_again_since(*saved).into_iter().map(Cow::Owned));
+                road.extend(stays.map(Cow::Borrowed));
             }
-            EventBody::StateChanged { state: RunState::Working | RunState::Paused { .. } } => {
-                state = Some(event);
+            EventBody::RunForked { .. } => just_forked = !matches!(state, RunState::Queued { .. }),
+            EventBody::StateChanged { state: entered } => {
+                (state, just_forked) = (entered, false);
+                let works = matches!(entered, RunState::Working | RunState::Paused { .. });
+                stays = works.then_some(&event.body);
             }
-            EventBody::StateChanged { .. } => state = None,
             EventBody::LimitsRaised { .. } => limits = Some(event),
+            EventBody::PersonSaid { .. }
+            | EventBody::MessageQueued { .. }
+            | EventBody::FeedbackReceived { .. } => heard.note(event, state, just_forked),
             _ => {}
         }
     }

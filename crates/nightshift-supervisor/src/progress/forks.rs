@@ -6,6 +6,7 @@
 //!
 //! What runs in its sandbox was begun by the other run, and the guest knows it by that one's id: [`Jobs`].
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use nightshift_agent::AgentEvent;
 use nightshift_agent::prompt::called_back;
 use nightshift_channel::JobId;
 use nightshift_protocol::{
-    CheckpointCause, CheckpointCost, CheckpointId, Event, EventBody, QueueReason, RunId, RunState, SandboxId,
+    CheckpointCause, CheckpointCost, CheckpointId, EventBody, QueueReason, RunId, RunState, SandboxId,
     StepId, Usage,
 };
 
@@ -40,10 +41,10 @@ pub(crate) struct Fork {
 }
 
 impl Fork {
-    /// The history that it begins with, where `road` are the events that led to the checkpoint; `None` where they do not
-    /// begin with a task.
-    pub(crate) fn history(self, road: &[&Event]) -> Option<Vec<EventBody>> {
-        let EventBody::RunSubmitted { task, branch: before, attempt, context_tokens } = &road.first()?.body
+    /// The history that it begins with, where `road` is what led to the checkpoint; `None` where that does not begin with a
+    /// task.
+    pub(crate) fn history(self, road: &[Cow<'_, EventBody>]) -> Option<Vec<EventBody>> {
+        let EventBody::RunSubmitted { task, branch: before, attempt, context_tokens } = &**road.first()?
         else {
             return None;
         };
@@ -51,7 +52,7 @@ impl Fork {
         let before = branch_in(road, &checkpoint).unwrap_or(before).to_owned();
         let (task, attempt, context_tokens) = (task.clone(), *attempt, *context_tokens);
         let mut bodies = vec![EventBody::RunSubmitted { task, branch, attempt, context_tokens }];
-        bodies.extend(road.iter().filter_map(|event| carried(&event.body)));
+        bodies.extend(road.iter().filter_map(|body| carried(body)));
         let cause = CheckpointCause::Asked;
         let saved = EventBody::CheckpointSaved { checkpoint: own.clone(), cause, cost };
         bodies.push(EventBody::RunForked { from, checkpoint, sandbox, own, branch: before });
@@ -64,8 +65,8 @@ impl Fork {
 }
 
 /// The branch as it is called in a checkpoint that is another fork's own copy: nobody has renamed it there yet.
-fn branch_in<'a>(road: &[&'a Event], checkpoint: &CheckpointId) -> Option<&'a String> {
-    road.iter().find_map(|event| match &event.body {
+fn branch_in<'a>(road: &'a [Cow<'_, EventBody>], checkpoint: &CheckpointId) -> Option<&'a String> {
+    road.iter().find_map(|body| match &**body {
         EventBody::RunForked { own, branch, .. } if own == checkpoint => Some(branch),
         _ => None,
     })

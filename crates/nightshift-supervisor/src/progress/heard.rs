@@ -1,8 +1,8 @@
 //! What people said since a run's checkpoints: it is told again when the run goes back because its sandbox was lost. Whoever
-//! takes a run back wants what was said since undone with the rest.
+//! takes a run back wants what was said since undone with the rest. Forks of such a run know it as well.
 
 use nightshift_agent::{AgentEvent, Effect};
-use nightshift_protocol::{Event, EventBody, FeedbackItem, RunState};
+use nightshift_protocol::{Event, EventBody, FeedbackItem, PauseReason, RunState};
 
 use super::RunProgress;
 use crate::delivery::news;
@@ -73,6 +73,28 @@ impl Heard {
         since
     }
 
+    /// What the history of a fork has in place of what was said after an event, where the run came back to that: the agent was
+    /// told it before it did anything else, as it is after a pause.
+    pub(super) fn told_again_since(&self, seq: u64) -> Vec<EventBody> {
+        let mut told = Vec::new();
+        for Words { body, to, .. } in self.since(seq) {
+            match (body, to) {
+                (EventBody::PersonSaid { text }, Listener::Asking(question)) => {
+                    // Events do not tell whether the question is in the conversation there: if it is, it was shown.
+                    let text = with_question(&text, &question);
+                    let state = RunState::Waiting { question, approval: None };
+                    told.extend([EventBody::StateChanged { state }, EventBody::PersonSaid { text }]);
+                }
+                (body, _) => told.push(body),
+            }
+        }
+        if !told.is_empty() {
+            let paused = RunState::Paused { reason: PauseReason::Person };
+            told.extend([paused, RunState::Working].map(|state| EventBody::StateChanged { state }));
+        }
+        told
+    }
+
     /// Whether something was said after an event that finished work is taken up again for: feedback, or what a fork of it is
     /// made for.
     pub(super) fn reopens_since(&self, seq: u64) -> bool {
@@ -81,6 +103,11 @@ impl Heard {
         };
         self.0.iter().any(|words| words.seq > seq && reopens(words))
     }
+}
+
+/// An answer for who does not know any more what it had asked.
+fn with_question(text: &str, question: &str) -> String {
+    format!("{text}\n\n(You had asked: {question})")
 }
 
 impl RunProgress {
@@ -95,7 +122,7 @@ impl RunProgress {
             let body = match (body, to) {
                 (EventBody::PersonSaid { text }, Listener::Asking(question)) if !self.asks_person() => {
                     // The question is not in this conversation.
-                    EventBody::PersonSaid { text: format!("{text}\n\n(You had asked: {question})") }
+                    EventBody::PersonSaid { text: with_question(&text, &question) }
                 }
                 (body, _) => body,
             };

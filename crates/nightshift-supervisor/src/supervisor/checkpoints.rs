@@ -1,9 +1,11 @@
 //! What people ask of a run's checkpoints.
 
+use std::borrow::Cow;
+
 use futures_util::StreamExt;
 use nightshift_forge::BranchName;
 use nightshift_protocol::{
-    CheckpointCause, CheckpointId, CheckpointSummary, ErrorCode, Event, EventBody, ForkRun, RunId, SandboxId,
+    CheckpointCause, CheckpointId, CheckpointSummary, ErrorCode, EventBody, ForkRun, RunId, SandboxId,
     SuspendReason, UserError,
 };
 
@@ -129,7 +131,7 @@ impl Supervisor {
         &self,
         from: &RunId,
         checkpoint: &CheckpointId,
-        road: &[&Event],
+        road: &[Cow<'_, EventBody>],
         text: Option<&str>,
     ) -> Result<RunId, UserError> {
         let entropy = self.shared.entropy.as_ref();
@@ -139,7 +141,7 @@ impl Supervisor {
         let facts = checkpoints.copy(checkpoint, &own).await.map_err(|error| {
             trouble::disk_or(ErrorCode::SandboxFailed, "taking a checkpoint for a fork", &error)
         })?;
-        let Some(EventBody::RunSubmitted { task, .. }) = road.first().map(|event| &event.body) else {
+        let Some(EventBody::RunSubmitted { task, .. }) = road.first().map(|body| &**body) else {
             return Err(missing(checkpoint.as_str()));
         };
         let fork = Fork {

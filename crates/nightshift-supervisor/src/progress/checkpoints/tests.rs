@@ -1,4 +1,4 @@
-use nightshift_protocol::{CheckpointCost, PullRequestId, QueueReason};
+use nightshift_protocol::{CheckpointCost, PullRequestId};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -339,7 +339,7 @@ fn the_road_to_a_checkpoint_leaves_out_what_the_run_went_back_behind() {
     bodies.extend(saved(2, CheckpointCause::Asked));
     let events = events(bodies.clone());
     let road = road_to(&events, &id(2)).unwrap();
-    let names: Vec<_> = road[begin..].iter().map(|event| event.body.name()).collect();
+    let names: Vec<_> = road[begin..].iter().map(|body| body.name()).collect();
     assert_eq!(
         names,
         ["checkpointIntended", "checkpointSaved", "stateChanged", "checkpointIntended", "checkpointSaved"],
@@ -517,7 +517,7 @@ fn the_road_to_what_was_left_has_all_that_led_there() {
     let road = |bodies: &[EventBody], to: usize| {
         let events = events(bodies.to_vec());
         let road = road_to(&events, &id(to)).unwrap();
-        road.iter().filter(|event| event.body.name() == "turnFinished").count()
+        road.iter().filter(|body| body.name() == "turnFinished").count()
     };
     bodies.push(saved(2, CheckpointCause::BeforeRewind)[1].clone());
     bodies.push(EventBody::Rewound { checkpoint: id(1) });

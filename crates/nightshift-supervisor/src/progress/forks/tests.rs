@@ -1,6 +1,6 @@
 use nightshift_protocol::{
-    ErrorCode, FeedbackItem, FeedbackSource, Limits, PauseReason, PreparingPhase, PullRequestId, ResultPart,
-    StopReason, UserError,
+    ErrorCode, FeedbackItem, FeedbackSource, Limits, Message, PauseReason, PreparingPhase, PullRequestId,
+    ResultPart, StopReason, UserError, UserPart,
 };
 use serde_json::json;
 
@@ -224,11 +224,24 @@ fn idle(numbers: std::ops::RangeInclusive<u32>) -> Vec<EventBody> {
     numbers.flat_map(|turn| [EventBody::TurnRequested { turn }, answer(turn, &[])]).collect()
 }
 
+/// What the agent of a run knows, but for notes that a sandbox was lost.
+fn known(progress: &RunProgress) -> Vec<Message> {
+    let loss = "Note from Nightshift: your sandbox ended";
+    let is_loss = |part: &UserPart| matches!(part, UserPart::Text { text } if text.starts_with(loss));
+    let messages = progress.agent.conversation().messages.iter().map(|message| match &**message {
+        Message::User { content } => {
+            Message::User { content: content.iter().filter(|part| !is_loss(part)).cloned().collect() }
+        }
+        other => other.clone(),
+    });
+    messages.collect()
+}
+
 /// What a run did is what its fork knows, which goes on with call number `turn`.
 fn assert_knows_all(road: &[EventBody], turn: u32) {
     let run = fold(road.to_vec());
     let fork = fold(forked(1, [road.to_vec(), vec![saved(1)]].concat(), &id(1), None));
-    assert_eq!(fork.agent.conversation().messages, run.agent.conversation().messages);
+    assert_eq!(known(&fork), known(&run));
     let asks = Action::AskModel { turn, intention: Intention::New };
     assert_eq!((next(&run), next(&fold(working(1, road.to_vec(), None)))), (asks.clone(), asks));
 }
@@ -290,18 +303,22 @@ fn delivering() -> Vec<EventBody> {
     vec![done, state(RunState::Delivering)]
 }
 
-#[test]
-fn a_fork_knows_what_was_said_of_the_other_run_s_work_and_answers_it_to_nobody() {
+/// Reviewers ask for changes.
+fn asked_for_changes(round: u32) -> Vec<EventBody> {
     let source = FeedbackSource::Review { review: 0, author: "ada".to_owned() };
-    let item = FeedbackItem { name: "f1".to_owned(), source, words: "Shorter".to_owned() };
-    let review = vec![
+    let item = FeedbackItem { name: format!("f{round}"), source, words: "Shorter".to_owned() };
+    vec![
         state(RunState::InReview { pull_request: PullRequestId(7) }),
-        EventBody::FeedbackReceived { round: 1, items: vec![item] },
+        EventBody::FeedbackReceived { round, items: vec![item] },
         state(RunState::Queued { reason: QueueReason::Feedback }),
         state(RunState::Preparing { phase: PreparingPhase::Sandbox }),
         state(RunState::Working),
-    ];
-    let road = [begun_able(), finishing(1), delivering(), review, turn(2).to_vec()].concat();
+    ]
+}
+
+#[test]
+fn a_fork_knows_what_was_said_of_the_other_run_s_work_and_answers_it_to_nobody() {
+    let road = [begun_able(), finishing(1), delivering(), asked_for_changes(1), turn(2).to_vec()].concat();
     assert_knows_all(&road, 3);
     let fork = fold(working(1, road, None));
     assert_eq!((fork.delivery.remarks(), fork.delivery.rounds), (Vec::new(), 0));
@@ -346,6 +363,76 @@ fn what_a_fork_of_finished_work_is_made_for_is_done_although_its_sandbox_is_lost
         bodies.push(EventBody::SandboxRestored { sandbox, checkpoint: id(11), took_ms: 300 });
         assert_eq!(next(&fold(bodies)), Action::AskModel { turn: 2, intention: Intention::New });
     }
+}
+
+/// The sandbox is lost, and brought back from a checkpoint.
+fn lost_and_restored(number: usize) -> Vec<EventBody> {
+    let (sandbox, checkpoint) = ("sandbox-0000000000".parse().unwrap(), id(number));
+    [lost(number), vec![EventBody::SandboxRestored { sandbox, checkpoint, took_ms: 300 }]].concat()
+}
+
+/// The same, and then the agent takes a turn.
+fn lost_and_redone(number: usize, again: u32) -> Vec<EventBody> {
+    [lost_and_restored(number), turn(again).to_vec()].concat()
+}
+
+fn says(text: &str) -> EventBody {
+    EventBody::PersonSaid { text: text.to_owned() }
+}
+
+#[test]
+fn a_fork_knows_what_reviewers_had_asked_for_although_the_other_run_lost_its_sandbox_then() {
+    let delivered = [begun_able(), finishing(1), delivering(), vec![saved(5)]].concat();
+    let once = [asked_for_changes(1), turn(2).to_vec()].concat();
+    let twice = [once.clone(), delivering(), asked_for_changes(2), turn(3).to_vec()].concat();
+    for since in [once, twice] {
+        let road = [delivered.clone(), since, lost_and_redone(5, 2)].concat();
+        assert_knows_all(&road, 3);
+        assert_knows_all(&[road.clone(), lost_and_redone(5, 2)].concat(), 3);
+        assert_eq!(fold(working(1, road, None)).finished, None);
+    }
+}
+
+#[test]
+fn a_fork_knows_what_a_person_had_said_although_the_other_run_lost_its_sandbox_then() {
+    let finished_work = [begun_able(), finishing(1), vec![saved(5)]].concat();
+    let unfinished = [begun_able(), turn(1).to_vec(), vec![saved(5)]].concat();
+    for road in [finished_work, unfinished] {
+        let since = [vec![says("Use port 8080.")], turn(2).to_vec(), vec![says("Mind the tests.")]].concat();
+        assert_knows_all(&[road, since, lost_and_redone(5, 2)].concat(), 3);
+    }
+}
+
+#[test]
+fn a_fork_knows_what_a_person_had_answered_although_the_other_run_lost_its_sandbox_then() {
+    let (question, input) = ("Which port?".to_owned(), json!({ "question": "Which port?" }));
+    let asks = vec![EventBody::TurnRequested { turn: 1 }, answer(1, &[("c1", "ask", input)])];
+    let waiting = vec![state(RunState::Waiting { question, approval: None })];
+    let answered = vec![says("8080"), state(RunState::Working), finished("1.1", "c1", None)];
+    let before = [begun_able(), vec![saved(5)], asks.clone(), waiting.clone(), answered.clone()].concat();
+    assert_knows_all(&[before, lost_and_redone(5, 1)].concat(), 2);
+    // At the question it has the answer, and is not asked.
+    let at = [begun_able(), asks, vec![saved(5)], waiting, answered].concat();
+    let result = [vec![finished("1.1", "c1", None)], turn(2).to_vec()].concat();
+    assert_knows_all(&[at, lost_and_restored(5), result].concat(), 3);
+}
+
+#[test]
+fn a_fork_knows_what_the_other_one_was_made_for_although_that_lost_its_sandbox_then() {
+    let road = [begun_able(), finishing(1), delivering()].concat();
+    let fork =
+        [working(1, road, Some("Greet in German.")), turn(2).to_vec(), lost_and_redone(11, 2)].concat();
+    assert_knows_all(&fork, 3);
+}
+
+#[test]
+fn what_a_run_went_back_behind_on_somebody_s_wish_its_fork_does_not_know() {
+    let mut road = [begun_able(), turn(1).to_vec(), vec![saved(5), says("Use port 8080.")]].concat();
+    road.push(EventBody::RewindIntended { checkpoint: id(5), reason: "a person asked for it".to_owned() });
+    road.push(EventBody::Rewound { checkpoint: id(5) });
+    road.extend([turn(2).to_vec(), lost_and_redone(5, 2)].concat());
+    assert_knows_all(&road, 3);
+    assert!(!format!("{:?}", known(&fold(working(1, road, None)))).contains("8080"));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use nightshift_protocol::{
-    CheckpointCause, CheckpointCost, CheckpointId, CommitId, FeedbackSource, PauseReason, PreparingPhase,
-    PullRequestId, QueueReason, ToolOutcome,
+    CheckpointCause, CheckpointCost, CheckpointId, CommitId, FeedbackSource, PreparingPhase, PullRequestId,
+    QueueReason, ToolOutcome,
 };
 use serde_json::json;
 
