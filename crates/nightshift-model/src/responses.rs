@@ -182,8 +182,7 @@ impl Dialect for Responses {
         };
         let mut is_simpler = false;
         for models in refused {
-            is_simpler |=
-                models.lock().unwrap_or_else(PoisonError::into_inner).insert(request.model.clone());
+            is_simpler |= models.lock().unwrap_or_else(PoisonError::into_inner).insert(request.model.clone());
         }
         is_simpler
     }
