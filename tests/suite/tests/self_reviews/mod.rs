@@ -157,13 +157,7 @@ async fn an_owner_that_ends_anywhere_in_a_review_loses_and_repeats_nothing() {
     let run = submit(&night, Limits::default()).await;
     night.until(&run, "a review", |events| count(events, "selfReviewBegun") == 1).await;
     night.owner_restarts().await;
-    night
-        .until(&run, "the critic's command", |events| {
-            events
-                .iter()
-                .any(|event| matches!(&event.body, EventBody::StepIntended { step, .. } if step.turn == 4))
-        })
-        .await;
+    until_critic_s_command(&night, &run).await;
     night.owner_restarts().await;
     night.until(&run, "its end", |events| count(events, "selfReviewed") == 1).await;
     night.owner_restarts().await;
@@ -191,13 +185,7 @@ async fn a_person_who_writes_breaks_the_review_off_and_the_new_work_is_reviewed(
     let night =
         Night::begin(json!({"turns": ([work(), again].concat()), "conversations": [second, first]})).await;
     let run = submit(&night, Limits::default()).await;
-    night
-        .until(&run, "the critic's command", |events| {
-            events
-                .iter()
-                .any(|event| matches!(&event.body, EventBody::StepIntended { step, .. } if step.turn == 4))
-        })
-        .await;
+    until_critic_s_command(&night, &run).await;
     let words = SayToRun { text: "Add one in German.".to_owned(), delivery: MessageDelivery::Interrupt };
     night.owner.api.say(run.as_str(), words).await.unwrap();
     let events = night.until(&run, "the review's end", |events| count(events, "selfReviewed") == 1).await;
@@ -211,6 +199,12 @@ async fn a_person_who_writes_breaks_the_review_off_and_the_new_work_is_reviewed(
     let events = night.until_in_review(&run).await;
     assert_exactly_once(&events);
     assert_eq!(outcomes(&events), [SelfReviewOutcome::BrokenOff, SelfReviewOutcome::Passed]);
+}
+
+/// Waits until a critic that came in the fourth turn runs something.
+async fn until_critic_s_command(night: &Night, run: &RunId) {
+    let runs = |event: &Event| matches!(&event.body, EventBody::StepIntended { step, .. } if step.turn == 4);
+    night.until(run, "the critic's command", |events| events.iter().any(runs)).await;
 }
 
 /// The agent's home folder in the run's sandbox.
@@ -238,13 +232,7 @@ async fn what_a_person_does_by_hand_while_a_critic_looks_is_kept_and_delivered()
     let night =
         Night::begin(json!({"turns": ([work(), again].concat()), "conversations": [second, first]})).await;
     let run = submit(&night, Limits::default()).await;
-    night
-        .until(&run, "the critic's command", |events| {
-            events
-                .iter()
-                .any(|event| matches!(&event.body, EventBody::StepIntended { step, .. } if step.turn == 4))
-        })
-        .await;
+    until_critic_s_command(&night, &run).await;
     let lease = night.owner.api.take_over(run.as_str()).await.unwrap();
     let home = home(&night, &run).await;
     let folder = home.join("work/small");
